@@ -1,0 +1,45 @@
+# Everything runs in .venv, which `make setup` makes. `make` alone lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fmt bench params clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(STAMP) ## make .venv and install everything into it
+
+$(STAMP): pyproject.toml requirements/cpu.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/cpu.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $(STAMP)
+
+demo: setup ## train a HyperSPN, export it, query it through ONNX Runtime (under five minutes)
+	$(BIN)/python examples/demo.py
+
+test: setup ## run the tests
+	$(BIN)/python -m pytest
+
+check: setup ## all checks: ruff, mypy, pyright, import contracts, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports --config pyproject.toml
+	$(BIN)/python -m pytest
+
+fmt: setup ## format the code and mend what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## measure this machine; results go to benchmarks/results
+	$(BIN)/python -m benchmarks.run
+
+params: setup ## the parameter counts of the paper's 35 data sets
+	$(BIN)/python -m benchmarks.parameters
+
+clean: ## remove caches and build products (not .venv)
+	rm -rf build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

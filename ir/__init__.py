@@ -1,0 +1,31 @@
+"""The intermediate representation: circuits, their text form, plans, and the oracle that runs them."""
+
+if __name__ != "pccompiler.ir":  # this folder is the source of a subpackage, not a package
+    raise ImportError(f"import 'pccompiler.ir', not {__name__!r}")
+
+from pccompiler.ir.builder import Builder
+from pccompiler.ir.circuit import Circuit, Statistics, WeightTable
+from pccompiler.ir.generators import Direct, Generator, Hypernetwork, Sectors
+from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.parser import parse
+from pccompiler.ir.printer import to_text
+from pccompiler.ir.variables import Variable, binary, categorical, real
+
+__all__ = [
+    "Builder",
+    "Circuit",
+    "Direct",
+    "Family",
+    "Generator",
+    "Hypernetwork",
+    "Kind",
+    "Sectors",
+    "Statistics",
+    "Variable",
+    "WeightTable",
+    "binary",
+    "categorical",
+    "parse",
+    "real",
+    "to_text",
+]

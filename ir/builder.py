@@ -1,0 +1,423 @@
+"""The Python way to declare a circuit."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from types import FrameType
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pccompiler.errors import CircuitError, OptionError
+from pccompiler.ir.arrays import Int, segments
+from pccompiler.ir.circuit import Circuit, WeightTable, family_columns
+from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.variables import Variable, binary, categorical, real
+
+Float = NDArray[np.float64]
+
+
+class Builder:
+    """Records nodes, and the line of your program that made each.
+
+    Scalar methods add one node and return its id; bulk methods (`inputs`, `products`, `sums`,
+    `mixtures`) add a whole array of nodes at once and return an array of ids.
+
+    Example:
+        >>> from pccompiler.ir import Builder
+        >>> b = Builder()
+        >>> rain, wet = b.binary("rain"), b.binary("wet")
+        >>> dry_day = b.product([b.bernoulli(rain, [0.1]), b.bernoulli(wet, [0.2])])
+        >>> wet_day = b.product([b.bernoulli(rain, [0.9]), b.bernoulli(wet, [0.8])])
+        >>> circuit = b.build(b.sum([dry_day, wet_day], weights=[[0.7, 0.3]], name="root"))
+        >>> print(circuit.statistics.nodes)
+        7
+    """
+
+    def __init__(self, variables: Iterable[Variable] = ()) -> None:
+        self._variables: list[Variable] = []
+        self._variable_names: set[str] = set()
+        self._columns: dict[str, list[Int]] = {name: [] for name in _COLUMNS}
+        self._units = np.zeros(1024, np.int64)
+        self._size = 0
+        self._names: dict[int, str] = {}
+        self._node_names: set[str] = set()
+        self._weights = _Weights()
+        self._locations: dict[str, int] = {}
+        for variable in variables:
+            self.variable(variable)
+
+    def variable(self, variable: Variable) -> int:
+        """Declare a variable: the next column of the data. Returns its index."""
+        _check_name(variable.name, "variable")
+        if variable.name in self._variable_names:
+            raise OptionError.of(
+                "PC303",
+                f"variable {variable.name!r} is declared twice",
+                location=_caller(),
+                help="give each variable its own name",
+            )
+        self._variables.append(variable)
+        self._variable_names.add(variable.name)
+        return len(self._variables) - 1
+
+    def binary(self, name: str) -> int:
+        """Declare a variable with states 0 and 1; returns its index."""
+        return self.variable(binary(name))
+
+    def categorical(self, name: str, cardinality: int) -> int:
+        """Declare a variable with states 0 ... cardinality - 1; returns its index."""
+        return self.variable(categorical(name, cardinality))
+
+    def real(self, name: str) -> int:
+        """Declare a variable on the real line; returns its index."""
+        return self.variable(real(name))
+
+    def indicator(self, variable: int, *, name: str | None = None) -> int:
+        """An input whose unit j is 1 where the variable has state j."""
+        return self._named(self.inputs([variable], Family.INDICATOR), name)
+
+    def bernoulli(
+        self,
+        variable: int,
+        probabilities: ArrayLike | None = None,
+        *,
+        units: int | None = None,
+        weight: str | None = None,
+        name: str | None = None,
+    ) -> int:
+        """An input of Bernoulli units; ``probabilities`` of state 1, shape ``(units,)``."""
+        return self._leaf(variable, Family.BERNOULLI, probabilities, units, weight, name)
+
+    def categorical_input(
+        self,
+        variable: int,
+        probabilities: ArrayLike | None = None,
+        *,
+        units: int | None = None,
+        weight: str | None = None,
+        name: str | None = None,
+    ) -> int:
+        """An input of categorical units; ``probabilities`` of shape ``(units, cardinality)``."""
+        return self._leaf(variable, Family.CATEGORICAL, probabilities, units, weight, name)
+
+    def gaussian(
+        self,
+        variable: int,
+        parameters: ArrayLike | None = None,
+        *,
+        units: int | None = None,
+        weight: str | None = None,
+        name: str | None = None,
+    ) -> int:
+        """An input of Gaussian units; ``parameters`` of shape ``(units, 2)``: mean and deviation."""
+        return self._leaf(variable, Family.GAUSSIAN, parameters, units, weight, name)
+
+    def product(self, operands: Sequence[int], *, name: str | None = None) -> int:
+        """The elementwise product of operands of equal width."""
+        return self._named(self._one(Kind.PRODUCT, operands), name)
+
+    def kronecker(self, operands: Sequence[int], *, name: str | None = None) -> int:
+        """All products of one unit of each operand; the last operand's unit varies fastest."""
+        return self._named(self._one(Kind.KRONECKER, operands), name)
+
+    def sum(
+        self,
+        operands: Sequence[int],
+        units: int | None = None,
+        *,
+        weights: ArrayLike | None = None,
+        weight: str | None = None,
+        name: str | None = None,
+    ) -> int:
+        """A dense sum over all units of all operands.
+
+        Args:
+            operands: Node ids.
+            units: Width of the sum; by default the rows of ``weights``, else 1.
+            weights: Mixture weights, shape ``(units, fan-in)`` or ``(fan-in,)`` for one unit; each
+                row sums to 1. Without it, training finds them.
+            weight: Name of the weight. Sums that name the same weight share it.
+            name: Name of the node.
+        """
+        return self._sum(Kind.SUM, operands, units, weights, weight, name)
+
+    def mixture(
+        self,
+        operands: Sequence[int],
+        *,
+        weights: ArrayLike | None = None,
+        weight: str | None = None,
+        name: str | None = None,
+    ) -> int:
+        """Unit u mixes unit u of each operand; ``weights`` has shape ``(units, operands)``."""
+        units = int(self._units[operands[0]]) if len(operands) else 1
+        return self._sum(Kind.MIXTURE, operands, units, weights, weight, name)
+
+    def inputs(
+        self, variables: ArrayLike, family: Family, units: int = 1, *, weights: Int | None = None
+    ) -> Int:
+        """Add an input for each entry of ``variables``; ``units`` is ignored by indicators."""
+        variable = np.atleast_1d(np.asarray(variables, np.int64))
+        bad = (variable < 0) | (variable >= len(self._variables))
+        if bad.any():
+            raise OptionError.of(
+                "PC304",
+                f"input over variable number {int(variable[bad][0])}, "
+                f"but {len(self._variables)} variables are declared",
+                location=_caller(),
+                help="declare the variable first, and pass the index that it returned",
+            )
+        states = np.array([v.cardinality for v in self._variables], np.int64)[variable]
+        widths = np.maximum(states, 1) if family == Family.INDICATOR else np.full_like(states, units)
+        columns = np.array([family_columns(family, s) for s in np.unique(states)])
+        columns = columns[np.unique(states, return_inverse=True)[1]]
+        weight = np.full(len(variable), -1)
+        if family != Family.INDICATOR:
+            weight = self._weights.add(widths, columns) if weights is None else weights
+        return self._append(
+            Kind.INPUT, widths, np.zeros((len(variable), 0), np.int64), weight, family, variable
+        )
+
+    def products(self, operands: ArrayLike, *, kronecker: bool = False) -> Int:
+        """Add a product for each row of ``operands``, shape ``(nodes, arity)``."""
+        table = self._table(operands)
+        units = self._units[table]
+        width = units.prod(axis=1) if kronecker else units[:, 0]
+        kind = Kind.KRONECKER if kronecker else Kind.PRODUCT
+        return self._append(kind, width, table, np.full(len(table), -1))
+
+    def sums(self, operands: ArrayLike, units: int, *, weights: Int | None = None) -> Int:
+        """Add a dense sum of ``units`` units for each row of ``operands``, shape ``(nodes, arity)``.
+
+        ``weights`` are weight ids to share, as `weight_of` gives them.
+        """
+        table = self._table(operands)
+        width = np.full(len(table), units)
+        fan_in = self._units[table].sum(axis=1)
+        weight = self._weights.add(width, fan_in) if weights is None else weights
+        return self._append(Kind.SUM, width, table, weight)
+
+    def mixtures(self, operands: ArrayLike, *, weights: Int | None = None) -> Int:
+        """Add a unit-wise mixture for each row of ``operands``, shape ``(nodes, arity)``."""
+        table = self._table(operands)
+        width = self._units[table[:, 0]]
+        fan_in = np.full(len(table), table.shape[1])
+        weight = self._weights.add(width, fan_in) if weights is None else weights
+        return self._append(Kind.MIXTURE, width, table, weight)
+
+    def weight_of(self, nodes: ArrayLike) -> Int:
+        """The weight ids of ``nodes``, to share them with other nodes."""
+        return np.concatenate(self._columns["weight"])[np.asarray(nodes, np.int64)]
+
+    def units_of(self, nodes: ArrayLike) -> Int:
+        """The widths of ``nodes``."""
+        return self._units[np.asarray(nodes, np.int64)]
+
+    def build(self, root: int) -> Circuit:
+        """The circuit whose value is ``root``. The builder can go on, and build again."""
+        columns = {name: np.concatenate([_EMPTY, *parts]) for name, parts in self._columns.items()}
+        return Circuit(
+            variables=tuple(self._variables),
+            root=int(root),
+            units=self._units[: self._size].copy(),
+            pointer=segments(columns.pop("fan_in")),
+            weights=self._weights.table(),
+            names=dict(self._names),
+            locations=tuple(self._locations),
+            **columns,
+        )
+
+    def _one(self, kind: Kind, operands: Sequence[int]) -> Int:
+        table = self._table([operands])
+        widths = self._units[table[0]]
+        units = int(widths.prod()) if kind == Kind.KRONECKER else int(widths[:1].sum())
+        return self._append(kind, np.array([units]), table, np.array([-1]))
+
+    def _leaf(
+        self,
+        variable: int,
+        family: Family,
+        values: ArrayLike | None,
+        units: int | None,
+        weight: str | None,
+        name: str | None,
+    ) -> int:
+        given = None if values is None else np.asarray(values, np.float64)
+        if given is not None and given.ndim < (1 if family == Family.BERNOULLI else 2):
+            given = given.reshape(1, -1)
+        if given is not None and family == Family.BERNOULLI:
+            given = given.reshape(-1, 1)
+        width = units or (1 if given is None else len(given))
+        columns = 0
+        if 0 <= variable < len(self._variables):
+            columns = family_columns(family, self._variables[variable].cardinality)
+        ids = self._weights.named(weight, width, columns, given, _caller())
+        return self._named(self.inputs([variable], family, width, weights=ids), name)
+
+    def _sum(
+        self,
+        kind: Kind,
+        operands: Sequence[int],
+        units: int | None,
+        weights: ArrayLike | None,
+        weight: str | None,
+        name: str | None,
+    ) -> int:
+        table = self._table([operands])
+        given = None if weights is None else np.atleast_2d(np.asarray(weights, np.float64))
+        width = units or (1 if given is None else len(given))
+        fan_in = table.shape[1] if kind == Kind.MIXTURE else int(self._units[table].sum())
+        ids = self._weights.named(weight, width, fan_in, given, _caller())
+        return self._named(self._append(kind, np.array([width]), table, ids), name)
+
+    def _table(self, operands: ArrayLike) -> Int:
+        table = np.asarray(operands, np.int64)
+        if table.ndim == 1:
+            table = table.reshape(-1, 1)
+        if ((table < 0) | (table >= self._size)).any():
+            bad = int(table[(table < 0) | (table >= self._size)][0])
+            raise OptionError.of(
+                "PC304",
+                f"operand {bad} is not a node of this builder, which has {self._size} nodes",
+                location=_caller(),
+                help="pass ids that this builder's methods returned",
+            )
+        return table
+
+    def _append(
+        self,
+        kind: Kind,
+        units: Int,
+        operands: Int,
+        weight: Int,
+        family: int = -1,
+        variable: Int | None = None,
+    ) -> Int:
+        number = len(operands)
+        location = self._locations.setdefault(_caller(), len(self._locations))
+        for name, column in {
+            "kind": np.full(number, kind),
+            "fan_in": np.full(number, operands.shape[1]),
+            "operands": operands.ravel(),
+            "family": np.full(number, family),
+            "variable": np.full(number, -1) if variable is None else variable,
+            "weight": weight,
+            "location": np.full(number, location),
+        }.items():
+            self._columns[name].append(np.asarray(column, np.int64))
+        if self._size + number > len(self._units):
+            self._units = np.resize(self._units, max(2 * len(self._units), self._size + number))
+        self._units[self._size : self._size + number] = units
+        self._size += number
+        return np.arange(self._size - number, self._size)
+
+    def _named(self, ids: Int, name: str | None) -> int:
+        node = int(ids[0])
+        if name is not None:
+            _check_name(name, "node")
+            if name in self._node_names:
+                raise OptionError.of(
+                    "PC303",
+                    f"node name {name!r} is used twice",
+                    location=_caller(),
+                    help="give each node its own name, or none",
+                )
+            self._names[node] = name
+            self._node_names.add(name)
+        return node
+
+
+class _Weights:
+    """The weights declared so far, numbered by first use."""
+
+    def __init__(self) -> None:
+        self.rows: list[Int] = []
+        self.columns: list[Int] = []
+        self.size = 0
+        self.by_name: dict[str, tuple[int, int, int]] = {}
+        self.values: dict[int, Float] = {}
+
+    def add(self, rows: Int, columns: Int) -> Int:
+        self.rows.append(np.asarray(rows, np.int64))
+        self.columns.append(np.asarray(columns, np.int64))
+        self.size += len(rows)
+        return np.arange(self.size - len(rows), self.size)
+
+    def named(
+        self, name: str | None, rows: int, columns: int, values: Float | None, location: str
+    ) -> Int:
+        """The weight called ``name``, or a new one."""
+        if name is not None and name in self.by_name:
+            known, *shape = self.by_name[name]
+            if tuple(shape) != (rows, columns):
+                raise _shape_error(name, (rows, columns), (shape[0], shape[1]), location)
+            return np.array([known])
+        if values is not None and values.shape != (rows, columns):
+            raise _shape_error(name or "(unnamed)", values.shape, (rows, columns), location)
+        (weight,) = self.add(np.array([rows]), np.array([columns])).tolist()
+        if name is not None:
+            _check_name(name, "weight")
+            self.by_name[name] = (weight, rows, columns)
+        if values is not None:
+            self.values[weight] = values.copy()
+        return np.array([weight])
+
+    def table(self) -> WeightTable:
+        names = {weight: name for name, (weight, _, _) in self.by_name.items()}
+        return WeightTable(
+            np.concatenate([_EMPTY, *self.rows]),
+            np.concatenate([_EMPTY, *self.columns]),
+            names,
+            dict(self.values),
+        )
+
+
+_EMPTY = np.zeros(0, np.int64)
+_COLUMNS = ("kind", "fan_in", "operands", "family", "variable", "weight", "location")
+
+
+def _shape_error(
+    name: str, found: tuple[int, ...], wanted: tuple[int, int], location: str
+) -> CircuitError:
+    return CircuitError.of(
+        "PC106",
+        f"weight {name} has shape {_by(found)}, but {_by(wanted)} is needed",
+        location=location,
+        help="give one row a unit, and one column an input of the sum",
+    )
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in shape)
+
+
+def _check_name(name: str, what: str) -> None:
+    plain = name.replace("_", "a").replace(".", "a").replace("-", "a")
+    plain = plain.replace("[", "a").replace("]", "a")
+    if not (plain.isalnum() and plain.isascii()) or name.isdigit():
+        raise OptionError.of(
+            "PC305",
+            f"{what} name {name!r} cannot be written in the text form",
+            location=_caller(),
+            help="use letters, digits, '_', '.', '-', '[' and ']', and not digits alone",
+        )
+
+
+def _caller() -> str:
+    """``file:line`` of the innermost frame that is not this package's.
+
+    Told apart by module name, not by path: an installed package and a checkout look the same.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _ours(frame.f_globals):
+        frame = frame.f_back
+    if frame is None:
+        return "<unknown>:0"
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _ours(module: Mapping[str, object]) -> bool:
+    name = str(module.get("__name__", ""))
+    return name == "pccompiler" or name.startswith("pccompiler.")

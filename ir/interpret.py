@@ -1,0 +1,97 @@
+"""The oracle: a plan run in float64 NumPy, in log space throughout. Slow, plain, and the definition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.plan import Layer, Operands, Plan
+
+Float = NDArray[np.float64]
+_LOG_SQRT_2PI = 0.5 * np.log(2.0 * np.pi)
+
+
+def log_likelihood(plan: Plan, weights: Sequence[Float], x: ArrayLike) -> Float:
+    """Log-likelihood of each row of ``x``, in nats.
+
+    Args:
+        plan: A lowered circuit; numeric forms are ignored, everything is in log space.
+        weights: One array a group, shape ``(weights, rows, columns)``, as `materialize` gives them.
+        x: Shape ``(batch, variables)``; NaN is a missing value and is integrated out.
+
+    Returns:
+        Shape ``(batch,)``; ``-inf`` where the density is zero.
+    """
+    rows = np.asarray(x, np.float64)
+    values: list[Float] = []
+    for position, layer in enumerate(plan.layers):
+        table = weights[layer.group][layer.index] if layer.group >= 0 else None
+        values.append(_evaluate(layer, table, values, rows))
+        for below in layer.below:
+            if plan.last_use[below] == position:
+                values[below] = np.zeros(0)
+    return values[-1][0, 0]
+
+
+def _evaluate(layer: Layer, table: Float | None, values: list[Float], x: Float) -> Float:
+    if layer.kind == Kind.INPUT:
+        return _input(layer, table, x)
+    operands = [_gather(o, values) for o in layer.operands]
+    if layer.kind == Kind.PRODUCT:
+        return np.concatenate([o.sum(axis=0) for o in operands])
+    if layer.kind == Kind.KRONECKER:
+        return _kronecker([o[0] for o in operands])
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(table)
+    if layer.kind == Kind.MIXTURE:  # (rows, arity, units, batch) + (rows, arity, units, 1)
+        columns = operands[0].swapaxes(0, 1)
+        return _log_sum_exp(columns + log_weights.transpose(0, 2, 1)[..., None])
+    flat = np.concatenate([column for o in operands for column in o], axis=1)
+    units = [_log_sum_exp(flat + log_weights[:, u, :, None]) for u in range(layer.units)]
+    return np.stack(units, axis=1)
+
+
+def _gather(operands: Operands, values: list[Float]) -> Float:
+    """Operand values, shape (arity, rows, units, batch)."""
+    batch = values[operands.sources[0].layer].shape[-1]
+    out = np.empty((operands.rows * operands.arity, operands.units, batch))
+    for source in operands.sources:
+        out[source.positions] = values[source.layer][source.rows]
+    return out.reshape(operands.arity, operands.rows, operands.units, batch)
+
+
+def _kronecker(operands: list[Float]) -> Float:
+    out = operands[0]
+    for right in operands[1:]:
+        rows, _, batch = out.shape
+        out = (out[:, :, None] + right[:, None]).reshape(rows, -1, batch)
+    return out
+
+
+def _log_sum_exp(values: Float) -> Float:
+    """log of the sum of exp over axis 1; an empty or all-zero sum is -inf."""
+    top = values.max(axis=1, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.log(np.exp(values - top).sum(axis=1)) + top[:, 0]
+
+
+def _input(layer: Layer, table: Float | None, x: Float) -> Float:
+    """Log-densities, shape (rows, units, batch); 0 where the variable is missing."""
+    column = x.T[layer.variables][:, None]  # (rows, 1, batch)
+    missing = np.isnan(column)
+    state = np.where(missing, 0, column)
+    with np.errstate(divide="ignore"):
+        if layer.family == Family.INDICATOR:
+            out = np.log(state == np.arange(layer.units)[:, None])
+        elif layer.family == Family.BERNOULLI and table is not None:
+            out = np.log(np.where(state == 1, table, 1.0 - table))
+        elif layer.family == Family.CATEGORICAL and table is not None:
+            out = np.log(np.take_along_axis(table, state.astype(np.int64), axis=2))
+        elif table is not None:
+            mean, deviation = table[..., :1], table[..., 1:]
+            out = -0.5 * ((state - mean) / deviation) ** 2 - np.log(deviation) - _LOG_SQRT_2PI
+    return np.where(missing, 0.0, out)

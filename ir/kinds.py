@@ -1,0 +1,47 @@
+"""The closed vocabularies of the IR: node kinds and leaf families."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Kind(IntEnum):
+    """What a node computes from its operands, unit by unit."""
+
+    INPUT = 0
+    """A family of distributions over one variable, one distribution a unit."""
+    PRODUCT = 1
+    """Elementwise product of operands of equal width."""
+    KRONECKER = 2
+    """Every product of one unit of each operand; the last operand's unit varies fastest."""
+    SUM = 3
+    """Dense: each unit mixes all units of all operands; weights have shape (units, fan-in)."""
+    MIXTURE = 4
+    """Unit u mixes unit u of each operand; weights have shape (units, operands)."""
+
+    @property
+    def keyword(self) -> str:
+        """The word in the text form."""
+        return self.name.lower()
+
+
+SUMS = (Kind.SUM, Kind.MIXTURE)
+PRODUCTS = (Kind.PRODUCT, Kind.KRONECKER)
+
+
+class Family(IntEnum):
+    """Leaf families. All but `INDICATOR` have one parameter row a unit."""
+
+    INDICATOR = 0
+    """Unit j is 1 where the variable has state j; no parameters; units = cardinality."""
+    BERNOULLI = 1
+    """Binary variable; parameters (units, 1): the probability of state 1."""
+    CATEGORICAL = 2
+    """Binary or categorical variable; parameters (units, cardinality): probabilities."""
+    GAUSSIAN = 3
+    """Real variable; parameters (units, 2): mean and standard deviation."""
+
+    @property
+    def keyword(self) -> str:
+        """The word in the text form."""
+        return self.name.lower()

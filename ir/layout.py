@@ -1,0 +1,160 @@
+"""Where trainable parameters lie, and how sectors make up weight groups. Shared by every backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from pccompiler.ir.arrays import Int, segments
+from pccompiler.ir.generators import Direct, Hypernetwork, Sectors, uses_sectors
+from pccompiler.ir.plan import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The sectors of one shape.
+
+    Attributes:
+        rows: Rows of each sector.
+        columns: Columns of each sector.
+        sectors: Sector numbers, ascending.
+    """
+
+    rows: int
+    columns: int
+    sectors: Int
+
+    @property
+    def name(self) -> str:
+        """Name of the head's parameters, such as ``head_5x2``."""
+        return f"head_{self.rows}x{self.columns}"
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Parameters and their assembly into weights.
+
+    Attributes:
+        shapes: Name to shape of every trainable parameter, in order.
+        heads: The distinct sector shapes.
+        block: Shape (rows, columns) of the table that heads slice, or ``None`` for heads of their own.
+        embeddings: Rows of the embedding table (or of the direct table, for sliced direct weights).
+        assembly: Group number to positions of its entries in the concatenated, flattened heads, shape
+            ``(weights * rows * columns,)``; or a (start, stop) range where they lie in order.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    heads: tuple[Head, ...]
+    block: tuple[int, int] | None
+    embeddings: int
+    assembly: dict[int, Int | tuple[int, int]]
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable numbers, as allocated."""
+        return sum(prod(shape) for shape in self.shapes.values())
+
+
+def lay_out(plan: Plan) -> Layout:
+    """The parameters of ``plan`` and how its weight groups come from them."""
+    generator, sectors = plan.generator, plan.sectors
+    sliced = uses_sectors(generator) and sectors is not None and len(sectors) > 0
+    heads = _heads(sectors) if sliced and sectors is not None else ()
+    block = _block(plan, heads)
+    embeddings = _embeddings(plan) if heads else 0
+    return Layout(
+        shapes=_shapes(plan, heads, block, embeddings),
+        heads=heads,
+        block=block,
+        embeddings=embeddings,
+        assembly=_assembly(plan, heads),
+    )
+
+
+def _heads(sectors: Sectors) -> tuple[Head, ...]:
+    shapes = np.stack([sectors.rows, sectors.columns], axis=1)
+    distinct, inverse = np.unique(shapes, axis=0, return_inverse=True)
+    return tuple(
+        Head(rows, columns, np.flatnonzero(inverse.ravel() == number))
+        for number, (rows, columns) in enumerate(distinct.tolist())
+    )
+
+
+def _block(plan: Plan, heads: tuple[Head, ...]) -> tuple[int, int] | None:
+    generator = plan.generator
+    if not heads or (isinstance(generator, Hypernetwork) and not generator.slices):
+        return None
+    return max(h.rows for h in heads), max(h.columns for h in heads)
+
+
+def _embeddings(plan: Plan) -> int:
+    used = 0 if plan.sectors is None else len(plan.sectors)
+    reference = plan.generator.allocation == "reference"
+    return max(used, 2 * plan.leaf_sectors) if reference else used
+
+
+def _shapes(
+    plan: Plan, heads: tuple[Head, ...], block: tuple[int, int] | None, embeddings: int
+) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    generator = plan.generator
+    if heads and isinstance(generator, Direct) and block is not None:
+        shapes["blocks"] = (embeddings, *block)
+    elif heads and isinstance(generator, Hypernetwork):
+        width = generator.embedding
+        shapes["embedding"] = (embeddings, width)
+        for number, hidden in enumerate(generator.hidden):
+            shapes[f"hidden_{number}_weight"] = (hidden, width)
+            shapes[f"hidden_{number}_bias"] = (hidden,)
+            width = hidden
+        outputs = {"head": prod(block)} if block else {h.name: h.rows * h.columns for h in heads}
+        for name, size in outputs.items():
+            shapes[f"{name}_weight"] = (size, width)
+            shapes[f"{name}_bias"] = (size,)
+    for group in plan.groups:
+        if not group.generated:
+            shapes[f"logits_{group.name}" if group.is_sum else f"leaf_{group.name}"] = (
+                len(group.weights),
+                group.rows,
+                group.columns,
+            )
+    return shapes
+
+
+def parameter_name(plan: Plan, group: int) -> str:
+    """The parameter that holds a group which no sector covers."""
+    entry = plan.groups[group]
+    return f"logits_{entry.name}" if entry.is_sum else f"leaf_{entry.name}"
+
+
+def _assembly(plan: Plan, heads: tuple[Head, ...]) -> dict[int, Int | tuple[int, int]]:
+    sectors = plan.sectors
+    if not heads or sectors is None:
+        return {}
+    sizes = sectors.rows * sectors.columns
+    order = np.concatenate([head.sectors for head in heads])
+    start = np.zeros(len(sectors), np.int64)
+    start[order] = segments(sizes[order])[:-1]
+    return {
+        number: _compact(_positions(group.weights, group.rows * group.columns, sectors, start))
+        for number, group in enumerate(plan.groups)
+        if group.generated
+    }
+
+
+def _positions(weights: Int, entries: int, sectors: Sectors, start: Int) -> Int:
+    """Position in the flattened heads of every entry of ``weights``, row-major."""
+    mine = np.flatnonzero(np.isin(sectors.weight, weights))  # sorted by weight, then offset
+    lengths = (sectors.rows * sectors.columns)[mine]
+    inside = np.arange(int(lengths.sum())) - np.repeat(segments(lengths)[:-1], lengths)
+    positions = np.repeat(start[mine], lengths) + inside
+    if len(positions) != len(weights) * entries:
+        raise AssertionError("sectors do not cover the weights")  # pragma: no cover
+    return positions
+
+
+def _compact(positions: Int) -> Int | tuple[int, int]:
+    in_a_row = bool((np.diff(positions) == 1).all())
+    return (int(positions[0]), int(positions[-1]) + 1) if in_a_row else positions

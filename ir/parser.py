@@ -1,0 +1,366 @@
+"""The text form, read back. `pccompiler.ir.printer` writes it; docs/ir.md has the grammar."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from graphlib import CycleError, TopologicalSorter
+from typing import NoReturn, TypeVar
+
+import numpy as np
+
+from pccompiler.errors import CircuitError, OptionError, ParseError
+from pccompiler.ir.arrays import segments
+from pccompiler.ir.circuit import Circuit, Float, WeightTable, family_columns
+from pccompiler.ir.generators import Direct, Generator, Hypernetwork, Sectors
+from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.partition import partition
+from pccompiler.ir.printer import HEADER
+from pccompiler.ir.variables import Variable, binary, categorical, real
+
+T = TypeVar("T")
+_KINDS = {kind.keyword: kind for kind in Kind}
+_FAMILIES = {family.keyword: family for family in Family}
+
+
+def parse(text: str, source: str = "<text>") -> Circuit:
+    """Read a circuit from its text form.
+
+    Nodes may come in any order, as long as there is no cycle; they are numbered in the order of the
+    text where that puts operands first.
+
+    Args:
+        text: As `to_text` writes it. ``#`` starts a comment; blank lines are skipped.
+        source: Name of the text in error messages.
+
+    Raises:
+        ParseError: If a line cannot be read; it names the line and shows it.
+        CircuitError: If the nodes form a cycle.
+    """
+    return _Parser(source).read(text)
+
+
+class _Parser:
+    """State of one reading: columns by order of declaration."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.line_number = 0
+        self.line = ""
+        self.variables: dict[str, int] = {}
+        self.domains: list[Variable] = []
+        self.nodes: dict[str, int] = {}
+        self.kind: list[int] = []
+        self.units: list[int] = []
+        self.operands: list[list[str]] = []
+        self.family: list[int] = []
+        self.variable: list[int] = []
+        self.weight: list[str | None] = []
+        self.lines: list[int] = []
+        self.root: str | None = None
+        self.root_line = 0
+        self.values: dict[str, tuple[int, Float]] = {}
+        self.sectors: Sectors | None = None
+        self.generator: Generator | None = None
+
+    def read(self, text: str) -> Circuit:
+        lines = text.splitlines()
+        if not lines or lines[0].split("#")[0].strip() != HEADER:
+            self.line_number, self.line = 1, lines[0] if lines else ""
+            self.fail("PC201", "the text does not start with the version line", f"write {HEADER!r}")
+        for self.line_number, self.line in enumerate(lines[1:], 2):
+            words = self.line.split("#", 1)[0].split()
+            if words:
+                self.statement(words)
+        return self.finish()
+
+    def statement(self, words: list[str]) -> None:
+        if words[0][0] == "%":
+            self.node(words)
+            return
+        statements: dict[str, Callable[[list[str]], None]] = {
+            "variable": self.declare,
+            "root": self.set_root,
+            "weight": self.give_values,
+            "sectors": self.set_sectors,
+            "generator": self.set_generator,
+        }
+        handler = statements.get(words[0])
+        if handler is None:
+            self.fail("PC202", f"unknown statement {words[0]!r}", _closest(words[0], statements))
+        handler(words[1:])
+
+    def declare(self, words: list[str]) -> None:
+        makers = {"binary": binary, "real": real}
+        if len(words) == 2 and words[1] in makers:
+            variable = makers[words[1]](words[0])
+        elif len(words) == 3 and words[1] == "categorical":
+            variable = categorical(words[0], self.integer(words[2]))
+        else:
+            self.fail(
+                "PC203",
+                "a variable needs a name and a domain",
+                "write 'variable NAME binary', '... categorical STATES' or '... real'",
+            )
+        if variable.name in self.variables:
+            self.fail("PC204", f"variable {variable.name!r} is declared twice", "rename one")
+        self.variables[variable.name] = len(self.domains)
+        self.domains.append(variable)
+
+    def node(self, words: list[str]) -> None:
+        if len(words) < 3 or words[1] != "=":
+            self.fail("PC205", "a node needs a name, '=' and a kind", "write '%3 = product %1 %2'")
+        kind = _KINDS.get(words[2])
+        if kind is None:
+            self.fail("PC205", f"unknown node kind {words[2]!r}", _closest(words[2], _KINDS))
+        if words[0] in self.nodes:
+            first = self.lines[self.nodes[words[0]]]
+            self.fail("PC204", f"node {words[0]} is declared twice, first in line {first}", "rename one")
+        rest = words[3:]
+        label = rest.pop()[1:] if rest and rest[-1][0] == "@" else None
+        units = family = variable = -1
+        if kind == Kind.INPUT:
+            variable, family, units = self.input(rest)
+            rest = []
+        elif kind == Kind.SUM:
+            if not rest:
+                self.fail("PC205", "a sum needs a number of units", "write '%3 = sum 5 %1 %2 @w'")
+            units = self.integer(rest.pop(0))
+        if any(word[0] != "%" or len(word) < 2 for word in rest):
+            bad = next(word for word in rest if word[0] != "%" or len(word) < 2)
+            self.fail("PC205", f"operand {bad!r} is not a node", "write operands as %name")
+        wants_weight = kind in (Kind.SUM, Kind.MIXTURE) or family > Family.INDICATOR
+        if wants_weight != (label is not None):
+            message = "needs a weight at its end" if wants_weight else "takes no weight"
+            way_out = "add one, such as @w" if wants_weight else f"remove @{label}"
+            self.fail("PC206", f"this {words[2]} {message}", way_out)
+        self.nodes[words[0]] = len(self.kind)
+        self.kind.append(kind)
+        self.units.append(units)
+        self.operands.append(rest)
+        self.family.append(family)
+        self.variable.append(variable)
+        self.weight.append(label)
+        self.lines.append(self.line_number)
+
+    def input(self, words: list[str]) -> tuple[int, int, int]:
+        if len(words) != 3:
+            self.fail(
+                "PC205",
+                "an input needs a variable, a family and a number of units",
+                "write '%0 = input rain bernoulli 5 @w'",
+            )
+        if words[0] not in self.variables:
+            self.fail("PC207", f"unknown variable {words[0]!r}", _closest(words[0], self.variables))
+        if words[1] not in _FAMILIES:
+            self.fail("PC207", f"unknown leaf family {words[1]!r}", _closest(words[1], _FAMILIES))
+        return self.variables[words[0]], _FAMILIES[words[1]], self.integer(words[2])
+
+    def set_root(self, words: list[str]) -> None:
+        if len(words) != 1:
+            self.fail("PC208", "a root is one node", "write 'root %3'")
+        self.root, self.root_line = words[0], self.line_number
+
+    def give_values(self, words: list[str]) -> None:
+        if len(words) < 2 or words[0][0] != "@":
+            self.fail("PC209", "a weight needs a name and values", "write 'weight @w 0.3 0.7'")
+        rows = [row.split() for row in " ".join(words[1:]).split(";")]
+        try:
+            table = np.array([[float(value) for value in row] for row in rows], np.float64)
+        except ValueError:
+            self.fail(
+                "PC209", "the values are not a matrix of numbers", "separate equal rows with ';'"
+            )
+        self.values[words[0][1:]] = (self.line_number, table)
+
+    def set_sectors(self, words: list[str]) -> None:
+        options = self.options(words, ("by", "size", "mixtures"))
+        by = options.get("by", "block")
+        self.sectors = self.checked(
+            lambda: Sectors(
+                by=by,  # type: ignore[arg-type]  # checked by the class
+                size=self.integer(options.get("size", "1")),
+                mixtures=options.get("mixtures", "false") == "true",
+            )
+        )
+
+    def set_generator(self, words: list[str]) -> None:
+        if not words or words[0] not in ("direct", "hypernetwork"):
+            self.fail("PC202", "unknown generator", "write 'generator direct' or '... hypernetwork'")
+        self.generator = (
+            self.direct(words[1:]) if words[0] == "direct" else self.hypernetwork(words[1:])
+        )
+
+    def direct(self, words: list[str]) -> Direct:
+        options = self.options(words, ("allocation", "floor"))
+        return self.checked(
+            lambda: Direct(
+                allocation=options.get("allocation", "used"),  # type: ignore[arg-type]  # checked
+                floor=self.real(options.get("floor", repr(Direct().floor))),
+            )
+        )
+
+    def hypernetwork(self, words: list[str]) -> Hypernetwork:
+        known = ("embedding", "hidden", "heads", "allocation", "floor")
+        options = self.options(words, known)
+        hidden = options.get("hidden", "20x20")
+        return self.checked(
+            lambda: Hypernetwork(
+                embedding=self.integer(options.get("embedding", "5")),
+                hidden=tuple(self.integer(w) for w in hidden.split("x") if hidden != "none"),
+                heads=options.get("heads", "per-shape"),  # type: ignore[arg-type]  # checked
+                allocation=options.get("allocation", "used"),  # type: ignore[arg-type]  # checked
+                floor=self.real(options.get("floor", repr(Direct().floor))),
+            )
+        )
+
+    def options(self, words: list[str], known: tuple[str, ...]) -> dict[str, str]:
+        pairs = dict(word.split("=", 1) if "=" in word else (word, "") for word in words)
+        for name, value in pairs.items():
+            if name not in known or not value:
+                self.fail("PC210", f"unknown option {name!r}", f"options: {', '.join(known)}")
+        return pairs
+
+    def checked(self, make: Callable[[], T]) -> T:
+        try:
+            return make()
+        except OptionError as error:
+            first = error.diagnostics[0]
+            self.fail("PC210", first.message, first.help or "")
+
+    def integer(self, word: str) -> int:
+        if not word.isdecimal():
+            self.fail("PC211", f"{word!r} is not a whole number", "write digits")
+        return int(word)
+
+    def real(self, word: str) -> float:
+        try:
+            return float(word)
+        except ValueError:
+            self.fail("PC211", f"{word!r} is not a number", "write a decimal number")
+
+    def fail(self, code: str, message: str, help: str, line: int | None = None) -> NoReturn:  # noqa: A002
+        number = line or self.line_number
+        notes = (self.line.strip(),) if line is None and self.line.strip() else ()
+        raise ParseError.of(
+            code, message, location=f"{self.source}:{number}", notes=notes, help=help
+        )
+
+    def finish(self) -> Circuit:
+        if self.root is None:
+            self.fail("PC208", "the text names no root", "end it with 'root %NAME'")
+        if self.root not in self.nodes:
+            self.line_number, self.line = self.root_line, f"root {self.root}"
+            self.fail("PC207", f"unknown node {self.root}", _closest(self.root, self.nodes))
+        below = self.resolve()
+        order = self.order(below)
+        new_id = np.empty(len(order), np.int64)
+        new_id[order] = np.arange(len(order))
+        circuit = self.assemble(order, new_id, [new_id[below[i]] for i in order])
+        return circuit if self.sectors is None else partition(circuit, self.sectors)
+
+    def resolve(self) -> list[list[int]]:
+        try:
+            return [[self.nodes[name] for name in row] for row in self.operands]
+        except KeyError as error:
+            name = str(error.args[0])
+            node = next(i for i, row in enumerate(self.operands) if name in row)
+            self.fail("PC207", f"unknown node {name}", _closest(name, self.nodes), self.lines[node])
+
+    def order(self, below: list[list[int]]) -> list[int]:
+        if all(not row or max(row) < i for i, row in enumerate(below)):
+            return list(range(len(below)))
+        try:
+            return list(TopologicalSorter(dict(enumerate(below))).static_order())
+        except CycleError as error:
+            labels = list(self.nodes)
+            cycle: list[int] = error.args[1][::-1]
+            raise CircuitError.of(
+                "PC108",
+                "the circuit has a cycle: " + " -> ".join(labels[i] for i in cycle),
+                location=f"{self.source}:{self.lines[cycle[0]]}",
+                notes=[f"{labels[i]}, {self.source}:{self.lines[i]}" for i in sorted(set(cycle))],
+                help="a node cannot use itself, directly or through others; break the cycle",
+            ) from None
+
+    def assemble(self, order: list[int], new_id: np.ndarray, below: list[np.ndarray]) -> Circuit:  # type: ignore[type-arg]
+        units = self.widths(order, below)
+        weight_ids: dict[str, int] = {}
+        shapes: list[tuple[int, int]] = []
+        weight: list[int] = []
+        for node, i in enumerate(order):
+            label = self.weight[i]
+            if label is not None and label not in weight_ids:
+                weight_ids[label] = len(shapes)
+                shapes.append((units[node], self.columns(i, below[node], units)))
+            weight.append(-1 if label is None else weight_ids[label])
+        labels = list(self.nodes)
+        rows = np.array(shapes, np.int64).reshape(-1, 2)
+        return Circuit(
+            variables=tuple(self.domains),
+            kind=np.array(self.kind)[order],
+            units=np.array(units),
+            pointer=segments(np.array([len(row) for row in below])),
+            operands=np.concatenate([np.zeros(0, np.int64), *below]),
+            family=np.array(self.family)[order],
+            variable=np.array(self.variable)[order],
+            weight=np.array(weight),
+            root=int(new_id[self.nodes[str(self.root)]]),
+            weights=WeightTable(
+                rows[:, 0],
+                rows[:, 1],
+                {i: label for label, i in weight_ids.items() if not label.isdigit()},
+                self.given(weight_ids, shapes),
+            ),
+            names={
+                node: labels[i][1:] for node, i in enumerate(order) if not labels[i][1:].isdigit()
+            },
+            location=np.arange(len(order)),
+            locations=tuple(f"{self.source}:{self.lines[i]}" for i in order),
+            generator=self.generator,
+        )
+
+    def widths(self, order: list[int], below: list[np.ndarray]) -> list[int]:  # type: ignore[type-arg]
+        units: list[int] = []
+        for node, i in enumerate(order):
+            width = self.units[i]
+            if width < 0:
+                operands = [units[j] for j in below[node].tolist()]
+                product = self.kind[i] == Kind.KRONECKER
+                width = int(np.prod(operands)) if product else (operands or [0])[0]
+            units.append(width)
+        return units
+
+    def columns(self, i: int, below: np.ndarray, units: list[int]) -> int:  # type: ignore[type-arg]
+        if self.kind[i] == Kind.INPUT:
+            return family_columns(
+                Family(self.family[i]), self.domains[self.variable[i]].cardinality
+            )
+        if self.kind[i] == Kind.MIXTURE:
+            return len(below)
+        return sum(units[j] for j in below.tolist())
+
+    def given(self, ids: dict[str, int], shapes: list[tuple[int, int]]) -> dict[int, Float]:
+        values: dict[int, Float] = {}
+        for label, (line, table) in self.values.items():
+            if label not in ids:
+                self.fail("PC207", f"unknown weight @{label}", _closest(label, ids), line)
+            if table.shape != shapes[ids[label]]:
+                rows, columns = shapes[ids[label]]
+                self.fail(
+                    "PC209",
+                    f"weight @{label} has shape {' x '.join(map(str, table.shape))}, "
+                    f"but its node needs {rows} x {columns}",
+                    "give one row a unit, rows separated by ';'",
+                    line,
+                )
+            values[ids[label]] = table
+        return values
+
+
+def _closest(word: str, known: dict[str, object] | dict[str, int] | object) -> str:
+    names = [str(name) for name in known]  # type: ignore[attr-defined]
+    near = difflib.get_close_matches(word, names[:10_000], n=3)
+    if near:
+        return "did you mean " + " or ".join(repr(name) for name in near) + "?"
+    return "declare it first, or use one of: " + ", ".join(names[:8]) if names else "declare it first"

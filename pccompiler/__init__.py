@@ -1,0 +1,80 @@
+"""pccompiler: declare a probabilistic circuit, compile it, train it, export it.
+
+The names below load on first use, so ``import pccompiler`` is quick and needs neither torch nor onnx.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pccompiler.version import __version__
+
+if TYPE_CHECKING:
+    from pccompiler import datasets, errors, ir, passes, structures
+    from pccompiler.api import compile, export_onnx, load, save
+    from pccompiler.errors import PCCompilerError
+    from pccompiler.ir import Circuit, Direct, Hypernetwork, Sectors
+    from pccompiler.onnx_backend import OnnxModel
+    from pccompiler.plots import plot_history
+    from pccompiler.structures import hmm, naive_bayes_mixture, rat_spn
+    from pccompiler.torch_backend import CompiledCircuit, History, fit
+
+_HOME = {
+    "Circuit": "pccompiler.ir",
+    "CompiledCircuit": "pccompiler.torch_backend",
+    "Direct": "pccompiler.ir",
+    "History": "pccompiler.torch_backend",
+    "Hypernetwork": "pccompiler.ir",
+    "OnnxModel": "pccompiler.onnx_backend",
+    "PCCompilerError": "pccompiler.errors",
+    "Sectors": "pccompiler.ir",
+    "compile": "pccompiler.api",
+    "export_onnx": "pccompiler.api",
+    "fit": "pccompiler.torch_backend",
+    "hmm": "pccompiler.structures",
+    "load": "pccompiler.api",
+    "naive_bayes_mixture": "pccompiler.structures",
+    "plot_history": "pccompiler.plots",
+    "rat_spn": "pccompiler.structures",
+    "save": "pccompiler.api",
+}
+_MODULES = ("datasets", "errors", "ir", "passes", "structures")
+
+__all__ = [
+    "Circuit",
+    "CompiledCircuit",
+    "Direct",
+    "History",
+    "Hypernetwork",
+    "OnnxModel",
+    "PCCompilerError",
+    "Sectors",
+    "__version__",
+    "compile",
+    "datasets",
+    "errors",
+    "export_onnx",
+    "fit",
+    "hmm",
+    "ir",
+    "load",
+    "naive_bayes_mixture",
+    "passes",
+    "plot_history",
+    "rat_spn",
+    "save",
+    "structures",
+]
+
+
+def __getattr__(name: str) -> Any:  # any public object, hence Any
+    if name in _MODULES:
+        return import_module(f"pccompiler.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'pccompiler' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,34 @@
+"""Bring arrays of any source into the loader's two forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pccompiler.datasets.records import Entries
+from pccompiler.errors import DataError
+
+
+def as_entries(array: NDArray[Any], what: str) -> Entries:  # any dtype: judged here
+    """Rows by variables, C-contiguous: ``uint8`` where that loses nothing, else ``float64``.
+
+    Args:
+        array: Booleans and integers from 0 to 255 become ``uint8``, other real numbers ``float64``.
+        what: Names the array in an error.
+
+    Raises:
+        DataError: If it is not a table of real numbers, or has no variables.
+    """
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise DataError.of(
+            "PC414",
+            f"{what} has shape {array.shape}, not (rows, variables)",
+            help="flatten each row: x.reshape(len(x), -1)" if array.ndim > 2 else None,
+        )
+    if array.dtype.kind not in "biuf":
+        raise DataError.of("PC414", f"{what} holds {array.dtype}, not numbers")
+    if array.dtype.kind == "f" or (array.size and (array.min() < 0 or array.max() > 255)):
+        return np.ascontiguousarray(array, dtype=np.float64)
+    return np.ascontiguousarray(array, dtype=np.uint8)

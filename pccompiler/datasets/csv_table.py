@@ -1,0 +1,154 @@
+"""Read a table of numbers from comma-separated text."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pccompiler.datasets.records import Table
+from pccompiler.errors import DataError, Diagnostic
+
+_MISSING: Final = ("", "nan", "?")
+# Not all that float() takes: "1_000" and "infinity" are rather slips than values.
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_MAX_FINDINGS: Final = 10
+_MAX_REMEMBERED: Final = 65_536
+
+_Line = tuple[int, list[str]]
+
+
+class _Values(dict[str, float]):
+    """Value of a cell by its text; a text seen before is not parsed again."""
+
+    def __missing__(self, text: str) -> float:
+        value = _value(text)
+        if len(self) < _MAX_REMEMBERED:
+            self[text] = value
+        return value
+
+
+def read_csv(path: Path) -> Table:
+    """Read a comma-separated table.
+
+    A cell is a number, or missing: empty, ``nan`` or ``?``. The first line is a header if it holds
+    text but no number. Blank lines are skipped.
+
+    Raises:
+        DataError: If the file cannot be read, has no data, repeats a column name, or has ragged
+            rows or cells that are no numbers: the first ten of them, by line and column.
+    """
+    lines = _lines(path)
+    columns = _header(lines[0][1]) if lines else None
+    body = lines if columns is None else lines[1:]
+    if not body:
+        raise DataError.of("PC417", f"{path} has no rows of data", help="give at least one row")
+    _check_names(path, columns)
+    return Table(_table(path, body, len(lines[0][1]), columns), columns)
+
+
+def _table(
+    path: Path, body: Sequence[_Line], width: int, columns: Sequence[str] | None
+) -> NDArray[np.float64]:
+    table = np.empty((len(body), width))
+    values = _Values()
+    findings: list[Diagnostic] = []
+    for i, (number, cells) in enumerate(body):
+        try:
+            row = [values[cell] for cell in cells]
+        except ValueError:
+            row = []
+        if len(row) == width:
+            table[i] = row
+            continue
+        findings += _findings(f"{path}:{number}", cells, width, columns)
+        if len(findings) >= _MAX_FINDINGS:
+            break
+    if findings:
+        raise DataError(findings[:_MAX_FINDINGS])
+    return table
+
+
+def _lines(path: Path) -> list[_Line]:
+    """Cells of each line that is not blank, with its number."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            return [(reader.line_num, cells) for cells in reader if cells]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError.of(
+            "PC414",
+            f"{path} cannot be read as comma-separated text",
+            notes=[str(error)],
+            help="give a UTF-8 file with commas between the cells",
+        ) from error
+
+
+def _value(text: str) -> float:
+    stripped = text.strip()
+    if stripped.casefold() in _MISSING:
+        return math.nan
+    if not _NUMBER.fullmatch(stripped) or math.isinf(value := float(stripped)):
+        raise ValueError(text)
+    return value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return not math.isnan(_value(text))
+    except ValueError:
+        return False
+
+
+def _header(cells: Sequence[str]) -> tuple[str, ...] | None:
+    missing = all(cell.strip().casefold() in _MISSING for cell in cells)
+    if missing or any(_is_number(cell) for cell in cells):
+        return None
+    return tuple(cell.strip() for cell in cells)
+
+
+def _check_names(path: Path, columns: tuple[str, ...] | None) -> None:
+    repeated = [name for name, count in Counter(columns or ()).items() if count > 1]
+    if repeated:
+        raise DataError.of(
+            "PC418",
+            f"{len(repeated)} column names are repeated: {', '.join(map(repr, repeated[:5]))}",
+            location=f"{path}:1",
+            help="give each column its own name",
+        )
+
+
+def _findings(
+    location: str, cells: Sequence[str], width: int, columns: Sequence[str] | None
+) -> Iterator[Diagnostic]:
+    if len(cells) != width:
+        yield Diagnostic(
+            code="PC416",
+            message=f"row has {len(cells)} cells, expected {width}",
+            location=location,
+            notes=(f"the first line has {width} cells, and so must all others",),
+            help="write a missing value as an empty cell, 'nan' or '?'",
+        )
+    for column, cell in enumerate(cells, start=1):
+        if cell.strip().casefold() not in _MISSING and not _is_number(cell):
+            name = f" ({columns[column - 1]!r})" if columns and column <= width else ""
+            yield Diagnostic(
+                code="PC415",
+                message=f"column {column}{name}: {cell!r} is not a finite number",
+                location=location,
+                notes=_header_note(location, columns),
+                help="write a missing value as an empty cell, 'nan' or '?'; encode text as numbers",
+            )
+
+
+def _header_note(location: str, columns: Sequence[str] | None) -> tuple[str, ...]:
+    if columns is None and location.endswith(":1"):
+        return ("this line holds a number too, so it is not taken for a header",)
+    return ()

@@ -1,0 +1,96 @@
+"""Fetch a named data set from where its authors published it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import numpy as np
+
+from pccompiler.datasets.digests import check
+from pccompiler.datasets.records import SPLITS, Dataset, DatasetInfo
+from pccompiler.datasets.stores import ENVIRONMENT, read_text
+from pccompiler.errors import DataError
+
+_LOG: Final = logging.getLogger(__name__)
+_DEBD: Final = "https://raw.githubusercontent.com/arranger1044/DEBD/master"
+_HYPERSPN: Final = (
+    "https://raw.githubusercontent.com/ermongroup/HyperSPN/77fb80d54a925f940f9179d9789c7323d80f5d67"
+)
+ORIGINS: Final[Mapping[str, str]] = {
+    "twenty": _DEBD + "/datasets/{name}/{name}.{part}.data",
+    "amazon": _HYPERSPN + "/datasets/amzn/amzn_{name}/amzn_{name}.{part}.data",
+    "extra": _DEBD + "/datasets/{name}/{name}.{part}.data",
+}
+
+
+def urls(entry: DatasetInfo) -> dict[str, str]:
+    """Address of the text of each part."""
+    origin = ORIGINS[entry.collection]
+    return {part: origin.format(name=entry.name, part=part) for part in SPLITS}
+
+
+def fetch(entry: DatasetInfo, cache: Path) -> Dataset:
+    """Download a set, check it, and keep it in ``<cache>/<collection>/<name>.npz``.
+
+    Raises:
+        DataError: If it cannot be downloaded or kept, or is not the published set. Nothing is left
+            in the cache then.
+    """
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f"{entry.name}-", dir=cache) as scratch:
+            return _fetch(entry, cache, Path(scratch))
+    except OSError as error:  # those of requests among them
+        raise _failed(entry, cache, error) from error
+
+
+def _fetch(entry: DatasetInfo, cache: Path, scratch: Path) -> Dataset:
+    texts = {part: _retrieve(url, scratch) for part, url in urls(entry).items()}
+    train, valid, test = (read_text(texts[part]) for part in SPLITS)
+    dataset = check(Dataset(entry.name, train, valid, test), entry, texts["train"].parent)
+    archive = scratch / f"{entry.name}.npz"
+    np.savez_compressed(archive, train=train, valid=valid, test=test)
+    kept = cache / entry.collection / archive.name
+    kept.parent.mkdir(exist_ok=True)
+    os.replace(archive, kept)  # at once: another process sees the whole file or none
+    return dataset
+
+
+def _retrieve(url: str, folder: Path) -> Path:
+    # Here, since it loads requests. It has no type stubs.
+    import pooch  # type: ignore[import-untyped]
+
+    _LOG.info("downloading %s", url)
+    with _quiet(pooch.get_logger()):
+        # No hash of the file: the parsed arrays are checked, which are what must be right.
+        found = pooch.retrieve(  # pyright: ignore[reportUnknownMemberType] - a bare PathLike
+            url, known_hash=None, fname=url.split("/")[-1], path=folder
+        )
+    return Path(found)
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Generator[None, None, None]:
+    """Keep a logger to warnings: pooch tells each file's hash, and to put it into the code."""
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _failed(entry: DatasetInfo, cache: Path, error: OSError) -> DataError:
+    return DataError.of(
+        "PC412",
+        f"the data set {entry.name!r} cannot be downloaded to {cache}",
+        notes=[*urls(entry).values(), f"{type(error).__name__}: {error}"],
+        help=f"fetch these files by other means into <folder>/{entry.name}/, named "
+        f"{entry.name}.train.data and so on, and give data_dir=<folder> or set {ENVIRONMENT}",
+    )

@@ -1,0 +1,96 @@
+"""Read a user's own file."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pccompiler.datasets.arrays import as_entries
+from pccompiler.datasets.csv_table import read_csv
+from pccompiler.datasets.records import SPLITS, Dataset, Entries, Splits, Table
+from pccompiler.errors import DataError
+
+
+def load_file(path: str | Path) -> Splits | Table:
+    """Read a file of data.
+
+    Args:
+        path: An ``.npz`` with an array ``train`` and perhaps ``valid`` and ``test``, or a ``.csv``
+            with one row a line. In a ``.csv``, an empty cell, ``nan`` or ``?`` is a missing value,
+            and a first line with text but no number is a header.
+
+    Returns:
+        `Dataset` for an ``.npz`` with all three parts, `Splits` with ``None`` for a missing one, or
+        `Table` for a ``.csv``. `split` cuts an array in three.
+
+    Raises:
+        DataError: If the file cannot be read, or its contents cannot be data.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError.of("PC411", f"there is no file {path}", help="correct the path")
+    match path.suffix.casefold():
+        case ".npz":
+            return read_npz(path)
+        case ".csv":
+            return read_csv(path)
+        case _:
+            raise DataError.of(
+                "PC419",
+                f"{path} is neither .npz nor .csv",
+                help="write it with np.savez_compressed(path, train=..., valid=..., test=...)",
+            )
+
+
+def read_npz(path: Path) -> Splits:
+    """Read an ``.npz`` archive with the keys ``train`` and perhaps ``valid`` and ``test``.
+
+    Raises:
+        DataError: If it is not such an archive.
+    """
+    arrays, keys = _arrays(path)
+    if "train" not in arrays:
+        raise DataError.of(
+            "PC414",
+            f"{path} has no array 'train'",
+            notes=[f"it has {', '.join(keys) or 'none'}"],
+            help="write it with np.savez_compressed(path, train=..., valid=..., test=...)",
+        )
+    parts = {key: as_entries(array, f"{key!r} of {path}") for key, array in arrays.items()}
+    _check_widths(path, parts)
+    train, valid, test = (parts.get(part) for part in SPLITS)
+    assert train is not None  # checked above
+    if valid is None or test is None:
+        return Splits(path.stem, train, valid, test)
+    return Dataset(path.stem, train, valid, test)
+
+
+def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Arrays of the three parts, of any dtype, and the keys of all."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in SPLITS if key in archive}, list(archive)
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        # TypeError: a single array under the name of an archive is no context manager.
+        raise DataError.of(
+            "PC414",
+            f"{path} cannot be read as an .npz archive of numbers",
+            notes=[str(error)],
+            help="write it with np.savez_compressed(path, train=..., valid=..., test=...)",
+        ) from error
+
+
+def _check_widths(path: Path, parts: dict[str, Entries]) -> None:
+    shapes = {key: array.shape for key, array in parts.items()}
+    if len({width for _, width in shapes.values()}) > 1:
+        raise DataError.of(
+            "PC414",
+            f"the parts of {path} have different numbers of variables",
+            notes=[f"{key!r} has shape {shape}" for key, shape in shapes.items()],
+            help="give all parts the same columns",
+        )

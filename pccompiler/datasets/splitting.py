@@ -1,0 +1,70 @@
+"""Cut a table into training, validation and test rows."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pccompiler.datasets.arrays import as_entries
+from pccompiler.datasets.records import SPLITS, Dataset, Entries
+from pccompiler.errors import DataError
+
+Fractions = tuple[float, float, float]
+
+
+def split(
+    x: NDArray[Any],  # any numbers: as_entries judges them
+    seed: int,
+    fractions: Fractions = (0.7, 0.1, 0.2),
+    name: str = "table",
+) -> Dataset:
+    """Shuffle the rows of a table and cut it in three.
+
+    Args:
+        x: Shape ``(rows, variables)``; real numbers, NaN where one is missing.
+        seed: The same seed gives the same split.
+        fractions: Of the rows, for training, validation and test; their sum is 1. Training and
+            validation are rounded down, and test takes the rest.
+        name: Of the result.
+
+    Raises:
+        DataError: If ``x`` is not a table, the fractions do not sum to 1, or a part has no rows.
+    """
+    rows = as_entries(x, "the table")
+    order = np.random.default_rng(seed).permutation(len(rows))
+    return cut(rows[order], name, fractions)
+
+
+def cut(rows: Entries, name: str, fractions: Fractions = (0.7, 0.1, 0.2)) -> Dataset:
+    """Cut a table in three without shuffling; `split` tells the rest."""
+    sizes = _sizes(len(rows), fractions)
+    bounds = (0, sizes[0], sizes[0] + sizes[1], len(rows))
+    train, valid, test = (np.ascontiguousarray(rows[a:b]) for a, b in pairwise(bounds))
+    return Dataset(name, train, valid, test)
+
+
+def _sizes(num_rows: int, fractions: Fractions) -> tuple[int, int, int]:
+    # The nearest simple fraction, since 0.29 * 100 in floating point rounds down to 28.
+    exact = [Fraction(f).limit_denominator(10**6) if math.isfinite(f) else None for f in fractions]
+    parts = [f for f in exact if f is not None and f > 0]
+    if len(fractions) != 3 or len(parts) != 3 or sum(parts) != 1:
+        raise DataError.of(
+            "PC420",
+            f"fractions {tuple(fractions)} are not three positive numbers of sum 1",
+            help="use, for instance, (0.7, 0.1, 0.2)",
+        )
+    train, valid = (math.floor(num_rows * part) for part in parts[:2])
+    sizes = (train, valid, num_rows - train - valid)
+    if 0 in sizes:
+        empty = " and ".join(part for part, size in zip(SPLITS, sizes, strict=True) if size == 0)
+        raise DataError.of(
+            "PC420",
+            f"{num_rows} rows cut by {tuple(fractions)} leave no rows for {empty}",
+            help="give more rows or larger fractions",
+        )
+    return sizes

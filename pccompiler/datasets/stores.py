@@ -1,0 +1,116 @@
+"""Where a named data set may lie on this machine, and how to read it there."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pccompiler.datasets.digests import check
+from pccompiler.datasets.files import read_npz
+from pccompiler.datasets.records import SPLITS, Dataset, DatasetInfo
+from pccompiler.errors import DataError
+
+ENVIRONMENT: Final = "PCCOMPILER_DATA"
+_REPOSITORY: Final = Path(__file__).resolve().parents[2]
+
+
+def roots() -> Iterator[Path]:
+    """Folders to search, in order: the user's, a development checkout's, the cache of downloads.
+
+    Raises:
+        DataError: If the environment variable names a folder that does not exist.
+    """
+    if named := os.environ.get(ENVIRONMENT):
+        yield existing(Path(named), f"the environment variable {ENVIRONMENT}")
+    shared = _REPOSITORY.parent / "shared" / "data"
+    if (_REPOSITORY / "pyproject.toml").is_file() and shared.is_dir():
+        yield shared
+    yield cache()
+
+
+def cache() -> Path:
+    """Folder of downloaded sets, ``<cache>/<collection>/<name>.npz``; it may not exist yet."""
+    # Here, since it loads requests. It has no type stubs.
+    import pooch  # type: ignore[import-untyped]
+
+    return Path(pooch.os_cache("pccompiler"))
+
+
+def existing(root: Path, origin: str) -> Path:
+    """Return ``root`` if it is a folder.
+
+    Raises:
+        DataError: If it is not; ``origin`` says who named it.
+    """
+    if root.is_dir():
+        return root
+    raise DataError.of(
+        "PC411",
+        f"the data folder {root} does not exist",
+        notes=[f"{origin} names it"],
+        help="correct the path, or leave it out to search the cache and to download",
+    )
+
+
+def candidates(entry: DatasetInfo, root: Path) -> list[Path]:
+    """Files that may hold a set: an archive, or the first of three texts as in DEBD or HyperSPN."""
+    name = entry.name
+    texts = [Path(name, name), Path("datasets", name, name)]
+    if entry.collection == "amazon":
+        texts += [Path(f"amzn_{name}", f"amzn_{name}")]
+        texts += [Path("datasets", "amzn", f"amzn_{name}", f"amzn_{name}")]
+    archives = [root / entry.collection / f"{name}.npz", root / f"{name}.npz"]
+    return archives + [root / f"{text}.train.data" for text in texts]
+
+
+def read(path: Path, entry: DatasetInfo) -> Dataset:
+    """Read one of the `candidates` and check that it is the published set.
+
+    Raises:
+        DataError: If it cannot be read, lacks a part, or is not the published set.
+    """
+    dataset = _archive(path, entry) if path.suffix == ".npz" else _texts(path, entry)
+    return check(dataset, entry, path)
+
+
+def _archive(path: Path, entry: DatasetInfo) -> Dataset:
+    found = read_npz(path)
+    if isinstance(found, Dataset):
+        return Dataset(entry.name, found.train, found.valid, found.test)
+    lacking = [repr(part) for part in SPLITS if getattr(found, part) is None]
+    raise DataError.of(
+        "PC414",
+        f"{path} lacks {' and '.join(lacking)} of the data set {entry.name!r}",
+        help="replace the file; load_file() reads a set without these parts",
+    )
+
+
+def _texts(train: Path, entry: DatasetInfo) -> Dataset:
+    stem = train.name.removesuffix(".train.data")
+    parts = [read_text(train.with_name(f"{stem}.{part}.data")) for part in SPLITS]
+    return Dataset(entry.name, *parts)
+
+
+def read_text(path: Path) -> NDArray[np.uint8]:
+    """Read small integers from comma-separated text, as DEBD has them.
+
+    Raises:
+        DataError: If the file cannot be read, or holds anything else.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # an empty file is only a warning to NumPy
+            return np.loadtxt(path, dtype=np.uint8, delimiter=",", comments=None, ndmin=2)
+    except (OSError, ValueError, UserWarning) as error:
+        raise DataError.of(
+            "PC414",
+            f"{path} cannot be read as rows of 0 and 1",
+            notes=[str(error)],
+            help="replace the file; each line is like '0,1,1'",
+        ) from error

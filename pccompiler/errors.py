@@ -1,0 +1,86 @@
+"""Errors and findings: what is wrong, where, and a way out.
+
+Every error that a user can cause derives from `PCCompilerError` and carries `Diagnostic` values. A
+diagnostic names the culprit, where it was declared, the rule (a stable code) and a way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnostic:
+    """One finding.
+
+    Attributes:
+        code: Stable rule number, such as ``PC102``. ``docs/errors.md`` lists them.
+        message: What is wrong, with the culprit's name.
+        location: ``file:line`` of the declaration, or ``None`` where there is none.
+        notes: Further facts, one line each.
+        help: A way out, in the imperative.
+    """
+
+    code: str
+    message: str
+    location: str | None = None
+    notes: tuple[str, ...] = ()
+    help: str | None = None
+
+    def __str__(self) -> str:
+        head = f"error[{self.code}]: {self.message}"
+        lines = [f"{self.location}: {head}" if self.location else head]
+        lines += [f"  note: {note}" for note in self.notes]
+        if self.help:
+            lines.append(f"  help: {self.help}")
+        return "\n".join(lines)
+
+
+class PCCompilerError(Exception):
+    """Base of all errors that a user can cause. Its text is its diagnostics, one after another."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("\n".join(str(diagnostic) for diagnostic in self.diagnostics))
+
+    @classmethod
+    def of(
+        cls,
+        code: str,
+        message: str,
+        *,
+        location: str | None = None,
+        notes: Iterable[str] = (),
+        help: str | None = None,  # noqa: A002 - the diagnostic's own word
+    ) -> Self:
+        """Build an error with a single diagnostic."""
+        diagnostic = Diagnostic(
+            code=code, message=message, location=location, notes=tuple(notes), help=help
+        )
+        return cls((diagnostic,))
+
+
+class CircuitError(PCCompilerError, ValueError):
+    """A circuit breaks a rule that every backend relies on (codes PC1xx)."""
+
+
+class ParseError(PCCompilerError, ValueError):
+    """A text is not IR (codes PC2xx)."""
+
+
+class OptionError(PCCompilerError, ValueError):
+    """An option or an argument has a value that cannot be used (codes PC3xx)."""
+
+
+class DataError(PCCompilerError, ValueError):
+    """Data do not fit the circuit, or a data set cannot be read (codes PC4xx)."""
+
+
+class CheckpointError(PCCompilerError):
+    """A checkpoint cannot be read or written (codes PC5xx)."""
+
+
+class ExportError(PCCompilerError):
+    """An export was refused, and nothing was written (codes PC6xx)."""

@@ -1,0 +1,57 @@
+"""Pictures of a training run."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pccompiler.torch_backend import History
+
+
+def plot_history(
+    histories: History | Mapping[str, History], path: str | Path, *, title: str = ""
+) -> Path:
+    """Draw training and validation curves to ``path`` (its ending gives the format).
+
+    Args:
+        histories: One run, or several by name.
+        path: Written whole or not at all.
+        title: Over the picture.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    runs = histories if isinstance(histories, Mapping) else {"": histories}
+    figure, axes = pyplot.subplots(figsize=(7.0, 4.5), layout="constrained")
+    for number, (name, history) in enumerate(runs.items()):
+        steps = [e.step for e in history.evaluations]
+        color = f"C{number}"
+        label = f"{name} " if name else ""
+        train = [e.train for e in history.evaluations]
+        axes.plot(steps, train, color=color, linestyle=":", label=f"{label}train")
+        valid = [(e.step, e.valid) for e in history.evaluations if e.valid is not None]
+        if valid:
+            axes.plot(*zip(*valid, strict=True), color=color, label=f"{label}validation")
+            axes.plot(history.best_step, history.best_valid, "o", color=color)
+    axes.set_xlabel("step")
+    axes.set_ylabel("mean log-likelihood (nats)")
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    try:
+        figure.savefig(name, dpi=150)
+        os.replace(name, target)
+    finally:
+        pyplot.close(figure)
+        Path(name).unlink(missing_ok=True)
+    return target

@@ -1,0 +1,164 @@
+"""Checkpoints: a folder with the circuit's text, the parameters and a manifest.
+
+``circuit.pcir`` is the IR, ``parameters.safetensors`` the numbers, ``model.json`` says how the model
+was compiled and holds the hashes of the other two. The folder appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from pccompiler.errors import CheckpointError, PCCompilerError
+from pccompiler.ir import Circuit, parse, to_text
+from pccompiler.torch_backend.module import CompiledCircuit
+from pccompiler.version import __version__
+
+FORMAT = 1
+CIRCUIT, PARAMETERS, MANIFEST = "circuit.pcir", "parameters.safetensors", "model.json"
+
+
+def save(model: CompiledCircuit, directory: str | Path) -> Path:
+    """Write ``model`` to ``directory``, replacing a checkpoint that is there.
+
+    Raises:
+        CheckpointError: If the path is a file, or a folder that is no checkpoint.
+    """
+    target = Path(directory)
+    _check_target(target)
+    text = to_text(model.circuit).encode()
+    tensors = {n: p.detach().cpu().contiguous() for n, p in model.weights.values.items()}
+    blob = save_tensors(tensors)
+    manifest = {
+        "format": FORMAT,
+        "pccompiler": __version__,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "numerics": model.numerics,
+        "fingerprint": model.circuit.fingerprint,
+        "sha256": {CIRCUIT: _hash(text), PARAMETERS: _hash(blob)},
+    }
+    files = {
+        CIRCUIT: text,
+        PARAMETERS: blob,
+        MANIFEST: (json.dumps(manifest, indent=2) + "\n").encode(),
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        for name, content in files.items():
+            _write(staging / name, content)
+        _swap(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def read(directory: str | Path) -> tuple[Circuit, dict[str, torch.Tensor], dict[str, Any]]:
+    """Circuit, parameters and manifest of a checkpoint, verified (JSON values, hence ``Any``).
+
+    Raises:
+        CheckpointError: If a file is missing, truncated or changed.
+    """
+    folder = Path(directory)
+    if not folder.is_dir():
+        raise CheckpointError.of(
+            "PC501", f"there is no checkpoint folder {folder}", help="check the path"
+        )
+    manifest = _manifest(folder)
+    contents = {name: _verified(folder, name, manifest["sha256"]) for name in (CIRCUIT, PARAMETERS)}
+    try:
+        circuit = parse(contents[CIRCUIT].decode(), str(folder / CIRCUIT))
+        tensors = load_tensors(contents[PARAMETERS])
+    except (PCCompilerError, SafetensorError, UnicodeDecodeError) as error:
+        raise CheckpointError.of(
+            "PC503", f"checkpoint {folder} cannot be read: {error}", help="save the model again"
+        ) from error
+    return circuit, tensors, manifest
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+        manifest["sha256"], manifest["dtype"], manifest["numerics"]  # noqa: B018 - must be there
+    except FileNotFoundError:
+        raise CheckpointError.of(
+            "PC502",
+            f"{folder} has no {MANIFEST}",
+            help="give the folder that pccompiler.save wrote",
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError.of(
+            "PC503",
+            f"{folder / MANIFEST} is damaged: {error!r}",
+            help="restore the file, or save the model again",
+        ) from None
+    if manifest.get("format") != FORMAT:
+        raise CheckpointError.of(
+            "PC504",
+            f"{folder} has checkpoint format {manifest.get('format')}, this version reads {FORMAT}",
+            help=f"it was written by pccompiler {manifest.get('pccompiler')}; install that version",
+        )
+    return manifest
+
+
+def _verified(folder: Path, name: str, hashes: dict[str, str]) -> bytes:
+    try:
+        content = (folder / name).read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError.of(
+            "PC502", f"{folder} has no {name}", help="restore the file, or save the model again"
+        ) from None
+    if _hash(content) != hashes.get(name):
+        raise CheckpointError.of(
+            "PC503",
+            f"{folder / name} is not the file that was saved: {len(content)} bytes, other SHA-256",
+            help="it was changed or cut short; restore the file, or save the model again",
+        )
+    return content
+
+
+def _check_target(target: Path) -> None:
+    if target.is_file() or (
+        target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).exists()
+    ):
+        raise CheckpointError.of(
+            "PC505",
+            f"{target} exists and is no checkpoint",
+            help="give a new folder, or one that holds a checkpoint to replace",
+        )
+
+
+def _swap(staging: Path, target: Path) -> None:
+    """Put ``staging`` in the place of ``target``; the old folder survives a failure."""
+    if not target.exists():
+        staging.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+    target.replace(old)
+    try:
+        staging.rename(target)
+    except OSError:
+        old.replace(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,159 @@
+"""Runs a plan forward and backward as one differentiable operation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.plan import Form, Operands, Plan
+from pccompiler.torch_backend.backward import Backward
+from pccompiler.torch_backend.forward import Forward
+from pccompiler.torch_backend.pool import Lease, Pool
+from pccompiler.torch_backend.values import Value, value_of
+
+
+class Engine:
+    """A plan with its index tensors on one device."""
+
+    def __init__(self, plan: Plan, device: torch.device) -> None:
+        self.plan = plan
+        self.device = device
+        self.index: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
+        for number, layer in enumerate(plan.layers):
+            for part, operands in enumerate(layer.operands):
+                if operands.start is None:
+                    self._place(number, part, operands)
+        self.exclusive = _exclusive(plan)
+        self.lookup = _lookups(plan, self.exclusive)
+        self.pool = Pool()
+
+    def _place(self, number: int, part: int, operands: Operands) -> None:
+        for place, source in enumerate(operands.sources):
+            self.index[number, part, place] = (
+                torch.from_numpy(source.rows.copy()).to(self.device),
+                torch.from_numpy(source.positions.copy()).to(self.device),
+            )
+
+    def run(
+        self, inputs: Sequence[Tensor], weights: Sequence[Tensor], *, complete: bool = False
+    ) -> Tensor:
+        """Root log-likelihood of each batch row, shape ``(batch,)``.
+
+        Args:
+            inputs: One tensor for each input layer: states one-hot, shape (rows, states, batch), all
+                ones where missing; for Gaussians log-densities, shape (rows, units, batch).
+            weights: One tensor for each layer with weights except Gaussians, shape (rows, units,
+                fan-in), in the order of layers.
+            complete: A promise that no value is missing, which saves work.
+        """
+        result: Tensor = _Run.apply(self, complete, len(inputs), *inputs, *weights)
+        return result
+
+    def fetch(
+        self, number: int, part: int, values: list[Value | None], lease: Lease
+    ) -> Value:
+        """Operand values, x of shape (arity, rows, units, batch), scale (arity, rows, batch)."""
+        operands = self.plan.layers[number].operands[part]
+        shape = (operands.arity, operands.rows)
+        if operands.start is not None:
+            x, scale = value_of(values, operands.sources[0].layer)
+            stop = operands.start + operands.arity * operands.rows
+            x = x[operands.start : stop].unflatten(0, shape)
+            return Value(x, None if scale is None else scale[operands.start : stop].unflatten(0, shape))
+        x = self.gather(number, part, [value_of(values, s.layer).x for s in operands.sources], lease)
+        scales = [value_of(values, s.layer).scale for s in operands.sources]
+        if all(scale is None for scale in scales):
+            return Value(x.unflatten(0, shape), None)
+        zero = x.new_zeros(1)
+        full = [
+            zero.expand(value_of(values, s.layer).x.shape[::2]) if scale is None else scale
+            for s, scale in zip(operands.sources, scales, strict=True)
+        ]
+        gathered = self.gather(number, part, full, lease)
+        return Value(x.unflatten(0, shape), gathered.unflatten(0, shape))
+
+    def gather(self, number: int, part: int, tensors: list[Tensor], lease: Lease) -> Tensor:
+        """The operands' rows from the sources' ``tensors``, shape (arity * rows, ...)."""
+        total = sum(len(self.index[number, part, place][0]) for place in range(len(tensors)))
+        out = lease.take((total, *tensors[0].shape[1:]))
+        if len(tensors) == 1:
+            rows, _ = self.index[number, part, 0]  # positions are 0, 1, 2, ...
+            return torch.index_select(tensors[0], 0, rows, out=out)
+        for place, tensor in enumerate(tensors):
+            rows, positions = self.index[number, part, place]
+            out.index_copy_(0, positions, tensor.index_select(0, rows))
+        return out
+
+    def wants(self, layer: int) -> bool:
+        """Whether the layer's gradient is of any use: indicators have no parameters."""
+        return self.plan.layers[layer].family != Family.INDICATOR
+
+
+def _exclusive(plan: Plan) -> list[bool]:
+    """Whether each layer's rows are read exactly once, always through a view."""
+    reads = [0] * len(plan.layers)
+    views = [True] * len(plan.layers)
+    for layer in plan.layers:
+        for operands in layer.operands:
+            for source in operands.sources:
+                reads[source.layer] += len(source.rows)
+                views[source.layer] &= operands.start is not None
+    starts: list[set[int]] = [set() for _ in plan.layers]
+    for layer in plan.layers:
+        for operands in layer.operands:
+            if operands.start is not None:
+                span = range(operands.start, operands.start + operands.arity * operands.rows)
+                below = operands.sources[0].layer
+                views[below] &= starts[below].isdisjoint(span)
+                starts[below].update(span)
+    return [
+        view and read == layer.rows
+        for view, read, layer in zip(views, reads, plan.layers, strict=True)
+    ]
+
+
+def _lookups(plan: Plan, exclusive: list[bool]) -> list[bool]:
+    """Whether a layer is a dense sum over indicators that linear elementwise products alone read.
+
+    Its unit u is then a weight, w[u, state], and flows sum up to weight gradients by state: the
+    backward pass needs no gradient of the layer's value.
+    """
+    lookup = [
+        exclusive[number]
+        and layer.kind == Kind.SUM
+        and not layer.shift
+        and all(plan.layers[below].family == Family.INDICATOR for below in layer.below)
+        for number, layer in enumerate(plan.layers)
+    ]
+    for layer in plan.layers:
+        if layer.kind != Kind.PRODUCT or layer.form != Form.LINEAR:
+            for below in layer.below:
+                lookup[below] = False
+    lookup[-1] = False
+    return lookup
+
+
+class _Run(torch.autograd.Function):
+    """Forward and backward over all layers."""
+
+    @staticmethod
+    def forward(  # noqa: D102
+        ctx: Any, engine: Engine, complete: bool, num_inputs: int, *tensors: Tensor
+    ) -> Tensor:
+        keep = any(ctx.needs_input_grad)
+        forward = Forward(engine, list(tensors[:num_inputs]), list(tensors[num_inputs:]), keep, complete)
+        result = forward.run()
+        if keep:
+            ctx.forward_pass = forward
+        return result
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
+        backward = Backward(ctx.forward_pass)
+        inputs, weights = backward.run(grad)
+        return (None, None, None, *inputs, *weights)

@@ -1,0 +1,314 @@
+"""Training by gradient: Adam, early stopping on validation, the best parameters kept."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from pccompiler.errors import DataError, OptionError
+from pccompiler.torch_backend.module import CompiledCircuit, check_values
+
+_EVALUATION_BYTES = 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One look at the model: mean log-likelihoods in nats a row."""
+
+    step: int
+    train: float
+    valid: float | None
+    seconds: float
+
+
+@dataclass(kw_only=True)
+class History:
+    """What happened in `fit`.
+
+    Attributes:
+        evaluations: In order. ``train`` is the mean over the batches since the evaluation before.
+        best_step: The step whose parameters were kept.
+        best_valid: Validation log-likelihood at that step, ``None`` without validation data.
+        seconds: Wall-clock time of the whole call.
+        stopped_early: Whether patience ran out.
+    """
+
+    evaluations: list[Evaluation] = field(default_factory=list[Evaluation])
+    best_step: int = 0
+    best_valid: float | None = None
+    seconds: float = 0.0
+    stopped_early: bool = False
+
+
+def fit(
+    model: CompiledCircuit,
+    train: Tensor | ArrayLike,
+    valid: Tensor | ArrayLike | None = None,
+    *,
+    steps: int = 4000,
+    batch_size: int = 500,
+    learning_rate: float = 5e-3,
+    weight_decay: float = 0.0,
+    evaluate_every: int = 200,
+    patience: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    cuda_graph: bool = True,
+    on_evaluation: Callable[[Evaluation], None] | None = None,
+) -> History:
+    """Maximize the log-likelihood of ``train``; leave the best parameters in ``model``.
+
+    The loss is the sum over the batch of the negative log-likelihood. Each batch is drawn without
+    replacement, independently of the others (HyperSPN paper, section 5, and its authors' code). The
+    parameters with the best validation value are kept; without ``valid``, the last ones.
+
+    Args:
+        model: Trained in place, on the device where it is.
+        train: Shape ``(rows, variables)``, NaN where missing. Copied to the device once.
+        valid: Likewise.
+        steps: Most steps to take.
+        batch_size: Rows of a batch; at most all of ``train``.
+        learning_rate: Adam's.
+        weight_decay: L2 penalty inside Adam, as the paper's WD baseline.
+        evaluate_every: Steps between evaluations on ``valid``.
+        patience: Stop after this many evaluations without improvement; ``None``: never.
+        seed: Of the batches.
+        progress: Whether to show a progress bar on a terminal.
+        cuda_graph: Whether to capture the whole step, optimizer included, where CUDA is there.
+        on_evaluation: Called with each `Evaluation`.
+
+    Raises:
+        DataError: If the data do not fit the circuit, or the loss is not finite.
+        OptionError: If an option cannot be used.
+    """
+    _check_options(model, steps, batch_size, evaluate_every, learning_rate, weight_decay)
+    data = _on_device(model, train, "train")
+    held_out = None if valid is None else _on_device(model, valid, "valid")
+    batch = min(batch_size, len(data))
+    stepper = _Stepper(model, data, batch, learning_rate, weight_decay, cuda_graph)
+    rng = np.random.default_rng(seed)
+    history = History()
+    best = _Best(model)
+    started = time.perf_counter()
+    with _bar(steps, progress) as advance:
+        step = stale = 0
+        while step < steps and (patience is None or stale < patience):
+            chunk = min(evaluate_every, steps - step)
+            loss = stepper.run(_draw(rng, len(data), batch, chunk))
+            step += chunk
+            _check_loss(loss, model, data, step)
+            value = None if held_out is None else mean_log_likelihood(model, held_out)
+            record = Evaluation(
+                step=step, train=-loss, valid=value, seconds=time.perf_counter() - started
+            )
+            history.evaluations.append(record)
+            stale = 0 if best.offer(record) else stale + 1
+            if on_evaluation is not None:
+                on_evaluation(record)
+            advance(chunk, record)
+    history.stopped_early = step < steps
+    history.best_step, history.best_valid = best.restore()
+    history.seconds = time.perf_counter() - started
+    return history
+
+
+@torch.no_grad()
+def mean_log_likelihood(model: CompiledCircuit, x: Tensor) -> float:
+    """Mean log-likelihood of the rows of ``x``, in nats, in batches that fit; ``x`` as `prepare` has it."""
+    values = [model(rows).double().sum() for rows in x.split(evaluation_batch(model))]
+    return float(torch.stack(values).sum()) / len(x)
+
+
+def evaluation_batch(model: CompiledCircuit) -> int:
+    """Rows to evaluate at once: about 1 GiB of live values, and fewer on a CPU, where caches rule."""
+    a_row = 2 * model.plan.cost(1).peak_values * model.dtype.itemsize
+    most = 500 if model.device.type == "cpu" else 32_768
+    return max(1, min(most, _EVALUATION_BYTES // max(a_row, 1)))
+
+
+class _Best:
+    """The best parameters so far."""
+
+    def __init__(self, model: CompiledCircuit) -> None:
+        self.model = model
+        self.step = 0
+        self.valid: float | None = None
+        self.state: list[Tensor] | None = None
+
+    def offer(self, record: Evaluation) -> bool:
+        """Keep the parameters if ``record`` is an improvement; say whether it is."""
+        if record.valid is not None and self.valid is not None and not record.valid > self.valid:
+            return False
+        self.step, self.valid = record.step, record.valid
+        if record.valid is not None:  # without validation the last parameters stay in place
+            self.state = [p.detach().clone() for p in self.model.parameters()]
+        return True
+
+    def restore(self) -> tuple[int, float | None]:
+        """Put the best parameters back."""
+        if self.state is not None:
+            with torch.no_grad():
+                for parameter, value in zip(self.model.parameters(), self.state, strict=True):
+                    parameter.copy_(value)
+        return self.step, self.valid
+
+
+class _Stepper:
+    """Takes training steps: eagerly, or by replaying one CUDA graph."""
+
+    def __init__(
+        self,
+        model: CompiledCircuit,
+        data: Tensor,
+        batch: int,
+        learning_rate: float,
+        weight_decay: float,
+        cuda_graph: bool,
+    ) -> None:
+        on_cuda = data.device.type == "cuda"
+        self.model, self.data, self.batch = model, data, batch
+        self.complete = not bool(data.isnan().any())
+        # Aliases of the parameters: a graph of the caller's that still lives would tie the
+        # parameters themselves to its stream, and break the capture.
+        self.leaves = {n: p.detach().requires_grad_() for n, p in model.named_parameters()}
+        self.optimizer = torch.optim.Adam(
+            list(self.leaves.values()),
+            lr=learning_rate,
+            weight_decay=weight_decay,
+            fused=True,
+            capturable=on_cuda,
+        )
+        self.total = torch.zeros((), dtype=torch.float64, device=data.device)
+        self.rows = torch.zeros(batch, dtype=torch.int64, device=data.device)
+        self.graph: torch.cuda.CUDAGraph | None = None
+        if on_cuda and cuda_graph:
+            self.capture()
+
+    def step(self) -> None:
+        """One step on the rows in ``self.rows``."""
+        rows = self.data.index_select(0, self.rows)
+        loss = -torch.func.functional_call(self.model, self.leaves, (rows, self.complete)).sum()
+        grads = torch.autograd.grad(loss, list(self.leaves.values()))
+        for parameter, grad in zip(self.leaves.values(), grads, strict=True):
+            parameter.grad = grad
+        self.optimizer.step()
+        self.total += loss.detach()
+
+    def capture(self) -> None:
+        """Record one step. Warm-up steps change parameters and moments: both are put back."""
+        before = [p.detach().clone() for p in self.model.parameters()]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self.step()
+        torch.cuda.current_stream().wait_stream(stream)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.step()
+        with torch.no_grad():
+            for parameter, value in zip(self.model.parameters(), before, strict=True):
+                parameter.copy_(value)
+            for state in self.optimizer.state.values():
+                for moment in state.values():
+                    moment.zero_()
+
+    def run(self, batches: Tensor) -> float:
+        """Take a step for each row of ``batches``; the mean loss a data row, in nats."""
+        self.total.zero_()
+        for rows in batches.to(self.data.device):
+            self.rows.copy_(rows)
+            if self.graph is None:
+                self.step()
+            else:
+                self.graph.replay()
+        return float(self.total) / (len(batches) * self.batch)
+
+
+def _draw(rng: np.random.Generator, number: int, batch: int, steps: int) -> Tensor:
+    """Row numbers, shape (steps, batch): no row twice in a batch."""
+    draws = [rng.choice(number, batch, replace=False, shuffle=False) for _ in range(steps)]
+    return torch.from_numpy(np.stack(draws))
+
+
+def _on_device(model: CompiledCircuit, x: Tensor | ArrayLike, name: str) -> Tensor:
+    rows = model.prepare(x)
+    if len(rows) == 0:
+        raise DataError.of("PC403", f"the {name} data have no rows", help="give at least one row")
+    check_values(rows, model.circuit.variables)
+    return rows
+
+
+def _check_options(
+    model: CompiledCircuit,
+    steps: int,
+    batch_size: int,
+    evaluate_every: int,
+    learning_rate: float,
+    weight_decay: float,
+) -> None:
+    numbers = {"steps": steps, "batch_size": batch_size, "evaluate_every": evaluate_every}
+    for name, value in numbers.items():
+        if value < 1:
+            raise OptionError.of("PC302", f"{name} is {value}", help=f"give a {name} of at least 1")
+    if not learning_rate > 0.0 or weight_decay < 0.0:
+        raise OptionError.of(
+            "PC302",
+            f"learning_rate is {learning_rate} and weight_decay {weight_decay}",
+            help="give a positive learning rate, and a weight decay of 0 or more",
+        )
+    if weight_decay and any(bool(p.isinf().any()) for p in model.parameters()):
+        raise OptionError.of(
+            "PC306",
+            "weight decay cannot pull on weights that are exactly zero",
+            help="train without weight decay, or give no zero weights",
+        )
+
+
+def _check_loss(loss: float, model: CompiledCircuit, data: Tensor, step: int) -> None:
+    if np.isfinite(loss):
+        return
+    with torch.no_grad():
+        for start, rows in enumerate(data.split(evaluation_batch(model))):
+            bad = (~model(rows).isfinite()).nonzero()
+            if len(bad):
+                row = start * evaluation_batch(model) + int(bad[0])
+                raise DataError.of(
+                    "PC404",
+                    f"training row {row} has no finite log-likelihood at step {step}",
+                    help="a zero weight forbids it: give the weights a floor, or remove the row",
+                )
+    raise DataError.of(
+        "PC404", f"the loss is {loss} at step {step}", help="lower the learning rate"
+    )
+
+
+@contextlib.contextmanager
+def _bar(steps: int, show: bool) -> Iterator[Callable[[int, Evaluation], None]]:
+    """A progress bar with the latest values, on a terminal only."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(
+        *columns,
+        TextColumn("{task.description}"),
+        console=console,
+        disable=not (show and console.is_terminal),
+        transient=True,
+    ) as bars:
+        task = bars.add_task("", total=steps)
+
+        def advance(chunk: int, record: Evaluation) -> None:
+            valid = "" if record.valid is None else f", valid {record.valid:.4f}"
+            bars.update(task, advance=chunk, description=f"train {record.train:.4f}{valid} nats")
+
+        yield advance

@@ -1,0 +1,47 @@
+"""Layer values and the few formulas that both directions share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pccompiler.ir.kinds import Family
+from pccompiler.ir.plan import Layer
+
+
+class Value(NamedTuple):
+    """A layer's value: see `pccompiler.ir.plan.Form`. ``scale`` is ``None`` where it is 0."""
+
+    x: Tensor
+    scale: Tensor | None
+
+
+def value_of(values: list[Value | None], layer: int) -> Value:
+    value = values[layer]
+    if value is None:
+        raise RuntimeError(f"layer {layer} was dropped before its last use")
+    return value
+
+
+def to_log(value: Value) -> Tensor:
+    """A linear value in log form."""
+    out = value.x.log()
+    return out if value.scale is None else out.add_(value.scale.unsqueeze(-2))
+
+
+def safe_div(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """The quotient, and 0 where the denominator is 0: no flow passes through a zero."""
+    out = numerator / denominator
+    return out.masked_fill_(denominator == 0, 0.0)
+
+
+def finite(top: Tensor) -> Tensor:
+    """A maximum that can be subtracted: -inf becomes 0."""
+    return top.masked_fill(top == -torch.inf, 0.0)
+
+
+def has_table(layer: Layer) -> bool:
+    """Whether the layer multiplies states or operands by a weight tensor."""
+    return layer.group >= 0 and layer.family != Family.GAUSSIAN

@@ -1,0 +1,238 @@
+"""From trainable parameters to the weight tensors of each layer, in the order of the plan."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pccompiler.ir.arrays import Int
+from pccompiler.ir.generators import Direct
+from pccompiler.ir.kinds import Family
+from pccompiler.ir.layout import Head, Layout, lay_out, parameter_name
+from pccompiler.ir.plan import Plan, WeightGroup
+
+
+class Take(torch.autograd.Function):
+    """Rows of a table; where no row repeats, the backward pass is a gather as well."""
+
+    @staticmethod
+    def forward(ctx, table: Tensor, rows: Tensor, back: Tensor | None) -> Tensor:  # type: ignore[no-untyped-def]  # noqa: D102, ANN001
+        ctx.save_for_backward(rows, *(() if back is None else (back,)))
+        ctx.number = len(table)
+        return table.index_select(0, rows)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def]  # noqa: D102, ANN001
+        rows, *back = ctx.saved_tensors
+        if back:
+            padded = torch.cat([grad, grad.new_zeros(1, *grad.shape[1:])])
+            return padded.index_select(0, back[0]), None, None
+        zero = grad.new_zeros(ctx.number, *grad.shape[1:])
+        return zero.index_add_(0, rows, grad), None, None
+
+
+class Selection(nn.Module):
+    """A fixed choice of rows, as buffers that move with the module but are not saved."""
+
+    rows: Tensor | None
+    back: Tensor | None
+
+    def __init__(self, rows: Int, number: int) -> None:
+        super().__init__()
+        identity = len(rows) == number and bool((rows == np.arange(number)).all())
+        unique = len(np.unique(rows)) == len(rows)
+        back = np.full(number, len(rows))
+        back[rows] = np.arange(len(rows))
+        self.register_buffer("rows", None if identity else torch.from_numpy(rows.copy()), False)
+        keep_back = unique and not identity
+        self.register_buffer("back", torch.from_numpy(back) if keep_back else None, False)
+
+    def forward(self, table: Tensor) -> Tensor:
+        """``table[rows]``."""
+        if self.rows is None:
+            return table
+        result: Tensor = Take.apply(table, self.rows, self.back)
+        return result
+
+
+class Weights(nn.Module):
+    """The trainable parameters of a plan, and the weights that they stand for."""
+
+    def __init__(self, plan: Plan, dtype: torch.dtype, seed: int) -> None:
+        super().__init__()
+        self.plan = plan
+        self.layout: Layout = lay_out(plan)
+        self.values = nn.ParameterDict(
+            {name: nn.Parameter(torch.empty(s, dtype=dtype)) for name, s in self.layout.shapes.items()}
+        )
+        self.users = _users(plan)
+        self.sectors = nn.ModuleDict()  # group -> embeddings of its sectors, in plan order
+        self.orders = nn.ModuleDict()  # group -> places in its own table, or in the flat sectors
+        self.heads = nn.ModuleDict()  # head -> its sectors, where some group needs them flat
+        self._select()
+        self.reset(seed)
+
+    def _select(self) -> None:
+        """Fix which rows of which table each group takes, in the order of the layers."""
+        for number, group in enumerate(self.plan.groups):
+            order = _order(self.plan, self.users[number])
+            head = self._whole_head(number)
+            if head is not None:
+                first = self._first(number, head)
+                self.sectors[str(number)] = Selection(head.sectors[first + order], self.layout.embeddings)
+            elif group.generated:
+                where = self.layout.assembly[number]
+                entries = np.arange(*where) if isinstance(where, tuple) else where
+                table = entries.reshape(len(group.weights), -1)[order]
+                total = sum(h.rows * h.columns * len(h.sectors) for h in self.layout.heads)
+                self.orders[str(number)] = Selection(table.ravel(), total)
+                for h in self.layout.heads:
+                    self.heads[h.name] = Selection(h.sectors, self.layout.embeddings)
+            else:
+                self.orders[str(number)] = Selection(order, len(group.weights))
+
+    def _whole_head(self, number: int) -> Head | None:
+        """The head whose sectors are whole weights of the group, in order, if there is one."""
+        where = self.layout.assembly.get(number)
+        group = self.plan.groups[number]
+        if not isinstance(where, tuple):
+            return None
+        fitting = [h for h in self.layout.heads if (h.rows, h.columns) == (group.rows, group.columns)]
+        return fitting[0] if fitting else None
+
+    def _first(self, number: int, head: Head) -> int:
+        """The place in ``head`` of the group's first sector."""
+        before = 0
+        for other in self.layout.heads:
+            if other is head:
+                break
+            before += other.rows * other.columns * len(other.sectors)
+        where = self.layout.assembly[number]
+        return (int(where[0]) - before) // (head.rows * head.columns)
+
+    @torch.no_grad()
+    def reset(self, seed: int) -> None:
+        """Draw all parameters anew, as the paper's authors do.
+
+        Embeddings and logits are uniform on [0, 1], linear layers torch's default. Drawn on the CPU
+        in float64, so that one seed gives one model on every device and in every precision.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        for name, parameter in self.values.items():
+            draw = torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
+            if name.endswith(("_weight", "_bias")):
+                fan_in = self.values[name.removesuffix("_bias").removesuffix("_weight") + "_weight"].shape[1]
+                draw = (2.0 * draw - 1.0) / math.sqrt(fan_in)
+            elif name.startswith("leaf_gaussian"):
+                draw[..., 0] = 4.0 * draw[..., 0] - 2.0
+                draw[..., 1] = 0.0
+            elif name.startswith("leaf_"):
+                draw = 2.0 * draw - 1.0
+            parameter.copy_(draw)
+
+    def forward(self) -> tuple[list[Tensor], dict[int, Tensor]]:
+        """Weights of the layers with tables, in order, and Gaussian parameters by layer."""
+        hidden = self._hidden()
+        flat: Tensor | None = None
+        tables: dict[int, Tensor] = {}
+        gaussians: dict[int, Tensor] = {}
+        for number, group in enumerate(self.plan.groups):
+            key = str(number)
+            if key in self.sectors:
+                raw = self._sector_logits(hidden, key, group)
+            elif group.generated:
+                flat = self._flat(hidden) if flat is None else flat
+                raw = self.orders[key](flat).view(-1, group.rows, group.columns)
+            else:
+                raw = self.orders[key](self.values[parameter_name(self.plan, number)])
+            sizes = [self.plan.layers[user].rows for user in self.users[number]]
+            pieces = constrain(raw, group, self.plan.floor).split(sizes)
+            target = gaussians if group.owner == Family.GAUSSIAN.keyword else tables
+            target.update(zip(self.users[number], pieces, strict=True))
+        return [tables[layer] for layer in sorted(tables)], gaussians
+
+    def _hidden(self) -> Tensor | None:
+        """The last hidden layer's values for every embedding, before sectors are selected."""
+        generator = self.plan.generator
+        if not self.layout.heads or isinstance(generator, Direct):
+            return None
+        values = self.values["embedding"]
+        for number in range(len(generator.hidden)):
+            values = torch.relu(self._linear(values, f"hidden_{number}"))
+        return values
+
+    def _linear(self, values: Tensor, name: str) -> Tensor:
+        return nn.functional.linear(values, self.values[f"{name}_weight"], self.values[f"{name}_bias"])
+
+    def _sector_logits(self, hidden: Tensor | None, key: str, group: WeightGroup) -> Tensor:
+        """Raw weights of a group whose weights are whole sectors, in the order of the plan."""
+        block = self.layout.block
+        if hidden is None:
+            rows = self.sectors[key](self.values["blocks"])
+        else:
+            selected = self.sectors[key](hidden)
+            if block is None:
+                name = f"head_{group.rows}x{group.columns}"
+                return self._linear(selected, name).view(-1, group.rows, group.columns)
+            return self._sliced(selected, group.rows, group.columns)
+        return rows[:, : group.rows, : group.columns]
+
+    def _sliced(self, hidden: Tensor, rows: int, columns: int) -> Tensor:
+        """The upper left part of the common head: only the outputs that are used are computed."""
+        all_rows, all_columns = self.layout.block or (rows, columns)
+        weight = self.values["head_weight"].view(all_rows, all_columns, -1)[:rows, :columns]
+        bias = self.values["head_bias"].view(all_rows, all_columns)[:rows, :columns]
+        out = nn.functional.linear(hidden, weight.flatten(0, 1), bias.flatten())
+        return out.view(-1, rows, columns)
+
+    def _flat(self, hidden: Tensor | None) -> Tensor:
+        """Raw weights of all sectors, head by head, flattened."""
+        pieces: list[Tensor] = []
+        for head in self.layout.heads:
+            select = self.heads[head.name]
+            if hidden is None:
+                pieces.append(select(self.values["blocks"])[:, : head.rows, : head.columns].flatten())
+            elif self.layout.block is None:
+                pieces.append(self._linear(select(hidden), head.name).flatten())
+            else:
+                pieces.append(self._sliced(select(hidden), head.rows, head.columns).flatten())
+        return torch.cat(pieces)
+
+
+def constrain(raw: Tensor, group: WeightGroup, floor: float) -> Tensor:
+    """Weights from unconstrained numbers; `pccompiler.ir.generate.constrain` is the definition."""
+    if group.is_simplex:
+        return _lift(torch.softmax(raw, dim=-1), floor, group.columns)
+    if group.owner == Family.BERNOULLI.keyword:
+        one = _lift(torch.sigmoid(raw), floor, 2)
+        zero = _lift(torch.sigmoid(-raw), floor, 2)
+        return torch.cat([zero, one], dim=-1)
+    return torch.stack([raw[..., 0], raw[..., 1].exp()], dim=-1)
+
+
+def _lift(weights: Tensor, floor: float, states: int) -> Tensor:
+    if floor == 0.0:
+        return weights
+    lifted = weights + floor
+    scale = 1.0 / (1.0 + states * floor)
+    if weights.dtype == torch.float32 and states * floor < 1e-8:  # the quotient rounds to itself
+        return lifted
+    return lifted * scale
+
+
+def _users(plan: Plan) -> list[list[int]]:
+    """The layers that use each group, ascending."""
+    users: list[list[int]] = [[] for _ in plan.groups]
+    for number, layer in enumerate(plan.layers):
+        if layer.group >= 0:
+            users[layer.group].append(number)
+    return users
+
+
+def _order(plan: Plan, users: list[int]) -> Int:
+    """Places in the group of the weights that ``users`` take, layer by layer, row by row."""
+    indices = [plan.layers[user].index for user in users]
+    return np.concatenate([index for index in indices if index is not None])
