@@ -86,7 +86,7 @@ def _lines(path: Path) -> list[_Line]:
         raise DataError.of(
             "PC414",
             f"{path} cannot be read as comma-separated text",
-            notes=[str(error)],
+            notes=[f"cause: {error}"],
             help="give a UTF-8 file with commas between the cells",
         ) from error
 
@@ -119,7 +119,7 @@ def _check_names(path: Path, columns: tuple[str, ...] | None) -> None:
     if repeated:
         raise DataError.of(
             "PC418",
-            f"{len(repeated)} column names are repeated: {', '.join(map(repr, repeated[:5]))}",
+            f"repeated column names: {', '.join(map(repr, repeated[:5]))}",
             location=f"{path}:1",
             help="give each column its own name",
         )
@@ -131,10 +131,9 @@ def _findings(
     if len(cells) != width:
         yield Diagnostic(
             code="PC416",
-            message=f"row has {len(cells)} cells, expected {width}",
+            message=f"the row's length is {len(cells)}, but the first line's is {width}",
             location=location,
-            notes=(f"the first line has {width} cells, and so must all others",),
-            help="write a missing value as an empty cell, 'nan' or '?'",
+            help="give all lines the same number of cells; a missing value is an empty one",
         )
     for column, cell in enumerate(cells, start=1):
         if cell.strip().casefold() not in _MISSING and not _is_number(cell):

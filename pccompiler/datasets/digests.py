@@ -26,11 +26,11 @@ def digest(dataset: Dataset) -> str:
     return state.hexdigest()
 
 
-def check(dataset: Dataset, entry: DatasetInfo, path: Path) -> Dataset:
+def check(dataset: Dataset, entry: DatasetInfo, source: str | Path) -> Dataset:
     """Return ``dataset`` if it is the published set.
 
     Raises:
-        DataError: If it is not; ``path`` is named.
+        DataError: If it is not; ``source`` is named.
     """
     found = digest(dataset)
     expected = DIGESTS[entry.name]
@@ -40,13 +40,13 @@ def check(dataset: Dataset, entry: DatasetInfo, path: Path) -> Dataset:
     wrong = [p for p in SPLITS if shapes[p] != entry.shapes[p]]
     raise DataError.of(
         "PC413",
-        f"{path} does not hold the published data set {entry.name!r}",
+        f"{source} does not hold the published data set {entry.name!r}",
         notes=[
             f"expected SHA-256 {expected}",
             f"found SHA-256    {found}",
             *(f"{p} has shape {shapes[p]}, expected {entry.shapes[p]}" for p in wrong),
         ],
-        help="delete or replace the file; load_file() reads a set that was changed on purpose",
+        help="use an unchanged copy; load_file() reads a set that was changed on purpose",
     )
 
 

@@ -47,13 +47,16 @@ def fetch(entry: DatasetInfo, cache: Path) -> Dataset:
         with TemporaryDirectory(prefix=f"{entry.name}-", dir=cache) as scratch:
             return _fetch(entry, cache, Path(scratch))
     except OSError as error:  # those of requests among them
+        if (response := getattr(error, "response", None)) is not None:
+            response.close()  # pooch leaves the connection open
         raise _failed(entry, cache, error) from error
 
 
 def _fetch(entry: DatasetInfo, cache: Path, scratch: Path) -> Dataset:
-    texts = {part: _retrieve(url, scratch) for part, url in urls(entry).items()}
-    train, valid, test = (read_text(texts[part]) for part in SPLITS)
-    dataset = check(Dataset(entry.name, train, valid, test), entry, texts["train"].parent)
+    sources = urls(entry)
+    texts = {part: _retrieve(url, scratch) for part, url in sources.items()}
+    train, valid, test = (read_text(texts[part], sources[part]) for part in SPLITS)
+    dataset = check(Dataset(entry.name, train, valid, test), entry, sources["train"])
     archive = scratch / f"{entry.name}.npz"
     np.savez_compressed(archive, train=train, valid=valid, test=test)
     kept = cache / entry.collection / archive.name
@@ -90,7 +93,7 @@ def _failed(entry: DatasetInfo, cache: Path, error: OSError) -> DataError:
     return DataError.of(
         "PC412",
         f"the data set {entry.name!r} cannot be downloaded to {cache}",
-        notes=[*urls(entry).values(), f"{type(error).__name__}: {error}"],
+        notes=[*urls(entry).values(), f"cause: {type(error).__name__}: {error}"],
         help=f"fetch these files by other means into <folder>/{entry.name}/, named "
         f"{entry.name}.train.data and so on, and give data_dir=<folder> or set {ENVIRONMENT}",
     )

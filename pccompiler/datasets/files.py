@@ -73,14 +73,15 @@ def read_npz(path: Path) -> Splits:
 def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """Arrays of the three parts, of any dtype, and the keys of all."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: NumPy leaves a file open that it cannot read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in SPLITS if key in archive}, list(archive)
     except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         # TypeError: a single array under the name of an archive is no context manager.
         raise DataError.of(
             "PC414",
             f"{path} cannot be read as an .npz archive of numbers",
-            notes=[str(error)],
+            notes=[f"cause: {error}"],
             help="write it with np.savez_compressed(path, train=..., valid=..., test=...)",
         ) from error
 

@@ -55,13 +55,13 @@ def load(name: str, data_dir: str | Path | None = None, download: bool = True) -
 
 def _not_found(entry: DatasetInfo, tried: Sequence[Path], data_dir: str | Path | None) -> DataError:
     elsewhere = (
-        f"leave out data_dir to search {ENVIRONMENT} and the cache and to download it"
+        f"or leave out data_dir to search {ENVIRONMENT} and the cache and to download it"
         if data_dir is not None
-        else "allow download=True"
+        else f"in a folder that data_dir or {ENVIRONMENT} names, or allow download=True"
     )
     return DataError.of(
         "PC411",
         f"the data set {entry.name!r} is not found",
         notes=[f"tried {path}" for path in tried],
-        help=f"put it at one of these paths, or {elsewhere}",
+        help=f"put it at one of these paths, {elsewhere}",
     )

@@ -44,7 +44,7 @@ def cut(rows: Entries, name: str, fractions: Fractions = (0.7, 0.1, 0.2)) -> Dat
     """Cut a table in three without shuffling; `split` tells the rest."""
     sizes = _sizes(len(rows), fractions)
     bounds = (0, sizes[0], sizes[0] + sizes[1], len(rows))
-    train, valid, test = (np.ascontiguousarray(rows[a:b]) for a, b in pairwise(bounds))
+    train, valid, test = (rows[a:b] for a, b in pairwise(bounds))
     return Dataset(name, train, valid, test)
 
 

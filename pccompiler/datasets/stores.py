@@ -97,8 +97,12 @@ def _texts(train: Path, entry: DatasetInfo) -> Dataset:
     return Dataset(entry.name, *parts)
 
 
-def read_text(path: Path) -> NDArray[np.uint8]:
+def read_text(path: Path, source: str | Path | None = None) -> NDArray[np.uint8]:
     """Read small integers from comma-separated text, as DEBD has them.
+
+    Args:
+        path: The file.
+        source: Named in an error instead of ``path``.
 
     Raises:
         DataError: If the file cannot be read, or holds anything else.
@@ -110,7 +114,7 @@ def read_text(path: Path) -> NDArray[np.uint8]:
     except (OSError, ValueError, UserWarning) as error:
         raise DataError.of(
             "PC414",
-            f"{path} cannot be read as rows of 0 and 1",
-            notes=[str(error)],
-            help="replace the file; each line is like '0,1,1'",
+            f"{source or path} cannot be read as rows of 0 and 1",
+            notes=[f"cause: {error}"],
+            help="use an unchanged copy; each line is like '0,1,1'",
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -293,16 +294,17 @@ def _check_loss(loss: float, model: CompiledCircuit, data: Tensor, step: int) ->
 @contextlib.contextmanager
 def _bar(steps: int, show: bool) -> Iterator[Callable[[int, Evaluation], None]]:
     """A progress bar with the latest values, on a terminal only."""
+    if not (show and sys.stderr.isatty()):
+        yield lambda chunk, record: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(
         *columns,
         TextColumn("{task.description}"),
-        console=console,
-        disable=not (show and console.is_terminal),
+        console=Console(stderr=True),
         transient=True,
     ) as bars:
         task = bars.add_task("", total=steps)

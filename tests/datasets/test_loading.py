@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pccompiler.datasets import Dataset, load
+from pccompiler.datasets.digests import digest
+from pccompiler.datasets.records import SPLITS
+from pccompiler.errors import DataError
+
+Golden = Callable[[str], None]
+Scrub = Callable[[DataError, Path], str]
+
+
+def write_npz(dataset: Dataset, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, train=dataset.train, valid=dataset.valid, test=dataset.test)
+
+
+def write_texts(dataset: Dataset, stem: Path) -> None:
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    for part in SPLITS:
+        path = stem.with_name(f"{stem.name}.{part}.data")
+        np.savetxt(path, getattr(dataset, part), fmt="%i", delimiter=",")
+
+
+def same(a: Dataset, b: Dataset) -> bool:
+    return all(np.array_equal(getattr(a, part), getattr(b, part)) for part in SPLITS)
+
+
+@pytest.mark.parametrize("path", ["amazon/pottytrain.npz", "pottytrain.npz"])
+def test_archives(tiny: Dataset, isolated: Path, path: str) -> None:
+    write_npz(tiny, isolated / "data" / path)
+    found = load("amazon/Pottytrain", data_dir=str(isolated / "data"))
+    assert same(found, tiny)
+    assert found.name == "pottytrain"
+    assert found.train.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    "stem",
+    [
+        "pottytrain/pottytrain",
+        "datasets/pottytrain/pottytrain",
+        "amzn_pottytrain/amzn_pottytrain",
+        "datasets/amzn/amzn_pottytrain/amzn_pottytrain",
+    ],
+)
+def test_texts(tiny: Dataset, isolated: Path, stem: str) -> None:
+    write_texts(tiny, isolated / "data" / stem)
+    found = load("pottytrain", data_dir=isolated / "data")
+    assert same(found, tiny)
+    assert found.train.flags.c_contiguous
+    assert found.train.dtype == np.uint8
+
+
+def test_archives_of_other_integers(tiny: Dataset, isolated: Path) -> None:
+    np.savez(
+        isolated / "pottytrain.npz",
+        train=tiny.train.astype(bool),
+        valid=tiny.valid.astype(np.int64),
+        test=np.asfortranarray(tiny.test),
+    )
+    found = load("pottytrain", isolated)
+    assert same(found, tiny)
+    assert {getattr(found, part).dtype for part in SPLITS} == {np.dtype(np.uint8)}
+    assert found.test.flags.c_contiguous
+
+
+def test_search_order(tiny: Dataset, isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each folder wins over those after it: a broken file in it is noticed."""
+    (isolated / "checkout").mkdir()
+    (isolated / "checkout" / "pyproject.toml").touch()
+    (isolated / "env").mkdir()
+    monkeypatch.setenv("PCCOMPILER_DATA", str(isolated / "env"))
+    write_npz(tiny, isolated / "cache" / "pccompiler" / "amazon" / "pottytrain.npz")
+    assert same(load("pottytrain", download=False), tiny)
+    for folder in ("shared/data", "env"):
+        broken = isolated / folder / "pottytrain.npz"
+        broken.parent.mkdir(parents=True, exist_ok=True)
+        broken.touch()
+        with pytest.raises(DataError) as caught:
+            load("pottytrain", download=False)
+        assert str(broken) in str(caught.value)
+
+
+def test_shared_data_only_beside_a_checkout(tiny: Dataset, isolated: Path) -> None:
+    write_npz(tiny, isolated / "shared" / "data" / "pottytrain.npz")
+    with pytest.raises(DataError, match=r"error\[PC411\]"):
+        load("pottytrain", download=False)
+
+
+def test_data_dir_is_searched_alone(tiny: Dataset, isolated: Path) -> None:
+    write_npz(tiny, isolated / "cache" / "pccompiler" / "amazon" / "pottytrain.npz")
+    (isolated / "data").mkdir()
+    with pytest.raises(DataError, match=r"error\[PC411\]"):
+        load("pottytrain", data_dir=isolated / "data")
+
+
+def test_hand_designed_needs_no_file(isolated: Path) -> None:
+    assert load("hand-designed").train.shape == (7000, 256)
+
+
+def test_digest_sees_shape_and_order(tiny: Dataset) -> None:
+    others = [
+        Dataset("x", tiny.train.reshape(-1, 1), tiny.valid, tiny.test),
+        Dataset("x", tiny.train, tiny.test, tiny.valid),
+        Dataset("x", tiny.train[::-1], tiny.valid, tiny.test),
+        Dataset("x", 1 - tiny.train, tiny.valid, tiny.test),
+    ]
+    digests = {digest(dataset) for dataset in (tiny, *others)}
+    assert len(digests) == 5
+    assert digest(Dataset("y", tiny.train, tiny.valid, tiny.test)) in digests
+
+
+def test_errors(
+    tiny: Dataset, isolated: Path, monkeypatch: pytest.MonkeyPatch, golden: Golden, scrubbed: Scrub
+) -> None:
+    texts: list[str] = []
+
+    def fails(data_dir: Path | None) -> None:
+        with pytest.raises(DataError) as caught:
+            load("pottytrain", data_dir=data_dir, download=False)
+        texts.append(scrubbed(caught.value, isolated))
+
+    folder = isolated / "data"
+    fails(folder)
+    folder.mkdir()
+    fails(folder)
+    fails(None)
+    monkeypatch.setenv("PCCOMPILER_DATA", str(isolated / "absent"))
+    fails(None)
+    write_texts(tiny, folder / "pottytrain" / "pottytrain")
+    (folder / "pottytrain" / "pottytrain.valid.data").write_text("<html>404</html>\n")
+    fails(folder)
+    (folder / "pottytrain" / "pottytrain.valid.data").write_text("")
+    fails(folder)
+    (folder / "pottytrain" / "pottytrain.valid.data").unlink()
+    fails(folder)
+    np.savez(folder / "pottytrain.npz", train=tiny.train)
+    fails(folder)
+    golden("\n".join(texts))
+
+
+def test_corrupt(tiny: Dataset, isolated: Path, golden: Golden, scrubbed: Scrub) -> None:
+    texts: list[str] = []
+    flipped = tiny.train.copy()
+    flipped[0, 0] ^= 1
+    for train in (flipped, tiny.train[1:]):
+        write_npz(Dataset("x", train, tiny.valid, tiny.test), isolated / "pottytrain.npz")
+        with pytest.raises(DataError) as caught:
+            load("pottytrain", isolated)
+        texts.append(scrubbed(caught.value, isolated))
+    golden("\n".join(texts))

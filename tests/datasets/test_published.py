@@ -1,0 +1,41 @@
+"""The stored sets themselves; skipped where they are not at hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pccompiler.datasets import Dataset, info, load, names
+from pccompiler.datasets.digests import DIGESTS
+from pccompiler.errors import DataError
+
+STORED = [name for name in names() if info(name).collection != "generated"]
+
+
+def at_hand(name: str) -> Dataset:
+    try:
+        return load(name, download=False)
+    except DataError as error:
+        if error.diagnostics[0].code != "PC411":
+            raise
+        pytest.skip(f"{name} is not on this machine")
+
+
+def test_there_are_twenty_seventeen_and_five() -> None:
+    counts = [len(names(collection)) for collection in ("twenty", "amazon", "extra", "generated")]
+    assert counts == [20, 17, 5, 1]
+    assert set(DIGESTS) == set(names())
+    assert len(set(DIGESTS.values())) == len(DIGESTS)
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_has_the_published_shapes_and_entries(name: str) -> None:
+    dataset = at_hand(name)  # which checks the SHA-256, too
+    for part, shape in info(name).shapes.items():
+        array = getattr(dataset, part)
+        assert array.shape == shape
+        assert array.dtype == np.uint8
+        assert array.flags.c_contiguous
+        assert array.max() == 1
+    assert dataset.name == name
+    assert dataset.num_variables == info(name).num_variables
