@@ -2,8 +2,8 @@
 
     python -m benchmarks.gpu_step
 
-Beside the times, the error against float64 on the same GPU: of log-likelihoods, and of the gradients
-of all parameters together (2-norm of the difference over the 2-norm).
+Beside the times, the error against float64 on the same GPU: of log-likelihoods, and of the
+gradients of all parameters together (2-norm of the difference over the 2-norm).
 """
 
 from __future__ import annotations
@@ -15,15 +15,21 @@ import torch
 
 import pccompiler as pc
 from benchmarks.common import Report
+from pccompiler.api import Dtype
 from pccompiler.torch_backend.train import _Stepper
 
-REFERENCE = {16: "10-12", 100: "17-19", 500: "33-35", 1556: "74"}  # ms, the authors' code (DESIGN.md)
+REFERENCE = {
+    16: "10-12",
+    100: "17-19",
+    500: "33-35",
+    1556: "74",
+}  # ms, the authors' code (DESIGN.md)
 
 
-def compiled(n: int, hypernetwork: bool, dtype: str) -> pc.CompiledCircuit:
+def compiled(n: int, hypernetwork: bool, dtype: Dtype) -> pc.CompiledCircuit:
     """The paper's model on the GPU."""
     net = pc.Hypernetwork() if hypernetwork else None
-    return pc.compile(pc.rat_spn(n, 50, 5, seed=0), net, device="cuda", dtype=dtype)  # type: ignore[arg-type]
+    return pc.compile(pc.rat_spn(n, 50, 5, seed=0), net, device="cuda", dtype=dtype)
 
 
 def step_ms(model: pc.CompiledCircuit, data: torch.Tensor, repeats: int = 50) -> float:
@@ -48,9 +54,11 @@ def errors(n: int, hypernetwork: bool, data: torch.Tensor) -> dict[str, float]:
     """Largest differences of float32 from float64, relative."""
     rows = data[:500].clone()
     rows[torch.rand(rows.shape, device="cuda") < 0.1] = torch.nan
-    single, double = (compiled(n, hypernetwork, t) for t in ("float32", "float64"))
+    single, double = compiled(n, hypernetwork, "float32"), compiled(n, hypernetwork, "float64")
     a, b = single(rows), double(rows.double())
-    ga, gb = (torch.autograd.grad(-y.sum(), list(m.parameters())) for y, m in ((a, single), (b, double)))
+    ga, gb = (
+        torch.autograd.grad(-y.sum(), list(m.parameters())) for y, m in ((a, single), (b, double))
+    )
     flat_a = torch.cat([g.double().flatten() for g in ga])
     flat_b = torch.cat([g.flatten() for g in gb])
     return {

@@ -1,6 +1,6 @@
 """The paper's tables: test log-likelihoods by its recipe, chosen on validation.
 
-    python -m benchmarks.paper nltcs plants --seeds 3
+python -m benchmarks.paper nltcs plants --seeds 3
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from pccompiler import recipes
 from pccompiler.torch_backend import mean_log_likelihood
 
 
-def train(name: str, hypernetwork: bool, seed: int, device: str, steps: int | None) -> dict[str, float]:
+def train(
+    name: str, hypernetwork: bool, seed: int, device: str, steps: int | None
+) -> dict[str, float]:
     """Train once by the recipe; the values are nats and seconds."""
     data = pc.datasets.load(name, os.environ.get("PCCOMPILER_DATA"))
     recipe = recipes.paper(name, hypernetwork=hypernetwork)

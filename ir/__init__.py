@@ -1,4 +1,4 @@
-"""The intermediate representation: circuits, their text form, plans, and the oracle that runs them."""
+"""The intermediate representation: circuits, their text form, plans, and the oracle."""
 
 if __name__ != "pccompiler.ir":  # this folder is the source of a subpackage, not a package
     raise ImportError(f"import 'pccompiler.ir', not {__name__!r}")

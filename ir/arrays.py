@@ -10,9 +10,10 @@ Int = NDArray[np.int64]
 
 def ints(values: ArrayLike) -> Int:
     """A read-only int64 array of ``values``."""
-    array: Int = np.ascontiguousarray(values, dtype=np.int64).view()
-    array.flags.writeable = False
-    return array
+    array = np.array(values, np.int64, copy=None, order="C")
+    view: Int = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def ranges(starts: Int, lengths: Int) -> Int:
@@ -33,7 +34,7 @@ def segment_sum(values: Int, pointer: Int) -> Int:
     """Sum of each segment of ``values``; an empty segment sums to 0."""
     totals = np.zeros(len(values) + 1, np.int64)
     np.cumsum(values, out=totals[1:])
-    return totals[pointer[1:]] - totals[pointer[:-1]]
+    return np.asarray(totals[pointer[1:]] - totals[pointer[:-1]])
 
 
 def first_uses(values: Int) -> Int:

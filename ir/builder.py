@@ -111,7 +111,7 @@ class Builder:
         weight: str | None = None,
         name: str | None = None,
     ) -> int:
-        """An input of Gaussian units; ``parameters`` of shape ``(units, 2)``: mean and deviation."""
+        """An input of Gaussian units; ``parameters``, shape ``(units, 2)``: mean and deviation."""
         return self._leaf(variable, Family.GAUSSIAN, parameters, units, weight, name)
 
     def product(self, operands: Sequence[int], *, name: str | None = None) -> int:
@@ -170,7 +170,9 @@ class Builder:
                 help="declare the variable first, and pass the index that it returned",
             )
         states = np.array([v.cardinality for v in self._variables], np.int64)[variable]
-        widths = np.maximum(states, 1) if family == Family.INDICATOR else np.full_like(states, units)
+        widths = (
+            np.maximum(states, 1) if family == Family.INDICATOR else np.full_like(states, units)
+        )
         columns = np.array([family_columns(family, s) for s in np.unique(states)])
         columns = columns[np.unique(states, return_inverse=True)[1]]
         weight = np.full(len(variable), -1)
@@ -189,7 +191,7 @@ class Builder:
         return self._append(kind, width, table, np.full(len(table), -1))
 
     def sums(self, operands: ArrayLike, units: int, *, weights: Int | None = None) -> Int:
-        """Add a dense sum of ``units`` units for each row of ``operands``, shape ``(nodes, arity)``.
+        """Add a dense sum of ``units`` units for each row of ``operands``, ``(nodes, arity)``.
 
         ``weights`` are weight ids to share, as `weight_of` gives them.
         """
@@ -222,11 +224,16 @@ class Builder:
             variables=tuple(self._variables),
             root=int(root),
             units=self._units[: self._size].copy(),
-            pointer=segments(columns.pop("fan_in")),
+            pointer=segments(columns["fan_in"]),
             weights=self._weights.table(),
             names=dict(self._names),
             locations=tuple(self._locations),
-            **columns,
+            kind=columns["kind"],
+            operands=columns["operands"],
+            family=columns["family"],
+            variable=columns["variable"],
+            weight=columns["weight"],
+            location=columns["location"],
         )
 
     def _one(self, kind: Kind, operands: Sequence[int]) -> Int:

@@ -81,7 +81,8 @@ class Circuit:
         variables: The columns of the data, in order.
         kind: Shape ``(nodes,)``, `Kind` values.
         units: Shape ``(nodes,)``, width of each node.
-        pointer: Shape ``(nodes + 1,)``; node i's operands are ``operands[pointer[i]:pointer[i + 1]]``.
+        pointer: Shape ``(nodes + 1,)``; node i's operands are
+            ``operands[pointer[i]:pointer[i + 1]]``.
         operands: Shape ``(edges,)``, node ids.
         family: Shape ``(nodes,)``, `Family` values of inputs, else -1.
         variable: Shape ``(nodes,)``, variable index of inputs, else -1.

@@ -1,4 +1,4 @@
-"""From trainable parameters to weights, in float64 NumPy: the definition that backends are held to."""
+"""From trainable parameters to weights, in float64 NumPy: the definition for the backends."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from pccompiler.ir.plan import Plan, WeightGroup
 Float = NDArray[np.float64]
 
 
-def materialize(plan: Plan, layout: Layout, parameters: Mapping[str, NDArray[np.floating]]) -> list[Float]:
+def materialize(
+    plan: Plan, layout: Layout, parameters: Mapping[str, NDArray[np.floating]]
+) -> list[Float]:
     """The weights of every group, shape ``(weights, rows, columns)``.
 
-    Mixture weights and categorical parameters are probabilities, Bernoulli parameters the probability
-    of state 1, Gaussian parameters mean and standard deviation.
+    Mixture weights and categorical parameters are probabilities, Bernoulli parameters the
+    probability of state 1, Gaussian parameters mean and standard deviation.
     """
     tables = {name: np.asarray(value, np.float64) for name, value in parameters.items()}
     flat = _flat_sectors(plan, layout, tables)

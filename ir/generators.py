@@ -29,9 +29,9 @@ class Sectors:
     """A partition of sum weights into sectors.
 
     Attributes:
-        by: ``"block"``: one sector a weight matrix; ``"rows"``: one sector for each ``size`` rows of
-            a weight matrix; ``"size"``: runs of ``size`` entries in row-major order. The last sector
-            of a matrix may be smaller.
+        by: ``"block"``: one sector a weight matrix; ``"rows"``: one sector for each ``size`` rows
+            of a weight matrix; ``"size"``: runs of ``size`` entries in row-major order. The last
+            sector of a matrix may be smaller.
         size: Rows or entries in a sector; ignored by ``"block"``.
         mixtures: Whether ``mixture`` weights are partitioned too (the paper: no).
         weight: Shape ``(sectors,)``, the weight that each sector is a part of.
@@ -66,7 +66,8 @@ class Direct:
     """Every weight has its own logit.
 
     Attributes:
-        floor: Smallest weight. A row of F logits z becomes ``(softmax(z) + floor) / (1 + F floor)``.
+        floor: Smallest weight. A row of F logits z becomes
+            ``(softmax(z) + floor) / (1 + F floor)``.
         allocation: ``"used"``, or ``"reference"`` for the sizes of the paper's "# Params" columns
             (see `Hypernetwork`).
     """
@@ -90,9 +91,9 @@ class Hypernetwork:
     Attributes:
         embedding: Length of a sector's embedding.
         hidden: Width of each hidden layer.
-        heads: ``"per-shape"``: one output layer for each sector shape. ``"slice"``: one output layer
-            of the largest shape, of which smaller sectors take the upper left part (as the paper's
-            authors do).
+        heads: ``"per-shape"``: one output layer for each sector shape. ``"slice"``: one output
+            layer of the largest shape, of which smaller sectors take the upper left part (as the
+            paper's authors do).
         allocation: ``"used"``: an embedding for each sector. ``"reference"``: as the authors
             allocate, two embeddings for each leaf sector (2n a replica, where 2n - 1 are used at
             most); implies ``heads="slice"``.

@@ -1,4 +1,4 @@
-"""The oracle: a plan run in float64 NumPy, in log space throughout. Slow, plain, and the definition."""
+"""The oracle: a plan run in float64 NumPy, all in log space. Slow, plain, and the definition."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def log_likelihood(plan: Plan, weights: Sequence[Float], x: ArrayLike) -> Float:
         for below in layer.below:
             if plan.last_use[below] == position:
                 values[below] = np.zeros(0)
-    return values[-1][0, 0]
+    result: Float = values[-1][0, 0]
+    return result
 
 
 def _evaluate(layer: Layer, table: Float | None, values: list[Float], x: Float) -> Float:
@@ -45,7 +46,7 @@ def _evaluate(layer: Layer, table: Float | None, values: list[Float], x: Float) 
     if layer.kind == Kind.KRONECKER:
         return _kronecker([o[0] for o in operands])
     with np.errstate(divide="ignore"):
-        log_weights = np.log(table)
+        log_weights = np.log(np.zeros(0) if table is None else table)
     if layer.kind == Kind.MIXTURE:  # (rows, arity, units, batch) + (rows, arity, units, 1)
         columns = operands[0].swapaxes(0, 1)
         return _log_sum_exp(columns + log_weights.transpose(0, 2, 1)[..., None])
@@ -72,11 +73,12 @@ def _kronecker(operands: list[Float]) -> Float:
 
 
 def _log_sum_exp(values: Float) -> Float:
-    """log of the sum of exp over axis 1; an empty or all-zero sum is -inf."""
+    """Log of the sum of exp over axis 1; an empty or all-zero sum is -inf."""
     top = values.max(axis=1, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(divide="ignore"):
-        return np.log(np.exp(values - top).sum(axis=1)) + top[:, 0]
+        out: Float = np.log(np.exp(values - top).sum(axis=1)) + top[:, 0]
+    return out
 
 
 def _input(layer: Layer, table: Float | None, x: Float) -> Float:
@@ -85,13 +87,13 @@ def _input(layer: Layer, table: Float | None, x: Float) -> Float:
     missing = np.isnan(column)
     state = np.where(missing, 0, column)
     with np.errstate(divide="ignore"):
-        if layer.family == Family.INDICATOR:
+        if layer.family == Family.INDICATOR or table is None:
             out = np.log(state == np.arange(layer.units)[:, None])
-        elif layer.family == Family.BERNOULLI and table is not None:
+        elif layer.family == Family.BERNOULLI:
             out = np.log(np.where(state == 1, table, 1.0 - table))
-        elif layer.family == Family.CATEGORICAL and table is not None:
+        elif layer.family == Family.CATEGORICAL:
             out = np.log(np.take_along_axis(table, state.astype(np.int64), axis=2))
-        elif table is not None:
+        else:
             mean, deviation = table[..., :1], table[..., 1:]
             out = -0.5 * ((state - mean) / deviation) ** 2 - np.log(deviation) - _LOG_SQRT_2PI
     return np.where(missing, 0.0, out)

@@ -1,4 +1,4 @@
-"""Where trainable parameters lie, and how sectors make up weight groups. Shared by every backend."""
+"""Where trainable parameters lie, and how sectors make up weight groups, for every backend."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Layout:
     Attributes:
         shapes: Name to shape of every trainable parameter, in order.
         heads: The distinct sector shapes.
-        block: Shape (rows, columns) of the table that heads slice, or ``None`` for heads of their own.
-        embeddings: Rows of the embedding table (or of the direct table, for sliced direct weights).
-        assembly: Group number to positions of its entries in the concatenated, flattened heads, shape
-            ``(weights * rows * columns,)``; or a (start, stop) range where they lie in order.
+        block: Shape (rows, columns) of the table that heads slice; ``None``: heads of their own.
+        embeddings: Rows of the embedding table (of the direct table, for sliced direct weights).
+        assembly: Group number to positions of its entries in the concatenated, flattened heads,
+            shape ``(weights * rows * columns,)``; or a (start, stop) range where they lie in order.
     """
 
     shapes: dict[str, tuple[int, ...]]

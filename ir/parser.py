@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from graphlib import CycleError, TopologicalSorter
 from typing import NoReturn, TypeVar
 
 import numpy as np
 
 from pccompiler.errors import CircuitError, OptionError, ParseError
-from pccompiler.ir.arrays import segments
+from pccompiler.ir.arrays import Int, segments
 from pccompiler.ir.circuit import Circuit, Float, WeightTable, family_columns
 from pccompiler.ir.generators import Direct, Generator, Hypernetwork, Sectors
 from pccompiler.ir.kinds import Family, Kind
@@ -115,7 +115,9 @@ class _Parser:
             self.fail("PC205", f"unknown node kind {words[2]!r}", _closest(words[2], _KINDS))
         if words[0] in self.nodes:
             first = self.lines[self.nodes[words[0]]]
-            self.fail("PC204", f"node {words[0]} is declared twice, first in line {first}", "rename one")
+            self.fail(
+                "PC204", f"node {words[0]} is declared twice, first in line {first}", "rename one"
+            )
         rest = words[3:]
         label = rest.pop()[1:] if rest and rest[-1][0] == "@" else None
         units = family = variable = -1
@@ -186,7 +188,9 @@ class _Parser:
 
     def set_generator(self, words: list[str]) -> None:
         if not words or words[0] not in ("direct", "hypernetwork"):
-            self.fail("PC202", "unknown generator", "write 'generator direct' or '... hypernetwork'")
+            self.fail(
+                "PC202", "unknown generator", "write 'generator direct' or '... hypernetwork'"
+            )
         self.generator = (
             self.direct(words[1:]) if words[0] == "direct" else self.hypernetwork(words[1:])
         )
@@ -215,7 +219,7 @@ class _Parser:
         )
 
     def options(self, words: list[str], known: tuple[str, ...]) -> dict[str, str]:
-        pairs = dict(word.split("=", 1) if "=" in word else (word, "") for word in words)
+        pairs = {name: value for name, _, value in (word.partition("=") for word in words)}
         for name, value in pairs.items():
             if name not in known or not value:
                 self.fail("PC210", f"unknown option {name!r}", f"options: {', '.join(known)}")
@@ -239,7 +243,7 @@ class _Parser:
         except ValueError:
             self.fail("PC211", f"{word!r} is not a number", "write a decimal number")
 
-    def fail(self, code: str, message: str, help: str, line: int | None = None) -> NoReturn:  # noqa: A002
+    def fail(self, code: str, message: str, help: str, line: int | None = None) -> NoReturn:
         number = line or self.line_number
         notes = (self.line.strip(),) if line is None and self.line.strip() else ()
         raise ParseError.of(
@@ -283,7 +287,7 @@ class _Parser:
                 help="a node cannot use itself, directly or through others; break the cycle",
             ) from None
 
-    def assemble(self, order: list[int], new_id: np.ndarray, below: list[np.ndarray]) -> Circuit:  # type: ignore[type-arg]
+    def assemble(self, order: list[int], new_id: Int, below: list[Int]) -> Circuit:
         units = self.widths(order, below)
         weight_ids: dict[str, int] = {}
         shapes: list[tuple[int, int]] = []
@@ -320,7 +324,7 @@ class _Parser:
             generator=self.generator,
         )
 
-    def widths(self, order: list[int], below: list[np.ndarray]) -> list[int]:  # type: ignore[type-arg]
+    def widths(self, order: list[int], below: list[Int]) -> list[int]:
         units: list[int] = []
         for node, i in enumerate(order):
             width = self.units[i]
@@ -331,7 +335,7 @@ class _Parser:
             units.append(width)
         return units
 
-    def columns(self, i: int, below: np.ndarray, units: list[int]) -> int:  # type: ignore[type-arg]
+    def columns(self, i: int, below: Int, units: list[int]) -> int:
         if self.kind[i] == Kind.INPUT:
             return family_columns(
                 Family(self.family[i]), self.domains[self.variable[i]].cardinality
@@ -358,9 +362,11 @@ class _Parser:
         return values
 
 
-def _closest(word: str, known: dict[str, object] | dict[str, int] | object) -> str:
-    names = [str(name) for name in known]  # type: ignore[attr-defined]
+def _closest(word: str, known: Iterable[str]) -> str:
+    names = list(known)
     near = difflib.get_close_matches(word, names[:10_000], n=3)
     if near:
         return "did you mean " + " or ".join(repr(name) for name in near) + "?"
-    return "declare it first, or use one of: " + ", ".join(names[:8]) if names else "declare it first"
+    return (
+        "declare it first, or use one of: " + ", ".join(names[:8]) if names else "declare it first"
+    )

@@ -47,7 +47,7 @@ class Operands:
         arity: Operands of each row.
         units: Width of every operand.
         sources: The layers that they come from.
-        start: If not ``None``, the operands are the rows ``start, start + 1, ...`` of the only source.
+        start: If not ``None``, the operands are rows ``start, start + 1, ...`` of the only source.
     """
 
     rows: int
@@ -65,9 +65,9 @@ class Layer:
         kind: What the rows compute.
         units: Width of each row.
         nodes: Shape ``(rows,)``, the circuit node of each row.
-        operands: Empty for inputs. For elementwise products one entry for each arity, whose rows lie
-            one below the other; for other kinds one entry if all operands have one width, else one
-            for each operand, side by side.
+        operands: Empty for inputs. For elementwise products one entry for each arity, whose rows
+            lie one below the other; for other kinds one entry if all operands have one width, else
+            one for each operand, side by side.
         group: Index of the weight group, or -1.
         index: Shape ``(rows,)``, each row's weight within the group.
         family: Leaf family of an input layer.
@@ -203,7 +203,9 @@ class Plan:
         for position, size in enumerate(values):
             alive += size
             peak = max(peak, alive)
-            alive -= sum(values[b] for b in set(self.layers[position].below) if self.last_use[b] == position)
+            alive -= sum(
+                values[b] for b in set(self.layers[position].below) if self.last_use[b] == position
+            )
         return Cost(
             flops=flops, bytes=4 * (sum(values) + reads), peak_values=peak, all_values=sum(values)
         )

@@ -22,7 +22,7 @@ class Scopes:
     """Interned scopes.
 
     Attributes:
-        table: Shape ``(scopes, words)``; bit ``v % 64`` of word ``v // 64`` says that variable v is in.
+        table: Shape ``(scopes, words)``; bit ``v % 64`` of word ``v // 64`` stands for variable v.
         index: Shape ``(nodes,)``, each node's row of ``table``. Equal scopes have equal rows.
     """
 
@@ -31,7 +31,8 @@ class Scopes:
 
     def sizes(self) -> Int:
         """Shape ``(nodes,)``, number of variables in each node's scope."""
-        return np.bitwise_count(self.table).sum(axis=1, dtype=np.int64)[self.index]
+        counts: Int = np.bitwise_count(self.table).sum(axis=1, dtype=np.int64)
+        return counts[self.index]
 
     def variables(self, node: int) -> Int:
         """The variables in the scope of ``node``, ascending."""
@@ -77,7 +78,7 @@ class _Interner:
 
 
 def find_scopes(circuit: Circuit) -> Scopes:
-    """The scope of every node: its variable for an input, else the union of the operands' scopes."""
+    """The scope of every node: an input's variable, else the union of the operands' scopes."""
     from pccompiler.ir.topology import by_level
 
     words = max(1, -(-len(circuit.variables) // 64))

@@ -10,7 +10,7 @@ import numpy as np
 from pccompiler.errors import CircuitError, Diagnostic
 from pccompiler.ir import Circuit, Family, Kind
 from pccompiler.ir.arrays import Int, segment_sum
-from pccompiler.ir.circuit import family_columns
+from pccompiler.ir.circuit import Float, family_columns
 from pccompiler.ir.kinds import PRODUCTS, SUMS
 from pccompiler.ir.scopes import members
 from pccompiler.ir.topology import reachable
@@ -77,7 +77,10 @@ def _arity(circuit: Circuit) -> Iterator[Diagnostic]:
             message=f"{_kind(circuit, node)} {circuit.label(node)} pairs units, but its operands "
             "have different widths",
             location=circuit.where(node),
-            notes=tuple(f"{circuit.label(j)} has {circuit.units[j]} units{_at(circuit, j)}" for j in operands[:8]),
+            notes=tuple(
+                f"{circuit.label(j)} has {circuit.units[j]} units{_at(circuit, j)}"
+                for j in operands[:8]
+            ),
             help="give all operands the same number of units, or use 'kronecker' or a dense 'sum'",
         )
 
@@ -92,7 +95,10 @@ def _smooth(circuit: Circuit) -> Iterator[Diagnostic]:
         for child in dict.fromkeys(circuit.operands_of(node).tolist()):
             missing = members(whole & ~scopes.table[scopes.index[child]])
             if len(missing):
-                lacking.append(f"child {circuit.label(child)} lacks {_names(circuit, missing)}{_at(circuit, child)}")
+                lacking.append(
+                    f"child {circuit.label(child)} lacks {_names(circuit, missing)}"
+                    f"{_at(circuit, child)}"
+                )
         first, *notes = lacking
         yield Diagnostic(
             code="PC101",
@@ -113,15 +119,17 @@ def _decomposable(circuit: Circuit) -> Iterator[Diagnostic]:
         scopes = [circuit.scopes.variables(j) for j in operands]
         variables, uses = np.unique(np.concatenate(scopes), return_counts=True)
         shared = variables[uses > 1]
+        first = circuit.variables[int(shared[0])]
         clash = [j for j, scope in zip(operands, scopes, strict=True) if shared[0] in scope]
         more = f" (and {len(shared) - 1} more)" if len(shared) > 1 else ""
         yield Diagnostic(
             code="PC102",
-            message=f"{_kind(circuit, node)} {circuit.label(node)} is not decomposable: {len(clash)} "
-            f"children share variable {circuit.variables[int(shared[0])].name!r}{more}",
+            message=f"{_kind(circuit, node)} {circuit.label(node)} is not decomposable: "
+            f"{len(clash)} children share variable {first.name!r}{more}",
             location=circuit.where(node),
             notes=tuple(
-                f"{circuit.label(j)} has scope {_names(circuit, circuit.scopes.variables(j))}{_at(circuit, j)}"
+                f"{circuit.label(j)} has scope {_names(circuit, circuit.scopes.variables(j))}"
+                f"{_at(circuit, j)}"
                 for j in clash[:8]
             ),
             help="give the children disjoint scopes",
@@ -175,10 +183,11 @@ def _leaves(circuit: Circuit) -> Iterator[Diagnostic]:
         kind = f"{over.domain} with {over.cardinality} states" if over.discrete else over.domain
         yield Diagnostic(
             code="PC107",
-            message=f"{keyword} input {circuit.label(node)} of {circuit.units[node]} units does not "
-            f"fit variable {over.name!r}, which is {kind}",
+            message=f"{keyword} input {circuit.label(node)} of {circuit.units[node]} units "
+            f"does not fit variable {over.name!r}, which is {kind}",
             location=circuit.where(node),
-            help="indicators have one unit a state, bernoulli needs 2 states, gaussian a real variable",
+            help="indicators have one unit a state, bernoulli needs 2 states, "
+            "gaussian a real variable",
         )
 
 
@@ -193,8 +202,8 @@ def _weights(circuit: Circuit) -> Iterator[Diagnostic]:
         own = int(circuit.weight[node])
         yield Diagnostic(
             code="PC106",
-            message=f"weight {table.label(own)} has shape {table.rows[own]} x {table.columns[own]}, but "
-            f"{_kind(circuit, node)} {circuit.label(node)} needs {circuit.units[node]} x "
+            message=f"weight {table.label(own)} has shape {table.rows[own]} x "
+            f"{table.columns[own]}, but {_kind(circuit, node)} {circuit.label(node)} needs {circuit.units[node]} x "
             f"{_columns(circuit)[node]}",
             location=circuit.where(node),
             help="share weights only between nodes of one shape",
@@ -214,7 +223,9 @@ def _weights(circuit: Circuit) -> Iterator[Diagnostic]:
 
 def _values(circuit: Circuit) -> Iterator[Diagnostic]:
     """PC106: given values are what they stand for."""
-    owner = dict(zip(circuit.weight[::-1].tolist(), range(circuit.num_nodes - 1, -1, -1), strict=True))
+    owner = dict(
+        zip(circuit.weight[::-1].tolist(), range(circuit.num_nodes - 1, -1, -1), strict=True)
+    )
     for weight, values in circuit.weights.values.items():
         if weight not in owner:
             continue
@@ -230,7 +241,7 @@ def _values(circuit: Circuit) -> Iterator[Diagnostic]:
             )
 
 
-def _problem(circuit: Circuit, node: int, values: np.ndarray) -> tuple[str, str] | None:  # type: ignore[type-arg]
+def _problem(circuit: Circuit, node: int, values: Float) -> tuple[str, str] | None:
     """What is wrong with given values, and a way out."""
     if not np.isfinite(values).all():
         return "has values that are not finite", "give finite numbers"
@@ -271,7 +282,8 @@ def _columns(circuit: Circuit) -> Int:
         distinct, inverse = np.unique(pairs, axis=0, return_inverse=True)
         states = [circuit.variables[v].cardinality for v in distinct[:, 1].tolist()]
         needed = [
-            family_columns(Family(f), s) for f, s in zip(distinct[:, 0].tolist(), states, strict=True)
+            family_columns(Family(f), s)
+            for f, s in zip(distinct[:, 0].tolist(), states, strict=True)
         ]
         columns[inputs] = np.array(needed)[inverse.ravel()]
     return columns
@@ -295,5 +307,3 @@ def _names(circuit: Circuit, variables: Int) -> str:
     names = [circuit.variables[v].name for v in variables[:8].tolist()]
     more = f", and {len(variables) - 8} more" if len(variables) > 8 else ""
     return "{" + ", ".join(names) + more + "}"
-
-

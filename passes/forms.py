@@ -32,9 +32,7 @@ def choose_forms(
         elif layer.kind != Kind.MIXTURE:
             layer = _product(layer, below, floor, smallest)
         if log_only and layer.family != Family.INDICATOR:
-            layer = replace(
-                layer, form=Form.LOG, normalize=False, shift=layer.kind == Kind.SUM
-            )
+            layer = replace(layer, form=Form.LOG, normalize=False, shift=layer.kind == Kind.SUM)
         done.append(layer)
     return tuple(done)
 
@@ -79,5 +77,3 @@ def _product(layer: Layer, below: list[Layer], floor: float, smallest: float) ->
         peak=1.0 if normalize else lowest,
         normalize=normalize,
     )
-
-

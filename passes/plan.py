@@ -30,16 +30,14 @@ def plan(circuit: Circuit, *, dtype: str = "float32", numerics: str = "auto") ->
     Args:
         circuit: Smooth, decomposable, as the `check` pass has it.
         dtype: Precision that linear forms must be safe in.
-        numerics: ``"auto"``: linear form where the weight floor proves that nothing underflows, else
-            log. ``"log"``: log form everywhere.
+        numerics: ``"auto"``: linear form where the weight floor proves that nothing underflows,
+            else log. ``"log"``: log form everywhere.
 
     Source:
         The linear form with a scale is that of hidden Markov models (Rabiner 1989, section V.A).
     """
     groups, group_of, index_of = _groups(circuit)
-    layers = [
-        _bare_layer(circuit, nodes, group_of, index_of) for nodes in _fold(circuit, group_of)
-    ]
+    layers = [_bare_layer(circuit, nodes, group_of, index_of) for nodes in _fold(circuit, group_of)]
     layers = _order_rows(circuit, layers)
     layers = _link(circuit, layers)
     generator = circuit.generator or default_generator()
@@ -96,7 +94,9 @@ def _groups(circuit: Circuit) -> tuple[tuple[WeightGroup, ...], Int, Int]:
     owners = np.flatnonzero(circuit.weight >= 0)
     weight, first = np.unique(circuit.weight[owners], return_index=True)
     node = owners[first]
-    owner = np.where(circuit.kind[node] == Kind.INPUT, 10 + circuit.family[node], circuit.kind[node])
+    owner = np.where(
+        circuit.kind[node] == Kind.INPUT, 10 + circuit.family[node], circuit.kind[node]
+    )
     covered = np.zeros(len(table), np.bool_)
     if circuit.sectors is not None and uses_sectors(circuit.generator):
         covered[circuit.sectors.weight] = True
@@ -110,7 +110,11 @@ def _groups(circuit: Circuit) -> tuple[tuple[WeightGroup, ...], Int, Int]:
         keyword = Family(kind - 10).keyword if kind >= 10 else Kind(kind).keyword
         groups.append(
             WeightGroup(
-                owner=keyword, rows=rows, columns=columns, weights=members, generated=bool(generated)
+                owner=keyword,
+                rows=rows,
+                columns=columns,
+                weights=members,
+                generated=bool(generated),
             )
         )
     return tuple(groups), group_of, index_of
@@ -225,5 +229,3 @@ def _operands(table: Int, units: int, layer_of: Int, row_of: Int) -> Operands:
         sources=tuple(sources),
         start=int(first[0]) if in_a_row else None,
     )
-
-

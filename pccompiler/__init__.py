@@ -1,6 +1,6 @@
 """pccompiler: declare a probabilistic circuit, compile it, train it, export it.
 
-The names below load on first use, so ``import pccompiler`` is quick and needs neither torch nor onnx.
+The names below load on first use: ``import pccompiler`` is quick and needs neither torch nor onnx.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The road from a circuit to a trained, saved and exported model: what ``import pccompiler`` offers."""
+"""The road from a circuit to a trained, saved and exported model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Dtype = Literal["float32", "float64"]
 Numerics = Literal["auto", "log"]
 
 
-def compile(  # noqa: A001 - the field's word; users write pccompiler.compile
+def compile(
     circuit: Circuit,
     hypernetwork: Hypernetwork | None = None,
     *,
@@ -36,8 +36,8 @@ def compile(  # noqa: A001 - the field's word; users write pccompiler.compile
 
     Args:
         circuit: Any circuit; one with a generator (from passes or a file) keeps it.
-        hypernetwork: Generates the sum weights from sector embeddings. ``None``: every weight has its
-            own logit.
+        hypernetwork: Generates the sum weights from sector embeddings. ``None``: every weight has
+            its own logit.
         sectors: Partition for the hypernetwork; by default one block a sum.
         device: Such as ``"cpu"`` or ``"cuda"``.
         dtype: Precision of parameters and evaluation.
@@ -54,9 +54,7 @@ def compile(  # noqa: A001 - the field's word; users write pccompiler.compile
     from pccompiler.torch_backend import CompiledCircuit
 
     if dtype not in ("float32", "float64"):
-        raise OptionError.of(
-            "PC302", f"unknown dtype {dtype!r}", help="use 'float32' or 'float64'"
-        )
+        raise OptionError.of("PC302", f"unknown dtype {dtype!r}", help="use 'float32' or 'float64'")
     if numerics not in ("auto", "log"):
         raise OptionError.of("PC302", f"unknown numerics {numerics!r}", help="use 'auto' or 'log'")
     verify(circuit)
@@ -105,7 +103,7 @@ def _check_given(circuit: Circuit, sectors: Sectors) -> None:
         names = ", ".join(circuit.weights.label(weight) for weight in clash[:5])
         raise OptionError.of(
             "PC309",
-            f"{len(clash)} weights have given values, but the generator would replace them: {names}",
+            f"{len(clash)} weights have given values that the generator would replace: {names}",
             help="compile without a hypernetwork, or give these weights no values",
         )
 
@@ -132,9 +130,7 @@ def load(directory: str | Path, *, device: str | torch.device = "cpu") -> Compil
     from pccompiler.torch_backend import checkpoint
 
     circuit, tensors, manifest = checkpoint.read(directory)
-    model = compile(
-        circuit, device="cpu", dtype=manifest["dtype"], numerics=manifest["numerics"]
-    )
+    model = compile(circuit, device="cpu", dtype=manifest["dtype"], numerics=manifest["numerics"])
     shapes = {name: tuple(p.shape) for name, p in model.weights.values.items()}
     if shapes != {name: tuple(t.shape) for name, t in tensors.items()}:
         raise CheckpointError.of(
@@ -163,13 +159,13 @@ def export_onnx(
     Args:
         model: Any compiled circuit.
         path: Where to write.
-        weights: ``"compact"``: the parameters, and the hypernetwork as nodes. ``"materialized"``: the
-            weights that it generates.
+        weights: ``"compact"``: the parameters, and the hypernetwork as nodes. ``"materialized"``:
+            the weights that it generates.
         metadata: Further entries of the file's metadata.
 
     Raises:
-        ExportError: If ONNX Runtime's answers differ from the oracle's by more than 1e-5 relative, or
-            the file cannot be written. Nothing is left behind.
+        ExportError: If ONNX Runtime's answers differ from the oracle's by more than 1e-5 relative,
+            or the file cannot be written. Nothing is left behind.
     """
     from pccompiler.onnx_backend import export
 

@@ -53,7 +53,7 @@ class PCCompilerError(Exception):
         *,
         location: str | None = None,
         notes: Iterable[str] = (),
-        help: str | None = None,  # noqa: A002 - the diagnostic's own word
+        help: str | None = None,
     ) -> Self:
         """Build an error with a single diagnostic."""
         diagnostic = Diagnostic(

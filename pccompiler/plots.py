@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pccompiler.files import replacing
 
 if TYPE_CHECKING:
     from pccompiler.torch_backend import History
@@ -38,20 +38,15 @@ def plot_history(
         valid = [(e.step, e.valid) for e in history.evaluations if e.valid is not None]
         if valid:
             axes.plot(*zip(*valid, strict=True), color=color, label=f"{label}validation")
-            axes.plot(history.best_step, history.best_valid, "o", color=color)
+            axes.plot(history.best_step, history.best_valid or 0.0, "o", color=color)
     axes.set_xlabel("step")
     axes.set_ylabel("mean log-likelihood (nats)")
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.legend()
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=target.suffix, dir=target.parent)
-    os.close(handle)
     try:
-        figure.savefig(name, dpi=150)
-        os.replace(name, target)
+        with replacing(path) as staging:
+            figure.savefig(staging, dpi=150)
     finally:
         pyplot.close(figure)
-        Path(name).unlink(missing_ok=True)
-    return target
+    return Path(path)

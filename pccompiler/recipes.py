@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pccompiler.datasets import info
 from pccompiler.ir import Hypernetwork
 
-_LONG = {"kdd": 20_000, "plants": 20_000, "accidents": 20_000, "ad": 20_000, "msnbc": 80_000, "pumsb_star": 80_000}
+_LONG = {
+    "kdd": 20_000,
+    "plants": 20_000,
+    "accidents": 20_000,
+    "ad": 20_000,
+    "msnbc": 80_000,
+    "pumsb_star": 80_000,
+}
 _SMALL_BATCH = ("cr52", "c20ng", "bbc", "ad")
 _LONG_AMAZON = ("carseats", "gifts", "moms", "safety")
 

@@ -53,7 +53,9 @@ def golden(request: pytest.FixtureRequest) -> Golden:
             path.write_text(wanted)
             return
         if not path.exists():
-            pytest.fail(f"no golden file {path}: run pytest --update-golden, and read what it wrote")
+            pytest.fail(
+                f"no golden file {path}: run pytest --update-golden, and read what it wrote"
+            )
         assert wanted == path.read_text()
 
     return compare

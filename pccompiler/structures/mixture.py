@@ -27,7 +27,9 @@ def naive_bayes_mixture(
     variables = as_variables(num_variables)
     at_least("components", components, 1)
     kinds = ["gaussian" if not v.discrete else "categorical" for v in variables]
-    families = [leaf_family(v, k if leaf == "auto" else leaf) for v, k in zip(variables, kinds, strict=True)]
+    families = [
+        leaf_family(v, k if leaf == "auto" else leaf) for v, k in zip(variables, kinds, strict=True)
+    ]
     builder = Builder(variables)
     nodes = np.zeros(len(variables), np.int64)
     for family in sorted(set(families)):
@@ -35,5 +37,3 @@ def naive_bayes_mixture(
         nodes[mine] = builder.inputs(np.flatnonzero(mine), family, components)
     product = builder.products(nodes[None, :])
     return builder.build(int(builder.sums(product, 1)[0]))
-
-

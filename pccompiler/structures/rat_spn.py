@@ -34,9 +34,9 @@ def rat_spn(
         seed: Of the random orders.
         depth: Joins between a leaf region and the root; ``None`` joins down to single variables.
             With fewer, a leaf region is a factorized distribution over several variables.
-        leaf: ``"indicator"``: dense sums over the indicators of discrete variables. ``"bernoulli"``,
-            ``"categorical"``, ``"gaussian"``: ``units`` such distributions for each variable and
-            replica. ``"auto"``: indicators, or Gaussians over real variables.
+        leaf: ``"indicator"``: dense sums over the indicators of discrete variables.
+            ``"bernoulli"``, ``"categorical"``, ``"gaussian"``: ``units`` such distributions for
+            each variable and replica. ``"auto"``: indicators, or Gaussians over real variables.
 
     Raises:
         OptionError: If a number is too small, or the leaves do not fit the variables.
@@ -109,4 +109,3 @@ def _join(builder: Builder, regions: Int, groups: list[slice], units: int) -> In
         operands = regions[:, columns].reshape(-1, size)
         products[:, members] = builder.products(operands).reshape(replicas, -1)
     return builder.sums(products.reshape(-1, 1), units).reshape(replicas, -1)
-

@@ -151,7 +151,8 @@ class Backward:
         if buffer is None:
             buffer = self.grads[below] = self.lease.take(value_of(self.values, below).x.shape)
         stop = operands.start + operands.arity * operands.rows
-        return buffer[operands.start : stop].unflatten(0, (operands.arity, operands.rows))
+        piece: Tensor = buffer[operands.start : stop]
+        return piece.view(operands.arity, operands.rows, *buffer.shape[1:])
 
     def scatter(self, number: int, part: int, grad: Tensor) -> None:
         """Add ``grad``, shape (arity, rows, units, batch), to the operands' gradients."""

@@ -1,16 +1,15 @@
 """Checkpoints: a folder with the circuit's text, the parameters and a manifest.
 
-``circuit.pcir`` is the IR, ``parameters.safetensors`` the numbers, ``model.json`` says how the model
-was compiled and holds the hashes of the other two. The folder appears whole or not at all.
+``circuit.pcir`` is the IR, ``parameters.safetensors`` the numbers, ``model.json`` says how the
+model was compiled and holds the hashes of the other two. The folder appears whole or not at all.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from pccompiler.errors import CheckpointError, PCCompilerError
+from pccompiler.files import write_bytes
 from pccompiler.ir import Circuit, parse, to_text
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.version import __version__
@@ -53,10 +53,11 @@ def save(model: CompiledCircuit, directory: str | Path) -> Path:
         MANIFEST: (json.dumps(manifest, indent=2) + "\n").encode(),
     }
     target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    staging = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
+    staging.mkdir()
     try:
         for name, content in files.items():
-            _write(staging / name, content)
+            write_bytes(staging / name, content)
         _swap(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -89,14 +90,16 @@ def read(directory: str | Path) -> tuple[Circuit, dict[str, torch.Tensor], dict[
 def _manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-        manifest["sha256"], manifest["dtype"], manifest["numerics"]  # noqa: B018 - must be there
+        needed = {"sha256", "dtype", "numerics"} - manifest.keys()
+        if needed:
+            raise KeyError(*sorted(needed))
     except FileNotFoundError:
         raise CheckpointError.of(
             "PC502",
             f"{folder} has no {MANIFEST}",
             help="give the folder that pccompiler.save wrote",
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError) as error:
         raise CheckpointError.of(
             "PC503",
             f"{folder / MANIFEST} is damaged: {error!r}",
@@ -143,21 +146,14 @@ def _swap(staging: Path, target: Path) -> None:
     if not target.exists():
         staging.rename(target)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-    target.replace(old)
+    old = target.with_name(f".{target.name}-old-{uuid.uuid4().hex[:8]}")
+    target.rename(old)
     try:
         staging.rename(target)
     except OSError:
-        old.replace(target)
+        old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _hash(content: bytes) -> str:

@@ -44,18 +44,18 @@ class Engine:
         """Root log-likelihood of each batch row, shape ``(batch,)``.
 
         Args:
-            inputs: One tensor for each input layer: states one-hot, shape (rows, states, batch), all
-                ones where missing; for Gaussians log-densities, shape (rows, units, batch).
+            inputs: One tensor for each input layer: states one-hot, shape (rows, states, batch),
+                all ones where missing; for Gaussians log-densities, shape (rows, units, batch).
             weights: One tensor for each layer with weights except Gaussians, shape (rows, units,
                 fan-in), in the order of layers.
             complete: A promise that no value is missing, which saves work.
         """
-        result: Tensor = _Run.apply(self, complete, len(inputs), *inputs, *weights)
+        result: Tensor = _Run.apply(  # type: ignore[no-untyped-call]  # torch's stub
+            self, complete, len(inputs), *inputs, *weights
+        )
         return result
 
-    def fetch(
-        self, number: int, part: int, values: list[Value | None], lease: Lease
-    ) -> Value:
+    def fetch(self, number: int, part: int, values: list[Value | None], lease: Lease) -> Value:
         """Operand values, x of shape (arity, rows, units, batch), scale (arity, rows, batch)."""
         operands = self.plan.layers[number].operands[part]
         shape = (operands.arity, operands.rows)
@@ -63,8 +63,12 @@ class Engine:
             x, scale = value_of(values, operands.sources[0].layer)
             stop = operands.start + operands.arity * operands.rows
             x = x[operands.start : stop].unflatten(0, shape)
-            return Value(x, None if scale is None else scale[operands.start : stop].unflatten(0, shape))
-        x = self.gather(number, part, [value_of(values, s.layer).x for s in operands.sources], lease)
+            return Value(
+                x, None if scale is None else scale[operands.start : stop].unflatten(0, shape)
+            )
+        x = self.gather(
+            number, part, [value_of(values, s.layer).x for s in operands.sources], lease
+        )
         scales = [value_of(values, s.layer).scale for s in operands.sources]
         if all(scale is None for scale in scales):
             return Value(x.unflatten(0, shape), None)
@@ -141,11 +145,13 @@ class _Run(torch.autograd.Function):
     """Forward and backward over all layers."""
 
     @staticmethod
-    def forward(  # noqa: D102
+    def forward(
         ctx: Any, engine: Engine, complete: bool, num_inputs: int, *tensors: Tensor
     ) -> Tensor:
         keep = any(ctx.needs_input_grad)
-        forward = Forward(engine, list(tensors[:num_inputs]), list(tensors[num_inputs:]), keep, complete)
+        forward = Forward(
+            engine, list(tensors[:num_inputs]), list(tensors[num_inputs:]), keep, complete
+        )
         result = forward.run()
         if keep:
             ctx.forward_pass = forward
@@ -153,7 +159,7 @@ class _Run(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
         backward = Backward(ctx.forward_pass)
-        inputs, weights = backward.run(grad)
+        inputs, weights = backward.run(grad_outputs[0])
         return (None, None, None, *inputs, *weights)

@@ -145,7 +145,9 @@ class Forward:
             ones = ones[operands.start : operands.start + operands.rows]
         weight = self.weights[number]
         x = self.lease.take((*weight.shape[:2], ones.shape[-1]))
-        return Value(torch.where(ones.unsqueeze(1), weight[:, :, 1:], weight[:, :, :1], out=x), None)
+        return Value(
+            torch.where(ones.unsqueeze(1), weight[:, :, 1:], weight[:, :, :1], out=x), None
+        )
 
     def plain_sum(self, number: int) -> Value:
         layer = self.plan.layers[number].operands[0]

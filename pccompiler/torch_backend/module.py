@@ -99,11 +99,11 @@ class CompiledCircuit(nn.Module):
             check: Whether to look for values out of range (reads the data once).
 
         Returns:
-            Shape ``(batch,)``; ``-inf`` where the density is zero. Differentiable in the parameters.
+            Shape ``(batch,)``; ``-inf`` where the density is zero. Differentiable.
 
         Raises:
-            DataError: If the columns do not fit the circuit's variables, or a value is no state of its
-                variable.
+            DataError: If the columns do not fit the circuit's variables, or a value is no state of
+                its variable.
         """
         rows = self.prepare(x, mask=mask, missing=missing)
         if check:
@@ -208,7 +208,10 @@ def check_values(x: Tensor, variables: tuple[Variable, ...]) -> None:
         "PC401",
         f"value {float(x[row, column]):g} in row {row}, column {column} is no value of variable "
         f"{variable.name!r}",
-        notes=(f"{int(wrong.sum())} values are out of range", f"allowed: {allowed}, or NaN if missing"),
+        notes=(
+            f"{int(wrong.sum())} values are out of range",
+            f"allowed: {allowed}, or NaN if missing",
+        ),
         help="recode the column, or declare the variable with more states",
     )
 
@@ -219,7 +222,7 @@ def _wrong_shape(shape: tuple[int, ...], variables: tuple[Variable, ...]) -> Dat
         "PC400",
         f"the data have shape {shape}, but the circuit has {len(variables)} variables",
         notes=(f"variables: {names}",),
-        help=f"give a table of shape (rows, {len(variables)}), one column for each variable in order",
+        help=f"give a table of shape (rows, {len(variables)}), one column a variable, in order",
     )
 
 

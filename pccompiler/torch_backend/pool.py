@@ -29,7 +29,7 @@ class Pool:
 class Lease:
     """The buffers of one evaluation; they return to the pool when it is garbage.
 
-    An evaluation lives as long as the graph of its result, so a second backward pass finds its values.
+    An evaluation lives as long as its result's graph, so a second backward pass finds its values.
     """
 
     def __init__(self, pool: Pool | None, like: Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -122,13 +122,13 @@ def fit(
 
 @torch.no_grad()
 def mean_log_likelihood(model: CompiledCircuit, x: Tensor) -> float:
-    """Mean log-likelihood of the rows of ``x``, in nats, in batches that fit; ``x`` as `prepare` has it."""
+    """Mean log-likelihood of the rows of ``x``, as `prepare` has them, in nats, batch by batch."""
     values = [model(rows).double().sum() for rows in x.split(evaluation_batch(model))]
     return float(torch.stack(values).sum()) / len(x)
 
 
 def evaluation_batch(model: CompiledCircuit) -> int:
-    """Rows to evaluate at once: about 1 GiB of live values, and fewer on a CPU, where caches rule."""
+    """Rows to evaluate at once: about 1 GiB of live values, and fewer on a CPU: caches rule."""
     a_row = 2 * model.plan.cost(1).peak_values * model.dtype.itemsize
     most = 500 if model.device.type == "cpu" else 32_768
     return max(1, min(most, _EVALUATION_BYTES // max(a_row, 1)))
@@ -292,13 +292,19 @@ def _check_loss(loss: float, model: CompiledCircuit, data: Tensor, step: int) ->
 
 
 @contextlib.contextmanager
-def _bar(steps: int, show: bool) -> Iterator[Callable[[int, Evaluation], None]]:
+def _bar(steps: int, show: bool) -> Generator[Callable[[int, Evaluation], None]]:
     """A progress bar with the latest values, on a terminal only."""
     if not (show and sys.stderr.isatty()):
         yield lambda chunk, record: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(

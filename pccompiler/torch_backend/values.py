@@ -19,6 +19,7 @@ class Value(NamedTuple):
 
 
 def value_of(values: list[Value | None], layer: int) -> Value:
+    """The value of ``layer``, which must still be there."""
     value = values[layer]
     if value is None:
         raise RuntimeError(f"layer {layer} was dropped before its last use")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,13 +20,14 @@ class Take(torch.autograd.Function):
     """Rows of a table; where no row repeats, the backward pass is a gather as well."""
 
     @staticmethod
-    def forward(ctx, table: Tensor, rows: Tensor, back: Tensor | None) -> Tensor:  # type: ignore[no-untyped-def]  # noqa: D102, ANN001
+    def forward(ctx: Any, table: Tensor, rows: Tensor, back: Tensor | None) -> Tensor:  # noqa: D102
         ctx.save_for_backward(rows, *(() if back is None else (back,)))
         ctx.number = len(table)
         return table.index_select(0, rows)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def]  # noqa: D102, ANN001
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:  # noqa: D102
+        (grad,) = grads
         rows, *back = ctx.saved_tensors
         if back:
             padded = torch.cat([grad, grad.new_zeros(1, *grad.shape[1:])])
@@ -54,7 +56,7 @@ class Selection(nn.Module):
         """``table[rows]``."""
         if self.rows is None:
             return table
-        result: Tensor = Take.apply(table, self.rows, self.back)
+        result: Tensor = Take.apply(table, self.rows, self.back)  # type: ignore[no-untyped-call]  # torch's stub
         return result
 
 
@@ -66,7 +68,10 @@ class Weights(nn.Module):
         self.plan = plan
         self.layout: Layout = lay_out(plan)
         self.values = nn.ParameterDict(
-            {name: nn.Parameter(torch.empty(s, dtype=dtype)) for name, s in self.layout.shapes.items()}
+            {
+                name: nn.Parameter(torch.empty(s, dtype=dtype))
+                for name, s in self.layout.shapes.items()
+            }
         )
         self.users = _users(plan)
         self.sectors = nn.ModuleDict()  # group -> embeddings of its sectors, in plan order
@@ -82,7 +87,9 @@ class Weights(nn.Module):
             head = self._whole_head(number)
             if head is not None:
                 first = self._first(number, head)
-                self.sectors[str(number)] = Selection(head.sectors[first + order], self.layout.embeddings)
+                self.sectors[str(number)] = Selection(
+                    head.sectors[first + order], self.layout.embeddings
+                )
             elif group.generated:
                 where = self.layout.assembly[number]
                 entries = np.arange(*where) if isinstance(where, tuple) else where
@@ -100,7 +107,9 @@ class Weights(nn.Module):
         group = self.plan.groups[number]
         if not isinstance(where, tuple):
             return None
-        fitting = [h for h in self.layout.heads if (h.rows, h.columns) == (group.rows, group.columns)]
+        fitting = [
+            h for h in self.layout.heads if (h.rows, h.columns) == (group.rows, group.columns)
+        ]
         return fitting[0] if fitting else None
 
     def _first(self, number: int, head: Head) -> int:
@@ -124,7 +133,9 @@ class Weights(nn.Module):
         for name, parameter in self.values.items():
             draw = torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
             if name.endswith(("_weight", "_bias")):
-                fan_in = self.values[name.removesuffix("_bias").removesuffix("_weight") + "_weight"].shape[1]
+                fan_in = self.values[
+                    name.removesuffix("_bias").removesuffix("_weight") + "_weight"
+                ].shape[1]
                 draw = (2.0 * draw - 1.0) / math.sqrt(fan_in)
             elif name.startswith("leaf_gaussian"):
                 draw[..., 0] = 4.0 * draw[..., 0] - 2.0
@@ -162,16 +173,19 @@ class Weights(nn.Module):
         values = self.values["embedding"]
         for number in range(len(generator.hidden)):
             values = torch.relu(self._linear(values, f"hidden_{number}"))
-        return values
+        result: Tensor = values
+        return result
 
     def _linear(self, values: Tensor, name: str) -> Tensor:
-        return nn.functional.linear(values, self.values[f"{name}_weight"], self.values[f"{name}_bias"])
+        return nn.functional.linear(
+            values, self.values[f"{name}_weight"], self.values[f"{name}_bias"]
+        )
 
     def _sector_logits(self, hidden: Tensor | None, key: str, group: WeightGroup) -> Tensor:
         """Raw weights of a group whose weights are whole sectors, in the order of the plan."""
         block = self.layout.block
         if hidden is None:
-            rows = self.sectors[key](self.values["blocks"])
+            rows: Tensor = self.sectors[key](self.values["blocks"])
         else:
             selected = self.sectors[key](hidden)
             if block is None:
@@ -194,7 +208,9 @@ class Weights(nn.Module):
         for head in self.layout.heads:
             select = self.heads[head.name]
             if hidden is None:
-                pieces.append(select(self.values["blocks"])[:, : head.rows, : head.columns].flatten())
+                pieces.append(
+                    select(self.values["blocks"])[:, : head.rows, : head.columns].flatten()
+                )
             elif self.layout.block is None:
                 pieces.append(self._linear(select(hidden), head.name).flatten())
             else:
