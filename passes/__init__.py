@@ -1,9 +1,26 @@
-"""Passes: circuit to circuit, checked on both sides."""
+"""Passes: circuit to circuit, checked on both sides; and the lowering to plans."""
 
 if __name__ != "pccompiler.passes":  # this folder is the source of a subpackage, not a package
     raise ImportError(f"import 'pccompiler.passes', not {__name__!r}")
 
+from pccompiler.passes.attach_hypernetwork import AttachDirect, AttachHypernetwork
+from pccompiler.passes.base import Pass
 from pccompiler.passes.check import findings, verify
+from pccompiler.passes.check_pass import Check
+from pccompiler.passes.manager import PassManager
+from pccompiler.passes.partition_sectors import PartitionSectors
 from pccompiler.passes.plan import plan
+from pccompiler.passes.prune import Prune
 
-__all__ = ["findings", "plan", "verify"]
+__all__ = [
+    "AttachDirect",
+    "AttachHypernetwork",
+    "Check",
+    "Pass",
+    "PassManager",
+    "PartitionSectors",
+    "Prune",
+    "findings",
+    "plan",
+    "verify",
+]

@@ -1,0 +1,109 @@
+"""Gradients against finite differences, and the flow invariant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import pccompiler as pc
+from pccompiler.ir import Builder, Circuit, Hypernetwork, categorical, real
+from pccompiler.structures import naive_bayes_mixture
+
+
+def shared() -> Circuit:
+    """A DAG: nodes read twice, weights shared, kronecker, operands of several widths."""
+    b = Builder()
+    x, y, z = b.binary("x"), b.categorical("y", 3), b.real("z")
+    left = b.sum([b.indicator(x)], 2)
+    right = b.sum([b.indicator(y)], 2)
+    grid = b.kronecker([left, right])
+    pairs = b.product([left, right])
+    first = b.sum([grid, pairs], 3, weight="w")
+    second = b.sum([grid, pairs], 3, weight="w")
+    top = b.mixture([b.product([first, b.gaussian(z, units=3)]), b.product([second, b.gaussian(z, units=3)])])
+    return b.build(b.sum([top], 1))
+
+
+CIRCUITS: dict[str, Callable[[], Circuit]] = {
+    "tree": lambda: pc.rat_spn(6, 3, 3),
+    "odd": lambda: pc.rat_spn(7, 2, 2, depth=1),
+    "hmm": lambda: pc.hmm(4, 3),
+    "mixture": lambda: naive_bayes_mixture(5, 4),
+    "reals": lambda: naive_bayes_mixture([real("a"), categorical("b", 4)], 3),
+    "shared": shared,
+}
+
+
+def rows(circuit: Circuit) -> Tensor:
+    rng = np.random.default_rng(0)
+    columns = [
+        rng.integers(0, v.cardinality, 6) if v.discrete else rng.normal(size=6)
+        for v in circuit.variables
+    ]
+    x = np.stack(columns, axis=1).astype(np.float64)
+    x[0, 1] = np.nan
+    return torch.from_numpy(x)
+
+
+@pytest.mark.parametrize("numerics", ["auto", "log"])
+@pytest.mark.parametrize("net", [None, Hypernetwork(hidden=(4,), embedding=2)], ids=["direct", "net"])
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_gradients_equal_finite_differences(
+    name: str, net: Hypernetwork | None, numerics: pc.api.Numerics
+) -> None:
+    circuit = CIRCUITS[name]()
+    model = pc.compile(circuit, net, dtype="float64", numerics=numerics)
+    x = rows(circuit)
+    names = [name for name, _ in model.named_parameters()]
+
+    def evaluate(*parameters: Tensor) -> Tensor:
+        values = dict(zip(names, parameters, strict=True))
+        result: Tensor = torch.func.functional_call(model, values, (x,))
+        return result
+
+    # bmm on CPU threads may round differently from run to run: nondet_tol
+    assert torch.autograd.gradcheck(evaluate, tuple(model.parameters()), nondet_tol=1e-12)
+
+
+def test_a_second_backward_pass_finds_the_same_values() -> None:
+    model = pc.compile(pc.rat_spn(6, 3, 3), dtype="float64")
+    value = model(rows(model.circuit)).sum()
+    parameters = list(model.parameters())
+    first = torch.autograd.grad(value, parameters, retain_graph=True)
+    with torch.no_grad():
+        model(rows(model.circuit))  # another evaluation must not take the kept buffers
+    second = torch.autograd.grad(value, parameters)
+    for a, b in zip(first, second, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 100, 500, 512])
+def test_flows_count_the_rows(batch: int) -> None:
+    """A sum's expected counts, w dL/dw, add up to one a row and active region.
+
+    For a RAT-SPN the replicas' root regions share each row: their flows sum to the batch.
+    """
+    model = pc.compile(pc.rat_spn(9, 4, 3), dtype="float64")
+    x = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (batch, 9)).astype(np.float64))
+    tables, gaussians = model.weights()
+    held = [table.detach().requires_grad_() for table in tables]
+    value = model.engine.run(model._inputs(x, gaussians), held)
+    grads = torch.autograd.grad(value.sum(), held)
+    flows = [float((w * g).detach().sum()) for w, g in zip(held, grads, strict=True)]
+    layers = [layer for layer in model.plan.layers if layer.group >= 0]
+    for layer, flow in zip(layers, flows, strict=True):
+        regions = layer.rows / 4 if layer.rows > 1 else 1  # of one replica
+        assert flow == pytest.approx(batch * regions, rel=1e-10)
+
+
+def test_a_shared_weight_gathers_all_its_flows() -> None:
+    model = pc.compile(pc.hmm(6, 3), dtype="float64")
+    transitions = model.weights.values["logits_sum_3x3"]
+    assert transitions.shape == (1, 3, 3)
+    value = model(torch.tensor([[0.0, 1.0, 1.0, 0.0, 1.0, 0.0]], dtype=torch.float64)).sum()
+    (grad,) = torch.autograd.grad(value, [transitions])
+    assert float(grad.abs().sum()) > 0

@@ -1,0 +1,196 @@
+"""The torch backend against the float64 oracle: values, missing data, numeric forms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import pccompiler as pc
+from pccompiler.ir import (
+    Builder,
+    Circuit,
+    Direct,
+    Hypernetwork,
+    Sectors,
+    categorical,
+    real,
+)
+from pccompiler.ir.generate import materialize
+from pccompiler.ir.interpret import log_likelihood
+from pccompiler.torch_backend import CompiledCircuit
+
+
+def mixed() -> Circuit:
+    """Real, categorical and binary columns under one mixture."""
+    from pccompiler.structures import naive_bayes_mixture
+
+    return naive_bayes_mixture([real("height"), categorical("colour", 4), real("width")], 3)
+
+
+def kronecker() -> Circuit:
+    """Operands of different widths, a kronecker product, shared nodes and a mixed dense sum."""
+    b = Builder()
+    x, y = b.binary("x"), b.binary("y")
+    left, right = b.sum([b.indicator(x)], 2), b.sum([b.indicator(y)], 3)
+    square = b.kronecker([left, right])
+    pairs = b.product([b.bernoulli(x, units=4), b.bernoulli(y, units=4)])
+    wide = b.sum([square, pairs], 5)
+    return b.build(b.mixture([b.sum([wide], 1), b.sum([pairs, square], 1)]))
+
+
+CIRCUITS = {
+    "rat-16": lambda: pc.rat_spn(16, 5, 4),
+    "rat-13": lambda: pc.rat_spn(13, 3, 3),
+    "rat-1": lambda: pc.rat_spn(1, 2, 3),
+    "rat-69": lambda: pc.rat_spn(69, 4, 5),
+    "shallow": lambda: pc.rat_spn(20, 3, 4, depth=2),
+    "flat": lambda: pc.rat_spn(6, 3, 4, depth=0),
+    "bernoulli": lambda: pc.rat_spn(9, 3, 3, leaf="bernoulli"),
+    "hmm": lambda: pc.hmm(12, 4),
+    "hmm-free": lambda: pc.hmm(7, 3, homogeneous=False),
+    "mixed": mixed,
+    "kronecker": kronecker,
+}
+GENERATORS = {
+    "direct": None,
+    "hypernetwork": Hypernetwork(),
+    "slice": Hypernetwork(heads="slice"),
+    "reference": Hypernetwork(allocation="reference"),
+}
+
+
+def rows_for(circuit: Circuit, number: int = 30, missing: float = 0.2) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    columns = [
+        rng.integers(0, v.cardinality, number) if v.discrete else rng.normal(size=number)
+        for v in circuit.variables
+    ]
+    x = np.stack(columns, axis=1).astype(np.float64)
+    x[rng.random(x.shape) < missing] = np.nan
+    return x
+
+
+def oracle(model: CompiledCircuit, x: np.ndarray) -> np.ndarray:
+    weights = materialize(model.plan, model.weights.layout, model.parameters_as_numpy())
+    return log_likelihood(model.plan, weights, x)
+
+
+@pytest.mark.parametrize("numerics", ["auto", "log"])
+@pytest.mark.parametrize("generator", GENERATORS)
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_values_equal_the_oracle(name: str, generator: str, numerics: pc.api.Numerics) -> None:
+    circuit = CIRCUITS[name]()
+    if generator != "direct" and name == "mixed":
+        pytest.skip("one sum of one unit: nothing to share")
+    x = rows_for(circuit)
+    for dtype, tolerance in (("float64", 1e-12), ("float32", 5e-6)):  # rounding of each precision
+        model = pc.compile(circuit, GENERATORS[generator], dtype=dtype, numerics=numerics)  # type: ignore[arg-type]
+        with torch.no_grad():
+            got = model.log_likelihood(x).double().numpy()
+        np.testing.assert_allclose(got, oracle(model, x), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("by", ["rows", "size"])
+@pytest.mark.parametrize("heads", ["per-shape", "slice"])
+def test_other_partitions(by: str, heads: str) -> None:
+    circuit = pc.rat_spn(11, 3, 4)
+    net = Hypernetwork(heads=heads)  # type: ignore[arg-type]  # parametrized text
+    model = pc.compile(circuit, net, sectors=Sectors(by=by, size=3, mixtures=True), dtype="float64")  # type: ignore[arg-type]
+    x = rows_for(circuit)
+    with torch.no_grad():
+        np.testing.assert_allclose(model.log_likelihood(x).numpy(), oracle(model, x), rtol=1e-12)
+
+
+def test_sliced_direct_weights() -> None:
+    circuit = pc.rat_spn(16, 3, 4).replace(generator=Direct(allocation="reference"))
+    model = pc.compile(circuit, dtype="float64")
+    assert model.num_parameters == 2 * 16 * 3 * 4 * 4 + 3
+    x = rows_for(circuit)
+    with torch.no_grad():
+        np.testing.assert_allclose(model.log_likelihood(x).numpy(), oracle(model, x), rtol=1e-12)
+
+
+def test_missing_values_have_three_spellings() -> None:
+    model = pc.compile(pc.rat_spn(6, 2, 3), dtype="float64")
+    states = np.random.default_rng(0).integers(0, 2, (20, 6))
+    gone = np.random.default_rng(1).random(states.shape) < 0.4
+    by_nan = model.log_likelihood(np.where(gone, np.nan, states))
+    by_mask = model.log_likelihood(states, mask=gone)
+    by_code = model.log_likelihood(np.where(gone, -1, states), missing=-1)
+    assert torch.equal(by_nan, by_mask)
+    assert torch.equal(by_nan, by_code)
+
+
+def test_nothing_observed_has_probability_one() -> None:
+    for make in CIRCUITS.values():
+        circuit = make()
+        model = pc.compile(circuit, dtype="float64")
+        value = model.log_likelihood(np.full((1, len(circuit.variables)), np.nan))
+        assert abs(float(value.detach())) < 1e-12
+
+
+def test_given_weights_with_zeros_are_exact() -> None:
+    b = Builder()
+    x, y = b.binary("x"), b.binary("y")
+    both = [
+        b.product([b.sum([b.indicator(x)], weights=[1 - p, p]), b.bernoulli(y, [q])])
+        for p, q in ((1.0, 0.25), (0.0, 1.0))
+    ]
+    circuit = b.build(b.sum(both, weights=[0.5, 0.5]))
+    model = pc.compile(circuit, dtype="float64")
+    got = model.log_likelihood([[0, 0], [0, 1], [1, 0], [1, 1]]).exp().tolist()
+    assert got == pytest.approx([0.0, 0.5, 0.375, 0.125], rel=1e-14)
+
+
+def test_zero_density_is_minus_infinity_and_gradients_stay_finite() -> None:
+    b = Builder()
+    x = b.binary("x")
+    circuit = b.build(b.sum([b.bernoulli(x, [1.0]), b.bernoulli(x, [1.0])], weights=[0.5, 0.5]))
+    model = pc.compile(circuit)
+    value = model.log_likelihood([[0], [1]])
+    assert value[0] == -math.inf
+    assert float(value[1].detach()) == pytest.approx(0.0, abs=1e-7)
+    value[1].backward()
+    for parameter in model.parameters():
+        assert bool(parameter.grad is not None)
+        assert bool(parameter.grad.isfinite().all())  # type: ignore[union-attr]
+
+
+def test_extreme_weights_do_not_underflow_in_float32() -> None:
+    """Logits far apart: the floor keeps the linear form away from zero."""
+    model = pc.compile(pc.rat_spn(64, 2, 4))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(60.0 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    x = np.random.default_rng(0).integers(0, 2, (50, 64)).astype(np.float64)
+    value = model.log_likelihood(x)
+    np.testing.assert_allclose(value.detach().numpy(), oracle(model, x), rtol=1e-5)
+    value.sum().backward()
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
+
+
+def test_complete_data_take_the_short_way_to_the_same_answer() -> None:
+    model = pc.compile(pc.rat_spn(7, 3, 3), Hypernetwork(), dtype="float64")
+    x = model.prepare(np.random.default_rng(0).integers(0, 2, (40, 7)))
+    slow, quick = model(x), model(x, complete=True)
+    assert torch.equal(slow, quick)
+    parameters = list(model.parameters())
+    for a, b in zip(
+        torch.autograd.grad(slow.sum(), parameters),
+        torch.autograd.grad(quick.sum(), parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 100, 500, 512])
+def test_any_batch_size_gives_the_same_values(batch: int) -> None:
+    model = pc.compile(pc.rat_spn(10, 3, 3), dtype="float64")
+    x = rows_for(model.circuit, 512)
+    with torch.no_grad():
+        whole = model.log_likelihood(x)
+        parts = torch.cat([model.log_likelihood(part) for part in np.split(x, range(batch, 512, batch))])
+    torch.testing.assert_close(parts, whole, rtol=1e-13, atol=1e-13)
