@@ -1,0 +1,230 @@
+"""Lowering: plan to ONNX nodes, layer by layer, in the plan's numeric forms."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.plan import Form, Layer, Operands, Plan
+from pccompiler.onnx_backend.graph import Graph
+
+_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+class Value(NamedTuple):
+    """A layer's tensor, and its scale of shape (rows, 1, batch); ``None`` where that is 0."""
+
+    x: str
+    scale: str | None
+
+
+class Lowering:
+    """Writes a plan into a graph."""
+
+    def __init__(self, graph: Graph, plan: Plan, weights: dict[int, str]) -> None:
+        self.graph, self.plan, self.weights = graph, plan, weights
+        self.values: list[Value] = []
+        self.logs: dict[int, str] = {}
+
+    def run(self, x: str, output: str) -> None:
+        """Write all layers; ``x`` is (batch, variables), ``output`` becomes (batch,)."""
+        columns = self.graph.op("Transpose", x, perm=[1, 0])
+        for number, layer in enumerate(self.plan.layers):
+            self.values.append(self.layer(number, layer, columns))
+        root = self.log(len(self.values) - 1)
+        self.graph.op("Reshape", root, self.graph.ints(-1), name=output)
+
+    def layer(self, number: int, layer: Layer, columns: str) -> Value:
+        """The value of one layer."""
+        if layer.kind == Kind.INPUT:
+            return self.input(number, layer, columns)
+        if layer.kind == Kind.PRODUCT:
+            return self.product(layer)
+        if layer.kind == Kind.KRONECKER:
+            return self.kronecker(layer)
+        if layer.kind == Kind.MIXTURE:
+            return self.mixture(number, layer)
+        return self.shifted_sum(number, layer) if layer.shift else self.plain_sum(number, layer)
+
+    def log(self, number: int) -> str:
+        """The value of a layer in log form."""
+        value = self.values[number]
+        if self.plan.layers[number].form == Form.LOG:
+            return value.x
+        if number not in self.logs:
+            out = self.graph.op("Log", value.x)
+            self.logs[number] = out if value.scale is None else self.graph.op("Add", out, value.scale)
+        return self.logs[number]
+
+    def operand(self, operands: Operands, place: int, tensors: dict[int, str]) -> str:
+        """Operand ``place`` of all rows, from the sources' ``tensors``, shape (rows, ...)."""
+        first = place * operands.rows
+        if operands.start is not None:
+            start = operands.start + first
+            name = tensors[operands.sources[0].layer]
+            if start == 0 and operands.rows == self.plan.layers[operands.sources[0].layer].rows:
+                return name
+            return self.graph.rows(name, start, start + operands.rows)
+        index = np.zeros(operands.rows * operands.arity, np.int64)
+        before = 0
+        for source in operands.sources:
+            index[source.positions] = source.rows + before
+            before += self.plan.layers[source.layer].rows
+        together = self.graph.concat([tensors[s.layer] for s in operands.sources], axis=0)
+        return self.graph.take(together, index[first : first + operands.rows])
+
+    def xs(self, operands: Operands, form: Form) -> list[str]:
+        """All operands in the wanted form, each of shape (rows, units, batch)."""
+        linear = form == Form.LINEAR
+        tensors = {
+            s.layer: self.values[s.layer].x if linear else self.log(s.layer)
+            for s in operands.sources
+        }
+        return [self.operand(operands, place, tensors) for place in range(operands.arity)]
+
+    def scales(self, operands: Operands) -> list[str]:
+        """The operands' scales, each of shape (rows, 1, batch); none where all are 0."""
+        tensors: dict[int, str] = {}
+        for source in operands.sources:
+            value = self.values[source.layer]
+            tensors[source.layer] = value.scale or self._no_scale(value.x)
+        if all(self.values[s.layer].scale is None for s in operands.sources):
+            return []
+        return [self.operand(operands, place, tensors) for place in range(operands.arity)]
+
+    def _no_scale(self, x: str) -> str:
+        first = self.graph.op(
+            "Slice", x, self.graph.ints(0), self.graph.ints(1), self.graph.ints(1)
+        )
+        return self.graph.op("Mul", first, self.graph.constant(0.0))
+
+    def chain(self, kind: str, tensors: list[str]) -> str:
+        """``tensors`` combined one after another."""
+        out = tensors[0]
+        for tensor in tensors[1:]:
+            out = self.graph.op(kind, out, tensor)
+        return out
+
+    def input(self, number: int, layer: Layer, columns: str) -> Value:
+        """Leaves; a missing value gives 1 (0 in log form)."""
+        graph = self.graph
+        if layer.variables is None:
+            raise AssertionError("an input layer without variables")  # pragma: no cover
+        column = graph.unsqueeze(graph.take(columns, layer.variables), 1)
+        missing = graph.op("IsNaN", column)
+        if layer.family == Family.GAUSSIAN:
+            return Value(self.gaussian(column, missing, self.weights[number]), None)
+        bernoulli = layer.family == Family.BERNOULLI
+        states = 2 if bernoulli else self.plan.variables[int(layer.variables[0])].cardinality
+        numbers = graph.constant(np.arange(states).reshape(1, -1, 1))
+        seen = graph.op("Or", graph.op("Equal", column, numbers), missing)
+        one_hot = graph.op("Cast", seen, to=1)
+        if layer.family == Family.INDICATOR:
+            return Value(one_hot, None)
+        table = self.weights[number]
+        if bernoulli:
+            zero = graph.op("Sub", graph.constant(1.0), table)
+            table = graph.concat([zero, table], axis=2)
+        x = graph.op("MatMul", table, one_hot)
+        return Value(x if layer.form == Form.LINEAR else graph.op("Log", x), None)
+
+    def gaussian(self, column: str, missing: str, table: str) -> str:
+        """Gaussian log-densities, shape (rows, units, batch)."""
+        graph = self.graph
+        mean = graph.op("Slice", table, graph.ints(0), graph.ints(1), graph.ints(2))
+        spread = graph.op("Slice", table, graph.ints(1), graph.ints(2), graph.ints(2))
+        zero = graph.constant(0.0)
+        known = graph.op("Where", missing, zero, column)
+        scaled = graph.op("Div", graph.op("Sub", known, mean), spread)
+        square = graph.op("Mul", graph.op("Mul", scaled, scaled), graph.constant(-0.5))
+        shift = graph.op("Add", graph.op("Log", spread), graph.constant(_LOG_SQRT_2PI))
+        return graph.op("Where", missing, zero, graph.op("Sub", square, shift))
+
+    def product(self, layer: Layer) -> Value:
+        """Elementwise products, arity by arity."""
+        linear = layer.form == Form.LINEAR
+        parts = [
+            self.chain("Mul" if linear else "Add", self.xs(o, layer.form)) for o in layer.operands
+        ]
+        scale: str | None = None
+        if linear:
+            sums = [self.chain("Add", self.scales(o)) for o in layer.operands if self.scales(o)]
+            scale = self.graph.concat(sums, axis=0) if sums else None
+        return self.normalized(layer, Value(self.graph.concat(parts, axis=0), scale))
+
+    def normalized(self, layer: Layer, value: Value) -> Value:
+        """Divided by its largest unit, where the plan says so."""
+        if not layer.normalize:
+            return value
+        top = self.graph.reduce("ReduceMax", value.x, 1)
+        scale = self.graph.op("Log", top)
+        if value.scale is not None:
+            scale = self.graph.op("Add", scale, value.scale)
+        return Value(self.graph.op("Div", value.x, top), scale)
+
+    def kronecker(self, layer: Layer) -> Value:
+        """All products of units, the last operand's varying fastest."""
+        graph = self.graph
+        linear = layer.form == Form.LINEAR
+        out, width = self.xs(layer.operands[0], layer.form)[0], layer.operands[0].units
+        scales = self.scales(layer.operands[0]) if linear else []
+        for operands in layer.operands[1:]:
+            right = graph.unsqueeze(self.xs(operands, layer.form)[0], 1)
+            out = graph.op("Mul" if linear else "Add", graph.unsqueeze(out, 2), right)
+            width *= operands.units
+            out = graph.reshape(out, layer.rows, width, -1)
+            scales += self.scales(operands) if linear else []
+        return self.normalized(layer, Value(out, self.chain("Add", scales) if scales else None))
+
+    def plain_sum(self, number: int, layer: Layer) -> Value:
+        """Weights times a linear operand."""
+        (x,) = self.xs(layer.operands[0], Form.LINEAR)
+        scales = self.scales(layer.operands[0])
+        return Value(self.graph.op("MatMul", self.weights[number], x), scales[0] if scales else None)
+
+    def shifted_sum(self, number: int, layer: Layer) -> Value:
+        """Log-sum-exp over all operands; one unit takes its weights before the maximum."""
+        graph = self.graph
+        logs = graph.concat([x for o in layer.operands for x in self.xs(o, Form.LOG)], axis=1)
+        one = layer.units == 1
+        if one:
+            weight = graph.op("Transpose", graph.op("Log", self.weights[number]), perm=[0, 2, 1])
+            logs = graph.op("Add", logs, weight)
+        top, shifted = self.shift(logs, 1)
+        if one:
+            out = graph.reduce("ReduceSum", shifted, 1)
+        else:
+            out = graph.op("MatMul", self.weights[number], shifted)
+        if layer.form == Form.LINEAR:
+            return Value(out, top)
+        return Value(graph.op("Add", graph.op("Log", out), top), None)
+
+    def mixture(self, number: int, layer: Layer) -> Value:
+        """Log-sum-exp over operands, unit by unit."""
+        graph = self.graph
+        logs = [graph.unsqueeze(x, 0) for x in self._joined(layer.operands[0])]
+        weight = graph.op("Transpose", graph.op("Log", self.weights[number]), perm=[2, 0, 1])
+        stacked = graph.reshape(
+            graph.concat(logs, axis=0), layer.operands[0].arity, layer.rows, layer.units, -1
+        )
+        top, shifted = self.shift(graph.op("Add", stacked, graph.unsqueeze(weight, 3)), 0)
+        total = graph.op("Log", graph.reduce("ReduceSum", shifted, 0, keep=False))
+        return Value(graph.op("Add", total, graph.op("Squeeze", top, graph.ints(0))), None)
+
+    def _joined(self, operands: Operands) -> list[str]:
+        """Operands in log form; as one tensor of (arity * rows, ...) where they lie side by side."""
+        if operands.start is None:
+            return self.xs(operands, Form.LOG)
+        whole = self.log(operands.sources[0].layer)
+        return [self.graph.rows(whole, operands.start, operands.start + operands.arity * operands.rows)]
+
+    def shift(self, logs: str, axis: int) -> tuple[str, str]:
+        """The maximum over ``axis`` (0 where it is -inf), and exp of the rest."""
+        graph = self.graph
+        top = graph.reduce("ReduceMax", logs, axis)
+        bottom = graph.op("IsInf", top, detect_positive=0)
+        top = graph.op("Where", bottom, graph.constant(0.0), top)
+        return top, graph.op("Exp", graph.op("Sub", logs, top))

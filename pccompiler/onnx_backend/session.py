@@ -1,0 +1,110 @@
+"""Exported models, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pccompiler.errors import DataError, ExportError
+
+
+def start_session(model: str | bytes) -> Any:  # onnxruntime has no type information
+    """An ONNX Runtime session for a path or for a serialized model.
+
+    Raises:
+        ExportError: If ONNX Runtime is not installed, or cannot read the model.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ExportError.of(
+            "PC604",
+            "ONNX Runtime is not installed",
+            help="pip install 'pccompiler[cpu]', or 'pccompiler[gpu]' for CUDA",
+        ) from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(
+            model, options, providers=onnxruntime.get_available_providers()
+        )
+    except Exception as error:  # onnxruntime raises bare classes of its own
+        name = model if isinstance(model, str) else "the model"
+        raise ExportError.of(
+            "PC605",
+            f"ONNX Runtime cannot read {name}: {str(error).splitlines()[0]}",
+            help="check the path, or export the model again",
+        ) from error
+
+
+def run_rows(session: Any, rows: NDArray[np.float64], batch_size: int) -> NDArray[np.float64]:
+    """Log-likelihoods of ``rows``, batch by batch."""
+    x = np.ascontiguousarray(rows, np.float32)
+    parts = [
+        session.run(["log_likelihood"], {"x": x[start : start + batch_size]})[0]
+        for start in range(0, len(x), batch_size)
+    ]
+    return np.concatenate([np.zeros(0, np.float32), *parts]).astype(np.float64)
+
+
+class OnnxModel:
+    """A file that `pccompiler.export_onnx` wrote.
+
+    Attributes:
+        path: The file.
+        metadata: Its metadata: version, fingerprint, variables, and the exporter's own entries.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise ExportError.of("PC605", f"there is no file {self.path}", help="check the path")
+        self._session = start_session(str(self.path))
+        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        if "pccompiler.variables" not in self.metadata:
+            raise ExportError.of(
+                "PC606",
+                f"{self.path} is an ONNX file, but not one of pccompiler's",
+                help="give a file that pccompiler.export_onnx wrote",
+            )
+        self._variables: list[dict[str, Any]] = json.loads(self.metadata["pccompiler.variables"])
+
+    def log_likelihood(self, x: ArrayLike, *, batch_size: int = 1000) -> NDArray[np.float64]:
+        """Log-likelihood of each row of ``x``, in nats, computed in float32.
+
+        Args:
+            x: Shape ``(batch, variables)``; NaN is a missing value, and integrated out.
+            batch_size: Rows in one call of ONNX Runtime.
+
+        Raises:
+            DataError: If the columns do not fit, or a value is no state of its variable.
+        """
+        rows = np.asarray(x, np.float64)
+        if rows.ndim != 2 or rows.shape[1] != len(self._variables):
+            raise DataError.of(
+                "PC400",
+                f"the data have shape {rows.shape}, but the model has {len(self._variables)} variables",
+                help=f"give a table of shape (rows, {len(self._variables)})",
+            )
+        self._check(rows)
+        return run_rows(self._session, rows, batch_size)
+
+    def _check(self, rows: NDArray[np.float64]) -> None:
+        states = np.array([v["cardinality"] for v in self._variables])
+        wrong = ((rows < 0) | (rows >= states) | (rows != np.floor(rows))) & (states > 0)
+        wrong = (wrong & ~np.isnan(rows)) | np.isinf(rows)
+        if not wrong.any():
+            return
+        row, column = (int(i) for i in np.argwhere(wrong)[0])
+        name = self._variables[column]["name"]
+        raise DataError.of(
+            "PC401",
+            f"value {rows[row, column]:g} in row {row}, column {column} is no value of variable "
+            f"{name!r}",
+            notes=(f"{int(wrong.sum())} values are out of range",),
+            help="recode the column; NaN is a missing value",
+        )
