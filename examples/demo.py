@@ -81,7 +81,9 @@ def main() -> None:
         by_torch = pc.load(OUT / "hyperspn").log_likelihood(rows).double().numpy()
     worst = float(np.abs((by_onnx - by_torch) / by_torch).max())
     print(f"log-marginal of the first row with its gaps: {by_onnx[0]:.4f} nats")
-    print(f"ONNX Runtime and torch differ by {worst:.1e} at most, relative, on 1,000 rows with gaps")
+    print(
+        f"ONNX Runtime and torch differ by {worst:.1e} at most, relative, on 1,000 rows with gaps"
+    )
     print(f"curves: {picture}")
     if worst > 1e-5:
         sys.exit("the backends disagree")

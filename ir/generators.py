@@ -135,7 +135,7 @@ def uses_sectors(generator: Generator | None) -> bool:
 
 def _positive(name: str, value: int) -> None:
     if value < 1:
-        raise OptionError.of("PC302", f"{name} is {value}", help=f"give a {name} of at least 1")
+        raise OptionError.of("PC302", f"{name} is {value}", help="use at least 1")
 
 
 def _check_floor(floor: float) -> None:

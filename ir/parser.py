@@ -95,7 +95,8 @@ class _Parser:
         if len(words) == 2 and words[1] in makers:
             variable = makers[words[1]](words[0])
         elif len(words) == 3 and words[1] == "categorical":
-            variable = categorical(words[0], self.integer(words[2]))
+            states = self.integer(words[2])
+            variable = self.checked(lambda: categorical(words[0], states))
         else:
             self.fail(
                 "PC203",
@@ -348,7 +349,12 @@ class _Parser:
         values: dict[int, Float] = {}
         for label, (line, table) in self.values.items():
             if label not in ids:
-                self.fail("PC207", f"unknown weight @{label}", _closest(label, ids), line)
+                self.fail(
+                    "PC207",
+                    f"unknown weight @{label}",
+                    _closest(f"@{label}", [f"@{i}" for i in ids]),
+                    line,
+                )
             if table.shape != shapes[ids[label]]:
                 rows, columns = shapes[ids[label]]
                 self.fail(

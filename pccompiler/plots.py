@@ -39,6 +39,7 @@ def plot_history(
         if valid:
             axes.plot(*zip(*valid, strict=True), color=color, label=f"{label}validation")
             axes.plot(history.best_step, history.best_valid or 0.0, "o", color=color)
+    axes.set_ylim(*_limits(runs))
     axes.set_xlabel("step")
     axes.set_ylabel("mean log-likelihood (nats)")
     axes.set_title(title)
@@ -50,3 +51,13 @@ def plot_history(
     finally:
         pyplot.close(figure)
     return Path(path)
+
+
+def _limits(runs: Mapping[str, History]) -> tuple[float | None, float | None]:
+    """Vertical limits that leave out the first steps, which would flatten all others."""
+    later = [e for history in runs.values() for e in history.evaluations[1:]]
+    values = [v for e in later for v in (e.train, e.valid) if v is not None]
+    if not values:
+        return None, None
+    margin = 0.1 * (max(values) - min(values)) + 1e-6
+    return min(values) - margin, max(values) + margin

@@ -155,9 +155,7 @@ def _column(variable: Variable, rng: np.random.Generator, number: int) -> NDArra
     return 2.0 * rng.standard_normal(number)
 
 
-def compare(
-    blob: bytes, plan: Plan, parameters: Parameters, rows: NDArray[np.float64]
-) -> float:
+def compare(blob: bytes, plan: Plan, parameters: Parameters, rows: NDArray[np.float64]) -> float:
     """Largest relative difference of ONNX Runtime from the oracle; refuses more than 1e-5."""
     rounded = rows.astype(np.float32).astype(np.float64)  # the file takes float32
     want = log_likelihood(plan, materialize(plan, lay_out(plan), parameters), rounded)
@@ -172,7 +170,9 @@ def compare(
             "PC601",
             f"ONNX Runtime and the oracle differ by {errors[worst]:.1e} (relative) in check row "
             f"{worst}: {got[worst]:.8g} and {want[worst]:.8g}",
-            notes=(f"{int((errors > TOLERANCE).sum())} of {len(rows)} rows differ by more than 1e-5",),
+            notes=(
+                f"{int((errors > TOLERANCE).sum())} of {len(rows)} rows differ by more than 1e-5",
+            ),
             help="nothing was written; compile with numerics='log', or report the circuit",
         )
     return float(errors[worst])

@@ -56,7 +56,9 @@ class Lowering:
             return value.x
         if number not in self.logs:
             out = self.graph.op("Log", value.x)
-            self.logs[number] = out if value.scale is None else self.graph.op("Add", out, value.scale)
+            self.logs[number] = (
+                out if value.scale is None else self.graph.op("Add", out, value.scale)
+            )
         return self.logs[number]
 
     def operand(self, operands: Operands, place: int, tensors: dict[int, str]) -> str:
@@ -183,7 +185,9 @@ class Lowering:
         """Weights times a linear operand."""
         (x,) = self.xs(layer.operands[0], Form.LINEAR)
         scales = self.scales(layer.operands[0])
-        return Value(self.graph.op("MatMul", self.weights[number], x), scales[0] if scales else None)
+        return Value(
+            self.graph.op("MatMul", self.weights[number], x), scales[0] if scales else None
+        )
 
     def shifted_sum(self, number: int, layer: Layer) -> Value:
         """Log-sum-exp over all operands; one unit takes its weights before the maximum."""
@@ -219,7 +223,9 @@ class Lowering:
         if operands.start is None:
             return self.xs(operands, Form.LOG)
         whole = self.log(operands.sources[0].layer)
-        return [self.graph.rows(whole, operands.start, operands.start + operands.arity * operands.rows)]
+        return [
+            self.graph.rows(whole, operands.start, operands.start + operands.arity * operands.rows)
+        ]
 
     def shift(self, logs: str, axis: int) -> tuple[str, str]:
         """The maximum over ``axis`` (0 where it is -inf), and exp of the rest."""

@@ -22,9 +22,7 @@ def as_variables(variables: int | Sequence[Variable]) -> tuple[Variable, ...]:
 def at_least(name: str, value: int, smallest: int) -> None:
     """Refuse an option that is too small."""
     if value < smallest:
-        raise OptionError.of(
-            "PC302", f"{name} is {value}", help=f"give a {name} of at least {smallest}"
-        )
+        raise OptionError.of("PC302", f"{name} is {value}", help=f"use at least {smallest}")
 
 
 def leaf_family(variable: Variable, leaf: str) -> Family:

@@ -258,7 +258,7 @@ def _check_options(
     numbers = {"steps": steps, "batch_size": batch_size, "evaluate_every": evaluate_every}
     for name, value in numbers.items():
         if value < 1:
-            raise OptionError.of("PC302", f"{name} is {value}", help=f"give a {name} of at least 1")
+            raise OptionError.of("PC302", f"{name} is {value}", help="use at least 1")
     if not learning_rate > 0.0 or weight_decay < 0.0:
         raise OptionError.of(
             "PC302",

@@ -24,7 +24,9 @@ def shared() -> Circuit:
     pairs = b.product([left, right])
     first = b.sum([grid, pairs], 3, weight="w")
     second = b.sum([grid, pairs], 3, weight="w")
-    top = b.mixture([b.product([first, b.gaussian(z, units=3)]), b.product([second, b.gaussian(z, units=3)])])
+    top = b.mixture(
+        [b.product([first, b.gaussian(z, units=3)]), b.product([second, b.gaussian(z, units=3)])]
+    )
     return b.build(b.sum([top], 1))
 
 
@@ -50,7 +52,9 @@ def rows(circuit: Circuit) -> Tensor:
 
 
 @pytest.mark.parametrize("numerics", ["auto", "log"])
-@pytest.mark.parametrize("net", [None, Hypernetwork(hidden=(4,), embedding=2)], ids=["direct", "net"])
+@pytest.mark.parametrize(
+    "net", [None, Hypernetwork(hidden=(4,), embedding=2)], ids=["direct", "net"]
+)
 @pytest.mark.parametrize("name", CIRCUITS)
 def test_gradients_equal_finite_differences(
     name: str, net: Hypernetwork | None, numerics: pc.api.Numerics

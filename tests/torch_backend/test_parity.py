@@ -164,7 +164,9 @@ def test_extreme_weights_do_not_underflow_in_float32() -> None:
     model = pc.compile(pc.rat_spn(64, 2, 4))
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.copy_(60.0 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+            parameter.copy_(
+                60.0 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+            )
     x = np.random.default_rng(0).integers(0, 2, (50, 64)).astype(np.float64)
     value = model.log_likelihood(x)
     np.testing.assert_allclose(value.detach().numpy(), oracle(model, x), rtol=1e-5)
@@ -192,5 +194,7 @@ def test_any_batch_size_gives_the_same_values(batch: int) -> None:
     x = rows_for(model.circuit, 512)
     with torch.no_grad():
         whole = model.log_likelihood(x)
-        parts = torch.cat([model.log_likelihood(part) for part in np.split(x, range(batch, 512, batch))])
+        parts = torch.cat(
+            [model.log_likelihood(part) for part in np.split(x, range(batch, 512, batch))]
+        )
     torch.testing.assert_close(parts, whole, rtol=1e-13, atol=1e-13)

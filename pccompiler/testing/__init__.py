@@ -1,0 +1,9 @@
+"""For tests, yours too: the brute-force definition, random weights, random circuits.
+
+`pccompiler.testing.strategies` needs hypothesis and is imported by itself.
+"""
+
+from pccompiler.testing.enumeration import density, marginal, total_mass, worlds
+from pccompiler.testing.random_weights import random_weights, with_values
+
+__all__ = ["density", "marginal", "random_weights", "total_mass", "with_values", "worlds"]

@@ -1,0 +1,96 @@
+"""The definition of a circuit, by brute force: float64, no logarithms, no plan, no sharing tricks."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pccompiler.ir import Circuit, Family, Kind
+
+Float = NDArray[np.float64]
+Weights = Mapping[int, Float]
+
+
+def worlds(circuit: Circuit) -> Float:
+    """All joint states of discrete variables, shape (worlds, variables)."""
+    states = (range(v.cardinality) for v in circuit.variables)
+    return np.array(list(itertools.product(*states)), np.float64).reshape(
+        -1, len(circuit.variables)
+    )
+
+
+def density(circuit: Circuit, world: ArrayLike, weights: Weights | None = None) -> float:
+    """The circuit's value at one complete world: the sums and products, written out.
+
+    Args:
+        circuit: Any circuit.
+        world: Shape ``(variables,)``, nothing missing.
+        weights: Weight id to values; by default the circuit's given ones.
+    """
+    given = circuit.weights.values if weights is None else weights
+    point = np.asarray(world, np.float64)
+    values: list[Float] = []
+    for node in range(circuit.num_nodes):
+        operands = [values[j] for j in circuit.operands_of(node).tolist()]
+        table = given[int(circuit.weight[node])] if circuit.weight[node] >= 0 else np.zeros((0, 0))
+        values.append(_node(circuit, node, operands, table, point))
+    return float(values[circuit.root][0])
+
+
+def _node(circuit: Circuit, node: int, operands: list[Float], table: Float, world: Float) -> Float:
+    """Values of all units of a node."""
+    kind = circuit.kind[node]
+    if kind == Kind.INPUT:
+        return _leaf(circuit, node, table, float(world[circuit.variable[node]]))
+    if kind == Kind.PRODUCT:
+        return np.array([math.prod(column) for column in zip(*operands, strict=True)])
+    if kind == Kind.KRONECKER:
+        return np.array([math.prod(choice) for choice in itertools.product(*operands)])
+    if kind == Kind.SUM:
+        inputs = [value for operand in operands for value in operand]
+        return np.array(
+            [math.fsum(w * v for w, v in zip(row, inputs, strict=True)) for row in table]
+        )
+    return np.array(
+        [
+            math.fsum(w * operand[unit] for w, operand in zip(row, operands, strict=True))
+            for unit, row in enumerate(table)
+        ]
+    )
+
+
+def _leaf(circuit: Circuit, node: int, table: Float, state: float) -> Float:
+    family = circuit.family[node]
+    if family == Family.INDICATOR:
+        return np.array([float(state == j) for j in range(int(circuit.units[node]))])
+    if family == Family.BERNOULLI:
+        return np.array([p if state == 1 else 1.0 - p for (p,) in table])
+    if family == Family.CATEGORICAL:
+        return np.array([row[int(state)] for row in table])
+    return np.array(
+        [
+            math.exp(-0.5 * ((state - mean) / deviation) ** 2)
+            / (deviation * math.sqrt(2 * math.pi))
+            for mean, deviation in table
+        ]
+    )
+
+
+def marginal(circuit: Circuit, row: ArrayLike, weights: Weights | None = None) -> float:
+    """Sum of the densities of all completions of a row with missing (NaN) discrete values."""
+    point = np.asarray(row, np.float64)
+    choices = [
+        range(variable.cardinality) if math.isnan(value) else (value,)
+        for variable, value in zip(circuit.variables, point.tolist(), strict=True)
+    ]
+    completions = itertools.product(*choices)
+    return math.fsum(density(circuit, world, weights) for world in completions)
+
+
+def total_mass(circuit: Circuit, weights: Weights | None = None) -> float:
+    """Sum of the densities of all worlds; 1 for a normalized circuit."""
+    return math.fsum(density(circuit, world, weights) for world in worlds(circuit))
