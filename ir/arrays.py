@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Int = NDArray[np.int64]
+Float = NDArray[np.float64]
 
 
 def ints(values: ArrayLike) -> Int:
@@ -14,6 +15,13 @@ def ints(values: ArrayLike) -> Int:
     view: Int = array.view()
     view.flags.writeable = False
     return view
+
+
+def floats(values: ArrayLike) -> Float:
+    """A read-only float64 array of ``values``."""
+    array: Float = np.ascontiguousarray(values, dtype=np.float64).view()
+    array.flags.writeable = False
+    return array
 
 
 def ranges(starts: Int, lengths: Int) -> Int:

@@ -152,13 +152,15 @@ class Builder:
         name: str | None = None,
     ) -> int:
         """Unit u mixes unit u of each operand; ``weights`` has shape ``(units, operands)``."""
-        units = int(self._units[operands[0]]) if len(operands) else 1
+        widths = self._units[self._table([operands])[0]]
+        units = int(widths[0]) if len(widths) else 1
         return self._sum(Kind.MIXTURE, operands, units, weights, weight, name)
 
     def inputs(
         self, variables: ArrayLike, family: Family, units: int = 1, *, weights: Int | None = None
     ) -> Int:
         """Add an input for each entry of ``variables``; ``units`` is ignored by indicators."""
+        _check_units(units)
         variable = np.atleast_1d(np.asarray(variables, np.int64))
         bad = (variable < 0) | (variable >= len(self._variables))
         if bad.any():
@@ -195,6 +197,7 @@ class Builder:
 
         ``weights`` are weight ids to share, as `weight_of` gives them.
         """
+        _check_units(units)
         table = self._table(operands)
         width = np.full(len(table), units)
         fan_in = self._units[table].sum(axis=1)
@@ -219,6 +222,7 @@ class Builder:
 
     def build(self, root: int) -> Circuit:
         """The circuit whose value is ``root``. The builder can go on, and build again."""
+        self._table([root])
         columns = {name: np.concatenate([_EMPTY, *parts]) for name, parts in self._columns.items()}
         return Circuit(
             variables=tuple(self._variables),
@@ -256,7 +260,7 @@ class Builder:
             given = given.reshape(1, -1)
         if given is not None and family == Family.BERNOULLI:
             given = given.reshape(-1, 1)
-        width = units or (1 if given is None else len(given))
+        width = _width(units, given)
         columns = 0
         if 0 <= variable < len(self._variables):
             columns = family_columns(family, self._variables[variable].cardinality)
@@ -274,7 +278,7 @@ class Builder:
     ) -> int:
         table = self._table([operands])
         given = None if weights is None else np.atleast_2d(np.asarray(weights, np.float64))
-        width = units or (1 if given is None else len(given))
+        width = _width(units, given)
         fan_in = table.shape[1] if kind == Kind.MIXTURE else int(self._units[table].sum())
         ids = self._weights.named(weight, width, fan_in, given, _caller())
         return self._named(self._append(kind, np.array([width]), table, ids), name)
@@ -398,6 +402,23 @@ def _shape_error(
 
 def _by(shape: tuple[int, ...]) -> str:
     return " x ".join(str(n) for n in shape)
+
+
+def _width(units: int | None, given: Float | None) -> int:
+    """Units of a node: as asked, else one for each row of its values, else 1."""
+    width = units if units is not None else 1 if given is None else len(given)
+    _check_units(width)
+    return width
+
+
+def _check_units(units: int) -> None:
+    if units < 1:
+        raise OptionError.of(
+            "PC302",
+            f"a node of {units} units has no value",
+            location=_caller(),
+            help="give it at least 1 unit",
+        )
 
 
 def _check_name(name: str, what: str) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.errors import CircuitError
-from pccompiler.ir.arrays import Int, ints, ranges, segments
+from pccompiler.ir.arrays import Int, first_uses, floats, ints, ranges, segments
 from pccompiler.ir.generators import Generator, Sectors
 from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.scopes import Scopes, find_scopes
@@ -46,6 +46,8 @@ class WeightTable:
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", ints(self.rows))
         object.__setattr__(self, "columns", ints(self.columns))
+        values = {weight: floats(table) for weight, table in self.values.items()}
+        object.__setattr__(self, "values", values)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -250,8 +252,8 @@ def select(circuit: Circuit, keep: NDArray[np.bool_]) -> Circuit:
     """
     nodes = np.flatnonzero(keep)
     new_id = np.cumsum(keep) - 1
-    used = np.unique(circuit.weight[nodes])
-    used = used[used >= 0]
+    owned = circuit.weight[nodes]
+    used = first_uses(owned[owned >= 0])  # as the parser numbers them
     new_weight = np.full(len(circuit.weights) + 1, -1)
     new_weight[used] = np.arange(len(used))
     table = circuit.weights

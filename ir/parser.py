@@ -21,6 +21,7 @@ from pccompiler.ir.variables import Variable, binary, categorical, real
 T = TypeVar("T")
 _KINDS = {kind.keyword: kind for kind in Kind}
 _FAMILIES = {family.keyword: family for family in Family}
+_LARGEST = 2**31 - 1
 
 
 def parse(text: str, source: str = "<text>") -> Circuit:
@@ -128,7 +129,7 @@ class _Parser:
         elif kind == Kind.SUM:
             if not rest:
                 self.fail("PC205", "a sum needs a number of units", "write '%3 = sum 5 %1 %2 @w'")
-            units = self.integer(rest.pop(0))
+            units = self.width(rest.pop(0))
         if any(word[0] != "%" or len(word) < 2 for word in rest):
             bad = next(word for word in rest if word[0] != "%" or len(word) < 2)
             self.fail("PC205", f"operand {bad!r} is not a node", "write operands as %name")
@@ -157,16 +158,22 @@ class _Parser:
             self.fail("PC207", f"unknown variable {words[0]!r}", _closest(words[0], self.variables))
         if words[1] not in _FAMILIES:
             self.fail("PC207", f"unknown leaf family {words[1]!r}", _closest(words[1], _FAMILIES))
-        return self.variables[words[0]], _FAMILIES[words[1]], self.integer(words[2])
+        return self.variables[words[0]], _FAMILIES[words[1]], self.width(words[2])
 
     def set_root(self, words: list[str]) -> None:
         if len(words) != 1:
             self.fail("PC208", "a root is one node", "write 'root %3'")
+        if self.root is not None:
+            first = f"first in line {self.root_line}"
+            self.fail("PC204", f"the root is declared twice, {first}", "remove one")
         self.root, self.root_line = words[0], self.line_number
 
     def give_values(self, words: list[str]) -> None:
         if len(words) < 2 or words[0][0] != "@":
             self.fail("PC209", "a weight needs a name and values", "write 'weight @w 0.3 0.7'")
+        if words[0][1:] in self.values:
+            first = f"first in line {self.values[words[0][1:]][0]}"
+            self.fail("PC204", f"weight {words[0]} has values twice, {first}", "remove one")
         rows = [row.split() for row in " ".join(words[1:]).split(";")]
         try:
             table = np.array([[float(value) for value in row] for row in rows], np.float64)
@@ -178,12 +185,14 @@ class _Parser:
 
     def set_sectors(self, words: list[str]) -> None:
         options = self.options(words, ("by", "size", "mixtures"))
-        by = options.get("by", "block")
+        by, mixtures = options.get("by", "block"), options.get("mixtures", "false")
+        if mixtures not in ("true", "false"):
+            self.fail("PC210", f"mixtures is {mixtures!r}", "use 'true' or 'false'")
         self.sectors = self.checked(
             lambda: Sectors(
                 by=by,  # type: ignore[arg-type]  # checked by the class
                 size=self.integer(options.get("size", "1")),
-                mixtures=options.get("mixtures", "false") == "true",
+                mixtures=mixtures == "true",
             )
         )
 
@@ -236,7 +245,15 @@ class _Parser:
     def integer(self, word: str) -> int:
         if not word.isdecimal():
             self.fail("PC211", f"{word!r} is not a whole number", "write digits")
+        if int(word) > _LARGEST:
+            self.fail("PC211", f"{word!r} is too large", f"use at most {_LARGEST}")
         return int(word)
+
+    def width(self, word: str) -> int:
+        units = self.integer(word)
+        if units < 1:
+            self.fail("PC211", "a node of 0 units has no value", "give it at least 1 unit")
+        return units
 
     def real(self, word: str) -> float:
         try:

@@ -38,8 +38,9 @@ def read_circuit(path: Path) -> Circuit:
     try:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise OptionError.of(
-            "PC310", f"{file} cannot be read as a circuit: {error}", help="give a .pcir text file"
+            "PC310", f"{file} cannot be read as a circuit: {why}", help="give a .pcir text file"
         ) from None
     return parse(text, str(file))
 
@@ -123,10 +124,9 @@ def device(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).splitlines()[0]
+    except (RuntimeError, AssertionError):
         raise OptionError.of(
-            "PC302", f"device {name!r} cannot be used: {first}", help="use cpu, cuda or auto"
+            "PC302", f"device {name!r} cannot be used by torch here", help="use cpu, cuda or auto"
         ) from None
     return name
 

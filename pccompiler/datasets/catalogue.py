@@ -146,7 +146,7 @@ def _unknown(name: str, bare: str) -> DataError:
         "PC410",
         f"there is no data set {name!r}",
         notes=[f"did you mean {' or '.join(matches)}?"] if matches else [],
-        help="pccompiler.datasets.names() lists all; load_file() reads a file of your own",
+        help="'pccompiler datasets' lists all; a file of your own is given by its path",
     )
 
 

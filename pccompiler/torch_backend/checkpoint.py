@@ -88,23 +88,22 @@ def read(directory: str | Path) -> tuple[Circuit, dict[str, torch.Tensor], dict[
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-        needed = {"sha256", "dtype", "numerics"} - manifest.keys()
-        if needed:
-            raise KeyError(*sorted(needed))
+        manifest = json.loads(path.read_text())
     except FileNotFoundError:
         raise CheckpointError.of(
             "PC502",
             f"{folder} has no {MANIFEST}",
             help="give the folder that pccompiler.save wrote",
         ) from None
-    except (ValueError, KeyError, AttributeError) as error:
-        raise CheckpointError.of(
-            "PC503",
-            f"{folder / MANIFEST} is damaged: {error!r}",
-            help="restore the file, or save the model again",
-        ) from None
+    except ValueError:
+        raise _damaged(path, "it is not JSON") from None
+    if not isinstance(manifest, dict):
+        raise _damaged(path, "it holds no JSON object")
+    missing = {"dtype", "format", "numerics", "sha256"} - manifest.keys()
+    if missing:
+        raise _damaged(path, f"it lacks {', '.join(sorted(missing))}")
     if manifest.get("format") != FORMAT:
         raise CheckpointError.of(
             "PC504",
@@ -112,6 +111,14 @@ def _manifest(folder: Path) -> dict[str, Any]:
             help=f"it was written by pccompiler {manifest.get('pccompiler')}; install that version",
         )
     return manifest
+
+
+def _damaged(path: Path, why: str) -> CheckpointError:
+    return CheckpointError.of(
+        "PC503",
+        f"{path} is damaged: {why}",
+        help="restore the file, or save the model again",
+    )
 
 
 def _verified(folder: Path, name: str, hashes: dict[str, str]) -> bytes:
