@@ -2,9 +2,9 @@
 
     python -m benchmarks.agreement
 
-For each circuit the largest difference from the float64 NumPy oracle (relative, over rows), of torch
-float64, torch float32 in linear and in log form, and ONNX Runtime, compact and materialized; and, for
-small ones, of the oracle from plain enumeration, and of total mass from 1.
+For each circuit the largest difference from the float64 NumPy oracle (relative, over rows), of
+torch float64, torch float32 in linear and in log form, and ONNX Runtime, compact and materialized;
+and, for small ones, of the oracle from plain enumeration, and of total mass from 1.
 """
 
 from __future__ import annotations
@@ -18,13 +18,20 @@ import torch
 
 import pccompiler as pc
 from benchmarks.common import Report
+from pccompiler.api import Dtype, Numerics
 from pccompiler.ir.generate import by_weight, materialize
 from pccompiler.ir.interpret import log_likelihood
 from pccompiler.testing import density, worlds
 
+FORMS: tuple[tuple[Dtype, Numerics], ...] = (
+    ("float64", "auto"),
+    ("float32", "auto"),
+    ("float32", "log"),
+)
+
 
 def trained_like(
-    n: int, hypernetwork: bool, dtype: pc.api.Dtype, numerics: pc.api.Numerics
+    n: int, hypernetwork: bool, dtype: Dtype, numerics: Numerics
 ) -> pc.CompiledCircuit:
     """A compiled RAT-SPN whose weights are spread out, the same for every precision."""
     net = pc.Hypernetwork() if hypernetwork else None
@@ -54,7 +61,7 @@ def main() -> None:
             weights = materialize(base.plan, base.weights.layout, base.parameters_as_numpy())
             want = log_likelihood(base.plan, weights, x)
             answers: dict[str, np.ndarray] = {}
-            for dtype, numerics in (("float64", "auto"), ("float32", "auto"), ("float32", "log")):
+            for dtype, numerics in FORMS:
                 model = trained_like(n, hypernetwork, dtype, numerics)
                 with torch.no_grad():
                     model.load_state_dict(base.state_dict())

@@ -28,7 +28,8 @@ def ranges(starts: Int, lengths: Int) -> Int:
     """Concatenated ranges ``starts[i], ..., starts[i] + lengths[i] - 1``."""
     total = int(lengths.sum())
     ends = np.cumsum(lengths)
-    return np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+    positions: Int = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+    return positions
 
 
 def segments(lengths: Int) -> Int:

@@ -203,8 +203,8 @@ def _weights(circuit: Circuit) -> Iterator[Diagnostic]:
         yield Diagnostic(
             code="PC106",
             message=f"weight {table.label(own)} has shape {table.rows[own]} x "
-            f"{table.columns[own]}, but {_kind(circuit, node)} {circuit.label(node)} needs {circuit.units[node]} x "
-            f"{_columns(circuit)[node]}",
+            f"{table.columns[own]}, but {_kind(circuit, node)} {circuit.label(node)} needs "
+            f"{circuit.units[node]} x {_columns(circuit)[node]}",
             location=circuit.where(node),
             help="share weights only between nodes of one shape",
         )

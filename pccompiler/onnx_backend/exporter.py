@@ -134,7 +134,8 @@ def _checked(model: onnx.ModelProto) -> bytes:
             f"ONNX's checker refuses the graph: {str(error).splitlines()[0]}",
             help="this is a fault of pccompiler: report it with the circuit's text",
         ) from error
-    return model.SerializeToString()
+    blob: bytes = model.SerializeToString()
+    return blob
 
 
 def random_rows(plan: Plan, seed: int) -> NDArray[np.float64]:

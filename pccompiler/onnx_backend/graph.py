@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from numpy.typing import ArrayLike, NDArray
@@ -33,8 +35,8 @@ class Graph:
         """A constant vector of int64."""
         return self.constant(values, np.int64)
 
-    def op(self, kind: str, *inputs: str, name: str = "", **attributes: object) -> str:
-        """A node with one result."""
+    def op(self, kind: str, *inputs: str, name: str = "", **attributes: Any) -> str:
+        """A node with one result (attributes are what ONNX takes, hence ``Any``)."""
         result = name or f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [result], **attributes))
         return result

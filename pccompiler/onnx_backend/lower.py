@@ -219,7 +219,7 @@ class Lowering:
         return Value(graph.op("Add", total, graph.op("Squeeze", top, graph.ints(0))), None)
 
     def _joined(self, operands: Operands) -> list[str]:
-        """Operands in log form; as one tensor of (arity * rows, ...) where they lie side by side."""
+        """Operands in log form; one tensor of (arity * rows, ...) where they lie side by side."""
         if operands.start is None:
             return self.xs(operands, Form.LOG)
         whole = self.log(operands.sources[0].layer)

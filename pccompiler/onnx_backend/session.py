@@ -87,7 +87,8 @@ class OnnxModel:
         if rows.ndim != 2 or rows.shape[1] != len(self._variables):
             raise DataError.of(
                 "PC400",
-                f"the data have shape {rows.shape}, but the model has {len(self._variables)} variables",
+                f"the data have shape {rows.shape}, but the model has {len(self._variables)} "
+                "variables",
                 help=f"give a table of shape (rows, {len(self._variables)})",
             )
         self._check(rows)

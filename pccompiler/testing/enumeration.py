@@ -1,4 +1,4 @@
-"""The definition of a circuit, by brute force: float64, no logarithms, no plan, no sharing tricks."""
+"""The definition of a circuit, by brute force: float64, no logarithms, no plan."""
 
 from __future__ import annotations
 

@@ -85,7 +85,8 @@ def test_equality_notices_every_column() -> None:
 def test_nodes_may_come_in_any_order_and_with_comments() -> None:
     text = (
         "pcir 1  # a comment\n\nroot %top\n%top = sum 1 %p @t\n%p = product %a %b\n"
-        "variable x binary\nvariable y binary\n%a = input x bernoulli 2 @a\n%b = input y bernoulli 2 @b\n"
+        "variable x binary\nvariable y binary\n"
+        "%a = input x bernoulli 2 @a\n%b = input y bernoulli 2 @b\n"
     )
     circuit = parse(text, "garden.pcir")
     assert circuit.label(circuit.root) == "%top"
@@ -94,7 +95,10 @@ def test_nodes_may_come_in_any_order_and_with_comments() -> None:
 
 
 HEAD = "pcir 1\nvariable rain binary\nvariable wet binary\n"
-NODES = "%a = input rain indicator 2\n%b = input wet bernoulli 1 @b\n%c = sum 1 %a @c\n%d = product %c %b\n"
+NODES = (
+    "%a = input rain indicator 2\n%b = input wet bernoulli 1 @b\n"
+    "%c = sum 1 %a @c\n%d = product %c %b\n"
+)
 WRONG = {
     "no-version": "variable rain binary\n",
     "empty": "",

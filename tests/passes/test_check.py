@@ -16,7 +16,10 @@ from pccompiler.testing.strategies import Broken, broken_circuits, circuits
 Golden = Callable[[str], None]
 
 HEAD = "pcir 1\nvariable wet binary\nvariable dry binary\nvariable heat real\n"
-LEAVES = "%wet = input wet bernoulli 1 @w\n%dry = input dry bernoulli 1 @d\n%heat = input heat gaussian 1 @h\n"
+LEAVES = (
+    "%wet = input wet bernoulli 1 @w\n%dry = input dry bernoulli 1 @d\n"
+    "%heat = input heat gaussian 1 @h\n"
+)
 ALL = "%all = product %wet %dry %heat\n"
 BROKEN = {
     "not-smooth": LEAVES + ALL + "%root = sum 1 %all %wet @r\nroot %root\n",
@@ -29,7 +32,8 @@ BROKEN = {
     "wide-root": LEAVES + ALL + "%root = sum 3 %all @r\nroot %root\n",
     "dead": LEAVES + ALL + "%dead = sum 1 %all @r\nroot %all\n",
     "missing-variable": LEAVES + "%p = product %wet %dry\nroot %p\n",
-    "wrong-family": "%wet = input wet gaussian 1 @w\n%dry = input dry indicator 3\n%d = sum 1 %dry @d\n"
+    "wrong-family": "%wet = input wet gaussian 1 @w\n"
+    "%dry = input dry indicator 3\n%d = sum 1 %dry @d\n"
     "%heat = input heat bernoulli 1 @h\n%p = product %wet %d %heat\nroot %p\n",
     "weight-of-two-shapes": LEAVES + ALL + "%s = sum 2 %all @s\n%root = sum 1 %s @s\nroot %root\n",
     "weight-of-two-kinds": LEAVES + ALL + "%s = sum 1 %all @s\n%root = mixture %s @s\nroot %root\n",

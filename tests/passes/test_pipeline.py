@@ -18,9 +18,9 @@ from pccompiler.passes import (
     AttachDirect,
     AttachHypernetwork,
     Check,
+    PartitionSectors,
     Pass,
     PassManager,
-    PartitionSectors,
     Prune,
     findings,
 )
@@ -133,7 +133,8 @@ def test_a_pass_that_changes_the_meaning_is_caught() -> None:
             )
 
     circuit = pc.ir.parse(
-        "pcir 1\nvariable x binary\n%a = input x indicator 2\n%r = sum 1 %a @r\nroot %r\nweight @r 0.25 0.75\n"
+        "pcir 1\nvariable x binary\n%a = input x indicator 2\n%r = sum 1 %a @r\nroot %r\n"
+        "weight @r 0.25 0.75\n"
     )
     with pytest.raises(CircuitError, match="PC325") as caught:
         PassManager((Check(), Wrong()), verify_semantics=True)(circuit)

@@ -1,4 +1,4 @@
-"""Checkpoints: the same answers bit for bit, and no half-written or damaged folder goes unnoticed."""
+"""Checkpoints: the same answers bit for bit; nothing half-written, no damage unnoticed."""
 
 from __future__ import annotations
 
