@@ -51,7 +51,7 @@ class Report:
         self.lines: list[str] = []
         self.add(
             benchmark=name,
-            command=" ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]]),
+            command=" ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
             date=datetime.datetime.now(datetime.UTC).date().isoformat(),
             **machine(),
         )

@@ -26,7 +26,11 @@ def at_least(name: str, value: int, smallest: int) -> None:
 
 
 def leaf_family(variable: Variable, leaf: str) -> Family:
-    """The family of ``variable``'s leaves under the option ``leaf``."""
+    """The family of ``variable``'s leaves under the option ``leaf``.
+
+    Raises:
+        OptionError: If there is no such family, or it does not fit the variable.
+    """
     if leaf == "auto":
         return Family.INDICATOR if variable.discrete else Family.GAUSSIAN
     if leaf not in _FAMILIES:
@@ -35,7 +39,30 @@ def leaf_family(variable: Variable, leaf: str) -> Family:
             f"unknown leaf family {leaf!r}",
             help=f"use 'auto' or one of: {', '.join(_FAMILIES)}",
         )
-    return _FAMILIES[leaf]
+    family = _FAMILIES[leaf]
+    if (family == Family.GAUSSIAN) == variable.discrete or (
+        family == Family.BERNOULLI and variable.cardinality != 2
+    ):
+        states = f" with {variable.cardinality} states" if variable.discrete else ""
+        raise OptionError.of(
+            "PC302",
+            f"leaf family {leaf!r} does not fit variable {variable.name!r}, "
+            f"which is {variable.domain}{states}",
+            help="use 'auto', or variables of another domain",
+        )
+    return family
+
+
+def distribution_family(variable: Variable, leaf: str) -> Family:
+    """As `leaf_family`, for leaves of any number of units: indicators are refused."""
+    if leaf == "indicator":
+        raise OptionError.of(
+            "PC302",
+            "indicators have one unit a state, and no other number",
+            help="use 'auto', 'bernoulli', 'categorical' or 'gaussian'",
+        )
+    kind = "categorical" if variable.discrete else "gaussian"
+    return leaf_family(variable, kind if leaf == "auto" else leaf)
 
 
 def leaf_families(variables: Sequence[Variable], leaf: str) -> list[Family]:

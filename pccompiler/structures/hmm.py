@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pccompiler.errors import OptionError
-from pccompiler.ir import Builder, Circuit, Family, Variable
+from pccompiler.ir import Builder, Circuit, Variable
 from pccompiler.ir.arrays import Int
-from pccompiler.structures.common import as_variables, at_least, leaf_family
+from pccompiler.structures.common import as_variables, at_least, distribution_family
 
 
 def hmm(
@@ -27,7 +27,8 @@ def hmm(
         leaf: Emission family: ``"bernoulli"``, ``"categorical"``, ``"gaussian"``, or ``"auto"``.
 
     Raises:
-        OptionError: If a homogeneous model has variables of different domains.
+        OptionError: If a homogeneous model has variables of different domains, or the emissions do
+            not fit the variables.
     """
     variables = as_variables(length)
     at_least("states", states, 1)
@@ -59,6 +60,5 @@ def _emission(
     leaf: str,
     weights: Int | None = None,
 ) -> Int:
-    kind = ("categorical" if variable.discrete else "gaussian") if leaf == "auto" else leaf
-    family: Family = leaf_family(variable, kind)
+    family = distribution_family(variable, leaf)
     return builder.inputs([index], family, states, weights=weights)

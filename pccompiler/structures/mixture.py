@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pccompiler.ir import Builder, Circuit, Variable
-from pccompiler.structures.common import as_variables, at_least, leaf_family
+from pccompiler.structures.common import as_variables, at_least, distribution_family
 
 
 def naive_bayes_mixture(
@@ -23,13 +23,13 @@ def naive_bayes_mixture(
         components: Number of mixture components.
         leaf: ``"bernoulli"``, ``"categorical"`` or ``"gaussian"``; ``"auto"``: categorical, or
             Gaussian over real variables.
+
+    Raises:
+        OptionError: If a number is too small, or the leaves do not fit the variables.
     """
     variables = as_variables(num_variables)
     at_least("components", components, 1)
-    kinds = ["gaussian" if not v.discrete else "categorical" for v in variables]
-    families = [
-        leaf_family(v, k if leaf == "auto" else leaf) for v, k in zip(variables, kinds, strict=True)
-    ]
+    families = [distribution_family(variable, leaf) for variable in variables]
     builder = Builder(variables)
     nodes = np.zeros(len(variables), np.int64)
     for family in sorted(set(families)):

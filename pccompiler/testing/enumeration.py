@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pccompiler.ir import Circuit, Family, Kind
+from pccompiler.errors import DataError
+from pccompiler.ir import Circuit, Family, Kind, Variable
 
 Float = NDArray[np.float64]
 Weights = Mapping[int, Float]
@@ -30,9 +31,14 @@ def density(circuit: Circuit, world: ArrayLike, weights: Weights | None = None) 
         circuit: Any circuit.
         world: Shape ``(variables,)``, nothing missing.
         weights: Weight id to values; by default the circuit's given ones.
+
+    Raises:
+        DataError: If a value is missing or no state of its variable.
     """
     given = circuit.weights.values if weights is None else weights
     point = np.asarray(world, np.float64)
+    for variable, value in zip(circuit.variables, point.tolist(), strict=True):
+        _check_value(variable, value)
     values: list[Float] = []
     for node in range(circuit.num_nodes):
         operands = [values[j] for j in circuit.operands_of(node).tolist()]
@@ -80,11 +86,25 @@ def _leaf(circuit: Circuit, node: int, table: Float, state: float) -> Float:
     )
 
 
+def _check_value(variable: Variable, value: float) -> None:
+    fits = value in range(variable.cardinality) if variable.discrete else not math.isnan(value)
+    if not fits:
+        raise DataError.of(
+            "PC401",
+            f"{value} is not a value of {variable.domain} variable {variable.name!r}",
+            help="give a complete world; 'marginal' sums out missing discrete values",
+        )
+
+
 def marginal(circuit: Circuit, row: ArrayLike, weights: Weights | None = None) -> float:
-    """Sum of the densities of all completions of a row with missing (NaN) discrete values."""
+    """Sum of the densities of all completions of a row with missing (NaN) discrete values.
+
+    Raises:
+        DataError: If a real variable is missing, which has no completions to enumerate.
+    """
     point = np.asarray(row, np.float64)
     choices = [
-        range(variable.cardinality) if math.isnan(value) else (value,)
+        range(variable.cardinality) if math.isnan(value) and variable.discrete else (value,)
         for variable, value in zip(circuit.variables, point.tolist(), strict=True)
     ]
     completions = itertools.product(*choices)

@@ -131,8 +131,9 @@ def circuits(
     zeros: bool = True,
     values: bool = True,
 ) -> Circuit:
-    """Smooth, decomposable circuits: dense sums over operands of several widths, mixtures, both
-    products, shared nodes, shared weights.
+    """Smooth, decomposable circuits of all kinds of node.
+
+    Dense sums over operands of several widths, nodes with several consumers, shared weights.
 
     Args:
         draw: Given by hypothesis.
