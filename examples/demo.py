@@ -29,7 +29,7 @@ def choose_data() -> Dataset:
         return load("nltcs", os.environ.get("PCCOMPILER_DATA"), download=False)
     except pc.PCCompilerError:
         print("NLTCS is not on this machine: generating rows by the paper's recipe (section 5)")
-        return hand_designed(seed=0, num_rows=4000, num_variables=32)
+        return hand_designed(seed=0, num_rows=10_000, num_variables=16)
 
 
 def train(data: Dataset, hypernetwork: bool) -> tuple[pc.CompiledCircuit, pc.History]:
