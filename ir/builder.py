@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from types import FrameType
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pccompiler.errors import CircuitError, OptionError
+from pccompiler.errors import OptionError
 from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Circuit, WeightTable, family_columns
+from pccompiler.ir.circuit import Circuit, family_columns
+from pccompiler.ir.declare import EMPTY, Weights, check_name, check_units
 from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.locations import caller
 from pccompiler.ir.variables import Variable, binary, categorical, real
 
 Float = NDArray[np.float64]
@@ -43,19 +43,19 @@ class Builder:
         self._size = 0
         self._names: dict[int, str] = {}
         self._node_names: set[str] = set()
-        self._weights = _Weights()
+        self._weights = Weights()
         self._locations: dict[str, int] = {}
         for variable in variables:
             self.variable(variable)
 
     def variable(self, variable: Variable) -> int:
         """Declare a variable: the next column of the data. Returns its index."""
-        _check_name(variable.name, "variable")
+        check_name(variable.name, "variable")
         if variable.name in self._variable_names:
             raise OptionError.of(
                 "PC303",
                 f"variable {variable.name!r} is declared twice",
-                location=_caller(),
+                location=caller(),
                 help="give each variable its own name",
             )
         self._variables.append(variable)
@@ -160,7 +160,7 @@ class Builder:
         self, variables: ArrayLike, family: Family, units: int = 1, *, weights: Int | None = None
     ) -> Int:
         """Add an input for each entry of ``variables``; ``units`` is ignored by indicators."""
-        _check_units(units)
+        check_units(units)
         variable = np.atleast_1d(np.asarray(variables, np.int64))
         bad = (variable < 0) | (variable >= len(self._variables))
         if bad.any():
@@ -168,7 +168,7 @@ class Builder:
                 "PC304",
                 f"input over variable number {int(variable[bad][0])}, "
                 f"but {len(self._variables)} variables are declared",
-                location=_caller(),
+                location=caller(),
                 help="declare the variable first, and pass the index that it returned",
             )
         states = np.array([v.cardinality for v in self._variables], np.int64)[variable]
@@ -197,7 +197,7 @@ class Builder:
 
         ``weights`` are weight ids to share, as `weight_of` gives them.
         """
-        _check_units(units)
+        check_units(units)
         table = self._table(operands)
         width = np.full(len(table), units)
         fan_in = self._units[table].sum(axis=1)
@@ -223,7 +223,7 @@ class Builder:
     def build(self, root: int) -> Circuit:
         """The circuit whose value is ``root``. The builder can go on, and build again."""
         self._table([root])
-        columns = {name: np.concatenate([_EMPTY, *parts]) for name, parts in self._columns.items()}
+        columns = {name: np.concatenate([EMPTY, *parts]) for name, parts in self._columns.items()}
         return Circuit(
             variables=tuple(self._variables),
             root=int(root),
@@ -264,7 +264,7 @@ class Builder:
         columns = 0
         if 0 <= variable < len(self._variables):
             columns = family_columns(family, self._variables[variable].cardinality)
-        ids = self._weights.named(weight, width, columns, given, _caller())
+        ids = self._weights.named(weight, width, columns, given, caller())
         return self._named(self.inputs([variable], family, width, weights=ids), name)
 
     def _sum(
@@ -280,7 +280,7 @@ class Builder:
         given = None if weights is None else np.atleast_2d(np.asarray(weights, np.float64))
         width = _width(units, given)
         fan_in = table.shape[1] if kind == Kind.MIXTURE else int(self._units[table].sum())
-        ids = self._weights.named(weight, width, fan_in, given, _caller())
+        ids = self._weights.named(weight, width, fan_in, given, caller())
         return self._named(self._append(kind, np.array([width]), table, ids), name)
 
     def _table(self, operands: ArrayLike) -> Int:
@@ -292,7 +292,7 @@ class Builder:
             raise OptionError.of(
                 "PC304",
                 f"operand {bad} is not a node of this builder, which has {self._size} nodes",
-                location=_caller(),
+                location=caller(),
                 help="pass ids that this builder's methods returned",
             )
         return table
@@ -307,7 +307,7 @@ class Builder:
         variable: Int | None = None,
     ) -> Int:
         number = len(operands)
-        location = self._locations.setdefault(_caller(), len(self._locations))
+        location = self._locations.setdefault(caller(), len(self._locations))
         for name, column in {
             "kind": np.full(number, kind),
             "fan_in": np.full(number, operands.shape[1]),
@@ -327,12 +327,12 @@ class Builder:
     def _named(self, ids: Int, name: str | None) -> int:
         node = int(ids[0])
         if name is not None:
-            _check_name(name, "node")
+            check_name(name, "node")
             if name in self._node_names:
                 raise OptionError.of(
                     "PC303",
                     f"node name {name!r} is used twice",
-                    location=_caller(),
+                    location=caller(),
                     help="give each node its own name, or none",
                 )
             self._names[node] = name
@@ -340,112 +340,11 @@ class Builder:
         return node
 
 
-class _Weights:
-    """The weights declared so far, numbered by first use."""
-
-    def __init__(self) -> None:
-        self.rows: list[Int] = []
-        self.columns: list[Int] = []
-        self.size = 0
-        self.by_name: dict[str, tuple[int, int, int]] = {}
-        self.values: dict[int, Float] = {}
-
-    def add(self, rows: Int, columns: Int) -> Int:
-        self.rows.append(np.asarray(rows, np.int64))
-        self.columns.append(np.asarray(columns, np.int64))
-        self.size += len(rows)
-        return np.arange(self.size - len(rows), self.size)
-
-    def named(
-        self, name: str | None, rows: int, columns: int, values: Float | None, location: str
-    ) -> Int:
-        """The weight called ``name``, or a new one."""
-        if name is not None and name in self.by_name:
-            known, *shape = self.by_name[name]
-            if tuple(shape) != (rows, columns):
-                raise _shape_error(name, (rows, columns), (shape[0], shape[1]), location)
-            return np.array([known])
-        if values is not None and values.shape != (rows, columns):
-            raise _shape_error(name or "(unnamed)", values.shape, (rows, columns), location)
-        (weight,) = self.add(np.array([rows]), np.array([columns])).tolist()
-        if name is not None:
-            _check_name(name, "weight")
-            self.by_name[name] = (weight, rows, columns)
-        if values is not None:
-            self.values[weight] = values.copy()
-        return np.array([weight])
-
-    def table(self) -> WeightTable:
-        names = {weight: name for name, (weight, _, _) in self.by_name.items()}
-        return WeightTable(
-            np.concatenate([_EMPTY, *self.rows]),
-            np.concatenate([_EMPTY, *self.columns]),
-            names,
-            dict(self.values),
-        )
-
-
-_EMPTY = np.zeros(0, np.int64)
 _COLUMNS = ("kind", "fan_in", "operands", "family", "variable", "weight", "location")
-
-
-def _shape_error(
-    name: str, found: tuple[int, ...], wanted: tuple[int, int], location: str
-) -> CircuitError:
-    return CircuitError.of(
-        "PC106",
-        f"weight {name} has shape {_by(found)}, but {_by(wanted)} is needed",
-        location=location,
-        help="give one row a unit, and one column an input of the sum",
-    )
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(n) for n in shape)
 
 
 def _width(units: int | None, given: Float | None) -> int:
     """Units of a node: as asked, else one for each row of its values, else 1."""
     width = units if units is not None else 1 if given is None else len(given)
-    _check_units(width)
+    check_units(width)
     return width
-
-
-def _check_units(units: int) -> None:
-    if units < 1:
-        raise OptionError.of(
-            "PC302",
-            f"a node of {units} units has no value",
-            location=_caller(),
-            help="give it at least 1 unit",
-        )
-
-
-def _check_name(name: str, what: str) -> None:
-    plain = name.replace("_", "a").replace(".", "a").replace("-", "a")
-    plain = plain.replace("[", "a").replace("]", "a")
-    if not (plain.isalnum() and plain.isascii()) or name.isdigit():
-        raise OptionError.of(
-            "PC305",
-            f"{what} name {name!r} cannot be written in the text form",
-            location=_caller(),
-            help="use letters, digits, '_', '.', '-', '[' and ']', and not digits alone",
-        )
-
-
-def _caller() -> str:
-    """``file:line`` of the innermost frame that is not this package's.
-
-    Told apart by module name, not by path: an installed package and a checkout look the same.
-    """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _ours(frame.f_globals):
-        frame = frame.f_back
-    if frame is None:
-        return "<unknown>:0"
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-
-def _ours(module: Mapping[str, object]) -> bool:
-    name = str(module.get("__name__", ""))
-    return name == "pccompiler" or name.startswith("pccompiler.")

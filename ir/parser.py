@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable
-from graphlib import CycleError, TopologicalSorter
-from typing import NoReturn, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
-from pccompiler.errors import CircuitError, OptionError, ParseError
-from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Circuit, Float, WeightTable, family_columns
-from pccompiler.ir.generators import Direct, Generator, Hypernetwork, Sectors
+from pccompiler.errors import OptionError
+from pccompiler.ir.assemble import Statements, closest
+from pccompiler.ir.circuit import Circuit
+from pccompiler.ir.generators import Direct, Hypernetwork, Sectors
 from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.names import ALPHABET, is_name
 from pccompiler.ir.partition import partition
 from pccompiler.ir.printer import HEADER
-from pccompiler.ir.variables import Variable, binary, categorical, real
+from pccompiler.ir.variables import binary, categorical, real
 
 T = TypeVar("T")
 _KINDS = {kind.keyword: kind for kind in Kind}
@@ -41,28 +40,8 @@ def parse(text: str, source: str = "<text>") -> Circuit:
     return _Parser(source).read(text)
 
 
-class _Parser:
-    """State of one reading: columns by order of declaration."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.line_number = 0
-        self.line = ""
-        self.variables: dict[str, int] = {}
-        self.domains: list[Variable] = []
-        self.nodes: dict[str, int] = {}
-        self.kind: list[int] = []
-        self.units: list[int] = []
-        self.operands: list[list[str]] = []
-        self.family: list[int] = []
-        self.variable: list[int] = []
-        self.weight: list[str | None] = []
-        self.lines: list[int] = []
-        self.root: str | None = None
-        self.root_line = 0
-        self.values: dict[str, tuple[int, Float]] = {}
-        self.sectors: Sectors | None = None
-        self.generator: Generator | None = None
+class _Parser(Statements):
+    """Reads a text statement by statement."""
 
     def read(self, text: str) -> Circuit:
         lines = text.splitlines()
@@ -73,7 +52,8 @@ class _Parser:
             words = self.line.split("#", 1)[0].split()
             if words:
                 self.statement(words)
-        return self.finish()
+        circuit = self.finish()
+        return circuit if self.sectors is None else partition(circuit, self.sectors)
 
     def statement(self, words: list[str]) -> None:
         if words[0][0] == "%":
@@ -88,7 +68,7 @@ class _Parser:
         }
         handler = statements.get(words[0])
         if handler is None:
-            self.fail("PC202", f"unknown statement {words[0]!r}", _closest(words[0], statements))
+            self.fail("PC202", f"unknown statement {words[0]!r}", closest(words[0], statements))
         handler(words[1:])
 
     def declare(self, words: list[str]) -> None:
@@ -104,6 +84,7 @@ class _Parser:
                 "a variable needs a name and a domain",
                 "write 'variable NAME binary', '... categorical STATES' or '... real'",
             )
+        self.check_name(variable.name)
         if variable.name in self.variables:
             self.fail("PC204", f"variable {variable.name!r} is declared twice", "rename one")
         self.variables[variable.name] = len(self.domains)
@@ -114,7 +95,7 @@ class _Parser:
             self.fail("PC205", "a node needs a name, '=' and a kind", "write '%3 = product %1 %2'")
         kind = _KINDS.get(words[2])
         if kind is None:
-            self.fail("PC205", f"unknown node kind {words[2]!r}", _closest(words[2], _KINDS))
+            self.fail("PC205", f"unknown node kind {words[2]!r}", closest(words[2], _KINDS))
         if words[0] in self.nodes:
             first = self.lines[self.nodes[words[0]]]
             self.fail(
@@ -138,6 +119,9 @@ class _Parser:
             message = "needs a weight at its end" if wants_weight else "takes no weight"
             way_out = "add one, such as @w" if wants_weight else f"remove @{label}"
             self.fail("PC206", f"this {words[2]} {message}", way_out)
+        self.check_name(words[0][1:])
+        if label is not None:
+            self.check_name(label)
         self.nodes[words[0]] = len(self.kind)
         self.kind.append(kind)
         self.units.append(units)
@@ -147,6 +131,10 @@ class _Parser:
         self.weight.append(label)
         self.lines.append(self.line_number)
 
+    def check_name(self, name: str) -> None:
+        if not is_name(name):
+            self.fail("PC212", f"{name!r} is no name", f"use {ALPHABET}")
+
     def input(self, words: list[str]) -> tuple[int, int, int]:
         if len(words) != 3:
             self.fail(
@@ -155,9 +143,9 @@ class _Parser:
                 "write '%0 = input rain bernoulli 5 @w'",
             )
         if words[0] not in self.variables:
-            self.fail("PC207", f"unknown variable {words[0]!r}", _closest(words[0], self.variables))
+            self.fail("PC207", f"unknown variable {words[0]!r}", closest(words[0], self.variables))
         if words[1] not in _FAMILIES:
-            self.fail("PC207", f"unknown leaf family {words[1]!r}", _closest(words[1], _FAMILIES))
+            self.fail("PC207", f"unknown leaf family {words[1]!r}", closest(words[1], _FAMILIES))
         return self.variables[words[0]], _FAMILIES[words[1]], self.width(words[2])
 
     def set_root(self, words: list[str]) -> None:
@@ -260,136 +248,3 @@ class _Parser:
             return float(word)
         except ValueError:
             self.fail("PC211", f"{word!r} is not a number", "write a decimal number")
-
-    def fail(self, code: str, message: str, help: str, line: int | None = None) -> NoReturn:
-        number = line or self.line_number
-        notes = (self.line.strip(),) if line is None and self.line.strip() else ()
-        raise ParseError.of(
-            code, message, location=f"{self.source}:{number}", notes=notes, help=help
-        )
-
-    def finish(self) -> Circuit:
-        if self.root is None:
-            self.fail("PC208", "the text names no root", "end it with 'root %NAME'")
-        if self.root not in self.nodes:
-            self.line_number, self.line = self.root_line, f"root {self.root}"
-            self.fail("PC207", f"unknown node {self.root}", _closest(self.root, self.nodes))
-        below = self.resolve()
-        order = self.order(below)
-        new_id = np.empty(len(order), np.int64)
-        new_id[order] = np.arange(len(order))
-        circuit = self.assemble(order, new_id, [new_id[below[i]] for i in order])
-        return circuit if self.sectors is None else partition(circuit, self.sectors)
-
-    def resolve(self) -> list[list[int]]:
-        try:
-            return [[self.nodes[name] for name in row] for row in self.operands]
-        except KeyError as error:
-            name = str(error.args[0])
-            node = next(i for i, row in enumerate(self.operands) if name in row)
-            self.fail("PC207", f"unknown node {name}", _closest(name, self.nodes), self.lines[node])
-
-    def order(self, below: list[list[int]]) -> list[int]:
-        if all(not row or max(row) < i for i, row in enumerate(below)):
-            return list(range(len(below)))
-        try:
-            return list(TopologicalSorter(dict(enumerate(below))).static_order())
-        except CycleError as error:
-            labels = list(self.nodes)
-            cycle: list[int] = error.args[1][::-1]
-            raise CircuitError.of(
-                "PC108",
-                "the circuit has a cycle: " + " -> ".join(labels[i] for i in cycle),
-                location=f"{self.source}:{self.lines[cycle[0]]}",
-                notes=[f"{labels[i]}, {self.source}:{self.lines[i]}" for i in sorted(set(cycle))],
-                help="a node cannot use itself, directly or through others; break the cycle",
-            ) from None
-
-    def assemble(self, order: list[int], new_id: Int, below: list[Int]) -> Circuit:
-        units = self.widths(order, below)
-        weight_ids: dict[str, int] = {}
-        shapes: list[tuple[int, int]] = []
-        weight: list[int] = []
-        for node, i in enumerate(order):
-            label = self.weight[i]
-            if label is not None and label not in weight_ids:
-                weight_ids[label] = len(shapes)
-                shapes.append((units[node], self.columns(i, below[node], units)))
-            weight.append(-1 if label is None else weight_ids[label])
-        labels = list(self.nodes)
-        rows = np.array(shapes, np.int64).reshape(-1, 2)
-        return Circuit(
-            variables=tuple(self.domains),
-            kind=np.array(self.kind)[order],
-            units=np.array(units),
-            pointer=segments(np.array([len(row) for row in below])),
-            operands=np.concatenate([np.zeros(0, np.int64), *below]),
-            family=np.array(self.family)[order],
-            variable=np.array(self.variable)[order],
-            weight=np.array(weight),
-            root=int(new_id[self.nodes[str(self.root)]]),
-            weights=WeightTable(
-                rows[:, 0],
-                rows[:, 1],
-                {i: label for label, i in weight_ids.items() if not label.isdigit()},
-                self.given(weight_ids, shapes),
-            ),
-            names={
-                node: labels[i][1:] for node, i in enumerate(order) if not labels[i][1:].isdigit()
-            },
-            location=np.arange(len(order)),
-            locations=tuple(f"{self.source}:{self.lines[i]}" for i in order),
-            generator=self.generator,
-        )
-
-    def widths(self, order: list[int], below: list[Int]) -> list[int]:
-        units: list[int] = []
-        for node, i in enumerate(order):
-            width = self.units[i]
-            if width < 0:
-                operands = [units[j] for j in below[node].tolist()]
-                product = self.kind[i] == Kind.KRONECKER
-                width = int(np.prod(operands)) if product else (operands or [0])[0]
-            units.append(width)
-        return units
-
-    def columns(self, i: int, below: Int, units: list[int]) -> int:
-        if self.kind[i] == Kind.INPUT:
-            return family_columns(
-                Family(self.family[i]), self.domains[self.variable[i]].cardinality
-            )
-        if self.kind[i] == Kind.MIXTURE:
-            return len(below)
-        return sum(units[j] for j in below.tolist())
-
-    def given(self, ids: dict[str, int], shapes: list[tuple[int, int]]) -> dict[int, Float]:
-        values: dict[int, Float] = {}
-        for label, (line, table) in self.values.items():
-            if label not in ids:
-                self.fail(
-                    "PC207",
-                    f"unknown weight @{label}",
-                    _closest(f"@{label}", [f"@{i}" for i in ids]),
-                    line,
-                )
-            if table.shape != shapes[ids[label]]:
-                rows, columns = shapes[ids[label]]
-                self.fail(
-                    "PC209",
-                    f"weight @{label} has shape {' x '.join(map(str, table.shape))}, "
-                    f"but its node needs {rows} x {columns}",
-                    "give one row a unit, rows separated by ';'",
-                    line,
-                )
-            values[ids[label]] = table
-        return values
-
-
-def _closest(word: str, known: Iterable[str]) -> str:
-    names = list(known)
-    near = difflib.get_close_matches(word, names[:10_000], n=3)
-    if near:
-        return "did you mean " + " or ".join(repr(name) for name in near) + "?"
-    return (
-        "declare it first, or use one of: " + ", ".join(names[:8]) if names else "declare it first"
-    )

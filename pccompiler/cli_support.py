@@ -139,8 +139,7 @@ def torch_values(folder: Path, rows: NDArray[np.float64]) -> NDArray[np.float64]
 
     model: CompiledCircuit = pc.load(folder)
     with torch.no_grad():
-        pieces = [model.log_likelihood(rows[i : i + 1000]) for i in range(0, len(rows), 1000)]
-    values: NDArray[np.float64] = torch.cat(pieces).double().numpy()
+        values: NDArray[np.float64] = model.log_likelihood(rows).double().numpy()
     return values
 
 

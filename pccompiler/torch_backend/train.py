@@ -16,8 +16,6 @@ from torch import Tensor
 from pccompiler.errors import DataError, OptionError
 from pccompiler.torch_backend.module import CompiledCircuit, check_values
 
-_EVALUATION_BYTES = 2**30
-
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -114,6 +112,7 @@ def fit(
             if on_evaluation is not None:
                 on_evaluation(record)
             advance(chunk, record)
+    model.engine.pool.renew(batch=-1)  # give the memory back
     history.stopped_early = step < steps
     history.best_step, history.best_valid = best.restore()
     history.seconds = time.perf_counter() - started
@@ -123,15 +122,8 @@ def fit(
 @torch.no_grad()
 def mean_log_likelihood(model: CompiledCircuit, x: Tensor) -> float:
     """Mean log-likelihood of the rows of ``x``, as `prepare` has them, in nats, batch by batch."""
-    values = [model(rows).double().sum() for rows in x.split(evaluation_batch(model))]
+    values = [model(rows).double().sum() for rows in x.split(model.evaluation_batch)]
     return float(torch.stack(values).sum()) / len(x)
-
-
-def evaluation_batch(model: CompiledCircuit) -> int:
-    """Rows to evaluate at once: about 1 GiB of live values, and fewer on a CPU: caches rule."""
-    a_row = 2 * model.plan.cost(1).peak_values * model.dtype.itemsize
-    most = 500 if model.device.type == "cpu" else 32_768
-    return max(1, min(most, _EVALUATION_BYTES // max(a_row, 1)))
 
 
 class _Best:
@@ -277,10 +269,10 @@ def _check_loss(loss: float, model: CompiledCircuit, data: Tensor, step: int) ->
     if np.isfinite(loss):
         return
     with torch.no_grad():
-        for start, rows in enumerate(data.split(evaluation_batch(model))):
+        for start, rows in enumerate(data.split(model.evaluation_batch)):
             bad = (~model(rows).isfinite()).nonzero()
             if len(bad):
-                row = start * evaluation_batch(model) + int(bad[0])
+                row = start * model.evaluation_batch + int(bad[0])
                 raise DataError.of(
                     "PC404",
                     f"training row {row} has no finite log-likelihood at step {step}",

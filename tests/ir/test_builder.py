@@ -62,17 +62,17 @@ def test_bulk_methods_add_one_node_a_row() -> None:
     b = Builder()
     for name in "abcd":
         b.binary(name)
-    leaves = b.inputs([0, 1, 2, 3], Family.CATEGORICAL, 2)
+    leaves = b.inputs([0, 1, 2, 3], Family.CATEGORICAL, 3)
     pairs = b.products(leaves.reshape(2, 2), kronecker=True)
-    assert b.units_of(pairs).tolist() == [4, 4]
+    assert b.units_of(pairs).tolist() == [9, 9]
     tied = b.sums(pairs[:1], 3)
     tied = np.append(tied, b.sums(pairs[1:], 3, weights=b.weight_of(tied)))
     top = b.products(tied[None, :])
     circuit = b.build(int(b.mixtures(np.stack([top, top], axis=1))[0]))
     assert circuit.operands.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 8]
     assert circuit.weight.tolist() == [0, 1, 2, 3, -1, -1, 4, 4, -1, 5]
-    assert circuit.weights.rows.tolist() == [2, 2, 2, 2, 3, 3]
-    assert circuit.weights.columns.tolist() == [2, 2, 2, 2, 4, 2]
+    assert circuit.weights.rows.tolist() == [3, 3, 3, 3, 3, 3]
+    assert circuit.weights.columns.tolist() == [2, 2, 2, 2, 9, 2]
 
 
 def test_every_method_records_the_callers_line() -> None:

@@ -13,7 +13,7 @@ from pccompiler.ir.interpret import log_likelihood
 from pccompiler.ir.plan import Form, Layer, Plan
 from pccompiler.ir.topology import reachable
 from pccompiler.passes import plan
-from pccompiler.testing import random_weights
+from pccompiler.testing import density, random_weights, with_values, worlds
 from pccompiler.testing.strategies import circuits
 
 
@@ -119,6 +119,48 @@ def test_region_trees_need_no_gather_above_the_leaves(n: int) -> None:
 def test_a_region_tree_is_a_short_list_of_layers(n: int, layers: int) -> None:
     # inputs, leaf sums, a product and a sum for each of floor(log2 n) levels, the mixture
     assert len(plan(pc.rat_spn(n, 2, 2)).layers) == layers == 3 + 2 * int(np.log2(n))
+
+
+def assert_exact(circuit: Circuit) -> None:
+    """The plan of ``circuit`` gives the enumerated density of every world."""
+    valued = with_values(circuit, random_weights(circuit, 0))
+    every = worlds(valued)
+    lowered = plan(valued)
+    found = log_likelihood(lowered, by_group(lowered, valued.weights.values), every)
+    want = [density(valued, world) for world in every]
+    np.testing.assert_allclose(np.exp(found), want, rtol=1e-12)
+
+
+def test_nodes_of_swapped_operand_widths_are_not_folded() -> None:
+    b = Builder()
+    x, y = b.binary("x"), b.binary("y")
+    narrow = [b.bernoulli(v, units=1) for v in (x, y)]
+    wide = [b.bernoulli(v, units=2) for v in (x, y)]
+    products = [b.kronecker([narrow[0], wide[1]]), b.kronecker([wide[0], narrow[1]])]
+    sums = [b.sum(pair, 3) for pair in ([narrow[0], wide[0]], [wide[0], narrow[0]])]
+    circuit = b.build(b.sum([*products, *(b.kronecker([s, narrow[1]]) for s in sums)], 1))
+    assert_exact(circuit)
+    folded = [layer.rows for layer in plan(circuit).layers if layer.kind == Kind.SUM]
+    assert folded == [1, 1, 1]
+
+
+def test_operands_that_skip_a_row_are_gathered() -> None:
+    b = Builder()
+    x, y = b.binary("x"), b.binary("y")
+    over_x = [b.bernoulli(x, units=2) for _ in range(3)]
+    over_y = [b.bernoulli(y, units=2) for _ in range(2)]
+    second = b.sum([over_x[0], over_x[2]], 2)
+    first = b.sum(over_x, 2)  # a run of rows: these are ordered from the last layer down
+    products = [b.product(pair) for pair in zip((first, second), over_y, strict=True)]
+    circuit = b.build(b.sum(products, 1))
+    assert_exact(circuit)
+    starts = {
+        o.arity: o.start
+        for layer in plan(circuit).layers
+        for o in layer.operands
+        if layer.kind == Kind.SUM and layer.units == 2
+    }
+    assert starts == {3: 2, 2: None}  # rows 0 and 1 are the leaves over y
 
 
 def test_dead_nodes_are_not_computed() -> None:

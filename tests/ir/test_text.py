@@ -124,6 +124,9 @@ WRONG = {
     "cycle": HEAD + "%a = product %c\n%b = sum 1 %a @b\n%c = sum 1 %b @c\nroot %b\n",
     "unknown-option": HEAD + NODES + "root %d\nsectors bi=rows\n",
     "bad-option": HEAD + NODES + "root %d\ngenerator hypernetwork embedding=0\n",
+    "empty-name": HEAD + "% = input rain indicator 2\n",
+    "odd-name": HEAD + "%a+b = input rain indicator 2\n",
+    "odd-weight": HEAD + "%a = input rain bernoulli 2 @\n",
     "bad-policy": HEAD + NODES + "root %d\nsectors by=row\n",
 }
 

@@ -198,3 +198,26 @@ def test_any_batch_size_gives_the_same_values(batch: int) -> None:
             [model.log_likelihood(part) for part in np.split(x, range(batch, 512, batch))]
         )
     torch.testing.assert_close(parts, whole, rtol=1e-13, atol=1e-13)
+
+
+def test_without_gradients_rows_are_taken_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = pc.compile(pc.rat_spn(8, 3, 3))
+    x = rows_for(model.circuit, 50)
+    whole = model.log_likelihood(x).detach()
+    monkeypatch.setattr("pccompiler.torch_backend.module._EVALUATION_BYTES", 10_000)
+    assert model.evaluation_batch < 50
+    with torch.no_grad():
+        torch.testing.assert_close(model.log_likelihood(x), whole)
+
+
+def test_evaluations_that_live_side_by_side_do_not_share_buffers() -> None:
+    model = pc.compile(pc.rat_spn(8, 3, 3), dtype="float64")
+    x = rows_for(model.circuit, 30)
+    parameters = list(model.parameters())
+    alone = torch.autograd.grad(model.log_likelihood(x).sum(), parameters)
+    one, other = model.log_likelihood(x), model.log_likelihood(x[::-1].copy())
+    del other
+    model.log_likelihood(x[:30])
+    together = torch.autograd.grad(one.sum(), parameters)
+    for a, b in zip(alone, together, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)

@@ -1,0 +1,176 @@
+"""From the statements of a text to a circuit: names to ids, order, widths, weights."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
+from typing import NoReturn
+
+import numpy as np
+
+from pccompiler.errors import CircuitError, ParseError
+from pccompiler.ir.arrays import Int, segments
+from pccompiler.ir.circuit import Circuit, Float, WeightTable, family_columns
+from pccompiler.ir.generators import Generator, Sectors
+from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.variables import Variable
+
+
+class Statements:
+    """What the text has declared so far, as columns in the order of declaration."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.line_number = 0
+        self.line = ""
+        self.variables: dict[str, int] = {}
+        self.domains: list[Variable] = []
+        self.nodes: dict[str, int] = {}
+        self.kind: list[int] = []
+        self.units: list[int] = []
+        self.operands: list[list[str]] = []
+        self.family: list[int] = []
+        self.variable: list[int] = []
+        self.weight: list[str | None] = []
+        self.lines: list[int] = []
+        self.root: str | None = None
+        self.root_line = 0
+        self.values: dict[str, tuple[int, Float]] = {}
+        self.sectors: Sectors | None = None
+        self.generator: Generator | None = None
+
+    def fail(self, code: str, message: str, help: str, line: int | None = None) -> NoReturn:
+        """Raise a `ParseError` at the current line, which is shown, or at another."""
+        number = line or self.line_number
+        notes = (self.line.strip(),) if line is None and self.line.strip() else ()
+        raise ParseError.of(
+            code, message, location=f"{self.source}:{number}", notes=notes, help=help
+        )
+
+    def finish(self) -> Circuit:
+        """The circuit, once all lines have been read; sectors are still to be partitioned."""
+        if self.root is None:
+            self.fail("PC208", "the text names no root", "end it with 'root %NAME'")
+        if self.root not in self.nodes:
+            self.line_number, self.line = self.root_line, f"root {self.root}"
+            self.fail("PC207", f"unknown node {self.root}", closest(self.root, self.nodes))
+        below = self._resolve()
+        order = self._order(below)
+        new_id = np.empty(len(order), np.int64)
+        new_id[order] = np.arange(len(order))
+        return self._assemble(order, new_id, [new_id[below[i]] for i in order])
+
+    def _resolve(self) -> list[list[int]]:
+        try:
+            return [[self.nodes[name] for name in row] for row in self.operands]
+        except KeyError as error:
+            name = str(error.args[0])
+            node = next(i for i, row in enumerate(self.operands) if name in row)
+            self.fail("PC207", f"unknown node {name}", closest(name, self.nodes), self.lines[node])
+
+    def _order(self, below: list[list[int]]) -> list[int]:
+        if all(not row or max(row) < i for i, row in enumerate(below)):
+            return list(range(len(below)))
+        try:
+            return list(TopologicalSorter(dict(enumerate(below))).static_order())
+        except CycleError as error:
+            labels = list(self.nodes)
+            cycle: list[int] = error.args[1][::-1]
+            raise CircuitError.of(
+                "PC108",
+                "the circuit has a cycle: " + " -> ".join(labels[i] for i in cycle),
+                location=f"{self.source}:{self.lines[cycle[0]]}",
+                notes=[f"{labels[i]}, {self.source}:{self.lines[i]}" for i in sorted(set(cycle))],
+                help="a node cannot use itself, directly or through others; break the cycle",
+            ) from None
+
+    def _assemble(self, order: list[int], new_id: Int, below: list[Int]) -> Circuit:
+        units = self._widths(order, below)
+        weight_ids: dict[str, int] = {}
+        shapes: list[tuple[int, int]] = []
+        weight: list[int] = []
+        for node, i in enumerate(order):
+            label = self.weight[i]
+            if label is not None and label not in weight_ids:
+                weight_ids[label] = len(shapes)
+                shapes.append((units[node], self._columns(i, below[node], units)))
+            weight.append(-1 if label is None else weight_ids[label])
+        labels = list(self.nodes)
+        rows = np.array(shapes, np.int64).reshape(-1, 2)
+        return Circuit(
+            variables=tuple(self.domains),
+            kind=np.array(self.kind)[order],
+            units=np.array(units),
+            pointer=segments(np.array([len(row) for row in below])),
+            operands=np.concatenate([np.zeros(0, np.int64), *below]),
+            family=np.array(self.family)[order],
+            variable=np.array(self.variable)[order],
+            weight=np.array(weight),
+            root=int(new_id[self.nodes[str(self.root)]]),
+            weights=WeightTable(
+                rows[:, 0],
+                rows[:, 1],
+                {i: label for label, i in weight_ids.items() if not label.isdigit()},
+                self._given(weight_ids, shapes),
+            ),
+            names={
+                node: labels[i][1:] for node, i in enumerate(order) if not labels[i][1:].isdigit()
+            },
+            location=np.arange(len(order)),
+            locations=tuple(f"{self.source}:{self.lines[i]}" for i in order),
+            generator=self.generator,
+        )
+
+    def _widths(self, order: list[int], below: list[Int]) -> list[int]:
+        units: list[int] = []
+        for node, i in enumerate(order):
+            width = self.units[i]
+            if width < 0:
+                operands = [units[j] for j in below[node].tolist()]
+                product = self.kind[i] == Kind.KRONECKER
+                width = int(np.prod(operands)) if product else (operands or [0])[0]
+            units.append(width)
+        return units
+
+    def _columns(self, i: int, below: Int, units: list[int]) -> int:
+        if self.kind[i] == Kind.INPUT:
+            return family_columns(
+                Family(self.family[i]), self.domains[self.variable[i]].cardinality
+            )
+        if self.kind[i] == Kind.MIXTURE:
+            return len(below)
+        return sum(units[j] for j in below.tolist())
+
+    def _given(self, ids: dict[str, int], shapes: list[tuple[int, int]]) -> dict[int, Float]:
+        values: dict[int, Float] = {}
+        for label, (line, table) in self.values.items():
+            if label not in ids:
+                self.fail(
+                    "PC207",
+                    f"unknown weight @{label}",
+                    closest(f"@{label}", [f"@{i}" for i in ids]),
+                    line,
+                )
+            if table.shape != shapes[ids[label]]:
+                rows, columns = shapes[ids[label]]
+                self.fail(
+                    "PC209",
+                    f"weight @{label} has shape {' x '.join(map(str, table.shape))}, "
+                    f"but its node needs {rows} x {columns}",
+                    "give one row a unit, rows separated by ';'",
+                    line,
+                )
+            values[ids[label]] = table
+        return values
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """A way out for an unknown word."""
+    names = list(known)
+    near = difflib.get_close_matches(word, names[:10_000], n=3)
+    if near:
+        return "did you mean " + " or ".join(repr(name) for name in near) + "?"
+    return (
+        "declare it first, or use one of: " + ", ".join(names[:8]) if names else "declare it first"
+    )
