@@ -3,10 +3,10 @@
 if __name__ != "pccompiler.passes":  # this folder is the source of a subpackage, not a package
     raise ImportError(f"import 'pccompiler.passes', not {__name__!r}")
 
-from pccompiler.passes.attach_hypernetwork import AttachDirect, AttachHypernetwork
+from pccompiler.passes.attach_hypernetwork import AttachHypernetwork
 from pccompiler.passes.base import Pass
-from pccompiler.passes.check import findings, verify
-from pccompiler.passes.check_pass import Check
+from pccompiler.passes.check import Check, findings, verify
+from pccompiler.passes.direct_weights import AttachDirect
 from pccompiler.passes.manager import PassManager
 from pccompiler.passes.partition_sectors import PartitionSectors
 from pccompiler.passes.plan import plan

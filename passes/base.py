@@ -3,55 +3,94 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import ClassVar, final
+from typing import Any, ClassVar, NamedTuple, final
 
-from pccompiler.errors import OptionError
+from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir import Circuit
-from pccompiler.passes.check import verify
+from pccompiler.passes.wellformed import verify
+
+WELL_FORMED = "well-formed"
+
+
+class Property(NamedTuple):
+    """Something that a pass makes true of a circuit, and later passes build on."""
+
+    holds: Callable[[Circuit], bool]
+    help: str
+
+
+PROPERTIES = {
+    "sectors": Property(
+        lambda circuit: circuit.sectors is not None,
+        "run the 'sectors' pass before it",
+    ),
+    "generator": Property(
+        lambda circuit: circuit.generator is not None,
+        "run the 'hypernet' or 'direct' pass before it",
+    ),
+}
+"""Beside ``well-formed``, which `verify` decides."""
 
 
 @dataclass(frozen=True)
 class Pass(ABC):
     """A rewrite or an annotation of a circuit. Its fields are its options.
 
-    Subclasses set `name`, may set `requires`, and implement `run`. Calling a pass checks what it
-    requires, runs it, and verifies the result.
+    Subclasses set `name`, may set `requires` and `ensures`, and implement `run`. Calling a pass
+    checks what it requires, runs it, and verifies the result.
     """
 
     name: ClassVar[str]
-    requires: ClassVar[tuple[str, ...]] = ()
-    """Names of passes whose work must be there: ``"sectors"``."""
+    requires: ClassVar[tuple[str, ...]] = (WELL_FORMED,)
+    """Properties that must hold before: ``"well-formed"``, and keys of `PROPERTIES`."""
+    ensures: ClassVar[tuple[str, ...]] = ()
+    """Properties that hold after. Every result is well-formed, said or not."""
+
+    def __init_subclass__(cls, **options: Any) -> None:  # as object's, hence Any
+        super().__init_subclass__(**options)
+        unknown = {*cls.requires, *cls.ensures} - {WELL_FORMED, *PROPERTIES}
+        if unknown:
+            raise TypeError(f"{cls.__name__} names unknown properties: {sorted(unknown)}")
 
     @abstractmethod
     def run(self, circuit: Circuit) -> Circuit:
         """The circuit after the pass; ``circuit`` itself if nothing changes."""
-
-    def ensures(self, circuit: Circuit) -> None:
-        """Raise if the result lacks what the pass promises. By default it promises rules only."""
-        verify(circuit)
 
     @final
     def __call__(self, circuit: Circuit) -> Circuit:
         """Run the pass, with checks before and after.
 
         Raises:
-            OptionError: If a pass that this one requires has not run.
-            CircuitError: If the result breaks a rule.
+            OptionError: If a pass that this one builds on has not run.
+            CircuitError: If ``circuit`` or the result breaks a rule, or the result lacks a property
+                that the pass ensures.
         """
-        for name in self.requires:
-            self._require(name, circuit)
+        if WELL_FORMED in self.requires:
+            verify(circuit)
+        self.check_before(circuit)
         result = self.run(circuit)
-        self.ensures(result)
+        self.check_after(result)
         return result
 
-    def _require(self, name: str, circuit: Circuit) -> None:
-        if name == "sectors" and circuit.sectors is None:
-            raise OptionError.of(
-                "PC324",
-                f"pass {self.name!r} needs sectors, and the circuit has none",
-                help="run 'sectors' before it, as in 'check,sectors,hypernet'",
-            )
+    @final
+    def check_before(self, circuit: Circuit) -> None:
+        """Refuse a circuit that lacks a required property. Well-formedness is not looked at."""
+        for name in self.requires:
+            require(name, circuit, self.name)
+
+    @final
+    def check_after(self, circuit: Circuit) -> None:
+        """Refuse a result that is not well-formed, or lacks a property that the pass ensures."""
+        verify(circuit)
+        for name in self.ensures:
+            if name != WELL_FORMED and not PROPERTIES[name].holds(circuit):
+                raise CircuitError.of(
+                    "PC326",
+                    f"pass {self.name!r} ensures {name!r}, but its result lacks it",
+                    help="mend the pass: give its result the property, or do not promise it",
+                )
 
     def __str__(self) -> str:
         """The pass as pipeline text: its name, and the options that are not the default."""
@@ -61,6 +100,16 @@ class Pass(ABC):
             if getattr(self, f.name) != f.default
         ]
         return self.name + ("{" + ",".join(options) + "}" if options else "")
+
+
+def require(name: str, circuit: Circuit, step: str) -> None:
+    """Refuse ``circuit`` if it lacks the property ``name``, which pass ``step`` builds on."""
+    if name != WELL_FORMED and not PROPERTIES[name].holds(circuit):
+        raise OptionError.of(
+            "PC324",
+            f"pass {step!r} requires {name!r}, which the circuit lacks",
+            help=PROPERTIES[name].help,
+        )
 
 
 def _text(value: object) -> str:

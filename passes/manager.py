@@ -2,127 +2,155 @@
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from time import perf_counter
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pccompiler.errors import CircuitError
-from pccompiler.ir import Circuit, Direct
-from pccompiler.ir.generate import by_group
-from pccompiler.ir.interpret import log_likelihood
-from pccompiler.passes.base import Pass
-from pccompiler.passes.check import verify
+from pccompiler.ir import Circuit
+from pccompiler.passes.base import WELL_FORMED, Pass
 from pccompiler.passes.pipeline import parse_passes
-from pccompiler.passes.plan import plan
+from pccompiler.passes.semantics import EQUAL, compare
+from pccompiler.passes.wellformed import verify
 
-MOST_STATES = 4096
+Dump = Callable[[str, Circuit], None]
 
 
 class Record(NamedTuple):
-    """What one pass did. ``proven``: whether semantics were compared, and found equal."""
-
-    name: str
-    seconds: float
-    nodes_before: int
-    nodes_after: int
-    proven: bool
-
-
-@dataclass(eq=True)
-class PassManager:
-    """A pipeline of passes; itself callable like a pass.
+    """What one pass did.
 
     Attributes:
-        passes: In order.
-        verify_semantics: Compare total mass and all single-variable marginals before and after each
-            pass, with the exact oracle. Circuits without given weights, with real variables, or
-            with more than 4096 states are passed over.
-        dump: Called with a pass's name and its result.
-        trace: What the last run did.
+        name: The pass.
+        seconds: Time of the pass with its checks and proof; ``None`` if nothing is timed.
+        nodes_before: Nodes of the circuit that it was given.
+        nodes_after: Nodes of its result.
+        proof: ``"equal"``, ``"skipped: "`` and why, or empty if no proof was asked for.
     """
 
-    passes: tuple[Pass, ...]
-    verify_semantics: bool = False
-    dump: Callable[[str, Circuit], None] | None = field(default=None, compare=False)
-    trace: list[Record] = field(default_factory=list[Record], compare=False)
+    name: str
+    seconds: float | None
+    nodes_before: int
+    nodes_after: int
+    proof: str = ""
+
+    @property
+    def proven(self) -> bool:
+        """Whether answers were compared, and found equal."""
+        return self.proof == EQUAL
+
+
+class PassManager:
+    """A pipeline of passes; itself callable like a pass. Equal passes make equal managers.
+
+    Args:
+        passes: In order. Of a manager among them, the passes are taken.
+        verify: Verify the circuit before the first pass that requires it, and after every pass.
+            Without, passes are trusted, and only look for the properties that they build on.
+        verify_semantics: Compare the answers before and after each pass with the exact oracle,
+            under the given weights. Circuits without given weights, with real variables, with more
+            than 12 variables or 4096 worlds are passed over; the trace says why.
+        dump: Called after each pass with its name and its result, to print IR.
+        time: Whether to time the passes.
+
+    Attributes:
+        trace: What the passes of the last run did; after an error, of those that ended well.
+    """
+
+    def __init__(
+        self,
+        passes: Iterable[Pass | PassManager],
+        *,
+        verify: bool = True,
+        verify_semantics: bool = False,
+        dump: Dump | None = None,
+        time: bool = True,
+    ) -> None:
+        self.passes = tuple(step for item in passes for step in _steps(item))
+        self.verify = verify
+        self.verify_semantics = verify_semantics
+        self.dump = dump
+        self.time = time
+        self.trace: list[Record] = []
 
     @classmethod
-    def parse(cls, text: str, *, verify_semantics: bool = False) -> PassManager:
-        """A manager from pipeline text; ``str`` gives the text back."""
-        return cls(parse_passes(text), verify_semantics=verify_semantics)
+    def parse(
+        cls,
+        text: str,
+        *,
+        verify: bool = True,
+        verify_semantics: bool = False,
+        dump: Dump | None = None,
+        time: bool = True,
+    ) -> PassManager:
+        """A manager from pipeline text; ``str`` gives canonical text back.
+
+        Raises:
+            OptionError: If the text is malformed, or names an unknown pass, option or value.
+        """
+        return cls(
+            parse_passes(text),
+            verify=verify,
+            verify_semantics=verify_semantics,
+            dump=dump,
+            time=time,
+        )
 
     def __str__(self) -> str:
         return ",".join(str(step) for step in self.passes)
+
+    def __repr__(self) -> str:
+        return f"PassManager.parse({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return self.passes == other.passes if isinstance(other, PassManager) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.passes)
 
     def __call__(self, circuit: Circuit) -> Circuit:
         """Run all passes.
 
         Raises:
-            CircuitError: If the circuit is ill-formed before or after a pass, or a proof fails. The
-                error's notes name the pass.
+            OptionError: If a pass that another one builds on has not run before it.
+            CircuitError: If the circuit is ill-formed before or after a pass, or a proof fails.
+                As of any error of a pass, the notes name the pass and what ran before it.
         """
-        if not (self.passes and self.passes[0].name == "prune"):  # prune mends what check refuses
-            verify(circuit)
         self.trace = []
+        verified = not self.verify
         for step in self.passes:
-            start = time.perf_counter()
             try:
-                result = step(circuit)
-                proven = self.verify_semantics and _prove(circuit, result, step.name)
+                circuit = self._run(step, circuit, verified)
             except Exception as error:
                 done = ", ".join(record.name for record in self.trace) or "nothing"
                 error.add_note(f"in pass '{step}', after {done}")
                 raise
-            seconds = time.perf_counter() - start
-            self.trace.append(
-                Record(step.name, seconds, circuit.num_nodes, result.num_nodes, proven)
-            )
-            circuit = result
+            verified = True
             if self.dump is not None:
                 self.dump(step.name, circuit)
         return circuit
 
     def timing_table(self) -> str:
-        """One line a pass of the last run: name, milliseconds, nodes before and after."""
-        lines = [f"{'pass':<12} {'ms':>10} {'nodes before':>13} {'after':>10}"]
-        lines += [
-            f"{r.name:<12} {1e3 * r.seconds:>10.2f} {r.nodes_before:>13,} {r.nodes_after:>10,}"
-            for r in self.trace
-        ]
-        return "\n".join(lines) + "\n"
+        """One line a pass of the last run: name, milliseconds, nodes before and after, proof."""
+        width = max([12, *(len(record.name) for record in self.trace)])
+        lines = [f"{'pass':<{width}} {'ms':>10} {'nodes before':>13} {'after':>10}  proof"]
+        for name, seconds, before, after, proof in self.trace:
+            ms = "-" if seconds is None else f"{1e3 * seconds:.2f}"
+            lines.append(f"{name:<{width}} {ms:>10} {before:>13,} {after:>10,}  {proof}")
+        return "\n".join(line.rstrip() for line in lines) + "\n"
+
+    def _run(self, step: Pass, circuit: Circuit, verified: bool) -> Circuit:
+        """One pass, as `Pass.__call__`; but a result that was verified is not verified again."""
+        start = perf_counter()
+        if WELL_FORMED in step.requires and not verified:
+            verify(circuit)
+        step.check_before(circuit)
+        result = step.run(circuit)
+        if self.verify:
+            step.check_after(result)
+        proof = compare(circuit, result, step.name) if self.verify_semantics else ""
+        seconds = perf_counter() - start if self.time else None
+        self.trace.append(Record(step.name, seconds, circuit.num_nodes, result.num_nodes, proof))
+        return result
 
 
-def _prove(before: Circuit, after: Circuit, name: str) -> bool:
-    """Compare both circuits' answers; whether they could be compared."""
-    old, new = _answers(before), _answers(after)
-    if old is None or new is None:
-        return False
-    if old.shape != new.shape or not np.allclose(old, new, rtol=1e-10, atol=1e-14):
-        raise CircuitError.of(
-            "PC325",
-            f"pass {name!r} changed the meaning of the circuit",
-            notes=(f"mass before {old[0]:.12g}, after {new[0]:.12g}",) if len(old) else (),
-            help="this is a fault of the pass: report it with the circuit's text",
-        )
-    return True
-
-
-def _answers(circuit: Circuit) -> NDArray[np.float64] | None:
-    """Total mass, then the marginal of every state, by summing over all worlds."""
-    values = circuit.weights.values
-    states = [v.cardinality for v in circuit.variables]
-    small = all(states) and int(np.prod(states)) <= MOST_STATES
-    if not small or len(values) < len(circuit.weights):
-        return None
-    lowered = plan(circuit.replace(generator=Direct(floor=0.0), sectors=None), dtype="float64")
-    worlds = np.array(list(itertools.product(*(range(s) for s in states))), np.float64)
-    mass = np.exp(log_likelihood(lowered, by_group(lowered, values), worlds))
-    marginals = [
-        mass[worlds[:, v] == s].sum() for v, number in enumerate(states) for s in range(number)
-    ]
-    return np.array([mass.sum(), *marginals])
+def _steps(item: Pass | PassManager) -> tuple[Pass, ...]:
+    return item.passes if isinstance(item, PassManager) else (item,)

@@ -22,13 +22,27 @@ class PartitionSectors(Pass):
     After, the same nodes and::
 
         sectors by=block size=1 mixtures=false
+
+    The options are those of `pccompiler.ir.Sectors`.
     """
 
     name: ClassVar[str] = "sectors"
+    ensures: ClassVar[tuple[str, ...]] = ("sectors",)
     by: SectorPolicy = "block"
     size: int = 1
     mixtures: bool = False
 
+    def __post_init__(self) -> None:
+        self.policy()
+
+    def policy(self) -> Sectors:
+        """How the pass cuts.
+
+        Raises:
+            OptionError: If an option has a value that cannot be used.
+        """
+        return Sectors(by=self.by, size=self.size, mixtures=self.mixtures)
+
     def run(self, circuit: Circuit) -> Circuit:
         """Partition anew, whatever was there."""
-        return partition(circuit, Sectors(by=self.by, size=self.size, mixtures=self.mixtures))
+        return partition(circuit, self.policy())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -11,7 +12,10 @@ from pccompiler.errors import OptionError
 from pccompiler.passes.base import Pass
 from pccompiler.passes.registry import PASSES
 
-_ITEM = re.compile(r"\s*([A-Za-z][\w-]*)\s*(?:\{([^{}]*)\})?\s*(?:,|$)")
+_BETWEEN = re.compile(r",(?![^{}]*\})")
+"""A comma that is not in braces."""
+_ITEM = re.compile(r"([A-Za-z][\w-]*)\s*(?:\{([^{}]*)\})?")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def parse_passes(text: str) -> tuple[Pass, ...]:
@@ -20,69 +24,120 @@ def parse_passes(text: str) -> tuple[Pass, ...]:
     Raises:
         OptionError: If the text is malformed, or names an unknown pass, option or value.
     """
-    passes: list[Pass] = []
-    position = 0
-    while position < len(text.rstrip()):
-        match = _ITEM.match(text, position)
-        if match is None:
-            raise OptionError.of(
-                "PC320",
-                f"pipeline {text!r} cannot be read from {text[position:]!r} on",
-                help="write names with commas between, options in braces: 'sectors{by=block}'",
-            )
-        passes.append(_make(match[1], match[2] or ""))
-        position = match.end()
-    return tuple(passes)
+    if not text.strip():
+        return ()
+    return tuple(_read(item.strip()) for item in _BETWEEN.split(text))
 
 
-def _make(name: str, options: str) -> Pass:
+def _read(item: str) -> Pass:
+    match = _ITEM.fullmatch(item)
+    if match is None:
+        raise OptionError.of(
+            "PC320",
+            f"{item!r} stands where a pass should" if item else "the pipeline has an empty item",
+            help="write names with commas between, options in braces: 'check,sectors{by=block}'",
+        )
+    name, options = match[1], match[2] or ""
     kind = PASSES.get(name)
     if kind is None:
         raise OptionError.of(
-            "PC321", f"unknown pass {name!r}", help=_suggest(name, list(PASSES), "passes")
+            "PC321", f"unknown pass {name!r}", help=f"{_near(name, PASSES)}passes: {_list(PASSES)}"
         )
+    return _make(name, kind, _options(name, kind, options))
+
+
+def _make(name: str, kind: type[Pass], values: dict[str, object]) -> Pass:
+    try:
+        return kind(**values)
+    except OptionError as error:  # of the IR's class, which does not know the pass
+        first = error.diagnostics[0]
+        raise OptionError.of("PC323", f"pass {name!r}: {first.message}", help=first.help) from None
+
+
+def _options(name: str, kind: type[Pass], text: str) -> dict[str, object]:
     hints = get_type_hints(kind)
     known = {f.name: hints[f.name] for f in fields(kind)}
     values: dict[str, object] = {}
-    for pair in filter(None, (part.strip() for part in options.split(","))):
-        option, _, value = pair.partition("=")
+    for pair in text.split(",") if text.strip() else ():
+        option, equals, value = (part.strip() for part in pair.partition("="))
+        if not (option and equals and value):
+            raise OptionError.of(
+                "PC320",
+                f"{pair.strip()!r} stands where an option of pass {name!r} should",
+                help="write options as name=value, with commas between",
+            )
         if option not in known:
+            way_out = f"{_near(option, known)}options: {_list(known)}"
             raise OptionError.of(
                 "PC322",
                 f"pass {name!r} has no option {option!r}",
-                help=_suggest(option, list(known), "options"),
+                help=way_out if known else "it takes no options",
+            )
+        if option in values:
+            raise OptionError.of(
+                "PC322", f"option {option!r} of pass {name!r} is given twice", help="remove one"
             )
         values[option] = _value(name, option, value, known[option])
-    return kind(**values)
+    return values
 
 
 def _value(name: str, option: str, text: str, kind: object) -> object:
     """``text`` as the type of the option."""
+    try:
+        return _convert(text, kind)
+    except _UnfitError as unfit:
+        raise OptionError.of(
+            "PC323",
+            f"option {option!r} of pass {name!r} is {text!r}",
+            help=f"give {unfit}",
+        ) from None
+
+
+class _UnfitError(Exception):
+    """A text that is no value of a type; its own text says what would be."""
+
+
+def _convert(text: str, kind: object) -> object:
     if get_origin(kind) is Literal:
-        if text in get_args(kind):
-            return text
-        wanted = "one of " + ", ".join(get_args(kind))
-    elif kind is bool:
-        if text in ("true", "false"):
-            return text == "true"
-        wanted = "true or false"
-    elif get_origin(kind) is tuple:
-        parts = [] if text == "none" else text.split("x")
-        if all(part.isdecimal() for part in parts):
-            return tuple(int(part) for part in parts)
-        wanted = "whole numbers with an x between, as 20x20, or none"
-    else:
-        try:
-            return int(text) if kind is int else float(text)
-        except ValueError:
-            wanted = "a whole number" if kind is int else "a number"
-    raise OptionError.of(
-        "PC323", f"option {option!r} of pass {name!r} is {text!r}", help=f"give {wanted}"
-    )
+        if text not in get_args(kind):
+            raise _UnfitError(f"one of {_list(get_args(kind))}{_guess(text, get_args(kind))}")
+        return text
+    if get_origin(kind) is tuple:
+        return tuple(_integer(part, _WIDTHS) for part in text.split("x") if text != "none")
+    if kind is bool:
+        if text not in ("true", "false"):
+            raise _UnfitError("true or false")
+        return text == "true"
+    if kind is int:
+        return _integer(text, "a whole number")
+    return _float(text) if kind is float else text
 
 
-def _suggest(word: str, known: list[str], what: str) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"{what}: {', '.join(known)}" if known else "it takes no options"
+_WIDTHS = "whole numbers with an x between, as 20x20, or none"
+
+
+def _integer(text: str, wanted: str) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise _UnfitError(wanted)
+    return int(text)
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise _UnfitError("a number") from None
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]!r}? " if near else ""
+
+
+def _guess(word: str, known: Iterable[str]) -> str:
+    near = _near(word, known).strip()
+    return f"; {near}" if near else ""
+
+
+def _list(known: Iterable[str]) -> str:
+    return ", ".join(known)

@@ -31,6 +31,7 @@ class Prune(Pass):
     """
 
     name: ClassVar[str] = "prune"
+    requires: ClassVar[tuple[str, ...]] = ()  # it mends what the check refuses
 
     def run(self, circuit: Circuit) -> Circuit:
         """Keep what is reachable; ids are packed."""

@@ -22,13 +22,14 @@ from pccompiler.ir.layout import lay_out
 from pccompiler.ir.plan import Plan
 from pccompiler.onnx_backend.graph import Graph
 from pccompiler.onnx_backend.lower import Lowering
+from pccompiler.onnx_backend.sectors import Parameters
 from pccompiler.onnx_backend.session import run_rows, start_session
-from pccompiler.onnx_backend.weights import Parameters, WeightWriter
+from pccompiler.onnx_backend.weights import WeightWriter
 from pccompiler.version import __version__
 
 TOLERANCE = 1e-5
-_ORACLE_VALUES = 5e7  # numbers that the oracle may compute in a check: a few seconds
-_MOST_BYTES = 2**31 - 1
+_CPU = ("CPUExecutionProvider",)
+_ORACLE_FLOPS = 1.2e8  # that a check may cost: the oracle takes about a second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,7 @@ def export(
     weights: Literal["compact", "materialized"] = "compact",
     fingerprint: str = "",
     metadata: Mapping[str, str] | None = None,
+    rows_to_check: int | None = None,
     seed: int = 0,
 ) -> ExportReport:
     """Write the log-likelihood of ``plan`` as an ONNX file; see `pccompiler.export_onnx`.
@@ -71,31 +73,27 @@ def export(
         path: Where to write.
         weights: Parameters with the hypernetwork as nodes, or the weights that it generates.
         fingerprint: Hash of the circuit's text, for the metadata.
-        metadata: Further entries.
+        metadata: Further entries; their keys must not start with ``pccompiler.``.
+        rows_to_check: At least 3; by default as many as the oracle answers in about a second, from
+            8 to 64.
         seed: Of the rows that are checked.
 
     Raises:
         ExportError: If the file cannot be made, or its answers are wrong. Nothing is written then.
+        OptionError: If an option has a value that cannot be used.
     """
     if weights not in ("compact", "materialized"):
         raise OptionError.of(
             "PC302", f"unknown weights {weights!r}", help="use 'compact' or 'materialized'"
         )
+    rows = random_rows(plan, seed, rows_to_check)
+    entries = _entries(plan, weights, fingerprint, metadata or {})
+    _check_parameters(plan, parameters)
     model = build(plan, parameters, compact=weights == "compact")
-    entries = {
-        "pccompiler.version": __version__,
-        "pccompiler.fingerprint": fingerprint,
-        "pccompiler.query": "log_likelihood",
-        "pccompiler.weights": weights,
-        "pccompiler.variables": json.dumps([asdict(v) for v in plan.variables]),
-        **(metadata or {}),
-    }
     helper.set_model_props(model, entries)
     blob = _checked(model)
-    rows = random_rows(plan, seed)
     worst = compare(blob, plan, parameters, rows)
-    with replacing(path) as staging:
-        staging.write_bytes(blob)
+    _write(path, blob)
     return ExportReport(
         path=Path(path),
         bytes=len(blob),
@@ -109,8 +107,8 @@ def export(
 def build(plan: Plan, parameters: Parameters, *, compact: bool) -> onnx.ModelProto:
     """The graph: ``x`` (batch, variables) to ``log_likelihood`` (batch,)."""
     graph = Graph()
-    names = WeightWriter(graph, plan, lay_out(plan), parameters, compact).write()
-    Lowering(graph, plan, names).run("x", "log_likelihood")
+    weights = WeightWriter(graph, plan, lay_out(plan), parameters, compact)
+    Lowering(graph, plan, weights).run("x", "log_likelihood")
     return graph.model(
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", len(plan.variables)])],
         [helper.make_tensor_value_info("log_likelihood", TensorProto.FLOAT, ["batch"])],
@@ -118,14 +116,59 @@ def build(plan: Plan, parameters: Parameters, *, compact: bool) -> onnx.ModelPro
     )
 
 
+def _entries(
+    plan: Plan, weights: str, fingerprint: str, further: Mapping[str, str]
+) -> dict[str, str]:
+    """The file's metadata. The caller's entries cannot take the place of ours."""
+    taken = sorted(key for key in further if key.startswith("pccompiler."))
+    if taken:
+        raise OptionError.of(
+            "PC302",
+            f"metadata key {taken[0]!r} is reserved",
+            help="use keys that do not start with 'pccompiler.'",
+        )
+    return {
+        "pccompiler.version": __version__,
+        "pccompiler.fingerprint": fingerprint,
+        "pccompiler.query": "log_likelihood",
+        "pccompiler.weights": weights,
+        "pccompiler.variables": json.dumps([asdict(v) for v in plan.variables]),
+        **further,
+    }
+
+
+def _check_parameters(plan: Plan, parameters: Parameters) -> None:
+    """Refuse parameters of other names and shapes than the layout's, and NaN; name all of them."""
+    wanted = lay_out(plan).shapes
+    found = {name: tuple(np.shape(value)) for name, value in parameters.items()}
+    notes = [f"{n} is missing, shape {wanted[n]}" for n in wanted if n not in found]
+    notes += [f"{n} is not wanted" for n in found if n not in wanted]
+    for name in (n for n in wanted if n in found):
+        if found[name] != wanted[name]:
+            notes.append(f"{name} has shape {found[name]}, not {wanted[name]}")
+        elif np.isnan(parameters[name]).any():
+            notes.append(f"{name} holds NaN")
+    if notes:
+        raise ExportError.of(
+            "PC607",
+            "the parameters do not fit the plan",
+            notes=notes,
+            help="give the parameters of the model that the plan was made for",
+        )
+
+
+def _write(path: str | Path, blob: bytes) -> None:
+    try:
+        with replacing(path) as staging:
+            staging.write_bytes(blob)
+    except OSError as error:
+        raise ExportError.of(
+            "PC609", f"{path} cannot be written: {error.strerror}", help="choose another path"
+        ) from error
+
+
 def _checked(model: onnx.ModelProto) -> bytes:
     """The serialized model, after ONNX's own full check."""
-    if model.ByteSize() > _MOST_BYTES:
-        raise ExportError.of(
-            "PC602",
-            f"the model takes {model.ByteSize():,} bytes, more than an ONNX file can hold",
-            help="export with weights='compact'",
-        )
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -138,16 +181,19 @@ def _checked(model: onnx.ModelProto) -> bytes:
     return blob
 
 
-def random_rows(plan: Plan, seed: int) -> NDArray[np.float64]:
-    """Rows to check: random states with 0, 30 and 100 % missing."""
-    values_a_row = sum(layer.rows * layer.units for layer in plan.layers)
-    number = int(np.clip(_ORACLE_VALUES // max(values_a_row, 1), 9, 300)) // 3
+def random_rows(plan: Plan, seed: int, number: int | None = None) -> NDArray[np.float64]:
+    """Rows to check: a third complete, a third with 30 % missing, the rest from 30 to 100 %."""
+    if number is None:
+        number = int(np.clip(_ORACLE_FLOPS // max(plan.cost(1).flops, 1), 8, 64))
+    if number < 3:
+        raise OptionError.of("PC302", f"rows_to_check is {number}", help="check at least 3 rows")
     rng = np.random.default_rng(seed)
-    columns = [_column(variable, rng, 3 * number) for variable in plan.variables]
+    columns = [_column(variable, rng, number) for variable in plan.variables]
     rows = np.stack(columns, axis=1).astype(np.float64)
-    rows[number : 2 * number][rng.random((number, len(columns))) < 0.3] = np.nan
-    rows[2 * number + 1 :] = rows[: number - 1]  # the rest, complete again, but for one row of NaN
-    rows[2 * number] = np.nan
+    third = number // 3
+    rates = np.linspace(0.3, 1.0, number - 2 * third) if number > 3 else np.ones(1)
+    rates = np.concatenate([np.zeros(third), np.full(third, 0.3), rates])
+    rows[rng.random(rows.shape) < rates[:, None]] = np.nan
     return rows
 
 
@@ -161,7 +207,7 @@ def compare(blob: bytes, plan: Plan, parameters: Parameters, rows: NDArray[np.fl
     """Largest relative difference of ONNX Runtime from the oracle; refuses more than 1e-5."""
     rounded = rows.astype(np.float32).astype(np.float64)  # the file takes float32
     want = log_likelihood(plan, materialize(plan, lay_out(plan), parameters), rounded)
-    got = run_rows(start_session(blob), rounded, batch_size=100)
+    got = run_rows(start_session(blob, _CPU), rounded, batch_size=100)
     with np.errstate(invalid="ignore"):
         errors = np.abs(got - want) / np.maximum(max(1.0, rows.shape[1] / 100), np.abs(want))
     errors = np.where(got == want, 0.0, errors)  # both -inf
@@ -174,6 +220,7 @@ def compare(blob: bytes, plan: Plan, parameters: Parameters, rows: NDArray[np.fl
             f"{worst}: {got[worst]:.8g} and {want[worst]:.8g}",
             notes=(
                 f"{int((errors > TOLERANCE).sum())} of {len(rows)} rows differ by more than 1e-5",
+                f"row {worst} is {np.array2string(rounded[worst], threshold=20, edgeitems=8)}",
             ),
             help="nothing was written; compile with numerics='log', or report the circuit",
         )

@@ -7,10 +7,14 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import ArrayLike, NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
+
+from pccompiler.errors import ExportError
 
 OPSET = 18
 IR_VERSION = 9  # what ONNX Runtime 1.16 and newer read
+MOST_BYTES = 2**31 - 2**26  # protobuf holds 2 GiB; leaves room for the nodes
+_SMALL = 1024  # bytes of a constant that is looked up among the others
 
 
 class Graph:
@@ -18,18 +22,36 @@ class Graph:
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
+        self.initializers: dict[str, onnx.TensorProto] = {}
+        self.bytes = 0
         self._known: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
     def constant(self, values: ArrayLike, dtype: type[np.generic] = np.float32) -> str:
-        """An initializer; equal constants are stored once."""
+        """An initializer without a name of its own; equal small ones are stored once."""
         array = np.ascontiguousarray(values, dtype=dtype)
+        if array.nbytes > _SMALL:
+            return self._store(f"c{len(self.initializers)}", array)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._known:
-            name = f"c{len(self.initializers)}"
-            self.initializers.append(numpy_helper.from_array(array, name))
-            self._known[key] = name
+            self._known[key] = self._store(f"c{len(self.initializers)}", array)
         return self._known[key]
+
+    def parameter(self, name: str, values: ArrayLike) -> str:
+        """A named float32 initializer, stored when it is first asked for."""
+        if name in self.initializers:
+            return name
+        return self._store(name, np.ascontiguousarray(values, dtype=np.float32))
+
+    def _store(self, name: str, array: NDArray[np.generic]) -> str:
+        self.bytes += array.nbytes
+        if self.bytes > MOST_BYTES:
+            raise ExportError.of(
+                "PC602",
+                f"the weights take more than {MOST_BYTES:,} bytes, too many for one ONNX file",
+                help="export with weights='compact', or make the circuit smaller",
+            )
+        self.initializers[name] = numpy_helper.from_array(array, name)
+        return name
 
     def ints(self, *values: int) -> str:
         """A constant vector of int64."""
@@ -41,15 +63,19 @@ class Graph:
         self.nodes.append(helper.make_node(kind, list(inputs), [result], **attributes))
         return result
 
-    def rows(self, tensor: str, start: int, stop: int) -> str:
-        """``tensor[start:stop]``."""
-        return self.op("Slice", tensor, self.ints(start), self.ints(stop), self.ints(0))
+    def cast(self, tensor: str, to: int = TensorProto.FLOAT) -> str:
+        """``tensor`` in another type."""
+        return self.op("Cast", tensor, to=to)
+
+    def slice(self, tensor: str, start: int, stop: int, axis: int = 0) -> str:
+        """``tensor[start:stop]`` along ``axis``."""
+        return self.op("Slice", tensor, self.ints(start), self.ints(stop), self.ints(axis))
 
     def take(self, tensor: str, rows: NDArray[np.int64]) -> str:
         """``tensor[rows]``, as a slice where the rows lie side by side."""
         first = int(rows[0])
         if bool((np.diff(rows) == 1).all()):
-            return self.rows(tensor, first, first + len(rows))
+            return self.slice(tensor, first, first + len(rows))
         return self.op("Gather", tensor, self.constant(rows, np.int32), axis=0)
 
     def reshape(self, tensor: str, *shape: int) -> str:
@@ -73,11 +99,12 @@ class Graph:
     ) -> onnx.ModelProto:
         """The finished model."""
         graph = helper.make_graph(
-            self.nodes, "pccompiler", inputs, outputs, self.initializers, doc_string=doc
+            self.nodes, "pccompiler", inputs, outputs, list(self.initializers.values())
         )
         return helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=IR_VERSION,
             producer_name="pccompiler",
+            doc_string=doc,
         )

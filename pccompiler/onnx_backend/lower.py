@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan import Form, Layer, Operands, Plan
 from pccompiler.onnx_backend.graph import Graph
-
-_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+from pccompiler.onnx_backend.leaves import write_input
+from pccompiler.onnx_backend.weights import WeightWriter
 
 
 class Value(NamedTuple):
@@ -24,7 +23,7 @@ class Value(NamedTuple):
 class Lowering:
     """Writes a plan into a graph."""
 
-    def __init__(self, graph: Graph, plan: Plan, weights: dict[int, str]) -> None:
+    def __init__(self, graph: Graph, plan: Plan, weights: WeightWriter) -> None:
         self.graph, self.plan, self.weights = graph, plan, weights
         self.values: list[Value] = []
         self.logs: dict[int, str] = {}
@@ -35,12 +34,12 @@ class Lowering:
         for number, layer in enumerate(self.plan.layers):
             self.values.append(self.layer(number, layer, columns))
         root = self.log(len(self.values) - 1)
-        self.graph.op("Reshape", root, self.graph.ints(-1), name=output)
+        self.graph.op("Squeeze", root, self.graph.ints(0, 1), name=output)
 
     def layer(self, number: int, layer: Layer, columns: str) -> Value:
         """The value of one layer."""
         if layer.kind == Kind.INPUT:
-            return self.input(number, layer, columns)
+            return Value(write_input(self.graph, self.plan, self.weights, number, columns), None)
         if layer.kind == Kind.PRODUCT:
             return self.product(layer)
         if layer.kind == Kind.KRONECKER:
@@ -69,7 +68,7 @@ class Lowering:
             name = tensors[operands.sources[0].layer]
             if start == 0 and operands.rows == self.plan.layers[operands.sources[0].layer].rows:
                 return name
-            return self.graph.rows(name, start, start + operands.rows)
+            return self.graph.slice(name, start, start + operands.rows)
         index = np.zeros(operands.rows * operands.arity, np.int64)
         before = 0
         for source in operands.sources:
@@ -87,21 +86,19 @@ class Lowering:
         }
         return [self.operand(operands, place, tensors) for place in range(operands.arity)]
 
-    def scales(self, operands: Operands) -> list[str]:
-        """The operands' scales, each of shape (rows, 1, batch); none where all are 0."""
-        tensors: dict[int, str] = {}
-        for source in operands.sources:
-            value = self.values[source.layer]
-            tensors[source.layer] = value.scale or self._no_scale(value.x)
-        if all(self.values[s.layer].scale is None for s in operands.sources):
+    def scales(self, operands: Operands, zeros: bool = False) -> list[str]:
+        """The operands' scales, each of shape (rows, 1, batch); none where all are 0.
+
+        With ``zeros``, zeros are written out where all are 0.
+        """
+        values = {s.layer: self.values[s.layer] for s in operands.sources}
+        if not zeros and all(value.scale is None for value in values.values()):
             return []
+        tensors = {layer: v.scale or self._no_scale(v.x) for layer, v in values.items()}
         return [self.operand(operands, place, tensors) for place in range(operands.arity)]
 
     def _no_scale(self, x: str) -> str:
-        first = self.graph.op(
-            "Slice", x, self.graph.ints(0), self.graph.ints(1), self.graph.ints(1)
-        )
-        return self.graph.op("Mul", first, self.graph.constant(0.0))
+        return self.graph.op("Mul", self.graph.slice(x, 0, 1, axis=1), self.graph.constant(0.0))
 
     def chain(self, kind: str, tensors: list[str]) -> str:
         """``tensors`` combined one after another."""
@@ -110,52 +107,20 @@ class Lowering:
             out = self.graph.op(kind, out, tensor)
         return out
 
-    def input(self, number: int, layer: Layer, columns: str) -> Value:
-        """Leaves; a missing value gives 1 (0 in log form)."""
-        graph = self.graph
-        if layer.variables is None:
-            raise AssertionError("an input layer without variables")  # pragma: no cover
-        column = graph.unsqueeze(graph.take(columns, layer.variables), 1)
-        missing = graph.op("IsNaN", column)
-        if layer.family == Family.GAUSSIAN:
-            return Value(self.gaussian(column, missing, self.weights[number]), None)
-        bernoulli = layer.family == Family.BERNOULLI
-        states = 2 if bernoulli else self.plan.variables[int(layer.variables[0])].cardinality
-        numbers = graph.constant(np.arange(states).reshape(1, -1, 1))
-        seen = graph.op("Or", graph.op("Equal", column, numbers), missing)
-        one_hot = graph.op("Cast", seen, to=1)
-        if layer.family == Family.INDICATOR:
-            return Value(one_hot, None)
-        table = self.weights[number]
-        if bernoulli:
-            zero = graph.op("Sub", graph.constant(1.0), table)
-            table = graph.concat([zero, table], axis=2)
-        x = graph.op("MatMul", table, one_hot)
-        return Value(x if layer.form == Form.LINEAR else graph.op("Log", x), None)
-
-    def gaussian(self, column: str, missing: str, table: str) -> str:
-        """Gaussian log-densities, shape (rows, units, batch)."""
-        graph = self.graph
-        mean = graph.op("Slice", table, graph.ints(0), graph.ints(1), graph.ints(2))
-        spread = graph.op("Slice", table, graph.ints(1), graph.ints(2), graph.ints(2))
-        zero = graph.constant(0.0)
-        known = graph.op("Where", missing, zero, column)
-        scaled = graph.op("Div", graph.op("Sub", known, mean), spread)
-        square = graph.op("Mul", graph.op("Mul", scaled, scaled), graph.constant(-0.5))
-        shift = graph.op("Add", graph.op("Log", spread), graph.constant(_LOG_SQRT_2PI))
-        return graph.op("Where", missing, zero, graph.op("Sub", square, shift))
-
     def product(self, layer: Layer) -> Value:
         """Elementwise products, arity by arity."""
-        linear = layer.form == Form.LINEAR
-        parts = [
-            self.chain("Mul" if linear else "Add", self.xs(o, layer.form)) for o in layer.operands
-        ]
-        scale: str | None = None
-        if linear:
-            sums = [self.chain("Add", self.scales(o)) for o in layer.operands if self.scales(o)]
-            scale = self.graph.concat(sums, axis=0) if sums else None
+        kind = "Mul" if layer.form == Form.LINEAR else "Add"
+        parts = [self.chain(kind, self.xs(o, layer.form)) for o in layer.operands]
+        scale = self.product_scale(layer) if layer.form == Form.LINEAR else None
         return self.normalized(layer, Value(self.graph.concat(parts, axis=0), scale))
+
+    def product_scale(self, layer: Layer) -> str | None:
+        """Sums of the operands' scales; all rows have one as soon as any has one."""
+        sources = (self.values[below] for below in layer.below)
+        if all(value.scale is None for value in sources):
+            return None
+        sums = [self.chain("Add", self.scales(o, zeros=True)) for o in layer.operands]
+        return self.graph.concat(sums, axis=0)
 
     def normalized(self, layer: Layer, value: Value) -> Value:
         """Divided by its largest unit, where the plan says so."""
@@ -186,7 +151,7 @@ class Lowering:
         (x,) = self.xs(layer.operands[0], Form.LINEAR)
         scales = self.scales(layer.operands[0])
         return Value(
-            self.graph.op("MatMul", self.weights[number], x), scales[0] if scales else None
+            self.graph.op("MatMul", self.weights.table(number), x), scales[0] if scales else None
         )
 
     def shifted_sum(self, number: int, layer: Layer) -> Value:
@@ -195,13 +160,13 @@ class Lowering:
         logs = graph.concat([x for o in layer.operands for x in self.xs(o, Form.LOG)], axis=1)
         one = layer.units == 1
         if one:
-            weight = graph.op("Transpose", graph.op("Log", self.weights[number]), perm=[0, 2, 1])
+            weight = graph.op("Transpose", self.weights.log_table(number), perm=[0, 2, 1])
             logs = graph.op("Add", logs, weight)
         top, shifted = self.shift(logs, 1)
         if one:
             out = graph.reduce("ReduceSum", shifted, 1)
         else:
-            out = graph.op("MatMul", self.weights[number], shifted)
+            out = graph.op("MatMul", self.weights.table(number), shifted)
         if layer.form == Form.LINEAR:
             return Value(out, top)
         return Value(graph.op("Add", graph.op("Log", out), top), None)
@@ -210,7 +175,7 @@ class Lowering:
         """Log-sum-exp over operands, unit by unit."""
         graph = self.graph
         logs = [graph.unsqueeze(x, 0) for x in self._joined(layer.operands[0])]
-        weight = graph.op("Transpose", graph.op("Log", self.weights[number]), perm=[2, 0, 1])
+        weight = graph.op("Transpose", self.weights.log_table(number), perm=[2, 0, 1])
         stacked = graph.reshape(
             graph.concat(logs, axis=0), layer.operands[0].arity, layer.rows, layer.units, -1
         )
@@ -224,7 +189,7 @@ class Lowering:
             return self.xs(operands, Form.LOG)
         whole = self.log(operands.sources[0].layer)
         return [
-            self.graph.rows(whole, operands.start, operands.start + operands.arity * operands.rows)
+            self.graph.slice(whole, operands.start, operands.start + operands.arity * operands.rows)
         ]
 
     def shift(self, logs: str, axis: int) -> tuple[str, str]:

@@ -2,175 +2,154 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
-from pccompiler.ir.arrays import Int
+from pccompiler.ir.arrays import Int, first_uses
 from pccompiler.ir.generate import materialize
-from pccompiler.ir.generators import Direct, Sectors
 from pccompiler.ir.kinds import Family
 from pccompiler.ir.layout import Layout, parameter_name
 from pccompiler.ir.plan import Plan, WeightGroup
 from pccompiler.onnx_backend.graph import Graph
+from pccompiler.onnx_backend.sectors import Parameters, SectorWriter
 
 Float = NDArray[np.float64]
-Parameters = Mapping[str, NDArray[np.floating]]
+_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+_FAR = 1000.0  # a logit that stands for infinity: exp(-1000) is 0 in float64
 
 
-def users(plan: Plan) -> list[list[int]]:
-    """The layers that use each group, in order."""
-    found: list[list[int]] = [[] for _ in plan.groups]
-    for number, layer in enumerate(plan.layers):
-        if layer.group >= 0:
-            found[layer.group].append(number)
-    return found
+class Gaussians(NamedTuple):
+    """Mean, deviation and log of the normalizer, each of shape (rows, units, 1)."""
 
-
-def plan_order(plan: Plan, layers: list[int]) -> Int:
-    """Places in the group of the weights that ``layers`` take, row by row."""
-    indices = [plan.layers[number].index for number in layers]
-    return np.concatenate([index for index in indices if index is not None])
+    mean: str
+    deviation: str
+    log_normalizer: str
 
 
 class WeightWriter:
-    """Writes the weights of each layer, in the order of its rows.
+    """Writes the weights of each layer, row by row, or one row where all rows share a weight.
 
-    Tables are stored in the order of the plan, so layers take slices and no index is stored.
+    Tables hold each weight once, in order of use, so most layers take slices and no index is
+    stored. Probabilities are formed in float64 (ONNX Runtime does so once, when it loads the
+    file): its float32 Softmax and Sigmoid are off by 1e-6 relative and more, which adds up over
+    thousands of regions, and its Sigmoid is 0 from -18 down.
     """
 
     def __init__(
         self, graph: Graph, plan: Plan, layout: Layout, parameters: Parameters, compact: bool
     ) -> None:
-        self.graph, self.plan, self.layout = graph, plan, layout
-        self.parameters = parameters
-        self.values = materialize(plan, layout, parameters)
-        self.compact = compact
+        self.graph, self.plan, self.parameters = graph, plan, parameters
+        self.orders = _orders(plan)
+        self.values = None if compact else materialize(plan, layout, parameters)
+        self.sectors = SectorWriter(graph, plan, layout, parameters, self.orders)
+        self._tables: dict[tuple[str, int], str] = {}
+        self._gaussians: dict[int, Gaussians] = {}
 
-    def write(self) -> dict[int, str]:
-        """Layer number to its weights, shape (rows, units, columns)."""
-        names: dict[int, str] = {}
-        pieces = self._sector_pieces() if self.compact else {}
-        hidden = self._hidden(pieces)
-        start = 0
-        for number, (group, layers) in enumerate(
-            zip(self.plan.groups, users(self.plan), strict=True)
-        ):
-            order = plan_order(self.plan, layers)
-            if not self.compact or (group.generated and number not in pieces):
-                table = self.graph.constant(self.values[number][order])
-            elif group.generated and not self._is_direct:
-                sectors = pieces[number]
-                rows = self.graph.rows(hidden, start, start + len(sectors))
-                start += len(sectors)
-                table = self._constrain(self._head(rows, sectors, group, len(order)), group)
-            else:
-                table = self._constrain(self.graph.constant(self._logits(number, order)), group)
-            names.update(self._split(table, layers))
-        return names
+    def table(self, layer: int) -> str:
+        """Probabilities, shape (rows, units, columns); of a Bernoulli, those of both states."""
+        group = self.plan.layers[layer].group
+        if ("weights", group) not in self._tables:
+            self._tables["weights", group] = (
+                self.graph.cast(self._exact(group))
+                if self.values is None
+                else self._number("weights", group, self._probabilities(group))
+            )
+        return self._rows(self._tables["weights", group], layer)
 
-    @property
-    def _is_direct(self) -> bool:
-        return isinstance(self.plan.generator, Direct)
+    def log_table(self, layer: int) -> str:
+        """Logarithms of probabilities, shape (rows, units, columns)."""
+        group = self.plan.layers[layer].group
+        if ("log_weights", group) not in self._tables:
+            with np.errstate(divide="ignore"):
+                self._tables["log_weights", group] = (
+                    self.graph.cast(self.graph.op("Log", self._exact(group)))
+                    if self.values is None
+                    else self._number("log_weights", group, np.log(self._probabilities(group)))
+                )
+        return self._rows(self._tables["log_weights", group], layer)
 
-    def _split(self, table: str, layers: list[int]) -> dict[int, str]:
-        """Each layer's part of a table in plan order."""
-        if len(layers) == 1:
-            return {layers[0]: table}
-        names: dict[int, str] = {}
-        start = 0
-        for layer in layers:
-            stop = start + self.plan.layers[layer].rows
-            names[layer] = self.graph.rows(table, start, stop)
-            start = stop
-        return names
+    def gaussians(self, layer: int) -> Gaussians:
+        """Parameters of Gaussian inputs."""
+        group = self.plan.layers[layer].group
+        if group not in self._gaussians:
+            self._gaussians[group] = self._gaussian_tables(group)
+        return Gaussians(*(self._rows(table, layer) for table in self._gaussians[group]))
 
-    def _logits(self, number: int, order: Int) -> NDArray[np.floating]:
-        """Unconstrained numbers of a group without hypernetwork, in plan order."""
-        group = self.plan.groups[number]
-        if not group.generated:
-            return self.parameters[parameter_name(self.plan, number)][order]
-        flat = np.concatenate(
-            [
-                self.parameters["blocks"][h.sectors, : h.rows, : h.columns].ravel()
-                for h in self.layout.heads
-            ]
-        )
-        where = self.layout.assembly[number]
-        raw = flat[slice(*where)] if isinstance(where, tuple) else flat[where]
-        return raw.reshape(len(group.weights), group.rows, group.columns)[order]
+    def _gaussian_tables(self, group: int) -> Gaussians:
+        graph = self.graph
+        if self.values is not None:
+            mean, deviation = np.split(self.values[group][self.orders[group]], 2, axis=2)
+            normalizer = np.log(deviation) + _LOG_SQRT_2PI
+            return Gaussians(*(graph.constant(v) for v in (mean, deviation, normalizer)))
+        raw = self._raw(group)
+        spread = graph.slice(raw, 1, 2, axis=2)
+        normalizer_name = graph.op("Add", spread, graph.constant(_LOG_SQRT_2PI))
+        return Gaussians(graph.slice(raw, 0, 1, axis=2), graph.op("Exp", spread), normalizer_name)
 
-    def _sector_pieces(self) -> dict[int, Int]:
-        """Group to its sectors, weight by weight in plan order, where all have one shape."""
-        sectors = self.plan.sectors
-        if sectors is None or self._is_direct:
-            return {n: np.zeros(0, np.int64) for n, g in enumerate(self.plan.groups) if g.generated}
-        found: dict[int, Int] = {}
-        for number, layers in enumerate(users(self.plan)):
-            group = self.plan.groups[number]
-            if group.generated:
-                mine = _uniform(sectors, group)
-                if mine is not None:
-                    found[number] = mine[plan_order(self.plan, layers)].ravel()
-        return found
-
-    def _hidden(self, pieces: Mapping[int, Int]) -> str:
-        """Hidden values of all sectors, in the order in which groups take them."""
-        generator = self.plan.generator
-        chosen = [pieces[number] for number in sorted(pieces)]
-        if isinstance(generator, Direct) or not chosen:
-            return ""
-        values = self.graph.constant(self.parameters["embedding"][np.concatenate(chosen)])
-        for number in range(len(generator.hidden)):
-            values = self.graph.op("Relu", self._linear(values, f"hidden_{number}"))
+    def _probabilities(self, group: int) -> Float:
+        """Materialized weights, in order of use."""
+        if self.values is None:
+            raise AssertionError("compact weights are nodes")  # pragma: no cover
+        values = self.values[group][self.orders[group]]
+        if self.plan.groups[group].owner == Family.BERNOULLI.keyword:
+            return np.concatenate([1.0 - values, values], axis=2)
         return values
 
-    def _linear(self, values: str, name: str) -> str:
-        weight = self.graph.constant(self.parameters[f"{name}_weight"])
-        bias = self.graph.constant(self.parameters[f"{name}_bias"])
-        return self.graph.op("Gemm", values, weight, bias, transB=1)
+    def _number(self, kind: str, group: int, values: Float) -> str:
+        return self.graph.parameter(f"{kind}_{group}_{self.plan.groups[group].name}", values)
 
-    def _head(self, hidden: str, sectors: Int, group: WeightGroup, number: int) -> str:
-        """Logits of a group's weights, shape (number, rows, columns)."""
-        all_sectors = self.plan.sectors
-        if all_sectors is None:
-            raise AssertionError("a generated group without sectors")  # pragma: no cover
-        rows, columns = int(all_sectors.rows[sectors[0]]), int(all_sectors.columns[sectors[0]])
-        if self.layout.block is None:
-            out = self._linear(hidden, f"head_{rows}x{columns}")
-        else:
-            shape = (*self.layout.block, -1)
-            weight = self.parameters["head_weight"].reshape(shape)[:rows, :columns]
-            bias = self.parameters["head_bias"].reshape(self.layout.block)[:rows, :columns]
-            flat = weight.reshape(rows * columns, -1)
-            names = self.graph.constant(flat), self.graph.constant(bias.ravel())
-            out = self.graph.op("Gemm", hidden, *names, transB=1)
-        return self.graph.reshape(out, number, group.rows, group.columns)
+    def _exact(self, group: int) -> str:
+        """`pccompiler.ir.generate.constrain` as nodes, in float64; written once."""
+        if ("exact", group) not in self._tables:
+            raw = self.graph.cast(self._raw(group), TensorProto.DOUBLE)
+            self._tables["exact", group] = self._constrain(raw, self.plan.groups[group])
+        return self._tables["exact", group]
 
     def _constrain(self, raw: str, group: WeightGroup) -> str:
-        """`pccompiler.ir.generate.constrain` as nodes."""
-        graph = self.graph
-        if group.is_simplex:
-            return self._lift(graph.op("Softmax", raw, axis=-1), group.columns)
+        """Probabilities of logits; of a Bernoulli's, those of both states."""
+        graph, columns = self.graph, group.columns
         if group.owner == Family.BERNOULLI.keyword:
-            return self._lift(graph.op("Sigmoid", raw), 2)
-        mean = graph.op("Slice", raw, graph.ints(0), graph.ints(1), graph.ints(2))
-        spread = graph.op("Slice", raw, graph.ints(1), graph.ints(2), graph.ints(2))
-        return graph.concat([mean, graph.op("Exp", spread)], axis=2)
-
-    def _lift(self, weights: str, states: int) -> str:
-        floor = self.plan.floor
+            bounds = (graph.constant(bound, np.float64) for bound in (-_FAR, _FAR))
+            raw = graph.op("Clip", raw, *bounds)
+            zeros = graph.op("Mul", raw, graph.constant(0.0, np.float64))
+            raw, columns = graph.concat([zeros, raw], axis=2), 2
+        weights, floor = graph.op("Softmax", raw, axis=-1), self.plan.floor
         if floor == 0.0:
             return weights
-        lifted = self.graph.op("Add", weights, self.graph.constant(floor))
-        return self.graph.op("Mul", lifted, self.graph.constant(1.0 / (1.0 + states * floor)))
+        lifted = graph.op("Add", weights, graph.constant(floor, np.float64))
+        return graph.op("Div", lifted, graph.constant(1.0 + columns * floor, np.float64))
+
+    def _raw(self, group: int) -> str:
+        """Unconstrained numbers, shape (weights, rows, columns), in order of use."""
+        if self.plan.groups[group].generated:
+            return self.sectors.logits(group)
+        name = parameter_name(self.plan, group)
+        return self.graph.parameter(name, self.parameters[name][self.orders[group]])
+
+    def _rows(self, table: str, number: int) -> str:
+        """A layer's rows of a group's table; a single row broadcasts."""
+        layer = self.plan.layers[number]
+        if layer.index is None:
+            raise AssertionError("a layer without weights")  # pragma: no cover
+        order = self.orders[layer.group]
+        place = np.zeros(int(order.max()) + 1, np.int64)
+        place[order] = np.arange(len(order))
+        rows = place[layer.index]
+        if bool((rows == rows[0]).all()):
+            rows = rows[:1]
+        if len(rows) == len(order) and bool((rows == np.arange(len(rows))).all()):
+            return table
+        return self.graph.take(table, rows)
 
 
-def _uniform(sectors: Sectors, group: WeightGroup) -> Int | None:
-    """Sectors of each weight, shape (weights, pieces), if all have one shape."""
-    mine = np.flatnonzero(np.isin(sectors.weight, group.weights))
-    shapes = np.stack([sectors.rows[mine], sectors.columns[mine]], axis=1)
-    if len(mine) == 0 or (shapes != shapes[0]).any():
-        return None
-    return mine.reshape(len(group.weights), -1)
+def _orders(plan: Plan) -> dict[int, Int]:
+    """Group to the places of the weights in it that layers use, in order of first use."""
+    used: dict[int, list[Int]] = {}
+    for layer in plan.layers:
+        if layer.index is not None:
+            used.setdefault(layer.group, []).append(layer.index)
+    return {group: first_uses(np.concatenate(indices)) for group, indices in used.items()}

@@ -91,8 +91,8 @@ class CompiledCircuit(nn.Module):
     ) -> Tensor:
         """Log-likelihood of each row of ``x``, in nats; a density where variables are real.
 
-        Missing values are integrated out exactly, so this is the log-marginal of what is there. Under
-        ``torch.no_grad()`` rows are taken in batches that fit in memory.
+        Missing values are integrated out exactly, so this is the log-marginal of what is there.
+        Under ``torch.no_grad()`` rows are taken in batches that fit in memory.
 
         Args:
             x: Shape ``(batch, variables)``; NaN is a missing value.

@@ -1,0 +1,63 @@
+"""Whether a circuit is well-formed: every rule that backends rely on, all findings at once."""
+
+from __future__ import annotations
+
+from pccompiler.errors import CircuitError, Diagnostic
+from pccompiler.ir import Circuit
+from pccompiler.passes.column_rules import COLUMN_RULES, REFERENCE_RULES
+from pccompiler.passes.rule import Rule
+from pccompiler.passes.structure_rules import STRUCTURE_RULES
+from pccompiler.passes.weight_rules import WEIGHT_RULES
+
+MOST = 20
+"""Findings of one rule that are written out; the rest is counted."""
+_STAGES = (COLUMN_RULES, REFERENCE_RULES, STRUCTURE_RULES + WEIGHT_RULES)
+"""Each stage relies on those before it; all but the last say that columns refer to something."""
+
+
+def findings(circuit: Circuit) -> tuple[Diagnostic, ...]:
+    """Everything that is wrong with ``circuit``; empty if it is well-formed.
+
+    Columns that refer to nothing (PC110) are found alone, since the other rules read them.
+
+    Source:
+        Choi, Vergari and Van den Broeck (2020), "Probabilistic Circuits", for smoothness and
+        decomposability.
+    """
+    for rules in _STAGES:
+        found = [finding for rule in rules for finding in _apply(rule, circuit)]
+        if found:
+            return tuple(found)
+    return ()
+
+
+def verify(circuit: Circuit) -> None:
+    """Raise all findings at once.
+
+    Raises:
+        CircuitError: If there are any.
+    """
+    found = findings(circuit)
+    if found:
+        raise CircuitError(found)
+
+
+def _apply(rule: Rule, circuit: Circuit) -> list[Diagnostic]:
+    culprits = rule.culprits(circuit)
+    shown = culprits[:MOST].tolist()
+    rest = len(culprits) - len(shown)
+    found: list[Diagnostic] = []
+    for culprit in shown:
+        fault = rule.describe(circuit, culprit)
+        closing = rest > 0 and culprit == shown[-1]
+        more = (f"{rest:,} more findings of this rule are not shown",) if closing else ()
+        found.append(
+            Diagnostic(
+                code=rule.code,
+                message=fault.message,
+                location=circuit.where(culprit) if culprit >= 0 else None,
+                notes=(*fault.notes, *more),
+                help=fault.help,
+            )
+        )
+    return found

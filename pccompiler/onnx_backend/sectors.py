@@ -1,0 +1,153 @@
+"""Logits of weights that sectors cover: numbers, or a hypernetwork as nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pccompiler.errors import ExportError
+from pccompiler.ir.arrays import Int
+from pccompiler.ir.generators import Direct, Sectors
+from pccompiler.ir.layout import Layout
+from pccompiler.ir.plan import Plan, WeightGroup
+from pccompiler.onnx_backend.graph import Graph
+
+Parameters = Mapping[str, NDArray[np.floating]]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Sectors of one shape that lie side by side in each weight of a group.
+
+    Attributes:
+        sectors: Sector numbers, shape ``(weights, pieces)``, weights in order of use.
+        rows: Rows of each sector.
+        columns: Columns of each sector.
+        start: Where the run begins among all runs' sectors.
+    """
+
+    sectors: Int
+    rows: int
+    columns: int
+    start: int
+
+
+class SectorWriter:
+    """Writes the logits of generated groups. Embeddings are stored in order of use: no index."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        plan: Plan,
+        layout: Layout,
+        parameters: Parameters,
+        orders: Mapping[int, Int],
+    ) -> None:
+        self.graph, self.plan, self.layout = graph, plan, layout
+        self.parameters, self.orders = parameters, orders
+        self._hidden = ""
+
+    @cached_property
+    def runs(self) -> dict[int, list[Run]]:
+        """Each generated group's sectors."""
+        return _runs(self.plan, self.orders)
+
+    def logits(self, number: int) -> str:
+        """Raw numbers of a generated group, shape (weights, rows, columns), in order of use."""
+        if isinstance(self.plan.generator, Direct):
+            return self._direct(number)
+        group, weights = self.plan.groups[number], len(self.orders[number])
+        pieces = [
+            self.graph.reshape(self._head(run), weights, run.sectors.shape[1] * _size(run))
+            for run in self.runs[number]
+        ]
+        return self.graph.reshape(
+            self.graph.concat(pieces, axis=1), weights, group.rows, group.columns
+        )
+
+    def _direct(self, number: int) -> str:
+        """The used part of the table of blocks."""
+        group, where = self.plan.groups[number], self.layout.assembly[number]
+        blocks = self.parameters["blocks"]
+        flat = np.concatenate(
+            [blocks[h.sectors, : h.rows, : h.columns].ravel() for h in self.layout.heads]
+        )
+        raw = flat[slice(*where)] if isinstance(where, tuple) else flat[where]
+        table = raw.reshape(-1, group.rows, group.columns)[self.orders[number]]
+        return self.graph.parameter(f"blocks_{number}_{group.name}", table)
+
+    def _head(self, run: Run) -> str:
+        """The output layer for a run's sectors, shape (sectors, rows * columns)."""
+        rows = self.graph.slice(self.hidden(), run.start, run.start + run.sectors.size)
+        if self.layout.block is None:
+            return self._linear(rows, f"head_{run.rows}x{run.columns}")
+        corner = np.s_[: run.rows, : run.columns]
+        weight = self.parameters["head_weight"].reshape(*self.layout.block, -1)[corner]
+        bias = self.parameters["head_bias"].reshape(self.layout.block)[corner]
+        name = f"head_{run.rows}x{run.columns}"
+        table = self.graph.parameter(f"{name}_weight", weight.reshape(_size(run), -1))
+        return self.graph.op(
+            "Gemm", rows, table, self.graph.parameter(f"{name}_bias", bias.ravel()), transB=1
+        )
+
+    def hidden(self) -> str:
+        """Last hidden values of all used sectors, run by run."""
+        generator = self.plan.generator
+        if self._hidden or isinstance(generator, Direct):
+            return self._hidden
+        chosen = [run.sectors.ravel() for runs in self.runs.values() for run in runs]
+        used = self.parameters["embedding"][np.concatenate(chosen)]
+        self._hidden = self.graph.parameter("embedding", used)
+        for number in range(len(generator.hidden)):
+            out = self._linear(self._hidden, f"hidden_{number}")
+            self._hidden = self.graph.op("Relu", out)
+        return self._hidden
+
+    def _linear(self, values: str, name: str) -> str:
+        weight, bias = (
+            self.graph.parameter(part, self.parameters[part])
+            for part in (f"{name}_weight", f"{name}_bias")
+        )
+        return self.graph.op("Gemm", values, weight, bias, transB=1)
+
+
+def _size(run: Run) -> int:
+    return run.rows * run.columns
+
+
+def _runs(plan: Plan, orders: Mapping[int, Int]) -> dict[int, list[Run]]:
+    """For each generated group, its sectors in runs of one shape."""
+    found: dict[int, list[Run]] = {}
+    start = 0
+    for number, group in enumerate(plan.groups):
+        if not group.generated or number not in orders or plan.sectors is None:
+            continue
+        table, shapes = _pieces(plan.sectors, group)
+        changes = np.flatnonzero((np.diff(shapes, axis=0) != 0).any(axis=1)) + 1
+        found[number] = []
+        for columns in np.split(np.arange(len(shapes)), changes):
+            mine = table[orders[number]][:, columns]
+            rows, width = (int(v) for v in shapes[columns[0]])
+            found[number].append(Run(mine, rows, width, start))
+            start += mine.size
+    return found
+
+
+def _pieces(sectors: Sectors, group: WeightGroup) -> tuple[Int, Int]:
+    """Sectors of each weight, shape (weights, pieces), and each piece's rows and columns."""
+    mine = np.flatnonzero(np.isin(sectors.weight, group.weights))  # sorted by weight, then offset
+    shapes = np.stack([sectors.rows[mine], sectors.columns[mine]], axis=1)
+    if len(mine) % len(group.weights) == 0:
+        table = mine.reshape(len(group.weights), -1)
+        each = shapes.reshape(*table.shape, 2)
+        if bool((each == each[0]).all()):
+            return table, each[0]
+    raise ExportError.of(
+        "PC608",
+        f"weights of group {group.name} are cut into sectors of different shapes",
+        help="cut the circuit with one policy, or export with weights='materialized'",
+    )

@@ -1,0 +1,148 @@
+"""Exports and calls that are refused: the text, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from pccompiler.errors import PCCompilerError
+from pccompiler.ir import Hypernetwork, Sectors
+from pccompiler.ir.interpret import log_likelihood
+from pccompiler.ir.layout import lay_out
+from pccompiler.ir.partition import partition
+from pccompiler.ir.plan import Plan
+from pccompiler.onnx_backend import OnnxModel, export
+from pccompiler.passes import plan
+from pccompiler.structures import rat_spn
+
+Golden = Callable[[str], None]
+
+
+@pytest.fixture
+def lowered() -> Plan:
+    return plan(rat_spn(4, 1, 2))
+
+
+def zeros(lowered: Plan) -> dict[str, np.ndarray]:
+    return {n: np.zeros(s, np.float32) for n, s in lay_out(lowered).shapes.items()}
+
+
+def message(attempt: Callable[[], object], tmp_path: Path) -> str:
+    with pytest.raises(PCCompilerError) as caught:
+        attempt()
+    return str(caught.value).replace(str(tmp_path), "DIR")
+
+
+@pytest.fixture
+def wrong_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*arguments: object) -> np.ndarray:
+        values = log_likelihood(*arguments)  # type: ignore[arg-type]  # passed on as they are
+        values[5] *= 1.001
+        return values
+
+    monkeypatch.setattr("pccompiler.onnx_backend.exporter.log_likelihood", wrong)
+
+
+@pytest.mark.usefixtures("wrong_oracle")
+def test_answers_that_differ(lowered: Plan, tmp_path: Path, golden: Golden) -> None:
+    golden(message(lambda: export(lowered, zeros(lowered), tmp_path / "m.onnx"), tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("wrong_oracle")
+def test_a_refused_export_leaves_the_old_file(lowered: Plan, tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"old")
+    message(lambda: export(lowered, zeros(lowered), tmp_path / "m.onnx"), tmp_path)
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("m.onnx", b"old")]
+
+
+def test_wrong_weights_are_noticed(
+    lowered: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check compares the file with the parameters, not with what the file was made from."""
+    real = onnx.numpy_helper.from_array
+
+    def skewed(array: np.ndarray, name: str) -> onnx.TensorProto:
+        off = array * np.float32(1.01) if name.startswith("weights_") else array
+        return real(off, name)
+
+    monkeypatch.setattr("pccompiler.onnx_backend.graph.numpy_helper.from_array", skewed)
+    path = tmp_path / "m.onnx"
+    attempt = lambda: export(lowered, zeros(lowered), path, weights="materialized")  # noqa: E731
+    assert "PC601" in message(attempt, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exports(lowered: Plan, tmp_path: Path, golden: Golden) -> None:
+    good, path = zeros(lowered), tmp_path / "m.onnx"
+    name, table = next(iter(good.items()))
+    nan = {**good, name: np.full_like(table, np.nan)}
+    other = {**{n: v for n, v in good.items() if n != name}, "extra": table}
+    attempts: list[Callable[[], object]] = [
+        lambda: export(lowered, other, path),
+        lambda: export(lowered, {**good, name: table[..., :1]}, path),
+        lambda: export(lowered, nan, path),
+        lambda: export(lowered, good, path, metadata={"pccompiler.variables": "[]"}),
+        lambda: export(lowered, good, path, rows_to_check=2),
+        lambda: export(lowered, good, tmp_path),
+    ]
+    golden("\n".join(message(attempt, tmp_path) for attempt in attempts))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_beyond_two_gibibytes(
+    lowered: Plan, tmp_path: Path, golden: Golden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pccompiler.onnx_backend.graph.MOST_BYTES", 100)
+    golden(message(lambda: export(lowered, zeros(lowered), tmp_path / "m.onnx"), tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sectors_of_unlike_shapes(tmp_path: Path, golden: Golden) -> None:
+    """Only a partition made by hand is like that; materialized weights do not mind."""
+    circuit = partition(rat_spn(4, 2, 2), Sectors(by="rows")).replace(generator=Hypernetwork())
+    sectors = circuit.sectors
+    assert sectors is not None
+    first = np.flatnonzero(sectors.weight == sectors.weight[0])
+    keep = np.delete(np.arange(len(sectors)), first[1:])
+    rows = sectors.rows.copy()
+    rows[first[0]] = len(first)  # one weight in one piece, the others row by row
+    odd = replace(
+        sectors,
+        weight=sectors.weight[keep],
+        offset=sectors.offset[keep],
+        rows=rows[keep],
+        columns=sectors.columns[keep],
+    )
+    lowered = plan(circuit.replace(sectors=odd))
+    path = tmp_path / "m.onnx"
+    golden(message(lambda: export(lowered, zeros(lowered), path), tmp_path))
+    export(lowered, zeros(lowered), path, weights="materialized")
+
+
+def test_reading(
+    lowered: Plan, tmp_path: Path, golden: Golden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = export(lowered, zeros(lowered), tmp_path / "m.onnx").path
+    model = onnx.load(path)
+    for entry in model.metadata_props:
+        entry.value = "{" if entry.key == "pccompiler.variables" else entry.value
+    onnx.save(model, tmp_path / "edited.onnx")
+    loaded = OnnxModel(path)
+    providers = ["CPUExecutionProvider", "Abacus"]
+    messages = [
+        message(lambda: OnnxModel(tmp_path / "edited.onnx"), tmp_path),
+        message(lambda: loaded.log_likelihood([[0, 1, 0, 1]], batch_size=0), tmp_path),
+        message(lambda: loaded.log_likelihood([[0, 1, np.inf, 1]]), tmp_path),
+    ]
+    absent = message(lambda: OnnxModel(path, providers=providers), tmp_path)
+    assert absent.startswith("error[PC302]: ONNX Runtime has no provider 'Abacus' here")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    messages.append(message(lambda: OnnxModel(path), tmp_path))
+    golden("\n".join(messages))
