@@ -203,8 +203,15 @@ class Circuit:
         return hashlib.sha256(to_text(self, values=False).encode()).hexdigest()
 
     def replace(self, **changes: Any) -> Circuit:
-        """A copy with some fields changed (any field, hence ``Any``)."""
-        return replace(self, **changes)
+        """A copy with some fields changed (any field, hence ``Any``).
+
+        What has been found out about the nodes is kept where only annotations change.
+        """
+        result = replace(self, **changes)
+        if changes.keys() <= {"sectors", "generator"}:
+            known = ("fan_in", "levels", "consumers", "scopes", "statistics")
+            result.__dict__.update({k: self.__dict__[k] for k in known if k in self.__dict__})
+        return result
 
 
 @dataclass(frozen=True, kw_only=True)

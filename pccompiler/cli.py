@@ -149,6 +149,10 @@ def train(
     hidden: Annotated[
         str | None, typer.Option(help="hypernetwork: widths of its hidden layers, as 20x20.")
     ] = None,
+    passes: Annotated[
+        str | None,
+        typer.Option(help="A pipeline instead, as 'sectors{by=rows},hypernet{hidden=8x8}'."),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Training steps; by default the paper's for this data.")
     ] = None,
@@ -182,6 +186,8 @@ def train(
         if circuit
         else support.structure(structure, rows, replicas, units, depth, seed)
     )
+    if passes is not None:
+        shape, net = pc.passes.PassManager.parse(passes)(shape), None
     model = pc.compile(shape, net, device=support.device(device), seed=seed)
     out.print(f"{model.circuit}\n{model.num_parameters:,} parameters on {model.device}")
     history = pc.fit(

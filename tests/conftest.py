@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 GOLDEN = Path(__file__).parent / "golden"
+_owners: dict[Path, str] = {}
 
 settings.register_profile(
     "ci",
@@ -45,6 +46,8 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     module = Path(str(request.path)).relative_to(Path(__file__).parent).with_suffix("")
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", request.node.name).strip("-")
     path = GOLDEN / module / f"{name}.txt"
+    if _owners.setdefault(path, request.node.nodeid) != request.node.nodeid:
+        pytest.fail(f"{path} is the golden file of {_owners[path]} already: rename the test")
 
     def compare(text: str) -> None:
         wanted = text if text.endswith("\n") else text + "\n"

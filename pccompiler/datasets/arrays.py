@@ -25,10 +25,14 @@ def as_entries(array: NDArray[Any], what: str) -> Entries:  # any dtype: judged 
         raise DataError.of(
             "PC414",
             f"{what} has shape {array.shape}, not (rows, variables)",
-            help="flatten each row: x.reshape(len(x), -1)" if array.ndim > 2 else None,
+            help="give one row an example: x.reshape(len(x), -1)",
         )
     if array.dtype.kind not in "biuf":
-        raise DataError.of("PC414", f"{what} holds {array.dtype}, not numbers")
+        raise DataError.of(
+            "PC414",
+            f"{what} holds {array.dtype}, not numbers",
+            help="encode each value as a number",
+        )
     if array.dtype.kind == "f" or (array.size and (array.min() < 0 or array.max() > 255)):
         return np.ascontiguousarray(array, dtype=np.float64)
     return np.ascontiguousarray(array, dtype=np.uint8)

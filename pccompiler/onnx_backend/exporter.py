@@ -42,7 +42,7 @@ class ExportReport:
         nodes: Nodes of the graph.
         weights: ``"compact"`` or ``"materialized"``.
         rows_checked: Random rows that ONNX Runtime and the oracle answered.
-        max_relative_error: Largest ``|a - b| / max(1, |b|, n / 100)`` among them, n the number of
+        max_relative_error: Largest ``|a - b| / max(1, |b|, n / 2000)`` among them, n the number of
             variables: float32 rounds each of n terms, also where they cancel (all missing: b = 0).
     """
 
@@ -209,7 +209,7 @@ def compare(blob: bytes, plan: Plan, parameters: Parameters, rows: NDArray[np.fl
     want = log_likelihood(plan, materialize(plan, lay_out(plan), parameters), rounded)
     got = run_rows(start_session(blob, _CPU), rounded, batch_size=100)
     with np.errstate(invalid="ignore"):
-        errors = np.abs(got - want) / np.maximum(max(1.0, rows.shape[1] / 100), np.abs(want))
+        errors = np.abs(got - want) / np.maximum(max(1.0, rows.shape[1] / 2000), np.abs(want))
     errors = np.where(got == want, 0.0, errors)  # both -inf
     errors = np.where(np.isnan(errors), np.inf, errors)
     worst = int(np.argmax(errors))

@@ -80,6 +80,15 @@ def test_other_structures(
     assert (code, err) == (0, "")
 
 
+def test_a_pipeline_of_passes(run: Run, table: Path, tmp_path: Path) -> None:
+    code, _, err = run(
+        "train", "--data", table, "--out", tmp_path / "m", "--replicas", "2", "--steps", "2",
+        "--passes", "check,sectors{by=rows,size=2},hypernet{hidden=8x8}", "--device", "cpu",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "by rows" in run("show", tmp_path / "m", "--part", "sectors")[1]
+
+
 def test_a_circuit_of_ones_own(run: Run, table: Path, tmp_path: Path) -> None:
     names = "rain", "wet", "dry", "hot"
     lines = ["pcir 1", *(f"variable {n} binary" for n in names)]
