@@ -81,7 +81,6 @@ class Forward:
         parts = [self.operand(number, part, layer.form) for part in range(len(layer.operands))]
         first = parts[0].x
         out = self.lease.take((layer.rows, *first.shape[2:]))
-        scales: list[Tensor] = []
         start = 0
         combine = torch.mul if layer.form == Form.LINEAR else torch.add
         for value in parts:
@@ -94,11 +93,19 @@ class Forward:
             for operand in value.x[2:]:
                 combine(piece, operand, out=piece)
             start += rows
-            if value.scale is not None:
-                pair = len(value.scale) == 2
-                scales.append(value.scale[0] + value.scale[1] if pair else value.scale.sum(0))
-        scale = torch.cat(scales) if len(scales) > 1 else (scales[0] if scales else None)
-        return self.normalized(layer, Value(out, scale))
+        return self.normalized(layer, Value(out, self.product_scale(parts)))
+
+    def product_scale(self, parts: list[Value]) -> Tensor | None:
+        """Scales of a product's rows, part below part; ``None`` where all are 0."""
+        if all(part.scale is None for part in parts):
+            return None
+        scales: list[Tensor] = []
+        for x, scale in parts:
+            if scale is None:
+                scales.append(x.new_zeros(x.shape[1], x.shape[-1]))
+            else:
+                scales.append(scale[0] + scale[1] if len(scale) == 2 else scale.sum(0))
+        return scales[0] if len(scales) == 1 else torch.cat(scales)
 
     def normalized(self, layer: Layer, value: Value) -> Value:
         if not layer.normalize:

@@ -7,11 +7,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 import pccompiler as pc
 from pccompiler.ir import Builder, Circuit, Hypernetwork, categorical, real
 from pccompiler.structures import naive_bayes_mixture
+from pccompiler.testing.strategies import circuits
+from pccompiler.testing.strategies import rows as random_rows
 
 
 def shared() -> Circuit:
@@ -71,6 +75,28 @@ def test_gradients_equal_finite_differences(
 
     # bmm on CPU threads may round differently from run to run: nondet_tol
     assert torch.autograd.gradcheck(evaluate, tuple(model.parameters()), nondet_tol=1e-12)
+
+
+@settings(max_examples=25)
+@given(circuits(max_variables=3, reals=True, values=False), st.integers(0, 1000))
+def test_gradients_of_random_circuits(circuit: Circuit, seed: int) -> None:
+    x = torch.from_numpy(random_rows(circuit, seed, number=3))
+    for numerics in ("auto", "log"):
+        model = pc.compile(circuit, dtype="float64", numerics=numerics, seed=seed)  # type: ignore[arg-type]
+        parameters = list(model.parameters())
+        grads = torch.autograd.grad(model(x).sum(), parameters)
+        rng = torch.Generator().manual_seed(seed)
+        for parameter, grad in zip(parameters, grads, strict=True):
+            direction = torch.randn(parameter.shape, generator=rng, dtype=torch.float64)
+            values: list[float] = []
+            for step in (1e-6, -1e-6):
+                with torch.no_grad():
+                    parameter.add_(direction, alpha=step)
+                    values.append(float(model(x).sum()))
+                    parameter.sub_(direction, alpha=step)
+            slope = (values[0] - values[1]) / 2e-6
+            # central differences of step 1e-6 carry about 1e-9 of rounding
+            assert float((grad * direction).sum()) == pytest.approx(slope, rel=1e-5, abs=1e-6)
 
 
 def test_a_second_backward_pass_finds_the_same_values() -> None:

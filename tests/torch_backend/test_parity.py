@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import pccompiler as pc
 from pccompiler.ir import (
@@ -14,12 +16,15 @@ from pccompiler.ir import (
     Circuit,
     Direct,
     Hypernetwork,
+    Kind,
     Sectors,
     categorical,
     real,
 )
 from pccompiler.ir.generate import materialize
 from pccompiler.ir.interpret import log_likelihood
+from pccompiler.testing import marginal
+from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend import CompiledCircuit
 
 
@@ -198,6 +203,48 @@ def test_any_batch_size_gives_the_same_values(batch: int) -> None:
             [model.log_likelihood(part) for part in np.split(x, range(batch, 512, batch))]
         )
     torch.testing.assert_close(parts, whole, rtol=1e-13, atol=1e-13)
+
+
+@given(circuits(max_variables=5, reals=True, values=False), st.integers(0, 1000))
+def test_random_circuits(circuit: Circuit, seed: int) -> None:
+    """Random structures, in linear form wherever the floor allows it."""
+    x = rows(circuit, seed)
+    for dtype, tolerance in (("float64", 1e-12), ("float32", 2e-5)):
+        model = pc.compile(circuit, dtype=dtype, seed=seed)  # type: ignore[arg-type]
+        with torch.no_grad():
+            got = model.log_likelihood(x).double().numpy()
+        np.testing.assert_allclose(got, oracle(model, x), rtol=tolerance, atol=tolerance)
+
+
+@given(circuits(max_variables=5), st.integers(0, 1000))
+def test_random_circuits_with_given_weights(circuit: Circuit, seed: int) -> None:
+    """Exact zeros and ones included, against enumeration."""
+    x = rows(circuit, seed)
+    with torch.no_grad():
+        got = pc.compile(circuit, dtype="float64").log_likelihood(x).exp().numpy()
+    want = [marginal(circuit, row) for row in x]
+    np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-300)
+
+
+def test_a_product_layer_where_only_some_arities_carry_a_scale() -> None:
+    b = Builder()
+    v = [b.binary(f"x{i}") for i in range(5)]
+    mixed = [b.sum([b.bernoulli(i, units=2), b.bernoulli(i, units=3)], 2) for i in v[:2]]
+    plain = [b.sum([b.indicator(i)], 2) for i in v[2:]]
+    tops = [b.sum([b.product(operands)], 2) for operands in (mixed, plain)]
+    circuit = b.build(b.sum([b.product(tops)], 1))
+    x = rows_for(circuit)
+    for dtype in ("float32", "float64"):
+        model = pc.compile(circuit, dtype=dtype)  # type: ignore[arg-type]
+        layer = next(n for n in model.plan.layers if n.kind == Kind.PRODUCT)
+        below = [{model.plan.layers[s.layer].shift for s in o.sources} for o in layer.operands]
+        assert below == [{True}, {False}]  # the first two operands are scaled, the three are not
+        value = model.log_likelihood(x)
+        np.testing.assert_allclose(value.detach().double().numpy(), oracle(model, x), rtol=1e-5)
+        assert all(
+            bool(g.isfinite().all())
+            for g in torch.autograd.grad(value.sum(), list(model.parameters()))
+        )
 
 
 def test_without_gradients_rows_are_taken_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
