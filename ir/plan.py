@@ -75,8 +75,10 @@ class Layer:
         form: Form of the value.
         normalize: Whether a linear product divides by its largest unit.
         shift: Whether a dense sum takes its operands in log form, shifted by their largest unit.
-        lowest: A linear value's smallest unit that can occur; 0 where zeros can occur.
-        peak: The least that the largest unit of a linear value can be.
+        lowest: A linear value's smallest unit that can occur; 0 where zeros can occur. In log form
+            it is 1 where no unit can be zero, else 0.
+        peak: The least that the largest unit of a linear value can be. In log form it is 1 where
+            not all units can be zero, else 0.
     """
 
     kind: Kind

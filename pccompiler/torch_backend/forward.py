@@ -135,6 +135,8 @@ class Forward:
     def kronecker(self, number: int, layer: Layer) -> Value:
         parts = [self.operand(number, part, layer.form) for part in range(len(layer.operands))]
         out, scale = parts[0].x[0], None if parts[0].scale is None else parts[0].scale[0]
+        if len(parts) == 1:  # a copy: the operand is others' to read, and may be dropped
+            out = out.clone()
         for part in parts[1:]:
             left, right = out.unsqueeze(2), part.x[0].unsqueeze(1)
             out = (left * right if layer.form == Form.LINEAR else left + right).flatten(1, 2)

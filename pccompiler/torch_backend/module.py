@@ -20,6 +20,7 @@ from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.weights import Weights
 
 _EVALUATION_BYTES = 2**30
+_LEAST_LOG_DENSITY = -1e30  # finite in float32: the forms rely on densities above zero
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -256,4 +257,4 @@ def _gaussian(column: Tensor, parameters: Tensor) -> Tensor:
     mean, deviation = parameters[..., :1], parameters[..., 1:]
     scaled = (column.masked_fill(missing, 0.0) - mean) / deviation
     out = -0.5 * scaled.square() - deviation.log() - _LOG_SQRT_2PI
-    return out.masked_fill(missing, 0.0)
+    return out.clamp_min(_LEAST_LOG_DENSITY).masked_fill(missing, 0.0)

@@ -33,7 +33,8 @@ class Lease:
     """
 
     def __init__(self, pool: Pool | None, like: Tensor) -> None:
-        self.pool = pool if like.device.type == "cpu" else None
+        usable = like.device.type == "cpu" and not torch.is_inference_mode_enabled()
+        self.pool = pool if usable else None
         self.like = like
         self.taken: dict[int, Tensor] = {}
         if self.pool is not None:

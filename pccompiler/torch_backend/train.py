@@ -96,8 +96,8 @@ def fit(
     history = History()
     best = _Best(model)
     started = time.perf_counter()
-    with _bar(steps, progress) as advance:
-        step = stale = 0
+    step = stale = 0
+    with best.kept(), _bar(steps, progress) as advance:
         while step < steps and (patience is None or stale < patience):
             chunk = min(evaluate_every, steps - step)
             loss = stepper.run(_draw(rng, len(data), batch, chunk))
@@ -114,7 +114,7 @@ def fit(
             advance(chunk, record)
     model.engine.pool.renew(batch=-1)  # give the memory back
     history.stopped_early = step < steps
-    history.best_step, history.best_valid = best.restore()
+    history.best_step, history.best_valid = best.step, best.valid
     history.seconds = time.perf_counter() - started
     return history
 
@@ -144,13 +144,16 @@ class _Best:
             self.state = [p.detach().clone() for p in self.model.parameters()]
         return True
 
-    def restore(self) -> tuple[int, float | None]:
-        """Put the best parameters back."""
-        if self.state is not None:
-            with torch.no_grad():
-                for parameter, value in zip(self.model.parameters(), self.state, strict=True):
-                    parameter.copy_(value)
-        return self.step, self.valid
+    @contextlib.contextmanager
+    def kept(self) -> Generator[None]:
+        """Put the best parameters back at the end, also after an error or an interrupt."""
+        try:
+            yield
+        finally:
+            if self.state is not None:
+                with torch.no_grad():
+                    for parameter, value in zip(self.model.parameters(), self.state, strict=True):
+                        parameter.copy_(value)
 
 
 class _Stepper:
@@ -168,9 +171,10 @@ class _Stepper:
         on_cuda = data.device.type == "cuda"
         self.model, self.data, self.batch = model, data, batch
         self.complete = not bool(data.isnan().any())
+        trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
         # Aliases of the parameters: a graph of the caller's that still lives would tie the
         # parameters themselves to its stream, and break the capture.
-        self.leaves = {n: p.detach().requires_grad_() for n, p in model.named_parameters()}
+        self.leaves = {n: p.detach().requires_grad_() for n, p in trained}
         self.optimizer = torch.optim.Adam(
             list(self.leaves.values()),
             lr=learning_rate,
@@ -184,6 +188,7 @@ class _Stepper:
         if on_cuda and cuda_graph:
             self.capture()
 
+    @torch.enable_grad()
     def step(self) -> None:
         """One step on the rows in ``self.rows``."""
         rows = self.data.index_select(0, self.rows)
