@@ -3,13 +3,15 @@
 The weight floor bounds every sum from below: a sum over inputs whose largest unit is at least
 ``peak`` is at least ``floor * peak``. A product of such sums stays above the product of their
 bounds, and after division by its largest unit its peak is 1 again. Where the bound would fall below
-the smallest normal number of the precision, the layer works in log form. So it does where all units of
-an input may be zero at once, as those of a product of indicators may: no bound holds there.
+the smallest normal number of the precision, the layer works in log form. So it does where all units
+of an input may be zero at once, as those of a product of indicators may: no bound holds there.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+
+import numpy as np
 
 from pccompiler.ir import Family, Kind
 from pccompiler.ir.plan import Form, Layer, WeightGroup
@@ -49,12 +51,15 @@ Column = list[Layer]
 
 
 def _columns(layer: Layer, done: list[Layer]) -> list[Column]:
-    """Operand by operand; the operands of each arity of an elementwise product one after another."""
-    return [
-        [done[s.layer] for s in o.sources if (s.positions // o.rows == place).any()]
-        for o in layer.operands
-        for place in range(o.arity)
-    ]
+    """Operand by operand; for elementwise products, arity after arity."""
+    columns: list[Column] = []
+    for operands in layer.operands:
+        places: list[Column] = [[] for _ in range(operands.arity)]
+        for source in operands.sources:
+            for place in np.unique(source.positions // operands.rows).tolist():
+                places[place].append(done[source.layer])
+        columns += places
+    return columns
 
 
 def _every(column: Column) -> bool:

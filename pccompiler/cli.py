@@ -177,6 +177,8 @@ def train(
     """Train a circuit, keep the parameters that are best on validation, and save the model."""
     import pccompiler as pc
     from pccompiler.torch_backend import mean_log_likelihood
+    from pccompiler.torch_backend.checkpoint import check_target
+    from pccompiler.torch_backend.module import check_values
 
     rows = support.load(data, data_dir)
     recipe = support.recipe(data, weights == Weights.HYPERNETWORK)
@@ -186,10 +188,14 @@ def train(
         if circuit
         else support.structure(structure, rows, replicas, units, depth, seed)
     )
+    check_target(out_folder)
     if passes is not None:
         shape, net = pc.passes.PassManager.parse(passes)(shape), None
     model = pc.compile(shape, net, device=support.device(device), seed=seed)
     out.print(f"{model.circuit}\n{model.num_parameters:,} parameters on {model.device}")
+    for part in (rows.valid, rows.test):
+        if part is not None:
+            check_values(model.prepare(part), model.circuit.variables)
     history = pc.fit(
         model,
         rows.train,

@@ -93,7 +93,8 @@ def structure(
     name: str, rows: Splits, replicas: int, units: int, depth: int | None, seed: int
 ) -> Circuit:
     """A built-in structure over the columns of ``rows``."""
-    variables = infer_variables(rows.train)
+    parts = [part for part in (rows.train, rows.valid, rows.test) if part is not None]
+    variables = infer_variables(np.concatenate(parts))
     if name == "hmm":
         return hmm(variables, units)
     if name == "mixture":

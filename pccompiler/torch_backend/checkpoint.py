@@ -34,8 +34,8 @@ def save(model: CompiledCircuit, directory: str | Path) -> Path:
     Raises:
         CheckpointError: If the path is a file, or a folder that is no checkpoint.
     """
-    target = Path(directory)
-    _check_target(target)
+    target = Path(directory).resolve()
+    check_target(target)
     text = to_text(model.circuit).encode()
     tensors = {n: p.detach().cpu().contiguous() for n, p in model.weights.values.items()}
     blob = save_tensors(tensors)
@@ -137,10 +137,16 @@ def _verified(folder: Path, name: str, hashes: dict[str, str]) -> bytes:
     return content
 
 
-def _check_target(target: Path) -> None:
-    if target.is_file() or (
-        target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).exists()
-    ):
+def check_target(directory: str | Path) -> None:
+    """Refuse to write over anything but a checkpoint: a folder with our three files alone.
+
+    Raises:
+        CheckpointError: If the path is a file, or a folder with other files.
+    """
+    target = Path(directory).resolve()
+    inside = {path.name for path in target.iterdir()} if target.is_dir() else set[str]()
+    is_ours = not inside or inside == {CIRCUIT, PARAMETERS, MANIFEST}
+    if target == Path.cwd() or (target.exists() and not (target.is_dir() and is_ours)):
         raise CheckpointError.of(
             "PC505",
             f"{target} exists and is no checkpoint",

@@ -87,7 +87,7 @@ def fit(
         DataError: If the data do not fit the circuit, or the loss is not finite.
         OptionError: If an option cannot be used.
     """
-    _check_options(model, steps, batch_size, evaluate_every, learning_rate, weight_decay)
+    _check_options(model, steps, batch_size, evaluate_every, patience, learning_rate, weight_decay)
     data = _on_device(model, train, "train")
     held_out = None if valid is None else _on_device(model, valid, "valid")
     batch = min(batch_size, len(data))
@@ -249,14 +249,17 @@ def _check_options(
     steps: int,
     batch_size: int,
     evaluate_every: int,
+    patience: int | None,
     learning_rate: float,
     weight_decay: float,
 ) -> None:
     numbers = {"steps": steps, "batch_size": batch_size, "evaluate_every": evaluate_every}
+    if patience is not None:
+        numbers["patience"] = patience
     for name, value in numbers.items():
         if value < 1:
             raise OptionError.of("PC302", f"{name} is {value}", help="use at least 1")
-    if not learning_rate > 0.0 or weight_decay < 0.0:
+    if not 0.0 < learning_rate < np.inf or not 0.0 <= weight_decay < np.inf:
         raise OptionError.of(
             "PC302",
             f"learning_rate is {learning_rate} and weight_decay {weight_decay}",

@@ -132,6 +132,10 @@ def test_damage_is_noticed(tmp_path: Path, golden: Golden) -> None:
         pc.save(small(), tmp_path / "notes")
     messages.append(str(caught.value).replace(str(tmp_path), "DIR"))
     assert (tmp_path / "notes" / "todo.txt").read_text() == "keep me"
+    (tmp_path / "m" / "thesis.tex").write_text("mine")
+    with pytest.raises(CheckpointError, match="PC505"):
+        pc.save(small(), tmp_path / "m")
+    assert (tmp_path / "m" / "thesis.tex").exists()
     golden("\n".join(messages))
 
 

@@ -82,7 +82,7 @@ def test_gradients_equal_finite_differences(
 def test_gradients_of_random_circuits(circuit: Circuit, seed: int) -> None:
     x = torch.from_numpy(random_rows(circuit, seed, number=3))
     for numerics in ("auto", "log"):
-        model = pc.compile(circuit, dtype="float64", numerics=numerics, seed=seed)  # type: ignore[arg-type]
+        model = pc.compile(circuit, dtype="float64", numerics=numerics, seed=seed)
         parameters = list(model.parameters())
         grads = torch.autograd.grad(model(x).sum(), parameters)
         rng = torch.Generator().manual_seed(seed)

@@ -235,7 +235,7 @@ def test_a_product_layer_where_only_some_arities_carry_a_scale() -> None:
     circuit = b.build(b.sum([b.product(tops)], 1))
     x = rows_for(circuit)
     for dtype in ("float32", "float64"):
-        model = pc.compile(circuit, dtype=dtype)  # type: ignore[arg-type]
+        model = pc.compile(circuit, dtype=dtype)
         layer = next(n for n in model.plan.layers if n.kind == Kind.PRODUCT)
         below = [{model.plan.layers[s.layer].shift for s in o.sources} for o in layer.operands]
         assert below == [{True}, {False}]  # the first two operands are scaled, the three are not
@@ -245,6 +245,64 @@ def test_a_product_layer_where_only_some_arities_carry_a_scale() -> None:
             bool(g.isfinite().all())
             for g in torch.autograd.grad(value.sum(), list(model.parameters()))
         )
+
+
+ZERO_UNITS = """pcir 1
+variable x binary
+variable y binary
+variable z binary
+%ix = input x indicator 2
+%iy = input y indicator 2
+%iz = input z indicator 2
+%p = product %ix %iy
+%a = sum 2 %p @a
+%b = sum 2 %iz @b
+%q = product %a %b
+%c = sum 2 %ix @c
+%d = sum 2 %iy @d
+%e = sum 2 %iz @e
+%f = product %c %d %e
+%r = sum 1 %q %f @r
+root %r
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_of_indicators_may_be_zero_in_every_unit(dtype: pc.api.Dtype) -> None:
+    model = pc.compile(pc.ir.parse(ZERO_UNITS), dtype=dtype)
+    x = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], np.float64)
+    value = model.log_likelihood(x)
+    np.testing.assert_allclose(value.detach().double().numpy(), oracle(model, x), rtol=1e-5)
+    for grad in torch.autograd.grad(value.sum(), list(model.parameters())):
+        assert bool(grad.isfinite().all())
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("numerics", ["auto", "log"])
+def test_a_kronecker_of_one_operand_copies_it(grad: bool, numerics: pc.api.Numerics) -> None:
+    b = Builder()
+    x, y = b.binary("x"), b.binary("y")
+    q = b.product([b.bernoulli(x, units=3), b.bernoulli(y, units=3)])
+    circuit = b.build(b.sum([b.mixture([b.sum([b.kronecker([q])], 3), q])], 1))
+    for dtype in ("float32", "float64"):
+        model = pc.compile(circuit, dtype=dtype, numerics=numerics)
+        rows_ = rows_for(circuit)
+        with torch.set_grad_enabled(grad):
+            value = model.log_likelihood(rows_).detach().double().numpy()
+        np.testing.assert_allclose(value, oracle(model, rows_), rtol=2e-6)
+
+
+def test_inference_mode_does_not_spoil_later_gradients() -> None:
+    model = pc.compile(pc.rat_spn(6, 2, 3))
+    x = rows_for(model.circuit)
+    with torch.inference_mode():
+        model.log_likelihood(x)
+    model.log_likelihood(x).sum().backward()
+
+
+def test_far_points_of_gaussians_stay_finite() -> None:
+    model = pc.compile(pc.rat_spn([real("a"), real("b")], 2, 3))
+    assert bool(model.log_likelihood([[1e20, 0.0]]).isfinite().all())
 
 
 def test_without_gradients_rows_are_taken_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
