@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from pccompiler.errors import ExportError, OptionError
-from pccompiler.files import replacing
+from pccompiler.files import write_bytes
 from pccompiler.ir import Variable
 from pccompiler.ir.generate import materialize
 from pccompiler.ir.interpret import log_likelihood
@@ -159,8 +159,7 @@ def _check_parameters(plan: Plan, parameters: Parameters) -> None:
 
 def _write(path: str | Path, blob: bytes) -> None:
     try:
-        with replacing(path) as staging:
-            staging.write_bytes(blob)
+        write_bytes(path, blob)
     except OSError as error:
         raise ExportError.of(
             "PC609", f"{path} cannot be written: {error.strerror}", help="choose another path"

@@ -68,14 +68,7 @@ GENERATORS = {
 
 
 def rows_for(circuit: Circuit, number: int = 30, missing: float = 0.2) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    columns = [
-        rng.integers(0, v.cardinality, number) if v.discrete else rng.normal(size=number)
-        for v in circuit.variables
-    ]
-    x = np.stack(columns, axis=1).astype(np.float64)
-    x[rng.random(x.shape) < missing] = np.nan
-    return x
+    return rows(circuit, 0, number, missing)
 
 
 def oracle(model: CompiledCircuit, x: np.ndarray) -> np.ndarray:
