@@ -9,7 +9,7 @@ from pccompiler.ir.generators import Direct, Generator, Hypernetwork, Sectors
 from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.parser import parse
 from pccompiler.ir.printer import to_text
-from pccompiler.ir.variables import Variable, binary, categorical, real
+from pccompiler.ir.variables import Variable, binary, categorical, count, real
 
 __all__ = [
     "Builder",
@@ -25,6 +25,7 @@ __all__ = [
     "WeightTable",
     "binary",
     "categorical",
+    "count",
     "parse",
     "real",
     "to_text",

@@ -11,9 +11,10 @@ import numpy as np
 
 from pccompiler.errors import CircuitError, ParseError
 from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Circuit, Float, WeightTable, family_columns
+from pccompiler.ir.circuit import Circuit, Float, WeightTable
 from pccompiler.ir.generators import Generator, Sectors
 from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.leaves import columns
 from pccompiler.ir.variables import Variable
 
 
@@ -39,6 +40,7 @@ class Statements:
         self.values: dict[str, tuple[int, Float]] = {}
         self.sectors: Sectors | None = None
         self.generator: Generator | None = None
+        self.log_scale: float | None = None
 
     def fail(self, code: str, message: str, help: str, line: int | None = None) -> NoReturn:
         """Raise a `ParseError` at the current line, which is shown, or at another."""
@@ -120,6 +122,7 @@ class Statements:
             location=np.arange(len(order)),
             locations=tuple(f"{self.source}:{self.lines[i]}" for i in order),
             generator=self.generator,
+            log_scale=self.log_scale or 0.0,
         )
 
     def _widths(self, order: list[int], below: list[Int]) -> list[int]:
@@ -135,9 +138,7 @@ class Statements:
 
     def _columns(self, i: int, below: Int, units: list[int]) -> int:
         if self.kind[i] == Kind.INPUT:
-            return family_columns(
-                Family(self.family[i]), self.domains[self.variable[i]].cardinality
-            )
+            return columns(Family(self.family[i]), self.domains[self.variable[i]])
         if self.kind[i] == Kind.MIXTURE:
             return len(below)
         return sum(units[j] for j in below.tolist())

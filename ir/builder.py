@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from pccompiler.errors import OptionError
 from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Circuit, family_columns
+from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.declare import EMPTY, Weights, check_name, check_units
 from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.leaves import columns as family_columns
 from pccompiler.ir.locations import caller
 from pccompiler.ir.variables import Variable, binary, categorical, real
 
@@ -175,8 +176,9 @@ class Builder:
         widths = (
             np.maximum(states, 1) if family == Family.INDICATOR else np.full_like(states, units)
         )
-        columns = np.array([family_columns(family, s) for s in np.unique(states)])
-        columns = columns[np.unique(states, return_inverse=True)[1]]
+        distinct, inverse = np.unique(variable, return_inverse=True)
+        columns = np.array([family_columns(family, self._variables[v]) for v in distinct.tolist()])
+        columns = columns.astype(np.int64)[inverse]
         weight = np.full(len(variable), -1)
         if family != Family.INDICATOR:
             weight = self._weights.add(widths, columns) if weights is None else weights
@@ -263,7 +265,7 @@ class Builder:
         width = _width(units, given)
         columns = 0
         if 0 <= variable < len(self._variables):
-            columns = family_columns(family, self._variables[variable].cardinality)
+            columns = family_columns(family, self._variables[variable])
         ids = self._weights.named(weight, width, columns, given, caller())
         return self._named(self.inputs([variable], family, width, weights=ids), name)
 

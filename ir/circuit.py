@@ -19,6 +19,7 @@ from pccompiler.errors import CircuitError
 from pccompiler.ir.arrays import Int, first_uses, floats, ints, ranges, segments
 from pccompiler.ir.generators import Generator, Sectors
 from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.leaves import columns
 from pccompiler.ir.scopes import Scopes, find_scopes
 from pccompiler.ir.topology import Consumers, find_consumers, find_levels
 from pccompiler.ir.variables import Variable
@@ -96,6 +97,8 @@ class Circuit:
         locations: ``file:line`` texts.
         sectors: The partition of sum weights, once a pass has made it.
         generator: How sum weights come to be, once a pass has said it.
+        log_scale: The circuit's value is ``exp(log_scale)`` times that of its root, in nats. Not 0
+            where a rewrite made a function that does not sum to one.
     """
 
     variables: tuple[Variable, ...]
@@ -113,6 +116,7 @@ class Circuit:
     locations: tuple[str, ...] = ()
     sectors: Sectors | None = None
     generator: Generator | None = None
+    log_scale: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("kind", "units", "pointer", "operands", "family", "variable", "weight"):
@@ -138,7 +142,7 @@ class Circuit:
         if not isinstance(other, Circuit):
             return NotImplemented
         columns = ("kind", "units", "pointer", "operands", "family", "variable", "weight")
-        scalars = ("variables", "root", "weights", "sectors", "generator")
+        scalars = ("variables", "root", "weights", "sectors", "generator", "log_scale")
         return (
             all(np.array_equal(getattr(self, c), getattr(other, c)) for c in columns)
             and all(getattr(self, s) == getattr(other, s) for s in scalars)
@@ -208,7 +212,7 @@ class Circuit:
         What has been found out about the nodes is kept where only annotations change.
         """
         result = replace(self, **changes)
-        if changes.keys() <= {"sectors", "generator"}:
+        if changes.keys() <= {"sectors", "generator", "log_scale"}:
             known = ("fan_in", "levels", "consumers", "scopes", "statistics")
             result.__dict__.update({k: self.__dict__[k] for k in known if k in self.__dict__})
         return result
@@ -286,11 +290,12 @@ def select(circuit: Circuit, keep: NDArray[np.bool_]) -> Circuit:
     )
 
 
-def family_columns(family: Family, cardinality: int) -> int:
-    """Parameters a unit of an input of ``family`` over a variable with ``cardinality`` states."""
-    return {
-        Family.INDICATOR: 0,
-        Family.BERNOULLI: 1,
-        Family.CATEGORICAL: cardinality,
-        Family.GAUSSIAN: 2,
-    }[family]
+def input_columns(circuit: Circuit) -> Int:
+    """Shape ``(nodes,)``: parameters a unit of each input; 0 for other nodes."""
+    result = np.zeros(circuit.num_nodes, np.int64)
+    inputs = np.flatnonzero(circuit.kind == Kind.INPUT)
+    pairs = np.stack([circuit.family[inputs], circuit.variable[inputs]], axis=1)
+    distinct, inverse = np.unique(pairs, axis=0, return_inverse=True)
+    needed = [columns(Family(f), circuit.variables[v]) for f, v in distinct.tolist()]
+    result[inputs] = np.array(needed, np.int64)[inverse.ravel()]
+    return result

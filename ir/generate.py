@@ -15,13 +15,16 @@ from pccompiler.ir.plan import Plan, WeightGroup
 Float = NDArray[np.float64]
 
 
+_CHANCES = (Family.BERNOULLI.keyword, Family.BINOMIAL.keyword)
+"""Families with one probability a unit."""
+
+
 def materialize(
     plan: Plan, layout: Layout, parameters: Mapping[str, NDArray[np.floating]]
 ) -> list[Float]:
     """The weights of every group, shape ``(weights, rows, columns)``.
 
-    Mixture weights and categorical parameters are probabilities, Bernoulli parameters the
-    probability of state 1, Gaussian parameters mean and standard deviation.
+    Mixture weights and leaf parameters as `pccompiler.ir.Family` has them.
     """
     tables = {name: np.asarray(value, np.float64) for name, value in parameters.items()}
     flat = _flat_sectors(plan, layout, tables)
@@ -42,8 +45,10 @@ def constrain(raw: Float, group: WeightGroup, floor: float) -> Float:
     if group.is_simplex:
         shifted = np.exp(raw - raw.max(axis=-1, keepdims=True))
         return _lift(shifted / shifted.sum(axis=-1, keepdims=True), floor, group.columns)
-    if group.owner == Family.BERNOULLI.keyword:
+    if group.owner in _CHANCES:
         return _lift(0.5 * (1.0 + np.tanh(0.5 * raw)), floor, 2)
+    if group.owner == Family.POISSON.keyword:
+        return np.exp(raw)
     return np.stack([raw[..., 0], np.exp(raw[..., 1])], axis=-1)
 
 
@@ -52,8 +57,10 @@ def unconstrain(weights: Float, group: WeightGroup) -> Float:
     with np.errstate(divide="ignore"):
         if group.is_simplex:
             return np.log(weights)
-        if group.owner == Family.BERNOULLI.keyword:
+        if group.owner in _CHANCES:
             return np.log(weights) - np.log1p(-weights)
+        if group.owner == Family.POISSON.keyword:
+            return np.log(weights)
         return np.stack([weights[..., 0], np.log(weights[..., 1])], axis=-1)
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.leaves import log_density
 from pccompiler.ir.plan import Layer, Operands, Plan
 
 Float = NDArray[np.float64]
-_LOG_SQRT_2PI = 0.5 * np.log(2.0 * np.pi)
 
 
 def log_likelihood(plan: Plan, weights: Sequence[Float], x: ArrayLike) -> Float:
@@ -29,17 +29,19 @@ def log_likelihood(plan: Plan, weights: Sequence[Float], x: ArrayLike) -> Float:
     values: list[Float] = []
     for position, layer in enumerate(plan.layers):
         table = weights[layer.group][layer.index] if layer.group >= 0 else None
-        values.append(_evaluate(layer, table, values, rows))
+        values.append(_evaluate(plan, layer, table, values, rows))
         for below in layer.below:
             if plan.last_use[below] == position:
                 values[below] = np.zeros(0)
-    result: Float = values[-1][0, 0]
+    result: Float = values[-1][0, 0] + plan.log_scale
     return result
 
 
-def _evaluate(layer: Layer, table: Float | None, values: list[Float], x: Float) -> Float:
+def _evaluate(
+    plan: Plan, layer: Layer, table: Float | None, values: list[Float], x: Float
+) -> Float:
     if layer.kind == Kind.INPUT:
-        return _input(layer, table, x)
+        return _input(plan, layer, table, x)
     operands = [_gather(o, values) for o in layer.operands]
     if layer.kind == Kind.PRODUCT:
         return np.concatenate([o.sum(axis=0) for o in operands])
@@ -81,19 +83,17 @@ def _log_sum_exp(values: Float) -> Float:
     return out
 
 
-def _input(layer: Layer, table: Float | None, x: Float) -> Float:
+def _input(plan: Plan, layer: Layer, table: Float | None, x: Float) -> Float:
     """Log-densities, shape (rows, units, batch); 0 where the variable is missing."""
+    if layer.family is None or layer.variables is None:
+        raise AssertionError("an input layer has a family and variables")  # pragma: no cover
     column = x.T[layer.variables][:, None]  # (rows, 1, batch)
     missing = np.isnan(column)
     state = np.where(missing, 0, column)
-    with np.errstate(divide="ignore"):
-        if layer.family == Family.INDICATOR or table is None:
+    if layer.family == Family.INDICATOR or table is None:
+        with np.errstate(divide="ignore"):
             out = np.log(state == np.arange(layer.units)[:, None])
-        elif layer.family == Family.BERNOULLI:
-            out = np.log(np.where(state == 1, table, 1.0 - table))
-        elif layer.family == Family.CATEGORICAL:
-            out = np.log(np.take_along_axis(table, state.astype(np.int64), axis=2))
-        else:
-            mean, deviation = table[..., :1], table[..., 1:]
-            out = -0.5 * ((state - mean) / deviation) ** 2 - np.log(deviation) - _LOG_SQRT_2PI
+    else:
+        variables = [plan.variables[v] for v in layer.variables.tolist()]
+        out = log_density(layer.family, table, state, variables)
     return np.where(missing, 0.0, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.names import ALPHABET, is_name
 from pccompiler.ir.partition import partition
 from pccompiler.ir.printer import HEADER
-from pccompiler.ir.variables import binary, categorical, real
+from pccompiler.ir.variables import binary, categorical, count, real
 
 T = TypeVar("T")
 _KINDS = {kind.keyword: kind for kind in Kind}
@@ -65,6 +66,7 @@ class _Parser(Statements):
             "weight": self.give_values,
             "sectors": self.set_sectors,
             "generator": self.set_generator,
+            "scale": self.set_scale,
         }
         handler = statements.get(words[0])
         if handler is None:
@@ -72,17 +74,20 @@ class _Parser(Statements):
         handler(words[1:])
 
     def declare(self, words: list[str]) -> None:
-        makers = {"binary": binary, "real": real}
+        makers = {"binary": binary, "real": real, "count": count}
         if len(words) == 2 and words[1] in makers:
             variable = makers[words[1]](words[0])
         elif len(words) == 3 and words[1] == "categorical":
             states = self.integer(words[2])
             variable = self.checked(lambda: categorical(words[0], states))
+        elif len(words) > 3 and words[1:3] == ["real", "edges"]:
+            edges = [self.real(word) for word in words[3:]]
+            variable = self.checked(lambda: real(words[0], edges))
         else:
             self.fail(
                 "PC203",
                 "a variable needs a name and a domain",
-                "write 'variable NAME binary', '... categorical STATES' or '... real'",
+                "write 'variable NAME binary', '... categorical STATES', '... real' or '... count'",
             )
         self.check_name(variable.name)
         if variable.name in self.variables:
@@ -155,6 +160,16 @@ class _Parser(Statements):
             first = f"first in line {self.root_line}"
             self.fail("PC204", f"the root is declared twice, {first}", "remove one")
         self.root, self.root_line = words[0], self.line_number
+
+    def set_scale(self, words: list[str]) -> None:
+        if len(words) != 1:
+            self.fail("PC208", "a scale is one number", "write 'scale -1.5': a logarithm, in nats")
+        if self.log_scale is not None:
+            self.fail("PC204", "the scale is declared twice", "remove one")
+        scale = self.real(words[0])
+        if not math.isfinite(scale):
+            self.fail("PC211", f"{words[0]!r} is no scale", "write a finite number")
+        self.log_scale = scale
 
     def give_values(self, words: list[str]) -> None:
         if len(words) < 2 or words[0][0] != "@":

@@ -16,7 +16,7 @@ import numpy as np
 
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.generators import Direct, Generator, Sectors
-from pccompiler.ir.kinds import PRODUCTS, SUMS, Family, Kind
+from pccompiler.ir.kinds import PRODUCTS, SIMPLEX, SUMS, Family, Kind
 from pccompiler.ir.variables import Variable
 
 
@@ -142,7 +142,7 @@ class WeightGroup:
     @property
     def is_simplex(self) -> bool:
         """Whether rows are probabilities that sum to one."""
-        return self.is_sum or self.owner == Family.CATEGORICAL.keyword
+        return self.is_sum or self.owner in (family.keyword for family in SIMPLEX)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +173,7 @@ class Plan:
         sectors: The partition of generated weights.
         leaf_sectors: How many sectors belong to sums over inputs.
         generator: How sum weights come to be.
+        log_scale: Added to the root's log value, in nats.
     """
 
     variables: tuple[Variable, ...]
@@ -181,6 +182,7 @@ class Plan:
     sectors: Sectors | None
     leaf_sectors: int
     generator: Generator
+    log_scale: float = 0.0
 
     @property
     def floor(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.generators import Direct, Generator, Sectors
 from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.variables import Variable
 
 HEADER = "pcir 1"
 
@@ -17,9 +18,11 @@ def to_text(circuit: Circuit, *, values: bool = True) -> str:
         values: Whether given weight values are written too.
     """
     lines = [HEADER]
-    lines += [_variable_line(v.name, v.domain, v.cardinality) for v in circuit.variables]
+    lines += [_variable_line(v) for v in circuit.variables]
     lines += _node_lines(circuit)
     lines.append(f"root {circuit.label(circuit.root)}")
+    if circuit.log_scale != 0.0:
+        lines.append(f"scale {circuit.log_scale!r}")
     if values:
         lines += _value_lines(circuit)
     if circuit.sectors is not None:
@@ -46,9 +49,11 @@ def generator_line(generator: Generator) -> str:
     )
 
 
-def _variable_line(name: str, domain: str, cardinality: int) -> str:
-    states = f" {cardinality}" if domain == "categorical" else ""
-    return f"variable {name} {domain}{states}"
+def _variable_line(variable: Variable) -> str:
+    tail = f" {variable.cardinality}" if variable.domain == "categorical" else ""
+    if variable.edges:
+        tail = " edges " + " ".join(repr(edge) for edge in variable.edges)
+    return f"variable {variable.name} {variable.domain}{tail}"
 
 
 def _node_lines(circuit: Circuit) -> list[str]:

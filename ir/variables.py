@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from pccompiler.errors import OptionError
 
-Domain = Literal["binary", "categorical", "real"]
+Domain = Literal["binary", "categorical", "real", "count"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,18 +19,26 @@ class Variable:
 
     Attributes:
         name: Unique in its circuit; letters, digits, ``_``, ``.``, ``-``, ``[``, ``]``.
-        domain: ``"binary"``, ``"categorical"`` or ``"real"``.
-        cardinality: Number of states; 2 for a binary variable, 0 for a real one.
+        domain: ``"binary"``, ``"categorical"``, ``"real"`` or ``"count"``.
+        cardinality: Number of states; 2 for a binary variable, 0 for a real one or a count.
+        edges: Ascending edges of the bins of histogram leaves over a real variable; may be empty.
     """
 
     name: str
     domain: Domain
     cardinality: int
+    edges: tuple[float, ...] = ()
 
     @property
     def discrete(self) -> bool:
         """Whether the variable has finitely many states."""
-        return self.domain != "real"
+        return self.domain in ("binary", "categorical")
+
+    def __str__(self) -> str:
+        """The domain in words: ``categorical with 3 states``."""
+        if self.discrete:
+            return f"{self.domain} with {self.cardinality} states"
+        return f"{self.domain} with {len(self.edges) - 1} bins" if self.edges else self.domain
 
 
 def binary(name: str) -> Variable:
@@ -50,6 +61,28 @@ def categorical(name: str, cardinality: int) -> Variable:
     return Variable(name, "categorical", cardinality)
 
 
-def real(name: str) -> Variable:
-    """A variable on the real line."""
-    return Variable(name, "real", 0)
+def real(name: str, edges: Iterable[float] = ()) -> Variable:
+    """A variable on the real line.
+
+    Args:
+        name: Its name.
+        edges: Ascending, at least two; the bins of histogram leaves. Bin j is
+            ``edges[j] <= x < edges[j + 1]``; the last one has its upper edge too.
+
+    Raises:
+        OptionError: If edges do not ascend.
+    """
+    given = tuple(float(edge) for edge in edges)
+    ascending = all(low < high for low, high in pairwise(given))
+    if given and not (len(given) > 1 and ascending and all(map(math.isfinite, given))):
+        raise OptionError.of(
+            "PC301",
+            f"the edges of real variable {name!r} do not ascend",
+            help="give two or more finite numbers in ascending order",
+        )
+    return Variable(name, "real", 0, given)
+
+
+def count(name: str) -> Variable:
+    """A variable with states 0, 1, 2, ... without end."""
+    return Variable(name, "count", 0)

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from pccompiler.ir import Family, Kind
+from pccompiler.ir.kinds import TABLES
 from pccompiler.ir.plan import Form, Layer, WeightGroup
 
 
@@ -84,7 +85,9 @@ def _weight_bound(floor: float, group: WeightGroup) -> float:
 def _input(layer: Layer, floor: float, groups: tuple[WeightGroup, ...]) -> Layer:
     if layer.family == Family.INDICATOR:
         return replace(layer, form=Form.LINEAR, lowest=0.0, peak=1.0)
-    if layer.family == Family.GAUSSIAN:  # backends keep log-densities finite
+    if layer.family == Family.HISTOGRAM:  # zero outside its edges
+        return _marked(layer, every=False, some=False)
+    if layer.family not in TABLES:  # backends keep log-densities finite
         return _marked(layer, every=True, some=True)
     if floor == 0.0:
         return _marked(layer, every=False, some=False)

@@ -48,6 +48,7 @@ def plan(circuit: Circuit, *, dtype: str = "float32", numerics: str = "auto") ->
         sectors=circuit.sectors,
         leaf_sectors=_leaf_sectors(circuit),
         generator=generator,
+        log_scale=circuit.log_scale,
     )
 
 

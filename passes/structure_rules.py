@@ -9,6 +9,7 @@ import numpy as np
 from pccompiler.ir import Circuit, Family, Kind
 from pccompiler.ir.arrays import Int, segment_sum
 from pccompiler.ir.kinds import PRODUCTS, SUMS
+from pccompiler.ir.leaves import LEAVES, fits
 from pccompiler.ir.scopes import members
 from pccompiler.ir.topology import reachable
 from pccompiler.passes.rule import Fault, Rule, at, edges, names, number, scope, some, title
@@ -151,34 +152,25 @@ def _describe_dead(circuit: Circuit, node: int) -> Fault:
 
 
 def _misfit(circuit: Circuit) -> Int:
-    discrete = np.array([v.discrete for v in circuit.variables], np.bool_)
     states = np.array([v.cardinality for v in circuit.variables], np.int64)
     inputs = np.flatnonzero(circuit.kind == Kind.INPUT)
     family, variable = circuit.family[inputs], circuit.variable[inputs]
-    wrong = (family == Family.GAUSSIAN) == discrete[variable]
-    wrong |= (family == Family.BERNOULLI) & (states[variable] != 2)
+    distinct, inverse = np.unique(np.stack([family, variable], axis=1), axis=0, return_inverse=True)
+    fit = [fits(Family(f), circuit.variables[v]) for f, v in distinct.tolist()]
+    wrong = ~np.array(fit, np.bool_)[inverse.ravel()]
     wrong |= (family == Family.INDICATOR) & (circuit.units[inputs] != states[variable])
     culprits: Int = inputs[wrong]
     return culprits
 
 
-_WAYS_OUT = {
-    Family.INDICATOR: "give indicators a discrete variable, and one unit a state",
-    Family.BERNOULLI: "give bernoulli inputs a variable with 2 states",
-    Family.CATEGORICAL: "give categorical inputs a discrete variable",
-    Family.GAUSSIAN: "give gaussian inputs a real variable",
-}
-
-
 def _describe_misfit(circuit: Circuit, node: int) -> Fault:
     over = circuit.variables[int(circuit.variable[node])]
     family = Family(int(circuit.family[node]))
-    domain = f"{over.domain} with {over.cardinality} states" if over.discrete else over.domain
     return Fault(
         f"{family.keyword} input {circuit.label(node)} of "
         f"{number(int(circuit.units[node]), 'unit')} does not fit variable {over.name!r}, "
-        f"which is {domain}",
-        _WAYS_OUT[family],
+        f"which is {over}",
+        LEAVES[family].domain,
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pccompiler.ir import Circuit, Family, Kind
 from pccompiler.ir.arrays import Int, segment_sum
-from pccompiler.ir.circuit import Float, family_columns
+from pccompiler.ir.circuit import Float, input_columns
 from pccompiler.ir.partition import partition
 from pccompiler.passes.rule import NO_NODE, Fault, Rule, title
 
@@ -83,15 +83,17 @@ class _Flaw(NamedTuple):
 def _flaws(family: int, tables: Float) -> Iterator[_Flaw]:
     """What can be wrong with values, shape (weights, rows, columns), of one owner kind."""
     yield _Flaw(~np.isfinite(tables), "has {value:g} in row {row}", "give finite numbers")
-    if family == Family.GAUSSIAN:
+    if family in (Family.GAUSSIAN, Family.LAPLACE):
         deviations = np.where(np.arange(tables.shape[2]) == 1, tables, 1.0)
+        what = "standard deviation" if family == Family.GAUSSIAN else "scale"
         yield _Flaw(
-            deviations <= 0,
-            "has standard deviation {value:g} in row {row}",
-            "give positive deviations",
+            deviations <= 0, f"has {what} {{value:g}} in row {{row}}", f"give positive {what}s"
         )
         return
-    if family == Family.BERNOULLI:
+    if family == Family.POISSON:
+        yield _Flaw(tables < 0, "has {value:g} in row {row}", "give rates that are not negative")
+        return
+    if family in (Family.BERNOULLI, Family.BINOMIAL):
         outside = (tables < 0) | (tables > 1)
         yield _Flaw(outside, "has {value:g} in row {row}", "give probabilities, from 0 to 1")
         return
@@ -167,13 +169,8 @@ def _columns(circuit: Circuit) -> Int:
     """Columns that each node's weight must have."""
     fan_in = segment_sum(circuit.units[circuit.operands], circuit.pointer)
     columns = np.where(circuit.kind == Kind.MIXTURE, circuit.fan_in, fan_in)
-    inputs = np.flatnonzero((circuit.kind == Kind.INPUT) & (circuit.family > Family.INDICATOR))
-    states = np.array([v.cardinality for v in circuit.variables], np.int64)
-    for family in Family:
-        mine = inputs[circuit.family[inputs] == family]
-        needed, inverse = np.unique(states[circuit.variable[mine]], return_inverse=True)
-        per_unit = [family_columns(family, cardinality) for cardinality in needed.tolist()]
-        columns[mine] = np.array(per_unit, np.int64)[inverse]
+    inputs = circuit.kind == Kind.INPUT
+    columns[inputs] = input_columns(circuit)[inputs]
     return columns
 
 

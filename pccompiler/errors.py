@@ -84,3 +84,7 @@ class CheckpointError(PCCompilerError):
 
 class ExportError(PCCompilerError):
     """An export was refused, and nothing was written (codes PC6xx)."""
+
+
+class ImportFormatError(PCCompilerError, ValueError):
+    """A file or object of another program cannot be read as a circuit (codes PC7xx)."""

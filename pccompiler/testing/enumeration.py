@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,7 +44,7 @@ def density(circuit: Circuit, world: ArrayLike, weights: Weights | None = None) 
         operands = [values[j] for j in circuit.operands_of(node).tolist()]
         table = given[int(circuit.weight[node])] if circuit.weight[node] >= 0 else np.zeros((0, 0))
         values.append(_node(circuit, node, operands, table, point))
-    return float(values[circuit.root][0])
+    return float(values[circuit.root][0]) * math.exp(circuit.log_scale)
 
 
 def _node(circuit: Circuit, node: int, operands: list[Float], table: Float, world: Float) -> Float:
@@ -73,21 +73,54 @@ def _leaf(circuit: Circuit, node: int, table: Float, state: float) -> Float:
     family = circuit.family[node]
     if family == Family.INDICATOR:
         return np.array([float(state == j) for j in range(int(circuit.units[node]))])
-    if family == Family.BERNOULLI:
-        return np.array([p if state == 1 else 1.0 - p for (p,) in table])
-    if family == Family.CATEGORICAL:
-        return np.array([row[int(state)] for row in table])
-    return np.array(
-        [
-            math.exp(-0.5 * ((state - mean) / deviation) ** 2)
-            / (deviation * math.sqrt(2 * math.pi))
-            for mean, deviation in table
-        ]
-    )
+    variable = circuit.variables[int(circuit.variable[node])]
+    return np.array([_DENSITIES[Family(int(family))](row, state, variable) for row in table])
+
+
+def _gaussian(row: Float, state: float, _variable: Variable) -> float:
+    mean, deviation = row.tolist()
+    scaled = (state - mean) / deviation
+    return float(math.exp(-0.5 * scaled**2) / (deviation * math.sqrt(2 * math.pi)))
+
+
+def _binomial(row: Float, state: float, variable: Variable) -> float:
+    successes, failures = int(state), variable.cardinality - 1 - int(state)
+    ways = math.comb(successes + failures, successes)
+    return float(ways * row[0] ** successes * (1.0 - row[0]) ** failures)
+
+
+def _poisson(row: Float, state: float, _variable: Variable) -> float:
+    return float(row[0] ** int(state)) * math.exp(-row[0]) / math.factorial(int(state))
+
+
+def _laplace(row: Float, state: float, _variable: Variable) -> float:
+    location, scale = row.tolist()
+    return float(math.exp(-abs(state - location) / scale) / (2.0 * scale))
+
+
+def _histogram(row: Float, state: float, variable: Variable) -> float:
+    bins = list(itertools.pairwise(variable.edges))
+    for mass, (low, high) in zip(row.tolist(), bins, strict=True):
+        if low <= state < high or state == high == variable.edges[-1]:
+            return float(mass / (high - low))
+    return 0.0
+
+
+_DENSITIES: dict[Family, Callable[[Float, float, Variable], float]] = {
+    Family.BERNOULLI: lambda row, state, _: float(row[0] if state == 1 else 1.0 - row[0]),
+    Family.CATEGORICAL: lambda row, state, _: float(row[int(state)]),
+    Family.GAUSSIAN: _gaussian,
+    Family.BINOMIAL: _binomial,
+    Family.POISSON: _poisson,
+    Family.LAPLACE: _laplace,
+    Family.HISTOGRAM: _histogram,
+}
 
 
 def _check_value(variable: Variable, value: float) -> None:
     fits = value in range(variable.cardinality) if variable.discrete else not math.isnan(value)
+    if variable.domain == "count":
+        fits = value >= 0 and value == int(value)
     if not fits:
         raise DataError.of(
             "PC401",

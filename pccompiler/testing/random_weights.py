@@ -31,9 +31,11 @@ def random_weights(
 
 
 def _values(family: Family, shape: tuple[int, int], rng: np.random.Generator, zeros: bool) -> Float:
-    if family == Family.GAUSSIAN:
+    if family in (Family.GAUSSIAN, Family.LAPLACE):
         return np.stack([rng.normal(size=shape[0]), rng.uniform(0.5, 2.0, shape[0])], axis=1)
-    if family == Family.BERNOULLI:
+    if family == Family.POISSON:
+        return rng.uniform(0.2, 4.0, shape)
+    if family in (Family.BERNOULLI, Family.BINOMIAL):
         draw = rng.uniform(size=shape)
         return np.where(rng.random(shape) < 0.3, np.round(draw), draw) if zeros else draw
     table = rng.gamma(1.0, size=shape) + 1e-3

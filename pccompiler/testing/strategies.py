@@ -8,7 +8,18 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from pccompiler.ir import Builder, Circuit, Family, Kind, Variable, binary, categorical, real
+from pccompiler.ir import (
+    Builder,
+    Circuit,
+    Family,
+    Kind,
+    Variable,
+    binary,
+    categorical,
+    count,
+    leaves,
+    real,
+)
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.circuit import Float
 from pccompiler.testing.random_weights import random_weights, with_values
@@ -51,7 +62,7 @@ class _Maker:
     def input(self, variable: int, family: Family, units: int) -> int:
         if family == Family.INDICATOR:
             return self.builder.indicator(variable)
-        key = (family, units, self.variables[variable].cardinality)
+        key = (family.keyword, units, leaves.columns(family, self.variables[variable]))
         (node,) = self.builder.inputs([variable], family, units, weights=self.shared(*key))
         return self.noted(int(node), *key)
 
@@ -105,9 +116,7 @@ class _Maker:
 
 def fits(family: Family, variable: Variable) -> bool:
     """Whether ``family`` is one for ``variable``."""
-    if family == Family.BERNOULLI:
-        return variable.cardinality == 2
-    return variable.discrete == (family != Family.GAUSSIAN)
+    return leaves.fits(family, variable)
 
 
 @st.composite
@@ -116,6 +125,10 @@ def variables(
 ) -> list[Variable]:
     """One or more variables, each of which some family fits."""
     kinds: list[Callable[[str], Variable]] = [binary, binary, lambda n: categorical(n, 3), real]
+    if Family.HISTOGRAM in families:
+        kinds.append(lambda n: real(n, [-1.5, -0.5, 0.25, 2.0]))
+    if Family.POISSON in families:
+        kinds.append(count)
     usable = [kind for kind in kinds if any(fits(f, kind("x")) for f in families)]
     made = draw(st.lists(st.sampled_from(usable), min_size=1, max_size=max_variables))
     return [kind(f"x{index}") for index, kind in enumerate(made)]
@@ -160,7 +173,9 @@ def rows(circuit: Circuit, seed: int, number: int = 8, missing: float = 0.4) -> 
     """Random rows for ``circuit``, some values missing."""
     rng = np.random.default_rng(seed)
     columns = [
-        rng.integers(0, v.cardinality, number) if v.discrete else rng.normal(size=number)
+        rng.integers(0, v.cardinality if v.discrete else 6, number)
+        if v.domain != "real"
+        else rng.normal(size=number)
         for v in circuit.variables
     ]
     x = np.stack(columns, axis=1).astype(np.float64)

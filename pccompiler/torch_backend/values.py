@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import Family
+from pccompiler.ir.kinds import TABLES
 from pccompiler.ir.plan import Layer
 
 
@@ -45,4 +45,4 @@ def finite(top: Tensor) -> Tensor:
 
 def has_table(layer: Layer) -> bool:
     """Whether the layer multiplies states or operands by a weight tensor."""
-    return layer.group >= 0 and layer.family != Family.GAUSSIAN
+    return layer.group >= 0 and (layer.family is None or layer.family in TABLES)

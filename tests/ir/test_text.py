@@ -111,7 +111,7 @@ WRONG = {
     "node-twice": HEAD + NODES + "%a = product %c\nroot %d\n",
     "no-equals": HEAD + "%a input rain indicator 2\n",
     "unknown-variable": HEAD + "%a = input rian indicator 2\n",
-    "unknown-family": HEAD + "%a = input rain binomial 2 @a\n",
+    "unknown-family": HEAD + "%a = input rain binomail 2 @a\n",
     "weight-missing": HEAD + "%a = input rain bernoulli 2\n",
     "weight-unwanted": HEAD + "%a = input rain indicator 2 @a\n",
     "bad-operand": HEAD + NODES + "%e = product %c b\n",

@@ -1,0 +1,1 @@
+"""Circuits that other programs wrote."""
