@@ -82,8 +82,8 @@ def test_metadata_and_signature(tmp_path: Path) -> None:
     assert metadata["pccompiler.weights"] == "compact"
     assert metadata["owner"] == "me"
     assert json.loads(metadata["pccompiler.variables"]) == [
-        {"name": "height", "domain": "real", "cardinality": 0},
-        {"name": "colour", "domain": "categorical", "cardinality": 4},
+        {"name": "height", "domain": "real", "cardinality": 0, "edges": []},
+        {"name": "colour", "domain": "categorical", "cardinality": 4, "edges": []},
     ]
     model = onnx.load(path)
     assert (model.ir_version, model.opset_import[0].version) == (9, 18)
