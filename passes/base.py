@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, final
 
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir import Circuit
+from pccompiler.ir.circuit import Float
 from pccompiler.passes.wellformed import verify
 
 WELL_FORMED = "well-formed"
@@ -57,6 +58,16 @@ class Pass(ABC):
     @abstractmethod
     def run(self, circuit: Circuit) -> Circuit:
         """The circuit after the pass; ``circuit`` itself if nothing changes."""
+
+    def meaning(self, before: Circuit, rows: Float, mass: Callable[[Float], Float]) -> Float:
+        """The values that the result must have: those of the old circuit, for most passes.
+
+        Args:
+            before: What the pass was given.
+            rows: Complete rows of the result's variables.
+            mass: The old circuit's value of rows of its own variables, NaN where missing.
+        """
+        return mass(rows)
 
     @final
     def __call__(self, circuit: Circuit) -> Circuit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 
 import numpy as np
@@ -18,6 +18,7 @@ from pccompiler.ir.topology import reachable
 from pccompiler.passes.plan import plan
 
 Float = NDArray[np.float64]
+Meaning = Callable[[Circuit, Float, Callable[[Float], Float]], Float]
 
 MOST_VARIABLES = 12
 MOST_WORLDS = 4096
@@ -28,11 +29,17 @@ _CHUNK = 512
 """Worlds evaluated at once, to bound memory."""
 
 
-def compare(before: Circuit, after: Circuit, name: str) -> str:
+def compare(before: Circuit, after: Circuit, name: str, meaning: Meaning | None = None) -> str:
     """Compare both circuits' answers under their given weights.
 
     The total mass, every single-variable marginal, and the probability of every world must agree
     to a relative 1e-9.
+
+    Args:
+        before: What a pass was given.
+        after: What it made.
+        name: The pass.
+        meaning: What ``after`` should be worth, as `Pass.meaning` has it; by default the same.
 
     Returns:
         ``"equal"``, or ``"skipped: "`` and why nothing could be compared.
@@ -44,10 +51,10 @@ def compare(before: Circuit, after: Circuit, name: str) -> str:
     reason = _too_large(old) or _too_large(new) or _no_values(old) or _no_values(new)
     if reason:
         return f"skipped: {reason}"
-    if old.variables != new.variables:
+    if meaning is None and old.variables != new.variables:
         notes = [f"variables before: {_names(old)}; after: {_names(new)}"]
-    else:
-        notes = list(dict.fromkeys(_differences(old, new)))[:3]  # one variable: worlds are states
+    else:  # one variable: worlds are states
+        notes = list(dict.fromkeys(_differences(old, new, meaning or _same)))[:3]
     if notes:
         raise CircuitError.of(
             "PC325",
@@ -56,6 +63,10 @@ def compare(before: Circuit, after: Circuit, name: str) -> str:
             help="mend the pass, or report it with the circuit's text",
         )
     return EQUAL
+
+
+def _same(_before: Circuit, rows: Float, mass: Callable[[Float], Float]) -> Float:
+    return mass(rows)
 
 
 def _too_large(circuit: Circuit) -> str | None:
@@ -75,11 +86,12 @@ def _no_values(circuit: Circuit) -> str | None:
     return f"weight {circuit.weights.label(absent[0])} has no given values" if absent else None
 
 
-def _differences(old: Circuit, new: Circuit) -> Iterator[str]:
+def _differences(old: Circuit, new: Circuit, meaning: Meaning) -> Iterator[str]:
     """The answers that differ: mass first, then marginals, then worlds."""
-    variables = old.variables
+    variables = new.variables
     worlds = np.array(list(itertools.product(*(range(v.cardinality) for v in variables))))
-    masses = _masses(old, worlds), _masses(new, worlds)
+    worlds = worlds.astype(np.float64)
+    masses = meaning(old, worlds, lambda rows: _masses(old, rows)), _masses(new, worlds)
     yield from _unequal("total mass", *(mass.sum() for mass in masses))
     for column, variable in enumerate(variables):
         for state in range(variable.cardinality):
@@ -87,7 +99,7 @@ def _differences(old: Circuit, new: Circuit) -> Iterator[str]:
             what = f"P({variable.name}={state})"
             yield from _unequal(what, *(mass[where].sum() for mass in masses))
     for world in np.flatnonzero(~_close(*masses)).tolist():
-        what = _world(variables, worlds[world].tolist())
+        what = _world(variables, worlds[world].astype(int).tolist())
         yield from _unequal(what, *(mass[world] for mass in masses))
 
 
@@ -100,8 +112,8 @@ def _unequal(what: str, old: float, new: float) -> Iterator[str]:
         yield f"{what} was {old:.9g}, and is {new:.9g}"
 
 
-def _masses(circuit: Circuit, worlds: NDArray[np.int64]) -> Float:
-    """The oracle's probability of each world, weights as given: no floor, no generator."""
+def _masses(circuit: Circuit, worlds: Float) -> Float:
+    """The oracle's value of each row, weights as given: no floor, no generator."""
     lowered = plan(circuit.replace(generator=Direct(floor=0.0), sectors=None), dtype="float64")
     weights = by_group(lowered, circuit.weights.values)
     chunks = [worlds[start : start + _CHUNK] for start in range(0, len(worlds), _CHUNK)]

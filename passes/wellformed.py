@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pccompiler.errors import CircuitError, Diagnostic
-from pccompiler.ir import Circuit
+from pccompiler.ir import Circuit, WeightTable
 from pccompiler.passes.column_rules import COLUMN_RULES, REFERENCE_RULES
 from pccompiler.passes.rule import Rule
 from pccompiler.passes.structure_rules import STRUCTURE_RULES
@@ -38,6 +38,21 @@ def verify(circuit: Circuit) -> None:
         CircuitError: If there are any.
     """
     found = findings(circuit)
+    if found:
+        raise CircuitError(found)
+
+
+def verify_structure(circuit: Circuit, *apart_from: str) -> None:
+    """Raise all findings but those of weights' values and of the codes in ``apart_from``.
+
+    For passes that mend what `verify` refuses.
+
+    Raises:
+        CircuitError: If there are any.
+    """
+    weights = circuit.weights
+    bare = circuit.replace(weights=WeightTable(weights.rows, weights.columns, weights.names))
+    found = [finding for finding in findings(bare) if finding.code not in apart_from]
     if found:
         raise CircuitError(found)
 
