@@ -6,21 +6,37 @@ if __name__ != "pccompiler.passes":  # this folder is the source of a subpackage
 from pccompiler.passes.attach_hypernetwork import AttachHypernetwork
 from pccompiler.passes.base import Pass
 from pccompiler.passes.check import Check, findings, verify
+from pccompiler.passes.condition import Condition
 from pccompiler.passes.direct_weights import AttachDirect
 from pccompiler.passes.manager import PassManager
+from pccompiler.passes.marginalize import Marginalize
+from pccompiler.passes.merge_nested import MergeNested
+from pccompiler.passes.multiply import multiply
+from pccompiler.passes.normalize import NormalizeWeights
 from pccompiler.passes.partition_sectors import PartitionSectors
 from pccompiler.passes.plan import plan
 from pccompiler.passes.prune import Prune
+from pccompiler.passes.share_equal import ShareEqual
+from pccompiler.passes.smooth import Smooth
+from pccompiler.passes.square import Square
 
 __all__ = [
     "AttachDirect",
     "AttachHypernetwork",
     "Check",
+    "Condition",
+    "Marginalize",
+    "MergeNested",
+    "NormalizeWeights",
     "PartitionSectors",
     "Pass",
     "PassManager",
     "Prune",
+    "ShareEqual",
+    "Smooth",
+    "Square",
     "findings",
+    "multiply",
     "plan",
     "verify",
 ]

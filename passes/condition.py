@@ -67,7 +67,7 @@ class Condition(Pass):
                 number = np.nan
             if not (name and colon) or np.isnan(number) or name in result:
                 raise OptionError.of(
-                    "PC147",
+                    "PC329",
                     f"{pair!r} is no evidence" + (" that can be used twice" * (name in result)),
                     help="write evidence=NAME:VALUE;NAME:VALUE, each name once",
                 )
@@ -90,9 +90,7 @@ class Condition(Pass):
                 values[index] = check_state(circuit.variables[index], value)
         return restrict(circuit, values, keep_scale=not self.normalize)
 
-    def meaning(
-        self, before: Circuit, rows: Float, mass: Callable[[Float], Float]
-    ) -> Float:
+    def meaning(self, before: Circuit, rows: Float, mass: Callable[[Float], Float]) -> Float:
         """The old circuit's mass with the evidence filled in."""
         evidence = {find(before, n): x for n, x in self.values().items() if _has(before, n)}
         full = np.empty((len(rows), len(before.variables)))

@@ -46,20 +46,32 @@ class Draft:
         self.changed = False
         self._tables: list[Float | None] = []
         self._shapes: list[tuple[int, int]] = []
+        self._heirs: dict[int, int] = {}
         self._new: list[tuple[int, int, int, int, int, int]] = []
         self._edges: list[tuple[int, Sequence[int]]] = []
 
     def set_weight(self, node: int, table: Float) -> int:
         """Give ``node`` a weight of its own with these values; the weight's id."""
-        self.weight[node] = self.add_weight(table)
+        self.weight[node] = self.add_weight(table, heir_of=int(self.weight[node]))
         self.changed = True
         return int(self.weight[node])
 
-    def add_weight(self, table: Float | None, shape: tuple[int, int] | None = None) -> int:
-        """A new weight: its values, or only its shape."""
+    def add_weight(
+        self,
+        table: Float | None,
+        shape: tuple[int, int] | None = None,
+        *,
+        heir_of: int | None = None,
+    ) -> int:
+        """A new weight: its values, or only its shape.
+
+        It takes the name of the old weight ``heir_of``, if nothing uses that in the end.
+        """
         known = shape or (0, 0) if table is None else (table.shape[0], table.shape[1])
         self._tables.append(table)
         self._shapes.append(known)
+        if heir_of is not None:
+            self._heirs.setdefault(heir_of, len(self.circuit.weights) + len(self._tables) - 1)
         return len(self.circuit.weights) + len(self._tables) - 1
 
     def values(self, weight: int) -> Float | None:
@@ -165,9 +177,14 @@ class Draft:
         return WeightTable(
             np.concatenate([old.rows, shapes[:, 0]]),
             np.concatenate([old.columns, shapes[:, 1]]),
-            old.names,
+            self._names(),
             {**old.values, **fresh},
         )
+
+    def _names(self) -> dict[int, str]:
+        used = set(self.weight.tolist()) | {row[2] for row in self._new}
+        names = self.circuit.weights.names.items()
+        return {w if w in used else self._heirs.get(w, w): name for w, name in names}
 
 
 def _restored(result: Circuit, old: Circuit, changes: dict[str, Any]) -> Circuit:

@@ -53,9 +53,7 @@ class Marginalize(Pass):
         values = dict.fromkeys(self.indices(circuit), np.nan)
         return restrict(circuit, values, keep_scale=True)
 
-    def meaning(
-        self, before: Circuit, rows: Float, mass: Callable[[Float], Float]
-    ) -> Float:
+    def meaning(self, before: Circuit, rows: Float, mass: Callable[[Float], Float]) -> Float:
         """The old circuit's mass with these variables missing."""
         gone = self.indices(before)
         full = np.full((len(rows), len(before.variables)), np.nan)

@@ -29,7 +29,7 @@ ROUNDING = 1e-12
 
 
 class Units(NamedTuple):
-    """All units of a circuit in one row: those of node i are ``offset[i]``, ``offset[i] + 1``, ..."""
+    """All units of a circuit in one row; those of node i start at ``offset[i]``."""
 
     offset: Int
     total: int
@@ -82,9 +82,7 @@ def normalize(circuit: Circuit, leaves: Float | None = None) -> Circuit:
     give_tables(draft, found.tables)
     if scale == 0.0:
         return draft.finish()
-    return draft.finish(
-        log_scale=circuit.log_scale + scale, generator=circuit.generator
-    )
+    return draft.finish(log_scale=circuit.log_scale + scale, generator=circuit.generator)
 
 
 def give_tables(draft: Draft, tables: dict[int, Float]) -> None:
@@ -93,7 +91,7 @@ def give_tables(draft: Draft, tables: dict[int, Float]) -> None:
     for node, table in tables.items():
         key = (int(draft.circuit.weight[node]), table.tobytes())
         if key not in known:
-            known[key] = draft.add_weight(table)
+            known[key] = draft.add_weight(table, heir_of=key[0])
         draft.weight[node] = known[key]
         draft.changed = True
 

@@ -21,8 +21,8 @@ class MergeNested(Pass):
     """Flatten sums of sums and products of products, and drop nodes that pass a value on.
 
     An operand is merged into its only consumer: a product into a product, and, where both have
-    given values and the result has no more entries, a sum into a sum. Operands that a sum has twice
-    become one. Products of one operand, and sums that give each unit the weight 1 of itself, vanish.
+    given values and the result has no more entries, a sum into a sum. Operands that a sum has
+    twice become one. Products of one operand vanish, as do sums whose units are their operand's.
 
     Before::
 
@@ -128,9 +128,7 @@ class _Merger:
             self.operands[node] = operands
             self.draft.set_weight(node, np.concatenate(blocks, axis=1))
 
-    def _flat(
-        self, node: int, before: list[int], table: Float
-    ) -> tuple[list[int], list[Float]]:
+    def _flat(self, node: int, before: list[int], table: Float) -> tuple[list[int], list[Float]]:
         """Operands and their columns of the weight, nested sums resolved."""
         mixture = self.circuit.kind[node] == Kind.MIXTURE
         widths = [1 if mixture else int(self.circuit.units[j]) for j in before]
@@ -147,9 +145,7 @@ class _Merger:
                 blocks += inner[1]
         return operands, blocks
 
-    def _inner(
-        self, node: int, operand: int, block: Float
-    ) -> tuple[list[int], list[Float]] | None:
+    def _inner(self, node: int, operand: int, block: Float) -> tuple[list[int], list[Float]] | None:
         """The operands of a sum under a sum with their columns, if it can be merged."""
         if self.uses[operand] != 1 or self.circuit.kind[operand] not in SUMS:
             return None

@@ -94,7 +94,7 @@ def _shrink(
 ) -> None:
     if not used.any():  # no probabilities: the check will say so
         return
-    weight = draft.add_weight(values)
+    weight = draft.add_weight(values, heir_of=int(draft.circuit.weight[nodes[0]]))
     for node in nodes:
         start = int(draft.circuit.pointer[node])
         draft.keep[start : start + len(used)] &= used

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir import Circuit, Family, Kind, Variable
-from pccompiler.ir.arrays import Int
 from pccompiler.ir.circuit import Float
 from pccompiler.ir.leaves import log_density
 from pccompiler.ir.topology import by_level
@@ -76,7 +76,7 @@ def find(circuit: Circuit, name: str | int) -> int:
     if not isinstance(name, str) and 0 <= name < len(names):
         return name
     raise OptionError.of(
-        "PC145",
+        "PC327",
         f"the circuit has no variable {name!r}",
         help="use one of: " + ", ".join(names[:8]) + (", ..." if len(names) > 8 else ""),
     )
@@ -92,7 +92,7 @@ def check_state(variable: Variable, value: float) -> float:
     fits = np.isfinite(value) and (variable.domain == "real" or whole)
     if not fits or (variable.discrete and value >= variable.cardinality):
         raise OptionError.of(
-            "PC146",
+            "PC328",
             f"{value:g} is no value of variable {variable.name!r}, which is {variable}",
             help="give one of its values",
         )
@@ -153,8 +153,8 @@ def _drop(draft: Draft, gone: Bool) -> None:
     single = np.flatnonzero((left == 1) & (circuit.fan_in > 1) & ~gone)
     single = single[np.isin(circuit.kind[single], (Kind.PRODUCT, Kind.KRONECKER))]
     for node in np.setdiff1d(single, special).tolist():
-        edges = np.arange(circuit.pointer[node], circuit.pointer[node + 1])
-        draft.redirect(node, int(circuit.operands[edges[draft.keep[edges]][0]]))
+        start, stop = circuit.pointer[node : node + 2].tolist()
+        draft.redirect(node, int(circuit.operands[start:stop][draft.keep[start:stop]][0]))
     for node in special.tolist():
         _repeat(draft, node, gone)
     draft.changed |= bool(dropped.any())
@@ -170,7 +170,7 @@ def _repeat(draft: Draft, node: int, gone: Bool) -> None:
     operands: Sequence[int] = circuit.operands_of(node).tolist()
     rest = [j for j in operands if not gone[j]]
     widths = [int(circuit.units[j]) for j in operands]
-    places: Int = np.arange(int(np.prod([circuit.units[j] for j in rest])))
+    places = np.arange(math.prod(int(circuit.units[j]) for j in rest))
     shape = [1 if gone[j] else w for j, w in zip(operands, widths, strict=True)]
     column = np.broadcast_to(places.reshape(shape), widths).ravel()
     table = np.zeros((len(column), len(places)))

@@ -88,7 +88,8 @@ def _describe_not_smooth(circuit: Circuit, node: int) -> Fault:
     way_out = f"the child by inputs over {names(circuit, missing)}"
     return Fault(
         f"{title(circuit, node)} is not smooth: {first}",
-        "multiply " + ("each child by inputs over what it lacks" if others else way_out),
+        "run the 'smooth' pass, or multiply "
+        + ("each child by inputs over what it lacks" if others else way_out),
         some(others),
     )
 
@@ -135,7 +136,7 @@ def _describe_incomplete_root(circuit: Circuit, node: int) -> Fault:
     absent = np.setdiff1d(np.arange(len(circuit.variables)), circuit.scopes.variables(node))
     return Fault(
         f"the root {circuit.label(node)} does not depend on {names(circuit, absent)}",
-        "give each variable an input under the root, or do not declare it",
+        "give each variable an input under the root, run the 'smooth' pass, or do not declare it",
     )
 
 

@@ -99,7 +99,11 @@ def _flaws(family: int, tables: Float) -> Iterator[_Flaw]:
         return
     yield _Flaw(tables < 0, "has {value:g} in row {row}", "give weights that are not negative")
     off = np.abs(_totals(tables) - 1.0) > TOLERANCE
-    yield _Flaw(off, "has row {row} that sums to {total:.9g}", "divide each row by its sum")
+    yield _Flaw(
+        off,
+        "has row {row} that sums to {total:.9g}",
+        "divide each row by its sum, or run the 'normalize' pass",
+    )
 
 
 def _totals(tables: Float) -> Float:

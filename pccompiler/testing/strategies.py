@@ -22,6 +22,7 @@ from pccompiler.ir import (
 )
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.circuit import Float
+from pccompiler.passes.draft import Draft
 from pccompiler.testing.random_weights import random_weights, with_values
 
 DISCRETE = (Family.INDICATOR, Family.BERNOULLI, Family.CATEGORICAL)
@@ -167,6 +168,20 @@ def circuits(
     seed = draw(st.integers(0, 2**32 - 1))
     exact = zeros and draw(st.booleans())
     return with_values(circuit, random_weights(circuit, seed, zeros=exact))
+
+
+def unsmooth(circuit: Circuit, seed: int) -> Circuit:
+    """``circuit`` with some operands of products dropped, so that sums above are not smooth.
+
+    It is decomposable; its weights' rows sum to one.
+    """
+    rng = np.random.default_rng(seed)
+    draft = Draft(circuit)
+    owner = np.repeat(np.arange(circuit.num_nodes), circuit.fan_in)
+    in_product = (circuit.kind[owner] == Kind.PRODUCT) & (circuit.fan_in[owner] > 1)
+    first = np.arange(len(owner)) == circuit.pointer[owner]  # no product loses all its operands
+    draft.keep &= ~(in_product & ~first & (rng.random(len(owner)) < 0.4))
+    return draft.finish()
 
 
 def rows(circuit: Circuit, seed: int, number: int = 8, missing: float = 0.4) -> Float:

@@ -27,7 +27,7 @@ Golden = Callable[[str], None]
 
 BAD = (
     "chekc",
-    "smooth",
+    "smoth",
     "check sectors",
     "check,,sectors",
     "sectors{by=rows",
