@@ -210,7 +210,7 @@ def random_circuit(
     return make_circuit(RandomChoices(seed), max_variables, families, values, zeros)
 
 
-def unsmooth(circuit: Circuit, seed: int) -> Circuit:
+def unsmooth(circuit: Circuit, seed: int | np.random.Generator) -> Circuit:
     """``circuit`` with some operands of products dropped, so that sums above are not smooth.
 
     It is decomposable; its weights' rows sum to one.
