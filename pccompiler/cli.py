@@ -1,4 +1,4 @@
-"""The command line: check, show, train, export, query, datasets."""
+"""The command line. Further commands are in `pccompiler.commands`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pccompiler import cli_support as support
+from pccompiler.commands.opt import opt, passes
 from pccompiler.errors import PCCompilerError
 
 app = typer.Typer(
@@ -35,6 +36,8 @@ app = typer.Typer(
 Circuits of your own are text files (`.pcir`); `pccompiler check FILE` says what is wrong with one.
 """,
 )
+app.command()(opt)
+app.command()(passes)
 out = Console(soft_wrap=True, highlight=False)
 
 Data = Annotated[

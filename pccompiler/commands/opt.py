@@ -1,0 +1,81 @@
+"""``pccompiler opt``: run passes on a circuit."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def opt(
+    file: Annotated[
+        Path,
+        typer.Argument(help="A circuit: .pcir, a model folder, or a file that 'import' reads."),
+    ],
+    passes: Annotated[
+        str,
+        typer.Option(help="In order, as smooth,prune,merge,share,'condition{evidence=rain:1}'."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Write the result here; else it is printed.")
+    ] = None,
+    print_between: Annotated[
+        bool,
+        typer.Option(
+            "--print-between", help="Print the circuit after each pass, to the error stream."
+        ),
+    ] = False,
+    time: Annotated[
+        bool,
+        typer.Option(
+            "--time", help="Print time, nodes and proof of each pass, to the error stream."
+        ),
+    ] = False,
+    verify_semantics: Annotated[
+        bool,
+        typer.Option(
+            "--verify-semantics",
+            help="Prove on small circuits that each pass keeps (or rightly changes) every answer.",
+        ),
+    ] = False,
+) -> None:
+    """Run passes on a circuit; the result is checked after each.
+
+    'pccompiler passes' lists them.
+    """
+    from pccompiler import cli_support as support
+    from pccompiler.ir import Circuit, to_text
+    from pccompiler.passes import PassManager
+
+    def dump(name: str, circuit: Circuit) -> None:
+        print(f"# after {name}\n{to_text(circuit)}", file=sys.stderr)
+
+    manager = PassManager.parse(
+        passes, verify_semantics=verify_semantics, dump=dump if print_between else None
+    )
+    result = manager(support.read_circuit(file))
+    if time or verify_semantics:
+        print(manager.timing_table(), end="", file=sys.stderr)
+    if out is None:
+        print(to_text(result), end="")
+    else:
+        support.write_lines(out, to_text(result).splitlines())
+        print(f"{out}: {result}")
+
+
+def passes() -> None:
+    """List the passes with their options, and what each does."""
+    from dataclasses import fields
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from pccompiler.passes.registry import PASSES
+
+    table = Table("pass", "options", "what it does", box=None, pad_edge=False)
+    for name, kind in PASSES.items():
+        options = ", ".join(f"{f.name}={f.default}" for f in fields(kind))
+        table.add_row(name, options, (kind.__doc__ or "").split("\n", 1)[0])
+    Console(soft_wrap=False, highlight=False).print(table)
