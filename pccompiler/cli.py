@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from pccompiler import cli_support as support
+from pccompiler.commands.datasets import datasets
 from pccompiler.commands.opt import opt, passes
 from pccompiler.errors import PCCompilerError
 
@@ -38,6 +38,7 @@ Circuits of your own are text files (`.pcir`); `pccompiler check FILE` says what
 )
 app.command()(opt)
 app.command()(passes)
+app.command()(datasets)
 out = Console(soft_wrap=True, highlight=False)
 
 Data = Annotated[
@@ -87,6 +88,9 @@ def main() -> None:
         app()
     except PCCompilerError as error:
         print(error, file=sys.stderr)
+        raise SystemExit(1) from None
+    except OSError as error:  # of files: what cannot be read or written
+        print(support.of_file(error), file=sys.stderr)
         raise SystemExit(1) from None
 
 
@@ -172,13 +176,14 @@ def train(
     patience: Annotated[
         int | None, typer.Option(help="Looks without improvement before stopping.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of structure, parameters and batches.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of structure, parameters and batches.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     data_dir: DataDir = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the training curve to this file.")] = None,
 ) -> None:
     """Train a circuit, keep the parameters that are best on validation, and save the model."""
     import pccompiler as pc
+    from pccompiler.plots import check_format
     from pccompiler.torch_backend import mean_log_likelihood
     from pccompiler.torch_backend.checkpoint import check_target
     from pccompiler.torch_backend.module import check_values
@@ -192,6 +197,8 @@ def train(
         else support.structure(structure, rows, replicas, units, depth, seed)
     )
     check_target(out_folder)
+    if plot:
+        check_format(plot)
     if passes is not None:
         shape, net = pc.passes.PassManager.parse(passes)(shape), None
     model = pc.compile(shape, net, device=support.device(device), seed=seed)
@@ -276,21 +283,3 @@ def query(
     else:
         support.write_lines(file, [f"{value!r}" for value in values.tolist()])
     print(f"mean {values.mean():.4f} nats over {len(values):,} rows", file=sys.stderr)
-
-
-@app.command()
-def datasets(data_dir: DataDir = None) -> None:
-    """List the named data sets, with the paper's test log-likelihoods."""
-    from pccompiler.datasets import info, names
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "n", "train", "valid", "test", "SPN+WD", "HyperSPN", "collection"):
-        table.add_column(heading, justify="left" if heading in ("name", "collection") else "right")
-    for name in names():
-        entry = info(name)
-        sizes = (entry.num_variables, entry.num_train, entry.num_valid, entry.num_test)
-        paper = ("", "")
-        if entry.paper is not None:
-            paper = (f"{entry.paper.weight_decay:.2f}", f"{entry.paper.hyperspn:.2f}")
-        table.add_row(name, *(f"{size:,}" for size in sizes), *paper, entry.collection)
-    out.print(table)

@@ -45,9 +45,18 @@ def read_circuit(path: Path) -> Circuit:
     return parse(text, str(file))
 
 
+def of_file(error: OSError) -> OptionError:
+    """What went wrong with a file, as an error that can be told."""
+    return OptionError.of(
+        "PC312",
+        f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}",
+        help="check the path and its permissions",
+    )
+
+
 def load(data: str, data_dir: Path | None) -> Splits:
     """A named data set, or a file; a .csv is split 70/10/20 with seed 0."""
-    if Path(data).suffix not in (".npz", ".csv"):
+    if Path(data).suffix.lower() not in (".npz", ".csv"):
         return load_named(data, data_dir)
     content = load_file(data)
     if isinstance(content, Table):
@@ -57,7 +66,7 @@ def load(data: str, data_dir: Path | None) -> Splits:
 
 def query_rows(data: str, data_dir: Path | None) -> NDArray[np.float64]:
     """The rows of a .csv, or the test rows of a data set (all rows where it has no test part)."""
-    if Path(data).suffix == ".csv":
+    if Path(data).suffix.lower() == ".csv":
         content = load_file(data)
         if isinstance(content, Table):
             return content.values
@@ -124,8 +133,8 @@ def device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError):
+        torch.zeros(1, device=name).item()  # a meta tensor has no item
+    except (RuntimeError, AssertionError, NotImplementedError):
         raise OptionError.of(
             "PC302", f"device {name!r} cannot be used by torch here", help="use cpu, cuda or auto"
         ) from None

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pccompiler.errors import OptionError
 from pccompiler.files import replacing
 
 if TYPE_CHECKING:
     from pccompiler.torch_backend import History
+
+FORMATS = (".png", ".svg", ".pdf")
 
 
 def plot_history(
@@ -21,12 +24,16 @@ def plot_history(
         histories: One run, or several by name.
         path: Written whole or not at all.
         title: Over the picture.
+
+    Raises:
+        OptionError: If the ending names no format.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    check_format(path)
     runs = histories if isinstance(histories, Mapping) else {"": histories}
     figure, axes = pyplot.subplots(figsize=(7.0, 4.5), layout="constrained")
     for number, (name, history) in enumerate(runs.items()):
@@ -51,6 +58,20 @@ def plot_history(
     finally:
         pyplot.close(figure)
     return Path(path)
+
+
+def check_format(path: str | Path) -> None:
+    """Refuse a path whose ending is no picture's.
+
+    Raises:
+        OptionError: Naming the endings that are.
+    """
+    if Path(path).suffix not in FORMATS:
+        raise OptionError.of(
+            "PC313",
+            f"{path} does not end as a picture does",
+            help=f"use one of {', '.join(FORMATS)}",
+        )
 
 
 def _limits(runs: Mapping[str, History]) -> tuple[float | None, float | None]:

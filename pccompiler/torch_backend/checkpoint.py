@@ -28,6 +28,10 @@ FORMAT = 1
 CIRCUIT, PARAMETERS, MANIFEST = "circuit.pcir", "parameters.safetensors", "model.json"
 
 
+_TYPES = {"dtype": str, "format": int, "numerics": str, "sha256": dict}
+"""What a manifest must have."""
+
+
 def save(model: CompiledCircuit, directory: str | Path) -> Path:
     """Write ``model`` to ``directory``, replacing a checkpoint that is there.
 
@@ -101,9 +105,12 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise _damaged(path, "it is not JSON") from None
     if not isinstance(manifest, dict):
         raise _damaged(path, "it holds no JSON object")
-    missing = {"dtype", "format", "numerics", "sha256"} - manifest.keys()
+    missing = _TYPES.keys() - manifest.keys()
     if missing:
         raise _damaged(path, f"it lacks {', '.join(sorted(missing))}")
+    wrong = [name for name, kind in _TYPES.items() if not isinstance(manifest[name], kind)]
+    if wrong:
+        raise _damaged(path, f"{', '.join(wrong)} has another type")
     if manifest.get("format") != FORMAT:
         raise CheckpointError.of(
             "PC504",

@@ -150,3 +150,21 @@ def test_datasets_lists_the_papers_figures(run: Run) -> None:
         "-13.26",
         "twenty",
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--seed", "-1"), "0"),
+        (("--device", "meta"), "PC302"),
+        (("--plot", "curve.xyz"), "PC313"),
+        (("--out", "/proc/none/model"), "PC312"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(
+    run: Run, table: Path, tmp_path: Path, arguments: tuple[str, str], told: str
+) -> None:
+    small = ("--replicas", "1", "--units", "2", "--steps", "2", "--device", "cpu")
+    code, _, err = run("train", "--data", table, "--out", tmp_path / "m", *small, *arguments)
+    assert code != 0
+    assert told in err
