@@ -4,11 +4,12 @@ if __name__ != "pccompiler.ir":  # this folder is the source of a subpackage, no
     raise ImportError(f"import 'pccompiler.ir', not {__name__!r}")
 
 from pccompiler.ir.builder import Builder
-from pccompiler.ir.circuit import Circuit, Statistics, WeightTable
+from pccompiler.ir.circuit import Circuit, WeightTable
 from pccompiler.ir.generators import Direct, Generator, Hypernetwork, Sectors
 from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.parser import parse
 from pccompiler.ir.printer import to_text
+from pccompiler.ir.statistics import Statistics
 from pccompiler.ir.variables import Variable, binary, categorical, count, real
 
 __all__ = [

@@ -21,6 +21,7 @@ from pccompiler.ir.generators import Generator, Sectors
 from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.leaves import columns
 from pccompiler.ir.scopes import Scopes, find_scopes
+from pccompiler.ir.statistics import Statistics, count
 from pccompiler.ir.topology import Consumers, find_consumers, find_levels
 from pccompiler.ir.variables import Variable
 
@@ -206,6 +207,11 @@ class Circuit:
 
         return hashlib.sha256(to_text(self, values=False).encode()).hexdigest()
 
+    def with_values(self, values: Mapping[int, Float]) -> Circuit:
+        """The circuit with ``values``, weight id to table, as its given weights."""
+        table = self.weights
+        return self.replace(weights=WeightTable(table.rows, table.columns, table.names, values))
+
     def replace(self, **changes: Any) -> Circuit:
         """A copy with some fields changed (any field, hence ``Any``).
 
@@ -216,44 +222,6 @@ class Circuit:
             known = ("fan_in", "levels", "consumers", "scopes", "statistics")
             result.__dict__.update({k: self.__dict__[k] for k in known if k in self.__dict__})
         return result
-
-
-@dataclass(frozen=True, kw_only=True)
-class Statistics:
-    """Counts of a circuit. ``weights`` and ``entries`` count each shared weight once."""
-
-    variables: int
-    nodes: int
-    units: int
-    edges: int
-    depth: int
-    kinds: Mapping[str, int]
-    weights: int
-    weight_entries: int
-
-    def summary(self) -> str:
-        """One line for people."""
-        kinds = ", ".join(f"{number:,} {kind}" for kind, number in self.kinds.items() if number)
-        return (
-            f"circuit over {self.variables:,} variables: {self.nodes:,} nodes ({kinds}), "
-            f"{self.units:,} units, {self.edges:,} edges, depth {self.depth:,}, "
-            f"{self.weight_entries:,} entries in {self.weights:,} weights"
-        )
-
-
-def count(circuit: Circuit) -> Statistics:
-    """Count nodes, units, edges and weights of ``circuit``."""
-    numbers = np.bincount(circuit.kind, minlength=len(Kind))
-    return Statistics(
-        variables=len(circuit.variables),
-        nodes=circuit.num_nodes,
-        units=int(circuit.units.sum()),
-        edges=len(circuit.operands),
-        depth=int(circuit.levels.max(initial=0)),
-        kinds={kind.keyword: int(numbers[kind]) for kind in Kind},
-        weights=len(circuit.weights),
-        weight_entries=int(circuit.weights.sizes.sum()),
-    )
 
 
 def select(circuit: Circuit, keep: NDArray[np.bool_]) -> Circuit:

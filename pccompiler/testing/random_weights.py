@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pccompiler.ir import Circuit, Family
-from pccompiler.ir.circuit import Float, WeightTable
+from pccompiler.ir.circuit import Float
 
 
 def random_weights(
@@ -48,5 +48,4 @@ def _values(family: Family, shape: tuple[int, int], rng: np.random.Generator, ze
 
 def with_values(circuit: Circuit, values: dict[int, Float]) -> Circuit:
     """The circuit with ``values`` as its given weights."""
-    table = circuit.weights
-    return circuit.replace(weights=WeightTable(table.rows, table.columns, table.names, values))
+    return circuit.with_values(values)
