@@ -1,0 +1,109 @@
+"""Weights written on edges, where they are few and there is room."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from pccompiler.drawing.scene import SMALL, Box, Disc, Shape, Text, text_width
+from pccompiler.ir import Circuit, Kind
+from pccompiler.ir.arrays import Float
+
+MOST = 300
+"""Most labels of a picture."""
+MOST_OPERANDS = 12
+"""Most operands of a sum whose weights are written."""
+_CELL = 48.0
+_PLACES = (0.5, 0.4, 0.6, 0.3, 0.7, 0.8, 0.2)
+
+Point = tuple[float, float]
+Edge = tuple[int, int, int, list[Point]]
+Area = tuple[float, float, float, float]
+
+
+class _Occupied:
+    """Rectangles, findable by place."""
+
+    def __init__(self) -> None:
+        self.cells: dict[tuple[int, int], list[Area]] = defaultdict(list)
+
+    def add(self, area: Area) -> None:
+        for cell in _cells(area):
+            self.cells[cell].append(area)
+
+    def free(self, area: Area) -> bool:
+        return not any(_overlap(area, other) for c in _cells(area) for other in self.cells[c])
+
+
+def weight_labels(
+    circuit: Circuit, x: Float, y: Float, edges: Sequence[Edge], drawn: Sequence[Shape]
+) -> list[Text]:
+    """A label on each edge of a scalar sum with given weights; none where it would cover others."""
+    wanted = [(edge, text) for edge in edges if (text := _text(circuit, edge)) is not None]
+    if not wanted or len(wanted) > MOST:
+        return []
+    occupied = _Occupied()
+    for shape in drawn:
+        area = _area(shape)
+        if area is not None:
+            occupied.add(area)
+    labels: list[Text] = []
+    for (_, _, _, points), text in wanted:
+        for middle in _candidates(points):
+            area = _around(middle, text_width(text, SMALL), SMALL + 2)
+            if occupied.free(area):
+                occupied.add(area)
+                labels.append(Text(*middle, text, SMALL, halo=True))
+                break
+    return labels
+
+
+def _text(circuit: Circuit, edge: Edge) -> str | None:
+    node, operand, position, _ = edge
+    scalar = circuit.units[node] == 1 and circuit.units[operand] == 1
+    if not scalar or circuit.kind[node] not in (Kind.SUM, Kind.MIXTURE):
+        return None
+    table = circuit.weights.values.get(int(circuit.weight[node]))
+    below = circuit.operands_of(node)
+    if table is None or len(below) > MOST_OPERANDS or table.shape != (1, len(below)):
+        return None
+    first = int(circuit.pointer[node])
+    uses = [i for i, other in enumerate(below.tolist()) if other == operand]
+    if position != first + uses[0]:
+        return None
+    return " + ".join(f"{table[0, i]:.3g}" for i in uses)
+
+
+def _candidates(points: Sequence[Point]) -> Iterator[Point]:
+    """Places on the first piece of an edge, the middle first."""
+    (x0, y0), (x1, y1) = points[0], points[1]
+    for share in _PLACES:
+        yield x0 + share * (x1 - x0), y0 + share * (y1 - y0)
+
+
+def _area(shape: Shape) -> Area | None:
+    if isinstance(shape, Box):
+        return _around((shape.x, shape.y), shape.width, shape.height)
+    if isinstance(shape, Disc):
+        return _around((shape.x, shape.y), 2 * shape.radius, 2 * shape.radius)
+    if isinstance(shape, Text):
+        width = text_width(shape.text, shape.size)
+        shift = {"start": width / 2, "middle": 0.0, "end": -width / 2}[shape.anchor]
+        return _around((shape.x + shift, shape.y), width, shape.size + 2)
+    return None
+
+
+def _around(middle: Point, width: float, height: float) -> Area:
+    x, y = middle
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
+def _cells(area: Area) -> Iterator[tuple[int, int]]:
+    left, top, right, bottom = (int(side // _CELL) for side in area)
+    for column in range(left, right + 1):
+        for row in range(top, bottom + 1):
+            yield column, row
+
+
+def _overlap(a: Area, b: Area) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

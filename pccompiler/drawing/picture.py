@@ -1,0 +1,92 @@
+"""Pictures of circuits: node by node, region by region, or depth by depth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from pccompiler.drawing.bars import draw_bars
+from pccompiler.drawing.nodes import draw_nodes
+from pccompiler.drawing.region_graph import find_regions
+from pccompiler.drawing.regions import draw_regions
+from pccompiler.drawing.scene import Scene, with_caption
+from pccompiler.drawing.svg import to_svg
+from pccompiler.errors import OptionError
+from pccompiler.files import write_bytes
+from pccompiler.ir import Circuit
+
+What = Literal["auto", "circuit", "regions", "layers"]
+READABLE = 800
+"""Most nodes, or boxes, of a picture that ``"auto"`` chooses."""
+WIDEST, HIGHEST = 4_000.0, 6_000.0
+"""Its largest size, in pixels."""
+MOST = 50_000
+"""Most nodes, or boxes, that are drawn at all."""
+
+
+def draw(circuit: Circuit, path: str | Path, *, what: What = "auto", scale: float = 2.0) -> Path:
+    """Draw ``circuit`` to ``path``, which appears whole or not at all.
+
+    Args:
+        circuit: Any circuit, well-formed or not.
+        path: Ending in ``.svg`` or ``.png``.
+        what: ``"circuit"`` draws every node; ``"regions"`` a box for each set of variables that
+            is a scope; ``"layers"`` a bar for each depth and kind of node; ``"auto"`` the first of
+            these that a person can read. The caption says what was put together.
+        scale: Of a PNG: its pixels for each of the SVG's.
+
+    Raises:
+        OptionError: If the ending is another, or there is too much to draw.
+    """
+    target = Path(path)
+    ending = target.suffix.lower()
+    if ending not in (".svg", ".png"):
+        raise OptionError.of(
+            "PC396",
+            f"pictures are SVG or PNG, but the file is {target.name!r}",
+            help="end its name with .svg or .png",
+        )
+    scene = picture(circuit, what)
+    if ending == ".svg":
+        content = to_svg(scene).encode()
+    else:
+        from pccompiler.drawing.png import to_png
+
+        content = to_png(scene, scale)
+    write_bytes(target, content)
+    return target
+
+
+def picture(circuit: Circuit, what: What = "auto") -> Scene:
+    """What `draw` writes, as shapes."""
+    if what not in get_args(What):
+        raise OptionError.of(
+            "PC302", f"unknown picture {what!r}", help=f"use one of: {', '.join(get_args(What))}"
+        )
+    if what == "layers":
+        return with_caption(draw_bars(circuit))
+    if what == "circuit" or (what == "auto" and circuit.num_nodes <= READABLE):
+        _refuse_more(circuit.num_nodes, "nodes")
+        scene = draw_nodes(circuit)
+        if what == "circuit" or _readable(scene):
+            return with_caption(scene)
+    graph = find_regions(circuit)
+    if what == "regions" or len(graph) <= READABLE:
+        _refuse_more(len(graph), "regions and partitions")
+        scene = draw_regions(circuit, graph)
+        if what == "regions" or _readable(scene):
+            return with_caption(scene)
+    return with_caption(draw_bars(circuit))
+
+
+def _readable(scene: Scene) -> bool:
+    return scene.width <= WIDEST and scene.height <= HIGHEST
+
+
+def _refuse_more(number: int, of: str) -> None:
+    if number > MOST:
+        raise OptionError.of(
+            "PC397",
+            f"the circuit has {number:,} {of}; a picture of each holds {MOST:,} at most",
+            help="use what='auto' or what='layers'",
+        )

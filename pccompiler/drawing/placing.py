@@ -1,0 +1,95 @@
+"""Where the nodes of a layered drawing go: no two overlap, and edges are short."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pccompiler.drawing.layering import Layers, Rows, make_layers, means, order_rows
+from pccompiler.ir.arrays import Float, Int
+
+SWEEPS = 12
+BEND = 4.0
+"""Width of the place that a bend of a long edge takes."""
+
+
+class Placed(NamedTuple):
+    """A drawing of a graph.
+
+    Attributes:
+        x: Shape ``(nodes,)``, middles.
+        depth: Shape ``(nodes,)``, rows from the top.
+        routes: For each edge, its bends: an array of shape ``(bends,)`` of x, one a row between.
+        width: From the leftmost edge to the rightmost; x starts at 0.
+    """
+
+    x: Float
+    depth: Int
+    routes: list[Float]
+    width: float
+
+
+def place(upper: Int, lower: Int, widths: Float, gap: float) -> Placed:
+    """Lay out a directed acyclic graph, edges downwards.
+
+    Args:
+        upper: Shape ``(edges,)``, nodes at the upper ends.
+        lower: Shape ``(edges,)``, nodes at the lower ends.
+        widths: Shape ``(nodes,)``.
+        gap: Least space between neighbours.
+    """
+    layers = make_layers(len(widths), upper, lower)
+    deep = int(layers.depth.max(initial=0))
+    rows = order_rows(layers, SWEEPS if deep < 500 else 4)
+    wide = np.concatenate([widths, np.full(len(layers.depth) - len(widths), BEND)])
+    x = _coordinates(layers, rows, wide, gap)
+    left = float((x - wide / 2).min(initial=0.0))
+    right = float((x + wide / 2).max(initial=0.0))
+    x -= left
+    nodes = layers.nodes
+    bends = layers.bends + nodes
+    routes = [x[a:b] for a, b in zip(bends[:-1].tolist(), bends[1:].tolist(), strict=True)]
+    return Placed(x[:nodes], layers.depth[:nodes], routes, right - left)
+
+
+def _coordinates(layers: Layers, rows: Rows, widths: Float, gap: float) -> Float:
+    """Sweeps down and up: each point goes to the mean of its neighbours, as room allows."""
+    x = np.zeros(len(layers.depth))
+    offsets = [_offsets(widths[members], gap) for members in rows.members]
+    for members, offset in zip(rows.members, offsets, strict=True):
+        x[members] = offset - offset[-1] / 2
+    last = len(rows.members) - 1
+    for sweep in range(SWEEPS if last < 500 else 4):
+        down = sweep % 2 == 0  # the last one goes up: a node is over the middle of those below
+        for row in range(1, last + 1) if down else range(last - 1, -1, -1):
+            above = row - 1 if down else row
+            near, far = rows.lowers[above], rows.uppers[above]
+            if not down:
+                near, far = far, near
+            members = rows.members[row]
+            wanted = means(x, members, near, far)
+            x[members] = offsets[row] + _ascending(wanted - offsets[row])
+    return x
+
+
+def _offsets(widths: Float, gap: float) -> Float:
+    """The positions of a row as tight as can be; the first is 0."""
+    steps = (widths[1:] + widths[:-1]) / 2 + gap
+    return np.concatenate([[0.0], np.cumsum(steps)])
+
+
+def _ascending(values: Float) -> Float:
+    """The ascending sequence nearest to ``values``, in the sum of squares: pooled neighbours."""
+    if (np.diff(values) >= 0).all():
+        return values
+    sums: list[float] = []
+    numbers: list[int] = []
+    for value in values.tolist():
+        total, number = value, 1
+        while sums and sums[-1] * number >= total * numbers[-1]:
+            total += sums.pop()
+            number += numbers.pop()
+        sums.append(total)
+        numbers.append(number)
+    return np.repeat(np.array(sums) / np.array(numbers), numbers)

@@ -1,0 +1,67 @@
+"""What a picture says of nodes: leaves, widths, scopes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pccompiler.ir import Circuit, Family, Kind
+from pccompiler.ir.circuit import Float
+
+SHOWN = 4
+"""Most numbers of a distribution, and most variables of a scope, that are written out."""
+
+
+def leaf_lines(circuit: Circuit, node: int) -> tuple[str, ...]:
+    """An input in one or two lines: the variable, and the distribution."""
+    variable = circuit.variables[int(circuit.variable[node])]
+    family, units = Family(int(circuit.family[node])), int(circuit.units[node])
+    if family == Family.INDICATOR:
+        return variable.name, f"{units} states"
+    table = circuit.weights.values.get(int(circuit.weight[node]))
+    if table is None or units > 1:
+        return variable.name, family.keyword + (f" x {units}" if units > 1 else "")
+    state = _state(family, table[0])
+    if state is not None:
+        return (f"{variable.name} = {state}",)
+    numbers = [f"{value:.3g}" for value in table[0].tolist()]
+    shown = " ".join(numbers[:SHOWN]) + " ..." * (len(numbers) > SHOWN)
+    return variable.name, f"{family.keyword} {shown}"
+
+
+def _state(family: Family, row: Float) -> int | None:
+    """The state of a literal."""
+    if not np.isin(row, (0.0, 1.0)).all():
+        return None
+    if family == Family.BERNOULLI:
+        return int(row[0])
+    return int(row.argmax()) if family == Family.CATEGORICAL else None
+
+
+def scope_words(circuit: Circuit, variables: Sequence[int]) -> str:
+    """The variables of a scope, or the first and how many."""
+    names = [circuit.variables[v].name for v in list(variables)[:SHOWN]]
+    if len(variables) <= SHOWN:
+        return ", ".join(names)
+    return f"{', '.join(names[:2])}, ... ({len(variables)} variables)"
+
+
+def node_title(circuit: Circuit, node: int) -> str:
+    """All that the mouse finds out about a node."""
+    kind, units = Kind(int(circuit.kind[node])), int(circuit.units[node])
+    words = [f"{circuit.label(node)}: {kind.keyword}"]
+    if kind == Kind.INPUT:
+        words[0] += " " + " ".join(leaf_lines(circuit, node))
+    words[0] += f", {units:,} unit{'s' * (units > 1)}"
+    words.append(f"over {scope_words(circuit, circuit.scopes.variables(node).tolist())}")
+    if circuit.weight[node] >= 0:
+        words.append(f"weight {circuit.weights.label(int(circuit.weight[node]))}")
+    where = circuit.where(node)
+    return "\n".join([*words, where] if where else words)
+
+
+def counted(number: int, what: str) -> str:
+    """``1 sum``, ``1,200 sums``."""
+    plural = {"mixture": "mixtures"}.get(what, f"{what}s")
+    return f"{number:,} {what if number == 1 else plural}"
