@@ -12,6 +12,7 @@ from rich.console import Console
 
 from pccompiler import cli_support as support
 from pccompiler.commands.datasets import datasets
+from pccompiler.commands.draw import draw
 from pccompiler.commands.opt import opt, passes
 from pccompiler.errors import PCCompilerError
 
@@ -38,6 +39,7 @@ Circuits of your own are text files (`.pcir`); `pccompiler check FILE` says what
 )
 app.command()(opt)
 app.command()(passes)
+app.command()(draw)
 app.command()(datasets)
 out = Console(soft_wrap=True, highlight=False)
 
