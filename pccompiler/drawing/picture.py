@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from pccompiler.drawing.bars import draw_bars
 from pccompiler.drawing.nodes import draw_nodes
 from pccompiler.drawing.region_graph import find_regions
-from pccompiler.drawing.regions import draw_regions
+from pccompiler.drawing.regions import boxes_drawn, draw_regions
 from pccompiler.drawing.scene import Scene, with_caption
 from pccompiler.drawing.svg import to_svg
 from pccompiler.errors import OptionError
@@ -70,12 +70,14 @@ def picture(circuit: Circuit, what: What = "auto") -> Scene:
         scene = draw_nodes(circuit)
         if what == "circuit" or _readable(scene):
             return with_caption(scene)
-    graph = find_regions(circuit)
-    if what == "regions" or len(graph) <= READABLE:
-        _refuse_more(len(graph), "regions and partitions")
-        scene = draw_regions(circuit, graph)
-        if what == "regions" or _readable(scene):
-            return with_caption(scene)
+    if what == "regions" or len(circuit.scopes.table) <= MOST:
+        graph = find_regions(circuit)
+        boxes = boxes_drawn(circuit, graph)
+        if what == "regions" or boxes <= READABLE:
+            _refuse_more(boxes, "regions and partitions")
+            scene = draw_regions(circuit, graph)
+            if what == "regions" or _readable(scene):
+                return with_caption(scene)
     return with_caption(draw_bars(circuit))
 
 

@@ -49,6 +49,13 @@ class _Card:
         return max(text_width(line, SMALL) for line in self.lines) + 14
 
 
+def boxes_drawn(circuit: Circuit, graph: RegionGraph) -> int:
+    """Boxes and crosses of the picture: regions that are alike count once."""
+    nodes, _ = _numbers(circuit, graph.regions)
+    drawn, *_ = _merged(graph, find_twins(graph, nodes))
+    return len(drawn) + len(graph.partition_region)
+
+
 def draw_regions(circuit: Circuit, graph: RegionGraph) -> Scene:
     """The region graph: boxes for regions, crosses for partitions."""
     nodes, units = _numbers(circuit, graph.regions)

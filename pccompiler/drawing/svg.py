@@ -87,12 +87,14 @@ def sign_lines(disc: Disc, reach: float) -> tuple[tuple[Point, Point], tuple[Poi
 
 
 def _text(text: Text) -> str:
-    halo = " stroke='#ffffff' stroke-width='3' paint-order='stroke'" if text.halo else ""
-    return (
+    """The words; not every viewer knows ``paint-order``, so a halo is the words before in white."""
+    start = (
         f"<text x='{_number(text.x)}' y='{_number(text.y + 0.35 * text.size)}' "
-        f"font-size='{_number(text.size)}' text-anchor='{text.anchor}' fill='{text.color}'{halo}>"
-        f"{escape(text.text)}</text>"
+        f"font-size='{_number(text.size)}' text-anchor='{text.anchor}' "
     )
+    end = f">{escape(text.text)}</text>"
+    halo = f"{start}stroke='#ffffff' stroke-width='3' pointer-events='none'{end}"
+    return (halo if text.halo else "") + f"{start}fill='{text.color}'{end}"
 
 
 def _titled(opening: str, tag: str, title: str) -> str:

@@ -249,7 +249,7 @@ def test_refusals(tmp_path: FilePath, golden: Golden, monkeypatch: pytest.Monkey
         (hmm(3, 2), "picture.pdf", "auto"),
         (hmm(3, 2), "picture.svg", unknown),
         (large, "picture.svg", "circuit"),
-        (large, "picture.svg", "regions"),
+        (rat_spn(100, 10, 5), "picture.svg", "regions"),
     ]
     for circuit, name, what in wanted:
         with pytest.raises(OptionError) as error:
