@@ -35,7 +35,7 @@ class Use(NamedTuple):
 class Leaves:
     """Reads leaves, and collects what is wrong with them."""
 
-    def __init__(self, declared: Sequence[Variable | str] | None, location: str) -> None:
+    def __init__(self, declared: Any, location: str) -> None:  # an attribute of the graph
         self.declared = declared
         self.location = location
         self.findings: list[Diagnostic] = []
@@ -46,7 +46,7 @@ class Leaves:
         """The leaves among ``nodes``; afterwards the variables are known."""
         leaves = [node for node in nodes if node.kind == Kind.INPUT]
         uses = [use for node in leaves for use in self._read(node)]
-        if not self.findings:
+        if not self.findings and self._listed():
             self._declare(uses)
         if not self.findings:
             for use in uses:
@@ -98,6 +98,19 @@ class Leaves:
             self._find("PC391", f"leaf {node.key!r} has parameters {given!r}", "give numbers")
             return
         yield Use(node, variable, family, values, None)
+
+    def _listed(self) -> bool:
+        """Whether the variables are none, or a list of variables and names."""
+        declared = self.declared
+        listed = declared is None or (
+            isinstance(declared, Sequence)
+            and not isinstance(declared, str)
+            and all(isinstance(entry, str | Variable) for entry in declared)
+        )
+        if not listed:
+            what = f"the variables are {declared!r}"
+            self._find("PC389", what, "give a list of names and Variable, in order")
+        return listed
 
     def _declare(self, uses: Sequence[Use]) -> None:
         """Variables as declared, else in the order of the leaves."""

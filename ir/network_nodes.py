@@ -109,6 +109,12 @@ def _faults(node: Drawn) -> Iterator[Fault]:
         yield _no_kind(node)
         return
     yield from _unknown_attributes(node)
+    if not isinstance(node.attributes.get("shares"), Hashable):
+        yield (
+            "PC384",
+            f"node {node.key!r} shares {node.attributes['shares']!r}",
+            "give the same name or number to all nodes that share a weight",
+        )
     if (node.kind == Kind.INPUT) == bool(node.operands):
         yield _operands(node)
     elif node.kind == Kind.SUM:
@@ -192,6 +198,17 @@ def _is_weight(weight: object) -> bool:
     if isinstance(weight, bool) or not isinstance(weight, numbers.Real):
         return False
     return math.isfinite(weight) and float(weight) >= 0.0
+
+
+def scale_findings(scale: object, location: str) -> Iterator[Diagnostic]:
+    """A scale that is no number of nats."""
+    if isinstance(scale, bool) or not isinstance(scale, numbers.Real) or not math.isfinite(scale):
+        yield Diagnostic(
+            code="PC384",
+            message=f"the graph has log_scale {scale!r}",
+            location=location,
+            help="give a finite number, in nats, or leave it out",
+        )
 
 
 def total_findings(nodes: Iterable[Drawn], location: str) -> Iterator[Diagnostic]:

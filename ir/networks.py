@@ -34,6 +34,7 @@ from pccompiler.ir.network_nodes import (
     Network,
     node_findings,
     read_nodes,
+    scale_findings,
     total_findings,
 )
 from pccompiler.ir.network_writer import to_networkx
@@ -90,12 +91,13 @@ def from_networkx(
     declared = graph.graph.get("variables") if variables is None else variables
     leaves = Leaves(declared, location)
     uses = leaves.read(nodes)
-    findings = [*node_findings(nodes, location), *leaves.findings]
+    scale = graph.graph.get("log_scale", 0.0)
+    findings = [*node_findings(nodes, location), *leaves.findings, *scale_findings(scale, location)]
     if check and not normalize and not findings:
         findings += total_findings(nodes, location)
     _refuse(findings)
     order, top = _order(nodes, graph.graph.get("root") if root is None else root, location)
-    return _write(nodes, uses, leaves, order, top, normalize, graph.graph.get("log_scale", 0.0))
+    return _write(nodes, uses, leaves, order, top, normalize, float(scale))
 
 
 def _refuse(findings: Sequence[Diagnostic], most: int = 20) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pccompiler.errors import CircuitError, OptionError
@@ -300,3 +300,40 @@ def test_types_of_graphs() -> None:
     graph: Network = networkx.DiGraph()
     assert to_networkx(from_networkx(weather())).is_directed() == graph.is_directed()
     assert from_networkx(weather()).kind.tolist().count(Kind.PRODUCT) == 2
+
+
+keys: st.SearchStrategy[Hashable] = st.one_of(st.integers(0, 3), st.sampled_from(["a", "b c"]))
+odd: st.SearchStrategy[object] = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 4),
+    st.floats(),
+    st.sampled_from(["sum", "x", "", "literal", "gaussian", "histogram"]),
+    st.lists(st.floats(0, 1), max_size=3),
+    st.just({"p": 1}),
+)
+words = st.sampled_from(
+    ["kind", "variable", "family", "parameters", "p", "value", "shares", "name", "weight", "label"]
+)
+attributes = st.dictionaries(words, odd, max_size=4)
+
+
+@given(
+    st.lists(st.tuples(keys, attributes), max_size=5),
+    st.lists(st.tuples(keys, keys, attributes), max_size=5),
+    st.dictionaries(st.sampled_from(["variables", "root", "log_scale"]), odd, max_size=1),
+)
+@settings(max_examples=400)
+def test_anything_is_a_circuit_or_an_error_with_a_code(
+    nodes: list[tuple[Hashable, dict[str, Any]]],
+    edges: list[tuple[Hashable, Hashable, dict[str, Any]]],
+    said: dict[str, Any],
+) -> None:
+    graph = networkx.DiGraph(**said)
+    graph.add_nodes_from(nodes)
+    graph.add_edges_from(edges)
+    try:
+        circuit = from_networkx(graph)
+    except OptionError:
+        return
+    assert parse(to_text(circuit)) == circuit
