@@ -117,8 +117,8 @@ class Leaves:
         of: dict[str | int, list[Use]] = {}
         for use in uses:
             of.setdefault(use.variable, []).append(use)
-        declared = self.declared
-        if declared is None:
+        declared: Sequence[Variable | str] = self.declared
+        if self.declared is None:
             declared = self._names(of)
         if self.findings:
             return
