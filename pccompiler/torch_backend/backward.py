@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.kinds import TABLES, Kind
 from pccompiler.ir.plan import Form, Layer, Operands
 from pccompiler.torch_backend.forward import Forward
 from pccompiler.torch_backend.values import Value, safe_div, value_of
@@ -61,7 +61,7 @@ class Backward:
             self.plain_sum(number, grad)
 
     def input(self, number: int, layer: Layer, grad: Tensor) -> None:
-        if layer.family == Family.GAUSSIAN:
+        if layer.family not in TABLES:
             self.input_grads[number] = grad.clone()  # the buffer itself goes back to the pool
         elif number in self.forward.weights:
             if layer.form == Form.LOG:

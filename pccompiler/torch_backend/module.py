@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,17 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from pccompiler.errors import DataError
-from pccompiler.ir import Circuit, Family, Variable
+from pccompiler.ir import Circuit, Variable
 from pccompiler.ir.generate import by_weight, materialize, unconstrain
-from pccompiler.ir.kinds import Kind
 from pccompiler.ir.layout import parameter_name
 from pccompiler.ir.plan import Plan
 from pccompiler.torch_backend.engine import Engine
+from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.weights import Weights
 
 _EVALUATION_BYTES = 2**30
-_LEAST_LOG_DENSITY = -1e30  # finite in float32: the forms rely on densities above zero
-_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 class CompiledCircuit(nn.Module):
@@ -50,6 +47,7 @@ class CompiledCircuit(nn.Module):
         self.plan = plan
         self.weights = Weights(plan, dtype, seed)
         self._engine: Engine | None = None
+        self._leaf_inputs: LeafInputs | None = None
         self.to(device)
 
     @property
@@ -74,13 +72,22 @@ class CompiledCircuit(nn.Module):
             self._engine = Engine(self.plan, self.device)
         return self._engine
 
+    @property
+    def leaf_inputs(self) -> LeafInputs:
+        """What turns rows into the engine's inputs, on the parameters' device."""
+        known = self._leaf_inputs
+        if known is None or (known.device, known.dtype) != (self.device, self.dtype):
+            known = self._leaf_inputs = LeafInputs(self.plan, self.device, self.dtype)
+        return known
+
     def forward(self, x: Tensor, complete: bool = False) -> Tensor:
         """Log-likelihood of ``x`` without checks: floating, on the right device, NaN where missing.
 
         ``complete`` promises that nothing is missing, and makes the backward pass quicker.
         """
-        tables, gaussians = self.weights()
-        return self.engine.run(self._inputs(x, gaussians), tables, complete=complete)
+        tables, leaves = self.weights()
+        value = self.engine.run(self._inputs(x, leaves), tables, complete=complete)
+        return value + self.plan.log_scale if self.plan.log_scale else value
 
     def log_likelihood(
         self,
@@ -152,32 +159,9 @@ class CompiledCircuit(nn.Module):
             rows = rows.masked_fill(holes.to(self.device, torch.bool), torch.nan)
         return rows
 
-    def _inputs(self, x: Tensor, gaussians: dict[int, Tensor]) -> list[Tensor]:
-        """The engine's inputs: states one-hot, or Gaussian log-densities."""
-        columns = x.t().contiguous()
-        inputs: list[Tensor] = []
-        for number, layer in enumerate(self.plan.layers):
-            if layer.kind != Kind.INPUT or layer.variables is None:
-                continue
-            column = self._columns(number, layer.variables, columns).unsqueeze(1)
-            if number in gaussians:
-                inputs.append(_gaussian(column, gaussians[number]))
-            else:
-                states = self._num_states(layer.family, int(layer.variables[0]))
-                inputs.append(_one_hot(column, states))
-        return inputs
-
-    def _columns(self, number: int, variables: NDArray[np.int64], columns: Tensor) -> Tensor:
-        if len(variables) == len(columns) and bool((variables == np.arange(len(columns))).all()):
-            return columns
-        key = (number, -1, 0)
-        if key not in self.engine.index:
-            index = torch.from_numpy(variables.copy()).to(self.device)
-            self.engine.index[key] = (index, index)
-        return columns.index_select(0, self.engine.index[key][0])
-
-    def _num_states(self, family: Family | None, variable: int) -> int:
-        return 2 if family == Family.BERNOULLI else self.circuit.variables[variable].cardinality
+    def _inputs(self, x: Tensor, leaves: Mapping[int, Tensor]) -> list[Tensor]:
+        """The engine's inputs: states one-hot, or log-densities."""
+        return self.leaf_inputs(x, leaves)
 
     @torch.no_grad()
     def set_weights(self, values: Mapping[int, NDArray[np.float64]]) -> None:
@@ -204,6 +188,9 @@ class CompiledCircuit(nn.Module):
         return by_weight(self.plan, groups)
 
 
+_ALLOWED = {"real": "finite numbers", "count": "whole numbers from 0 on"}
+
+
 def check_values(x: Tensor, variables: tuple[Variable, ...]) -> None:
     """Refuse values that are no state of their variable.
 
@@ -212,13 +199,16 @@ def check_values(x: Tensor, variables: tuple[Variable, ...]) -> None:
     """
     states = [v.cardinality if v.discrete else 0 for v in variables]
     limit = torch.tensor(states, dtype=x.dtype, device=x.device)
-    wrong = ((x < 0) | (x >= limit) | (x != x.floor())) & (limit > 0) & ~x.isnan()
-    wrong |= x.isinf()
+    whole = torch.tensor([v.domain != "real" for v in variables], device=x.device)
+    wrong = ((x < 0) | (x != x.floor())) & whole | (x >= limit) & (limit > 0)
+    wrong = (wrong & ~x.isnan()) | x.isinf()
     if not bool(wrong.any()):
         return
     row, column = (int(i) for i in wrong.nonzero()[0])
     variable = variables[column]
-    allowed = f"0 ... {variable.cardinality - 1}" if variable.discrete else "finite numbers"
+    allowed = (
+        f"0 ... {variable.cardinality - 1}" if variable.discrete else _ALLOWED[variable.domain]
+    )
     raise DataError.of(
         "PC401",
         f"value {float(x[row, column]):g} in row {row}, column {column} is no value of variable "
@@ -227,7 +217,9 @@ def check_values(x: Tensor, variables: tuple[Variable, ...]) -> None:
             f"{int(wrong.sum())} values are out of range",
             f"allowed: {allowed}, or NaN if missing",
         ),
-        help="recode the column, or declare the variable with more states",
+        help="recode the column, or declare the variable with more states"
+        if variable.discrete
+        else "recode the column, or declare the variable otherwise",
     )
 
 
@@ -239,22 +231,3 @@ def _wrong_shape(shape: tuple[int, ...], variables: tuple[Variable, ...]) -> Dat
         notes=(f"variables: {names}",),
         help=f"give a table of shape (rows, {len(variables)}), one column a variable, in order",
     )
-
-
-def _one_hot(column: Tensor, states: int) -> Tensor:
-    """Shape (rows, states, batch): 1 at the state, all ones where missing."""
-    if states == 2:
-        hidden = column.isnan()
-        pair = torch.cat([1.0 - column, column], dim=1)
-        return pair.masked_fill_(hidden, 1.0)
-    values = torch.arange(states, dtype=column.dtype, device=column.device).view(1, -1, 1)
-    return ((column == values) | column.isnan()).to(column.dtype)
-
-
-def _gaussian(column: Tensor, parameters: Tensor) -> Tensor:
-    """Log-densities, shape (rows, units, batch); 0 where missing."""
-    missing = column.isnan()
-    mean, deviation = parameters[..., :1], parameters[..., 1:]
-    scaled = (column.masked_fill(missing, 0.0) - mean) / deviation
-    out = -0.5 * scaled.square() - deviation.log() - _LOG_SQRT_2PI
-    return out.clamp_min(_LEAST_LOG_DENSITY).masked_fill(missing, 0.0)

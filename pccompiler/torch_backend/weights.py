@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.generators import Direct
-from pccompiler.ir.kinds import Family
+from pccompiler.ir.kinds import TABLES, Family
 from pccompiler.ir.layout import Head, Layout, lay_out, parameter_name
 from pccompiler.ir.plan import Plan, WeightGroup
 
@@ -137,7 +137,7 @@ class Weights(nn.Module):
                     name.removesuffix("_bias").removesuffix("_weight") + "_weight"
                 ].shape[1]
                 draw = (2.0 * draw - 1.0) / math.sqrt(fan_in)
-            elif name.startswith("leaf_gaussian"):
+            elif name.startswith(("leaf_gaussian", "leaf_laplace")):
                 draw[..., 0] = 4.0 * draw[..., 0] - 2.0
                 draw[..., 1] = 0.0
             elif name.startswith("leaf_"):
@@ -145,11 +145,11 @@ class Weights(nn.Module):
             parameter.copy_(draw)
 
     def forward(self) -> tuple[list[Tensor], dict[int, Tensor]]:
-        """Weights of the layers with tables, in order, and Gaussian parameters by layer."""
+        """Weights of the layers with tables, in order; parameters of the other leaves by layer."""
         hidden = self._hidden()
         flat: Tensor | None = None
         tables: dict[int, Tensor] = {}
-        gaussians: dict[int, Tensor] = {}
+        leaves: dict[int, Tensor] = {}
         for number, group in enumerate(self.plan.groups):
             key = str(number)
             if key in self.sectors:
@@ -161,9 +161,9 @@ class Weights(nn.Module):
                 raw = self.orders[key](self.values[parameter_name(self.plan, number)])
             sizes = [self.plan.layers[user].rows for user in self.users[number]]
             pieces = constrain(raw, group, self.plan.floor).split(sizes)
-            target = gaussians if group.owner == Family.GAUSSIAN.keyword else tables
+            target = tables if group.is_sum or group.owner in _TABLES else leaves
             target.update(zip(self.users[number], pieces, strict=True))
-        return [tables[layer] for layer in sorted(tables)], gaussians
+        return [tables[layer] for layer in sorted(tables)], leaves
 
     def _hidden(self) -> Tensor | None:
         """The last hidden layer's values for every embedding, before sectors are selected."""
@@ -218,14 +218,25 @@ class Weights(nn.Module):
         return torch.cat(pieces)
 
 
+_TABLES = tuple(family.keyword for family in TABLES)
+
+
 def constrain(raw: Tensor, group: WeightGroup, floor: float) -> Tensor:
-    """Weights from unconstrained numbers; `pccompiler.ir.generate.constrain` is the definition."""
+    """Weights from unconstrained numbers; `pccompiler.ir.generate.constrain` is the definition.
+
+    Bernoulli units get the probabilities of both states, binomial ones the logarithms of both,
+    Poisson ones the logarithm of the rate: so that no digits are lost.
+    """
     if group.is_simplex:
         return _lift(torch.softmax(raw, dim=-1), floor, group.columns)
     if group.owner == Family.BERNOULLI.keyword:
         one = _lift(torch.sigmoid(raw), floor, 2)
         zero = _lift(torch.sigmoid(-raw), floor, 2)
         return torch.cat([zero, one], dim=-1)
+    if group.owner == Family.BINOMIAL.keyword:
+        return _log_lift(nn.functional.logsigmoid(torch.cat([-raw, raw], dim=-1)), floor)
+    if group.owner == Family.POISSON.keyword:
+        return raw
     return torch.stack([raw[..., 0], raw[..., 1].exp()], dim=-1)
 
 
@@ -237,6 +248,11 @@ def _lift(weights: Tensor, floor: float, states: int) -> Tensor:
     if weights.dtype == torch.float32 and states * floor < 1e-8:  # the quotient rounds to itself
         return lifted
     return lifted * scale
+
+
+def _log_lift(logs: Tensor, floor: float) -> Tensor:
+    """Logarithms of two probabilities, lifted by the floor."""
+    return logs if floor == 0.0 else _lift(logs.exp(), floor, 2).log()
 
 
 def _users(plan: Plan) -> list[list[int]]:
