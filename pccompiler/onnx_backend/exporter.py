@@ -199,6 +199,11 @@ def random_rows(plan: Plan, seed: int, number: int | None = None) -> NDArray[np.
 def _column(variable: Variable, rng: np.random.Generator, number: int) -> NDArray[np.generic]:
     if variable.discrete:
         return rng.integers(0, variable.cardinality, number)
+    if variable.domain == "count":
+        return np.floor(rng.exponential(8.0, number))
+    if variable.edges:  # most of them in some bin
+        low, high = variable.edges[0], variable.edges[-1]
+        return rng.normal(0.5 * (low + high), 0.4 * (high - low), number)
     return 2.0 * rng.standard_normal(number)
 
 

@@ -34,6 +34,8 @@ class Lowering:
         for number, layer in enumerate(self.plan.layers):
             self.values.append(self.layer(number, layer, columns))
         root = self.log(len(self.values) - 1)
+        if self.plan.log_scale:
+            root = self.graph.op("Add", root, self.graph.constant(self.plan.log_scale))
         self.graph.op("Squeeze", root, self.graph.ints(0, 1), name=output)
 
     def layer(self, number: int, layer: Layer, columns: str) -> Value:

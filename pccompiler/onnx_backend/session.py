@@ -133,7 +133,8 @@ class OnnxModel:
 
     def _check(self, rows: NDArray[np.float64]) -> None:
         states = np.array([v["cardinality"] for v in self._variables])
-        wrong = ((rows < 0) | (rows >= states) | (rows != np.floor(rows))) & (states > 0)
+        whole = np.array([v["domain"] != "real" for v in self._variables])
+        wrong = ((rows < 0) | (rows != np.floor(rows))) & whole | (rows >= states) & (states > 0)
         wrong = (wrong & ~np.isnan(rows)) | np.isinf(rows)
         if not wrong.any():
             return

@@ -19,14 +19,15 @@ from pccompiler.onnx_backend.sectors import Parameters, SectorWriter
 
 Float = NDArray[np.float64]
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+_CHANCES = (Family.BERNOULLI.keyword, Family.BINOMIAL.keyword)
 _FAR = 1000.0  # a logit that stands for infinity: exp(-1000) is 0 in float64
 
 
-class Gaussians(NamedTuple):
-    """Mean, deviation and log of the normalizer, each of shape (rows, units, 1)."""
+class Places(NamedTuple):
+    """Mean and deviation, or location and scale, and log of the normalizer, (rows, units, 1)."""
 
-    mean: str
-    deviation: str
+    middle: str
+    spread: str
     log_normalizer: str
 
 
@@ -47,7 +48,7 @@ class WeightWriter:
         self.values = None if compact else materialize(plan, layout, parameters)
         self.sectors = SectorWriter(graph, plan, layout, parameters, self.orders)
         self._tables: dict[tuple[str, int], str] = {}
-        self._gaussians: dict[int, Gaussians] = {}
+        self._places: dict[int, Places] = {}
 
     def table(self, layer: int) -> str:
         """Probabilities, shape (rows, units, columns); of a Bernoulli, those of both states."""
@@ -72,30 +73,65 @@ class WeightWriter:
                 )
         return self._rows(self._tables["log_weights", group], layer)
 
-    def gaussians(self, layer: int) -> Gaussians:
-        """Parameters of Gaussian inputs."""
+    def places(self, layer: int) -> Places:
+        """Parameters of Gaussian and Laplace inputs."""
         group = self.plan.layers[layer].group
-        if group not in self._gaussians:
-            self._gaussians[group] = self._gaussian_tables(group)
-        return Gaussians(*(self._rows(table, layer) for table in self._gaussians[group]))
+        if group not in self._places:
+            self._places[group] = self._place_tables(group)
+        return Places(*(self._rows(table, layer) for table in self._places[group]))
 
-    def _gaussian_tables(self, group: int) -> Gaussians:
+    def _place_tables(self, group: int) -> Places:
         graph = self.graph
+        gaussian = self.plan.groups[group].owner == Family.GAUSSIAN.keyword
+        log_constant = _LOG_SQRT_2PI if gaussian else math.log(2.0)
         if self.values is not None:
-            mean, deviation = np.split(self.values[group][self.orders[group]], 2, axis=2)
-            normalizer = np.log(deviation) + _LOG_SQRT_2PI
-            return Gaussians(*(graph.constant(v) for v in (mean, deviation, normalizer)))
+            middle, spread = np.split(self.values[group][self.orders[group]], 2, axis=2)
+            normalizer = np.log(spread) + log_constant
+            return Places(*(graph.constant(v) for v in (middle, spread, normalizer)))
         raw = self._raw(group)
-        spread = graph.slice(raw, 1, 2, axis=2)
-        normalizer_name = graph.op("Add", spread, graph.constant(_LOG_SQRT_2PI))
-        return Gaussians(graph.slice(raw, 0, 1, axis=2), graph.op("Exp", spread), normalizer_name)
+        log_spread = graph.slice(raw, 1, 2, axis=2)
+        normalizer_name = graph.op("Add", log_spread, graph.constant(log_constant))
+        return Places(graph.slice(raw, 0, 1, axis=2), graph.op("Exp", log_spread), normalizer_name)
+
+    def exact_table(self, layer: int) -> str:
+        """Probabilities in float64, shape (rows, units, columns)."""
+        group = self.plan.layers[layer].group
+        if self.values is None:
+            return self._rows(self._exact(group), layer)
+        return self._rows(self._double("double", group, self._probabilities(group)), layer)
+
+    def log_exact(self, layer: int) -> str:
+        """Logarithms of binomial units' probabilities of failure and success, in float64."""
+        group = self.plan.layers[layer].group
+        if self.values is not None:
+            with np.errstate(divide="ignore"):
+                logs = np.log(self._probabilities(group))
+            return self._rows(self._double("log_double", group, logs), layer)
+        if ("log_exact", group) not in self._tables:
+            self._tables["log_exact", group] = self.graph.op("Log", self._exact(group))
+        return self._rows(self._tables["log_exact", group], layer)
+
+    def log_rates(self, layer: int) -> str:
+        """Logarithms of Poisson units' rates in float64, shape (rows, units, 1)."""
+        group = self.plan.layers[layer].group
+        if self.values is not None:
+            with np.errstate(divide="ignore"):
+                logs = np.log(self.values[group][self.orders[group]])
+            return self._rows(self._double("log_rates", group, logs), layer)
+        return self._rows(self.graph.cast(self._raw(group), TensorProto.DOUBLE), layer)
+
+    def _double(self, kind: str, group: int, values: Float) -> str:
+        """``values`` as a float64 constant, stored once."""
+        if (kind, group) not in self._tables:
+            self._tables[kind, group] = self.graph.constant(values, np.float64)
+        return self._tables[kind, group]
 
     def _probabilities(self, group: int) -> Float:
         """Materialized weights, in order of use."""
         if self.values is None:
             raise AssertionError("compact weights are nodes")  # pragma: no cover
         values = self.values[group][self.orders[group]]
-        if self.plan.groups[group].owner == Family.BERNOULLI.keyword:
+        if self.plan.groups[group].owner in _CHANCES:
             return np.concatenate([1.0 - values, values], axis=2)
         return values
 
@@ -110,9 +146,9 @@ class WeightWriter:
         return self._tables["exact", group]
 
     def _constrain(self, raw: str, group: WeightGroup) -> str:
-        """Probabilities of logits; of a Bernoulli's, those of both states."""
+        """Probabilities of logits; of a Bernoulli's or binomial's, those of both outcomes."""
         graph, columns = self.graph, group.columns
-        if group.owner == Family.BERNOULLI.keyword:
+        if group.owner in _CHANCES:
             bounds = (graph.constant(bound, np.float64) for bound in (-_FAR, _FAR))
             raw = graph.op("Clip", raw, *bounds)
             zeros = graph.op("Mul", raw, graph.constant(0.0, np.float64))
