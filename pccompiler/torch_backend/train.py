@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from pccompiler.errors import DataError, OptionError
-from pccompiler.torch_backend.module import CompiledCircuit, check_values
+from pccompiler.errors import OptionError
+from pccompiler.torch_backend.module import CompiledCircuit
+from pccompiler.torch_backend.records import (
+    Best,
+    Evaluation,
+    History,
+    check_loss,
+    mean_log_likelihood,
+    progress_bar,
+    training_rows,
+)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """One look at the model: mean log-likelihoods in nats a row."""
-
-    step: int
-    train: float
-    valid: float | None
-    seconds: float
-
-
-@dataclass(kw_only=True)
-class History:
-    """What happened in `fit`.
-
-    Attributes:
-        evaluations: In order. ``train`` is the mean over the batches since the evaluation before.
-        best_step: The step whose parameters were kept.
-        best_valid: Validation log-likelihood at that step, ``None`` without validation data.
-        seconds: Wall-clock time of the whole call.
-        stopped_early: Whether patience ran out.
-    """
-
-    evaluations: list[Evaluation] = field(default_factory=list[Evaluation])
-    best_step: int = 0
-    best_valid: float | None = None
-    seconds: float = 0.0
-    stopped_early: bool = False
+__all__ = ["Evaluation", "History", "fit", "mean_log_likelihood"]
 
 
 def fit(
@@ -88,21 +67,21 @@ def fit(
         OptionError: If an option cannot be used.
     """
     _check_options(model, steps, batch_size, evaluate_every, patience, learning_rate, weight_decay)
-    data = _on_device(model, train, "train")
-    held_out = None if valid is None else _on_device(model, valid, "valid")
+    data = training_rows(model, train, "train")
+    held_out = None if valid is None else training_rows(model, valid, "valid")
     batch = min(batch_size, len(data))
     stepper = _Stepper(model, data, batch, learning_rate, weight_decay, cuda_graph)
     rng = np.random.default_rng(seed)
     history = History()
-    best = _Best(model)
+    best = Best(model)
     started = time.perf_counter()
     step = stale = 0
-    with best.kept(), _bar(steps, progress) as advance:
+    with best.kept(), progress_bar(steps, progress) as advance:
         while step < steps and (patience is None or stale < patience):
             chunk = min(evaluate_every, steps - step)
             loss = stepper.run(_draw(rng, len(data), batch, chunk))
             step += chunk
-            _check_loss(loss, model, data, step)
+            check_loss(loss, model, data, step)
             value = None if held_out is None else mean_log_likelihood(model, held_out)
             record = Evaluation(
                 step=step, train=-loss, valid=value, seconds=time.perf_counter() - started
@@ -117,43 +96,6 @@ def fit(
     history.best_step, history.best_valid = best.step, best.valid
     history.seconds = time.perf_counter() - started
     return history
-
-
-@torch.no_grad()
-def mean_log_likelihood(model: CompiledCircuit, x: Tensor) -> float:
-    """Mean log-likelihood of the rows of ``x``, as `prepare` has them, in nats, batch by batch."""
-    values = [model(rows).double().sum() for rows in x.split(model.evaluation_batch)]
-    return float(torch.stack(values).sum()) / len(x)
-
-
-class _Best:
-    """The best parameters so far."""
-
-    def __init__(self, model: CompiledCircuit) -> None:
-        self.model = model
-        self.step = 0
-        self.valid: float | None = None
-        self.state: list[Tensor] | None = None
-
-    def offer(self, record: Evaluation) -> bool:
-        """Keep the parameters if ``record`` is an improvement; say whether it is."""
-        if record.valid is not None and self.valid is not None and not record.valid > self.valid:
-            return False
-        self.step, self.valid = record.step, record.valid
-        if record.valid is not None:  # without validation the last parameters stay in place
-            self.state = [p.detach().clone() for p in self.model.parameters()]
-        return True
-
-    @contextlib.contextmanager
-    def kept(self) -> Generator[None]:
-        """Put the best parameters back at the end, also after an error or an interrupt."""
-        try:
-            yield
-        finally:
-            if self.state is not None:
-                with torch.no_grad():
-                    for parameter, value in zip(self.model.parameters(), self.state, strict=True):
-                        parameter.copy_(value)
 
 
 class _Stepper:
@@ -236,14 +178,6 @@ def _draw(rng: np.random.Generator, number: int, batch: int, steps: int) -> Tens
     return torch.from_numpy(np.stack(draws))
 
 
-def _on_device(model: CompiledCircuit, x: Tensor | ArrayLike, name: str) -> Tensor:
-    rows = model.prepare(x)
-    if len(rows) == 0:
-        raise DataError.of("PC403", f"the {name} data have no rows", help="give at least one row")
-    check_values(rows, model.circuit.variables)
-    return rows
-
-
 def _check_options(
     model: CompiledCircuit,
     steps: int,
@@ -271,52 +205,3 @@ def _check_options(
             "weight decay cannot pull on weights that are exactly zero",
             help="train without weight decay, or give no zero weights",
         )
-
-
-def _check_loss(loss: float, model: CompiledCircuit, data: Tensor, step: int) -> None:
-    if np.isfinite(loss):
-        return
-    with torch.no_grad():
-        for start, rows in enumerate(data.split(model.evaluation_batch)):
-            bad = (~model(rows).isfinite()).nonzero()
-            if len(bad):
-                row = start * model.evaluation_batch + int(bad[0])
-                raise DataError.of(
-                    "PC404",
-                    f"training row {row} has no finite log-likelihood at step {step}",
-                    help="a zero weight forbids it: give the weights a floor, or remove the row",
-                )
-    raise DataError.of(
-        "PC404", f"the loss is {loss} at step {step}", help="lower the learning rate"
-    )
-
-
-@contextlib.contextmanager
-def _bar(steps: int, show: bool) -> Generator[Callable[[int, Evaluation], None]]:
-    """A progress bar with the latest values, on a terminal only."""
-    if not (show and sys.stderr.isatty()):
-        yield lambda chunk, record: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns,
-        TextColumn("{task.description}"),
-        console=Console(stderr=True),
-        transient=True,
-    ) as bars:
-        task = bars.add_task("", total=steps)
-
-        def advance(chunk: int, record: Evaluation) -> None:
-            valid = "" if record.valid is None else f", valid {record.valid:.4f}"
-            bars.update(task, advance=chunk, description=f"train {record.train:.4f}{valid} nats")
-
-        yield advance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -144,8 +145,16 @@ class Weights(nn.Module):
                 draw = 2.0 * draw - 1.0
             parameter.copy_(draw)
 
-    def forward(self) -> tuple[list[Tensor], dict[int, Tensor]]:
-        """Weights of the layers with tables, in order; parameters of the other leaves by layer."""
+    def forward(
+        self, given: Mapping[int, Tensor] | None = None
+    ) -> tuple[list[Tensor], dict[int, Tensor]]:
+        """Weights of the layers with tables, in order; parameters of the other leaves by layer.
+
+        Args:
+            given: Group number to weights as `constrain` gives them, in place of the parameters',
+                of groups that are not generated.
+        """
+        known = given or {}
         hidden = self._hidden()
         flat: Tensor | None = None
         tables: dict[int, Tensor] = {}
@@ -153,17 +162,25 @@ class Weights(nn.Module):
         for number, group in enumerate(self.plan.groups):
             key = str(number)
             if key in self.sectors:
-                raw = self._sector_logits(hidden, key, group)
+                weights = self.constrained(number, self._sector_logits(hidden, key, group))
             elif group.generated:
                 flat = self._flat(hidden) if flat is None else flat
                 raw = self.orders[key](flat).view(-1, group.rows, group.columns)
+                weights = self.constrained(number, raw)
             else:
-                raw = self.orders[key](self.values[parameter_name(self.plan, number)])
+                weights = self.orders[key](
+                    known[number] if number in known else self.constrained(number)
+                )
             sizes = [self.plan.layers[user].rows for user in self.users[number]]
-            pieces = constrain(raw, group, self.plan.floor).split(sizes)
+            pieces = weights.split(sizes)
             target = tables if group.is_sum or group.owner in _TABLES else leaves
             target.update(zip(self.users[number], pieces, strict=True))
         return [tables[layer] for layer in sorted(tables)], leaves
+
+    def constrained(self, number: int, raw: Tensor | None = None) -> Tensor:
+        """Weights of group ``number``, from its parameter or from ``raw``."""
+        own: Tensor = self.values[parameter_name(self.plan, number)] if raw is None else raw
+        return constrain(own, self.plan.groups[number], self.plan.floor)
 
     def _hidden(self) -> Tensor | None:
         """The last hidden layer's values for every embedding, before sectors are selected."""

@@ -1,0 +1,142 @@
+"""What training by gradient and by EM share: records, the best parameters, checks, progress."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from pccompiler.errors import DataError
+from pccompiler.torch_backend.module import CompiledCircuit, check_values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One look at the model: mean log-likelihoods in nats a row."""
+
+    step: int
+    train: float
+    valid: float | None
+    seconds: float
+
+
+@dataclass(kw_only=True)
+class History:
+    """What happened in training, by `fit` or `fit_em`.
+
+    Attributes:
+        evaluations: In order. ``train`` is the mean over the batches since the evaluation before,
+            each with the parameters of its time.
+        best_step: The step whose parameters were kept.
+        best_valid: Validation log-likelihood at that step, ``None`` without validation data.
+        seconds: Wall-clock time of the whole call.
+        stopped_early: Whether patience ran out.
+    """
+
+    evaluations: list[Evaluation] = field(default_factory=list[Evaluation])
+    best_step: int = 0
+    best_valid: float | None = None
+    seconds: float = 0.0
+    stopped_early: bool = False
+
+
+@torch.no_grad()
+def mean_log_likelihood(model: CompiledCircuit, x: Tensor) -> float:
+    """Mean log-likelihood of the rows of ``x``, as `prepare` has them, in nats, batch by batch."""
+    values = [model(rows).double().sum() for rows in x.split(model.evaluation_batch)]
+    return float(torch.stack(values).sum()) / len(x)
+
+
+class Best:
+    """The best parameters so far."""
+
+    def __init__(self, model: CompiledCircuit) -> None:
+        self.model = model
+        self.step = 0
+        self.valid: float | None = None
+        self.state: list[Tensor] | None = None
+
+    def offer(self, record: Evaluation) -> bool:
+        """Keep the parameters if ``record`` is an improvement; say whether it is."""
+        if record.valid is not None and self.valid is not None and not record.valid > self.valid:
+            return False
+        self.step, self.valid = record.step, record.valid
+        if record.valid is not None:  # without validation the last parameters stay in place
+            self.state = [p.detach().clone() for p in self.model.parameters()]
+        return True
+
+    @contextlib.contextmanager
+    def kept(self) -> Generator[None]:
+        """Put the best parameters back at the end, also after an error or an interrupt."""
+        try:
+            yield
+        finally:
+            if self.state is not None:
+                with torch.no_grad():
+                    for parameter, value in zip(self.model.parameters(), self.state, strict=True):
+                        parameter.copy_(value)
+
+
+def training_rows(model: CompiledCircuit, x: Tensor | ArrayLike, name: str) -> Tensor:
+    """``x``, checked, as the module takes it; refuses data without rows."""
+    rows = model.prepare(x)
+    if len(rows) == 0:
+        raise DataError.of("PC403", f"the {name} data have no rows", help="give at least one row")
+    check_values(rows, model.circuit.variables)
+    return rows
+
+
+def check_loss(loss: float, model: CompiledCircuit, data: Tensor, step: int) -> None:
+    """Refuse a loss that is not finite, naming the first row to blame."""
+    if np.isfinite(loss):
+        return
+    with torch.no_grad():
+        for start, rows in enumerate(data.split(model.evaluation_batch)):
+            bad = (~model(rows).isfinite()).nonzero()
+            if len(bad):
+                row = start * model.evaluation_batch + int(bad[0])
+                raise DataError.of(
+                    "PC404",
+                    f"training row {row} has no finite log-likelihood at step {step}",
+                    help="a zero weight forbids it: give the weights a floor, or remove the row",
+                )
+    raise DataError.of(
+        "PC404", f"the loss is {loss} at step {step}", help="lower the learning rate"
+    )
+
+
+@contextlib.contextmanager
+def progress_bar(steps: int, show: bool) -> Generator[Callable[[int, Evaluation], None]]:
+    """A progress bar with the latest values, on a terminal only."""
+    if not (show and sys.stderr.isatty()):
+        yield lambda chunk, record: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(
+        *columns,
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bars:
+        task = bars.add_task("", total=steps)
+
+        def advance(chunk: int, record: Evaluation) -> None:
+            valid = "" if record.valid is None else f", valid {record.valid:.4f}"
+            bars.update(task, advance=chunk, description=f"train {record.train:.4f}{valid} nats")
+
+        yield advance
