@@ -28,8 +28,11 @@ def log_likelihood(plan: Plan, weights: Sequence[Float], x: ArrayLike) -> Float:
     rows = np.asarray(x, np.float64)
     values: list[Float] = []
     for position, layer in enumerate(plan.layers):
-        table = weights[layer.group][layer.index] if layer.group >= 0 else None
-        values.append(_evaluate(plan, layer, table, values, rows))
+        if layer.ragged:
+            values.append(_ragged(layer, weights, values))
+        else:
+            table = weights[layer.group][layer.index] if layer.group >= 0 else None
+            values.append(_evaluate(plan, layer, table, values, rows))
         for below in layer.below:
             if plan.last_use[below] == position:
                 values[below] = np.zeros(0)
@@ -55,6 +58,21 @@ def _evaluate(
     flat = np.concatenate([column for o in operands for column in o], axis=1)
     units = [_log_sum_exp(flat + log_weights[:, u, :, None]) for u in range(layer.units)]
     return np.stack(units, axis=1)
+
+
+def _ragged(layer: Layer, weights: Sequence[Float], values: list[Float]) -> Float:
+    """Sums of one unit, fan-in by fan-in."""
+    parts: list[Float] = []
+    start = 0
+    for group, operands in zip(layer.groups, layer.operands, strict=True):
+        stop = start + operands.rows
+        index = None if layer.index is None else layer.index[start:stop]
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(weights[group][index, 0])  # (rows, arity)
+        columns = _gather(operands, values)[:, :, 0].swapaxes(0, 1)  # (rows, arity, batch)
+        parts.append(_log_sum_exp(columns + log_weights[:, :, None]))
+        start = stop
+    return np.concatenate(parts)[:, None]
 
 
 def _gather(operands: Operands, values: list[Float]) -> Float:

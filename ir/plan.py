@@ -65,10 +65,11 @@ class Layer:
         kind: What the rows compute.
         units: Width of each row.
         nodes: Shape ``(rows,)``, the circuit node of each row.
-        operands: Empty for inputs. For elementwise products one entry for each arity, whose rows
-            lie one below the other; for other kinds one entry if all operands have one width, else
-            one for each operand, side by side.
-        group: Index of the weight group, or -1.
+        operands: Empty for inputs. For elementwise products one entry for each arity, and for
+            ragged sums one for each weight group, whose rows lie one below the other; for other
+            kinds one entry if all operands have one width, else one for each operand, side by side.
+        group: Index of the weight group, or -1; -1 in ragged sums.
+        groups: Of a ragged sum, the weight group of each entry of ``operands``; else empty.
         index: Shape ``(rows,)``, each row's weight within the group.
         family: Leaf family of an input layer.
         variables: Shape ``(rows,)``, each input's variable.
@@ -86,6 +87,7 @@ class Layer:
     nodes: Int
     operands: tuple[Operands, ...] = ()
     group: int = -1
+    groups: tuple[int, ...] = ()
     index: Int | None = None
     family: Family | None = None
     variables: Int | None = None
@@ -99,6 +101,11 @@ class Layer:
     def rows(self) -> int:
         """Number of nodes in the layer."""
         return len(self.nodes)
+
+    @property
+    def ragged(self) -> bool:
+        """Whether the rows are sums of one unit over operands of one unit, of any fan-in."""
+        return len(self.groups) > 0
 
     @property
     def fan_in(self) -> int:
@@ -145,6 +152,16 @@ class WeightGroup:
         return self.is_sum or self.owner in (family.keyword for family in SIMPLEX)
 
 
+@dataclass(frozen=True, eq=False)
+class Use:
+    """A layer's use of a weight group: row i of entry ``part`` takes weight ``index[i]`` of it."""
+
+    layer: int
+    part: int
+    group: int
+    index: Int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cost:
     """What one evaluation takes, by counting.
@@ -174,6 +191,7 @@ class Plan:
         leaf_sectors: How many sectors belong to sums over inputs.
         generator: How sum weights come to be.
         log_scale: Added to the root's log value, in nats.
+        packed: Whether nodes of one unit prevail, and were folded by level whatever their fan-in.
     """
 
     variables: tuple[Variable, ...]
@@ -183,11 +201,26 @@ class Plan:
     leaf_sectors: int
     generator: Generator
     log_scale: float = 0.0
+    packed: bool = False
 
     @property
     def floor(self) -> float:
         """Smallest mixture weight."""
         return self.generator.floor
+
+    @cached_property
+    def uses(self) -> tuple[Use, ...]:
+        """Who takes which weights, layer by layer; of ragged sums, part by part."""
+        found: list[Use] = []
+        for number, layer in enumerate(self.layers):
+            if layer.index is None:
+                continue
+            start = 0
+            for part, group in enumerate(layer.groups or (layer.group,)):
+                stop = start + (layer.operands[part].rows if layer.ragged else layer.rows)
+                found.append(Use(number, part, group, layer.index[start:stop]))
+                start = stop
+        return tuple(found)
 
     @cached_property
     def last_use(self) -> tuple[int, ...]:
@@ -219,8 +252,8 @@ class Plan:
         lines = [f"plan: {len(self.layers)} layers, {len(self.groups)} weight groups"]
         for number, layer in enumerate(self.layers):
             name = layer.family.keyword if layer.family is not None else layer.kind.keyword
-            group = f" {self.groups[layer.group].name}" if layer.group >= 0 else ""
-            sources = " + ".join(_source_text(o) for o in layer.operands)
+            group = _group_text(self.groups, layer)
+            sources = _operands_text(layer)
             form = layer.form.name.lower() + (" normalized" if layer.normalize else "")
             lines.append(
                 f"{number:4d} {name:<11} {layer.rows:>8,} x {layer.units:<3} {form:<17}"
@@ -234,6 +267,21 @@ def default_generator() -> Generator:
     return Direct()
 
 
+def _group_text(groups: tuple[WeightGroup, ...], layer: Layer) -> str:
+    if layer.ragged:
+        sizes = [groups[number].columns for number in layer.groups]
+        return f" fan-in {min(sizes)}" + (f" to {max(sizes)}" if len(set(sizes)) > 1 else "")
+    return f" {groups[layer.group].name}" if layer.group >= 0 else ""
+
+
+def _operands_text(layer: Layer) -> str:
+    if layer.ragged:
+        below = sorted(set(layer.below))
+        edges = sum(o.rows * o.arity for o in layer.operands)
+        return f"{'+'.join(map(str, below))} ({edges:,} edges)"
+    return " + ".join(_source_text(o) for o in layer.operands)
+
+
 def _source_text(operands: Operands) -> str:
     layers = "+".join(str(s.layer) for s in operands.sources)
     how = "gather" if operands.start is None else "view"
@@ -244,6 +292,8 @@ def _flops(layer: Layer) -> int:
     if layer.kind in PRODUCTS:
         reads = sum(o.rows * o.arity for o in layer.operands)
         return layer.units * (reads + 2 * layer.rows * layer.normalize)
+    if layer.ragged:
+        return 2 * sum(o.rows * o.arity for o in layer.operands)
     if layer.kind == Kind.SUM:
         return layer.rows * layer.units * 2 * layer.fan_in
     arity = sum(o.arity for o in layer.operands)

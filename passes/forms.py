@@ -31,8 +31,11 @@ def choose_forms(
         columns = _columns(layer, done)
         if layer.kind == Kind.INPUT:
             layer = _input(layer, floor, groups)
-        elif layer.kind == Kind.SUM:
+        elif layer.kind == Kind.SUM and not layer.ragged:
             layer = _sum(layer, columns, _weight_bound(floor, groups[layer.group]), smallest)
+        elif layer.ragged:
+            some = floor > 0.0 and all(_some(column) for column in columns)
+            layer = _marked(layer, some, some)
         elif layer.kind == Kind.MIXTURE:
             layer = _marked(
                 layer,
@@ -42,9 +45,13 @@ def choose_forms(
         else:
             layer = _product(layer, columns, floor, smallest)
         if log_only and layer.family != Family.INDICATOR:
-            layer = replace(layer, form=Form.LOG, normalize=False, shift=layer.kind == Kind.SUM)
+            layer = replace(layer, form=Form.LOG, normalize=False, shift=_is_dense(layer))
         done.append(layer)
     return tuple(done)
+
+
+def _is_dense(layer: Layer) -> bool:
+    return layer.kind == Kind.SUM and not layer.ragged
 
 
 Column = list[Layer]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from pccompiler.ir import Circuit, Family, Kind
-from pccompiler.ir.arrays import Int, first_uses, hash_rows
+from pccompiler.ir.arrays import Int, first_uses, segments
 from pccompiler.ir.generators import uses_sectors
 from pccompiler.ir.plan import (
     Layer,
@@ -18,7 +18,7 @@ from pccompiler.ir.plan import (
     default_generator,
     row_ids,
 )
-from pccompiler.ir.topology import reachable
+from pccompiler.passes.fold import Bool, fold
 from pccompiler.passes.forms import choose_forms
 
 SMALLEST = {"float32": 1.2e-38, "float64": 2.3e-308}
@@ -37,56 +37,24 @@ def plan(circuit: Circuit, *, dtype: str = "float32", numerics: str = "auto") ->
         The linear form with a scale is that of hidden Markov models (Rabiner 1989, section V.A).
     """
     groups, group_of, index_of = _groups(circuit)
-    layers = [_bare_layer(circuit, nodes, group_of, index_of) for nodes in _fold(circuit, group_of)]
-    layers = _order_rows(circuit, layers)
-    layers = _link(circuit, layers)
+    folds, ragged, packed = fold(circuit, group_of)
+    part_of = _parts(circuit, group_of, ragged)
+    layers = [_bare_layer(circuit, nodes, group_of, index_of, ragged) for nodes in folds]
+    layers = _order_rows(circuit, layers, part_of)
+    layers = _link(circuit, layers, part_of)
     generator = circuit.generator or default_generator()
     return Plan(
         variables=circuit.variables,
-        layers=choose_forms(layers, groups, generator.floor, SMALLEST[dtype], numerics == "log"),
+        layers=choose_forms(
+            layers, groups, generator.floor, SMALLEST[dtype], packed or numerics == "log"
+        ),
         groups=groups,
         sectors=circuit.sectors,
         leaf_sectors=_leaf_sectors(circuit),
         generator=generator,
         log_scale=circuit.log_scale,
+        packed=packed,
     )
-
-
-def _fold(circuit: Circuit, group_of: Int) -> list[Int]:
-    """Sets of nodes that are computed together, lowest level first, the root alone and last."""
-    live = np.flatnonzero(reachable(circuit))
-    live = live[live != circuit.root]
-    elementwise = circuit.kind == Kind.PRODUCT  # any arity folds: operands have one width
-    key = np.stack(
-        [
-            circuit.levels,
-            circuit.kind,
-            circuit.units,
-            circuit.family,
-            np.where(circuit.weight < 0, -1, group_of[circuit.weight]),
-            np.where(elementwise, 0, circuit.fan_in),
-            np.where(elementwise, 0, _width_hash(circuit)),
-        ],
-        axis=1,
-    )[live]
-    _, inverse = np.unique(_pack(key), return_inverse=True)
-    order = np.argsort(inverse, kind="stable")
-    folds = np.split(live[order], np.cumsum(np.bincount(inverse))[:-1]) if len(live) else []
-    folds.sort(key=lambda nodes: (int(circuit.levels[nodes[0]]), int(nodes[0])))
-    return [*folds, np.array([circuit.root])]
-
-
-def _pack(key: Int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-    return hash_rows(key.astype(np.uint64))
-
-
-def _width_hash(circuit: Circuit) -> Int:
-    """A number for each node that is equal for equal sequences of operand widths."""
-    position = np.arange(len(circuit.operands)) - np.repeat(circuit.pointer[:-1], circuit.fan_in)
-    pairs = np.stack([position, circuit.units[circuit.operands]], axis=1).astype(np.uint64)
-    totals = np.zeros(len(circuit.operands) + 1, np.uint64)
-    np.cumsum(hash_rows(pairs), out=totals[1:])
-    return (totals[circuit.pointer[1:]] - totals[circuit.pointer[:-1]]).astype(np.int64)
 
 
 def _groups(circuit: Circuit) -> tuple[tuple[WeightGroup, ...], Int, Int]:
@@ -129,34 +97,41 @@ def _leaf_sectors(circuit: Circuit) -> int:
     return int(np.isin(circuit.sectors.weight, circuit.weight[leaf_sums]).sum())
 
 
-def _bare_layer(circuit: Circuit, nodes: Int, group_of: Int, index_of: Int) -> Layer:
+def _parts(circuit: Circuit, group_of: Int, ragged: Bool) -> Int:
+    """For each node, the part of its layer that it belongs to: its arity, or its weight group."""
+    part = np.where(circuit.kind == Kind.PRODUCT, circuit.fan_in, 0)
+    part[ragged] = group_of[circuit.weight[ragged]]
+    return part
+
+
+def _bare_layer(circuit: Circuit, nodes: Int, group_of: Int, index_of: Int, ragged: Bool) -> Layer:
     kind = Kind(int(circuit.kind[nodes[0]]))
     weight = circuit.weight[nodes]
     has_weight = bool(weight[0] >= 0)
+    groups = np.unique(group_of[weight]).tolist() if ragged[nodes[0]] else []
     return Layer(
         kind=kind,
         units=int(circuit.units[nodes[0]]),
         nodes=nodes,
-        group=int(group_of[weight[0]]) if has_weight else -1,
+        group=int(group_of[weight[0]]) if has_weight and not groups else -1,
+        groups=tuple(groups),
         index=index_of[weight] if has_weight else None,
         family=Family(int(circuit.family[nodes[0]])) if kind == Kind.INPUT else None,
         variables=circuit.variable[nodes] if kind == Kind.INPUT else None,
     )
 
 
-def _tables(circuit: Circuit, layer: Layer) -> list[Int]:
+def _tables(circuit: Circuit, layer: Layer, part_of: Int) -> list[Int]:
     """Operand node ids, shape (rows, arity).
 
-    An elementwise product has one table for each arity, one below the other. Other kinds have one
-    table if all operands have one width, else one for each operand, side by side.
+    Elementwise products and ragged sums have one table for each part, one below the other. Other
+    kinds have one table if all operands have one width, else one for each operand, side by side.
     """
     if layer.kind == Kind.INPUT:
         return []
-    arity = circuit.fan_in[layer.nodes]
     flat = circuit.operands[circuit.edges_of(layer.nodes)]
-    if layer.kind == Kind.PRODUCT:
-        owner = np.repeat(arity, arity)
-        return [flat[owner == size].reshape(-1, size) for size in np.unique(arity).tolist()]
+    if layer.kind == Kind.PRODUCT or layer.ragged:
+        return _stacked_tables(flat, circuit.fan_in[layer.nodes], part_of[layer.nodes])
     table = flat.reshape(layer.rows, -1)
     widths = circuit.units[table[0]]
     if (widths == widths[0]).all() and layer.kind != Kind.KRONECKER:
@@ -164,7 +139,17 @@ def _tables(circuit: Circuit, layer: Layer) -> list[Int]:
     return list(table.T[:, :, None])
 
 
-def _order_rows(circuit: Circuit, layers: list[Layer]) -> list[Layer]:
+def _stacked_tables(flat: Int, arity: Int, part: Int) -> list[Int]:
+    """One table for each part; rows are in the order of parts."""
+    first = np.flatnonzero(np.concatenate([[True], part[1:] != part[:-1]]))
+    edges = segments(arity)[first]
+    return [
+        table.reshape(-1, size)
+        for table, size in zip(np.split(flat, edges[1:]), arity[first].tolist(), strict=True)
+    ]
+
+
+def _order_rows(circuit: Circuit, layers: list[Layer], part_of: Int) -> list[Layer]:
     """Order each layer's rows by first use, top down, so that operands lie side by side."""
     layer_of, _ = row_ids(tuple(layers), circuit.num_nodes)
     wanted: list[list[Int]] = [[] for _ in layers]
@@ -173,19 +158,26 @@ def _order_rows(circuit: Circuit, layers: list[Layer]) -> list[Layer]:
         layer = layers[number]
         if wanted[number]:
             nodes = first_uses(np.concatenate(wanted[number]))
-            layer = _permuted(layer, _by_arity(circuit, layer.kind, nodes))
-        for table in _tables(circuit, layer):
+            wanted[number] = []
+            layer = _permuted(layer, nodes[np.argsort(part_of[nodes], kind="stable")])
+        for table in _tables(circuit, layer, part_of):
             flat = table.T.ravel()
-            for below in np.unique(layer_of[flat]):
-                wanted[below].append(flat[layer_of[flat] == below])
+            for below, positions in by_value(layer_of[flat]):
+                wanted[below].append(flat[positions])
         ordered.append(layer)
     return ordered[::-1]
 
 
-def _by_arity(circuit: Circuit, kind: Kind, nodes: Int) -> Int:
-    if kind != Kind.PRODUCT:
-        return nodes
-    return nodes[np.argsort(circuit.fan_in[nodes], kind="stable")]
+def by_value(values: Int) -> list[tuple[int, Int]]:
+    """Each distinct value, ascending, and its positions, ascending."""
+    if not len(values):
+        return []
+    if bool((values == values[0]).all()):
+        return [(int(values[0]), np.arange(len(values)))]
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+    return list(zip(ranked[starts].tolist(), np.split(order, starts[1:]), strict=True))
 
 
 def _permuted(layer: Layer, nodes: Int) -> Layer:
@@ -199,7 +191,7 @@ def _permuted(layer: Layer, nodes: Int) -> Layer:
     )
 
 
-def _link(circuit: Circuit, layers: list[Layer]) -> list[Layer]:
+def _link(circuit: Circuit, layers: list[Layer], part_of: Int) -> list[Layer]:
     """Point each layer at the rows of its operands."""
     layer_of, row_of = row_ids(tuple(layers), circuit.num_nodes)
     return [
@@ -207,7 +199,7 @@ def _link(circuit: Circuit, layers: list[Layer]) -> list[Layer]:
             layer,
             operands=tuple(
                 _operands(table, int(circuit.units[table[0, 0]]), layer_of, row_of)
-                for table in _tables(circuit, layer)
+                for table in _tables(circuit, layer, part_of)
             ),
         )
         for layer in layers
@@ -216,11 +208,10 @@ def _link(circuit: Circuit, layers: list[Layer]) -> list[Layer]:
 
 def _operands(table: Int, units: int, layer_of: Int, row_of: Int) -> Operands:
     flat = table.T.ravel()
-    home = layer_of[flat]
-    sources: list[Source] = []
-    for layer in np.unique(home).tolist():
-        positions = np.flatnonzero(home == layer)
-        sources.append(Source(layer, row_of[flat[positions]], positions))
+    sources = [
+        Source(layer, row_of[flat[positions]], positions)
+        for layer, positions in by_value(layer_of[flat])
+    ]
     first = sources[0].rows
     in_a_row = len(sources) == 1 and bool((np.diff(first) == 1).all())
     return Operands(

@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pccompiler.ir.arrays import Int
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan import Form, Layer, Operands, Plan
 from pccompiler.onnx_backend.graph import Graph
 from pccompiler.onnx_backend.leaves import write_input
+from pccompiler.onnx_backend.ragged import home_of, ragged_sum
 from pccompiler.onnx_backend.weights import WeightWriter
 
 
@@ -46,6 +48,8 @@ class Lowering:
             return self.product(layer)
         if layer.kind == Kind.KRONECKER:
             return self.kronecker(layer)
+        if layer.ragged:
+            return Value(ragged_sum(self, number, layer), None)
         if layer.kind == Kind.MIXTURE:
             return self.mixture(number, layer)
         return self.shifted_sum(number, layer) if layer.shift else self.plain_sum(number, layer)
@@ -71,13 +75,28 @@ class Lowering:
             if start == 0 and operands.rows == self.plan.layers[operands.sources[0].layer].rows:
                 return name
             return self.graph.slice(name, start, start + operands.rows)
-        index = np.zeros(operands.rows * operands.arity, np.int64)
-        before = 0
-        for source in operands.sources:
-            index[source.positions] = source.rows + before
-            before += self.plan.layers[source.layer].rows
-        together = self.graph.concat([tensors[s.layer] for s in operands.sources], axis=0)
-        return self.graph.take(together, index[first : first + operands.rows])
+        home, row = home_of(operands)
+        mine = slice(first, first + operands.rows)
+        return self.pick(home[mine], row[mine], tensors)
+
+    def pick(self, home: Int, row: Int, tensors: dict[int, str]) -> str:
+        """Rows ``row[i]`` of layers ``home[i]``, one below the other.
+
+        The layers are joined and read once, or, where that copies more, read one by one.
+        """
+        graph, layers = self.graph, np.unique(home).tolist()
+        sizes = [self.plan.layers[layer].rows for layer in layers]
+        if len(layers) == 1 or sum(sizes) <= 2 * len(home):
+            before = np.zeros(max(layers) + 1, np.int64)
+            before[layers] = np.cumsum([0, *sizes[:-1]])
+            return graph.take(
+                graph.concat([tensors[n] for n in layers], axis=0), before[home] + row
+            )
+        order = np.argsort(home, kind="stable")
+        parts = [graph.take(tensors[n], row[home == n]) for n in layers]
+        back = np.argsort(order, kind="stable")
+        together = graph.concat(parts, axis=0)
+        return together if bool((np.diff(back) == 1).all()) else graph.take(together, back)
 
     def xs(self, operands: Operands, form: Form) -> list[str]:
         """All operands in the wanted form, each of shape (rows, units, batch)."""

@@ -45,6 +45,7 @@ class WeightWriter:
     ) -> None:
         self.graph, self.plan, self.parameters = graph, plan, parameters
         self.orders = _orders(plan)
+        self.uses = {(use.layer, use.part): use for use in plan.uses}
         self.values = None if compact else materialize(plan, layout, parameters)
         self.sectors = SectorWriter(graph, plan, layout, parameters, self.orders)
         self._tables: dict[tuple[str, int], str] = {}
@@ -61,9 +62,16 @@ class WeightWriter:
             )
         return self._rows(self._tables["weights", group], layer)
 
-    def log_table(self, layer: int) -> str:
-        """Logarithms of probabilities, shape (rows, units, columns)."""
-        group = self.plan.layers[layer].group
+    def log_table(self, layer: int, part: int = 0, *, spread: bool = False) -> str:
+        """Logarithms of probabilities, shape (rows, units, columns).
+
+        Args:
+            layer: Number of the layer.
+            part: Of a ragged sum, which entry of its operands.
+            spread: Whether a row that all rows share is written for each of them.
+        """
+        use = self.uses[layer, part]
+        group = use.group
         if ("log_weights", group) not in self._tables:
             with np.errstate(divide="ignore"):
                 self._tables["log_weights", group] = (
@@ -71,7 +79,7 @@ class WeightWriter:
                     if self.values is None
                     else self._number("log_weights", group, np.log(self._probabilities(group)))
                 )
-        return self._rows(self._tables["log_weights", group], layer)
+        return self._rows(self._tables["log_weights", group], layer, part, spread=spread)
 
     def places(self, layer: int) -> Places:
         """Parameters of Gaussian and Laplace inputs."""
@@ -166,16 +174,14 @@ class WeightWriter:
         name = parameter_name(self.plan, group)
         return self.graph.parameter(name, self.parameters[name][self.orders[group]])
 
-    def _rows(self, table: str, number: int) -> str:
-        """A layer's rows of a group's table; a single row broadcasts."""
-        layer = self.plan.layers[number]
-        if layer.index is None:
-            raise AssertionError("a layer without weights")  # pragma: no cover
-        order = self.orders[layer.group]
+    def _rows(self, table: str, number: int, part: int = 0, *, spread: bool = False) -> str:
+        """A layer's rows of a group's table; a single row broadcasts unless ``spread``."""
+        use = self.uses[number, part]
+        order = self.orders[use.group]
         place = np.zeros(int(order.max()) + 1, np.int64)
         place[order] = np.arange(len(order))
-        rows = place[layer.index]
-        if bool((rows == rows[0]).all()):
+        rows = place[use.index]
+        if not spread and bool((rows == rows[0]).all()):
             rows = rows[:1]
         if len(rows) == len(order) and bool((rows == np.arange(len(rows))).all()):
             return table
@@ -185,7 +191,6 @@ class WeightWriter:
 def _orders(plan: Plan) -> dict[int, Int]:
     """Group to the places of the weights in it that layers use, in order of first use."""
     used: dict[int, list[Int]] = {}
-    for layer in plan.layers:
-        if layer.index is not None:
-            used.setdefault(layer.group, []).append(layer.index)
+    for use in plan.uses:
+        used.setdefault(use.group, []).append(use.index)
     return {group: first_uses(np.concatenate(indices)) for group, indices in used.items()}

@@ -12,6 +12,7 @@ from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.plan import Form, Operands, Plan
 from pccompiler.torch_backend.backward import Backward
 from pccompiler.torch_backend.forward import Forward
+from pccompiler.torch_backend.packed import PackedEngine
 from pccompiler.torch_backend.pool import Lease, Pool
 from pccompiler.torch_backend.values import Value, value_of
 
@@ -23,13 +24,16 @@ class Engine:
         self.plan = plan
         self.device = device
         self.index: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
+        self.pool = Pool()
+        self.packed = PackedEngine(plan, device) if plan.packed else None
+        if self.packed is not None:
+            return
         for number, layer in enumerate(plan.layers):
             for part, operands in enumerate(layer.operands):
                 if operands.start is None:
                     self._place(number, part, operands)
         self.exclusive = _exclusive(plan)
         self.lookup = _lookups(plan, self.exclusive)
-        self.pool = Pool()
 
     def _place(self, number: int, part: int, operands: Operands) -> None:
         for place, source in enumerate(operands.sources):
@@ -46,10 +50,12 @@ class Engine:
         Args:
             inputs: One tensor for each input layer: states one-hot, shape (rows, states, batch),
                 all ones where missing; for Gaussians log-densities, shape (rows, units, batch).
-            weights: One tensor for each layer with weights except Gaussians, shape (rows, units,
-                fan-in), in the order of layers.
+            weights: One tensor for each use of weights (`Plan.uses`) except Gaussians, shape (rows,
+                units, fan-in).
             complete: A promise that no value is missing, which saves work.
         """
+        if self.packed is not None:
+            return self.packed.run(inputs, weights)
         result: Tensor = _Run.apply(  # type: ignore[no-untyped-call]  # torch's stub
             self, complete, len(inputs), *inputs, *weights
         )

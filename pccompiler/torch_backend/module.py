@@ -129,6 +129,8 @@ class CompiledCircuit(nn.Module):
 
         Fewer on a CPU, where caches rule.
         """
+        if self.plan.packed:  # evaluated in small parts whatever the batch
+            return 32_768
         a_row = 2 * self.plan.cost(1).peak_values * self.dtype.itemsize
         most = 500 if self.device.type == "cpu" else 32_768
         return max(1, min(most, _EVALUATION_BYTES // max(a_row, 1)))

@@ -45,4 +45,5 @@ def finite(top: Tensor) -> Tensor:
 
 def has_table(layer: Layer) -> bool:
     """Whether the layer multiplies states or operands by a weight tensor."""
-    return layer.group >= 0 and (layer.family is None or layer.family in TABLES)
+    weighted = layer.group >= 0 or layer.ragged
+    return weighted and (layer.family is None or layer.family in TABLES)

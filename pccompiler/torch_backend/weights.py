@@ -148,7 +148,7 @@ class Weights(nn.Module):
     def forward(
         self, given: Mapping[int, Tensor] | None = None
     ) -> tuple[list[Tensor], dict[int, Tensor]]:
-        """Weights of the layers with tables, in order; parameters of the other leaves by layer.
+        """Tables of weights, use by use (`Plan.uses`); parameters of the other leaves by layer.
 
         Args:
             given: Group number to weights as `constrain` gives them, in place of the parameters',
@@ -171,11 +171,13 @@ class Weights(nn.Module):
                 weights = self.orders[key](
                     known[number] if number in known else self.constrained(number)
                 )
-            sizes = [self.plan.layers[user].rows for user in self.users[number]]
-            pieces = weights.split(sizes)
-            target = tables if group.is_sum or group.owner in _TABLES else leaves
-            target.update(zip(self.users[number], pieces, strict=True))
-        return [tables[layer] for layer in sorted(tables)], leaves
+            uses = [self.plan.uses[user] for user in self.users[number]]
+            pieces = weights.split([len(use.index) for use in uses])
+            if group.is_sum or group.owner in _TABLES:
+                tables.update(zip(self.users[number], pieces, strict=True))
+            else:
+                leaves.update(zip((use.layer for use in uses), pieces, strict=True))
+        return [tables[use] for use in sorted(tables)], leaves
 
     def constrained(self, number: int, raw: Tensor | None = None) -> Tensor:
         """Weights of group ``number``, from its parameter or from ``raw``."""
@@ -273,15 +275,13 @@ def _log_lift(logs: Tensor, floor: float) -> Tensor:
 
 
 def _users(plan: Plan) -> list[list[int]]:
-    """The layers that use each group, ascending."""
+    """The uses of each group, as numbers in `Plan.uses`, ascending."""
     users: list[list[int]] = [[] for _ in plan.groups]
-    for number, layer in enumerate(plan.layers):
-        if layer.group >= 0:
-            users[layer.group].append(number)
+    for number, use in enumerate(plan.uses):
+        users[use.group].append(number)
     return users
 
 
 def _order(plan: Plan, users: list[int]) -> Int:
-    """Places in the group of the weights that ``users`` take, layer by layer, row by row."""
-    indices = [plan.layers[user].index for user in users]
-    return np.concatenate([index for index in indices if index is not None])
+    """Places in the group of the weights that ``users`` take, use by use, row by row."""
+    return np.concatenate([plan.uses[user].index for user in users])

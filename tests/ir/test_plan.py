@@ -27,7 +27,7 @@ def operand_nodes(lowered: Plan, layer: Layer) -> list[list[int]]:
             flat[source.positions] = lowered.layers[source.layer].nodes[source.rows]
         for row, column in enumerate(flat.reshape(operands.arity, operands.rows).T.tolist()):
             rows[first + row] += column
-        if layer.kind == Kind.PRODUCT:
+        if layer.kind == Kind.PRODUCT or layer.ragged:
             first += operands.rows  # one below the other; other kinds lie side by side
     return rows
 
@@ -45,11 +45,12 @@ def test_layers_say_what_the_circuit_says(circuit: Circuit) -> None:
         if layer.variables is not None:
             assert layer.variables.tolist() == circuit.variable[layer.nodes].tolist()
             assert set(circuit.family[layer.nodes].tolist()) == {layer.family}
-        if layer.index is not None:
-            weights = lowered.groups[layer.group].weights[layer.index]
-            assert weights.tolist() == circuit.weight[layer.nodes].tolist()
-        else:
+        if layer.index is None:
             assert (circuit.weight[layer.nodes] < 0).all()
+    for number, layer in enumerate(lowered.layers):
+        uses = [use for use in lowered.uses if use.layer == number]
+        weights = [w for use in uses for w in lowered.groups[use.group].weights[use.index].tolist()]
+        assert weights == [w for w in circuit.weight[layer.nodes].tolist() if w >= 0]
 
 
 @given(circuits(reals=True, values=False))

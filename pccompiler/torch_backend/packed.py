@@ -1,0 +1,182 @@
+"""Runs packed plans: arenas of values, a few rows of the data at a time, so that they fit caches.
+
+The way down evaluates each chunk anew instead of keeping values: memory does not grow with the
+batch, and values are still in the cache when flows need them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pccompiler.ir.kinds import TABLES, Family, Kind
+from pccompiler.ir.plan import Plan
+from pccompiler.torch_backend.arena import Descent, Sweep, Tables, certain_root
+from pccompiler.torch_backend.program import BagStep, Program, make_program
+from pccompiler.torch_backend.values import has_table
+
+_CACHE_BYTES = 2**24
+"""Values of a chunk on a CPU: measured best between 2**23 and 2**25 on 32 MiB of L3."""
+_DEVICE_BYTES = 2**30
+"""Values of a chunk on an accelerator."""
+
+
+class PackedEngine:
+    """A packed plan with its index tensors on one device."""
+
+    def __init__(self, plan: Plan, device: torch.device) -> None:
+        self.plan, self.device = plan, device
+        self.program: Program = make_program(plan, device)
+        self.indicators = {
+            n for n, layer in enumerate(plan.layers) if layer.family == Family.INDICATOR
+        }
+        inputs = [layer for layer in plan.layers if layer.kind == Kind.INPUT]
+        self.linear = all(layer.family in TABLES for layer in inputs)
+        self.failures = 0
+
+    def run(self, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+        """Root log-likelihood of each batch row; see `Engine.run`."""
+        result: Tensor = _Run.apply(  # type: ignore[no-untyped-call]  # torch's stub
+            self, len(inputs), *inputs, *weights
+        )
+        return result
+
+    def tables(self, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> Tables:
+        """Inputs and weights by layer."""
+        given = iter(weights)
+        by_layer: dict[int, list[Tensor]] = {}
+        for use in self.plan.uses:
+            if has_table(self.plan.layers[use.layer]):
+                by_layer.setdefault(use.layer, []).append(next(given))
+        numbers = [n for n, layer in enumerate(self.plan.layers) if layer.kind == Kind.INPUT]
+        return Tables(
+            dict(zip(numbers, inputs, strict=True)), by_layer, self.program, self.indicators
+        )
+
+    def chunks(self, batch: int, dtype: torch.dtype) -> Iterator[slice]:
+        """The batch in parts of even size."""
+        budget = _CACHE_BYTES if self.device.type == "cpu" else _DEVICE_BYTES
+        most = max(32, budget // (self.program.rows * dtype.itemsize))
+        parts = -(-batch // most)
+        size = -(-batch // parts) if parts else 1
+        for start in range(0, batch, size):
+            yield slice(start, min(start + size, batch))
+
+    def spaces(self, dtype: torch.dtype) -> list[torch.dtype]:
+        """Precisions in which linear space is tried, cheapest first."""
+        if not self.linear or self.failures > 2:
+            return []
+        return [dtype, torch.float64] if dtype == torch.float32 else [dtype]
+
+    def evaluate(self, tables: Tables) -> Tensor:
+        """Log-likelihood of all rows, chunk by chunk."""
+        like = next(iter(tables.inputs.values()))
+        out = like.new_empty(like.shape[-1])
+        for part in self.chunks(len(out), like.dtype):
+            out[part] = self.certain(tables.rows(part, like.dtype))
+        return out
+
+    def certain(self, tables: Tables) -> Tensor:
+        """Log-likelihood of a chunk: linear where that is certain, in log space elsewhere."""
+        dtype = tables.dtype
+        out = next(iter(tables.inputs.values())).new_empty(tables.batch)
+        left = torch.arange(tables.batch, device=self.device)
+        for space in self.spaces(dtype):
+            some = tables if len(left) == tables.batch else tables.rows(left, space)
+            root = self.sweep(some.rows(slice(None), space), log=False).up()
+            sure = root >= certain_root(self.program, space)
+            out[left[sure]] = root[sure].log().to(dtype)
+            self.note(sure, space == dtype)
+            left = left[~sure]
+            if not len(left):
+                return out
+        out[left] = self.sweep(tables.rows(left, dtype), log=True).up()
+        return out
+
+    def note(self, sure: Tensor, first: bool) -> None:
+        """Give up linear space after three chunks in a row of which most fail."""
+        if first:
+            return
+        self.failures = 0 if 2 * int(sure.sum()) >= len(sure) else self.failures + 1
+
+    def sweep(self, tables: Tables, log: bool) -> Sweep:
+        """A fresh arena."""
+        like = next(iter(tables.inputs.values()))
+        return Sweep(self.program, tables, log, like.new_empty(self.program.rows, tables.batch))
+
+    def gradients(
+        self, tables: Tables, grad: Tensor
+    ) -> tuple[dict[int, Tensor], dict[int, Tensor], Tensor]:
+        """Gradients of inputs and tables by layer, and of all bags' weights."""
+        by_input: dict[int, list[Tensor]] = {}
+        by_table: dict[int, Tensor] = {}
+        edges = torch.zeros_like(tables.edges)
+        for part in self.chunks(tables.batch, tables.dtype):
+            descent = self.descend(tables.rows(part, tables.dtype), grad[part])
+            edges += descent.edge_grads
+            for number, more in descent.dense_grads.items():
+                by_table[number] = by_table[number] + more if number in by_table else more
+            for number, more in descent.input_grads.items():
+                by_input.setdefault(number, []).append(more)
+        joined = {number: torch.cat(parts, dim=-1) for number, parts in by_input.items()}
+        return joined, by_table, edges
+
+    def descend(self, tables: Tables, grad: Tensor) -> Descent:
+        """The way down of a chunk, in linear space if all its rows are certain there."""
+        spaces = self.spaces(tables.dtype)
+        sweep = self.sweep(tables, log=not spaces)
+        root = sweep.up()
+        if spaces and not bool((root >= certain_root(self.program, tables.dtype)).all()):
+            sweep.log = True
+            sweep.up()
+        descent = Descent(sweep)
+        descent.run(grad)
+        return descent
+
+
+class _Run(torch.autograd.Function):
+    """Forward and backward over all chunks."""
+
+    @staticmethod
+    def forward(ctx: Any, engine: PackedEngine, num_inputs: int, *tensors: Tensor) -> Tensor:
+        ctx.save_for_backward(*tensors)
+        ctx.engine, ctx.num_inputs = engine, num_inputs
+        return engine.evaluate(engine.tables(tensors[:num_inputs], tensors[num_inputs:]))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
+        engine: PackedEngine = ctx.engine
+        tensors = ctx.saved_tensors
+        inputs, weights = tensors[: ctx.num_inputs], tensors[ctx.num_inputs :]
+        tables = engine.tables(inputs, weights)
+        by_input, by_table, edges = engine.gradients(tables, grad_outputs[0])
+        numbers = list(tables.inputs)
+        return (
+            None,
+            None,
+            *(by_input.get(n) for n in numbers),
+            *_by_use(engine, weights, by_table, edges),
+        )
+
+
+def _by_use(
+    engine: PackedEngine, weights: Sequence[Tensor], by_table: dict[int, Tensor], edges: Tensor
+) -> list[Tensor | None]:
+    """Gradients in the order and shapes of ``weights``."""
+    grads: list[Tensor | None] = []
+    edge = 0
+    for use in engine.plan.uses:
+        if not has_table(engine.plan.layers[use.layer]):
+            continue
+        weight = weights[len(grads)]
+        if isinstance(engine.program.steps[use.layer], BagStep):
+            stop = edge + weight.numel()
+            grads.append(edges[edge:stop].view(weight.shape))
+            edge = stop
+        else:
+            grads.append(by_table.get(use.layer))
+    return grads
