@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pccompiler.onnx_backend import OnnxModel
     from pccompiler.plots import plot_history
     from pccompiler.structures import hmm, naive_bayes_mixture, rat_spn
-    from pccompiler.torch_backend import CompiledCircuit, History, fit
+    from pccompiler.torch_backend import CompiledCircuit, History, fit, fit_em, initialise
 
 _HOME = {
     "Circuit": "pccompiler.ir",
@@ -30,7 +30,9 @@ _HOME = {
     "compile": "pccompiler.api",
     "export_onnx": "pccompiler.api",
     "fit": "pccompiler.torch_backend",
+    "fit_em": "pccompiler.torch_backend",
     "hmm": "pccompiler.structures",
+    "initialise": "pccompiler.torch_backend",
     "load": "pccompiler.api",
     "naive_bayes_mixture": "pccompiler.structures",
     "plot_history": "pccompiler.plots",
@@ -54,7 +56,9 @@ __all__ = [
     "errors",
     "export_onnx",
     "fit",
+    "fit_em",
     "hmm",
+    "initialise",
     "ir",
     "load",
     "naive_bayes_mixture",

@@ -16,16 +16,16 @@ def leaf_owners(circuit: Circuit) -> Int:
     A dense sum over the indicators of one variable is a categorical leaf in this.
     """
     nodes = np.flatnonzero((circuit.kind == Kind.INPUT) & (circuit.weight >= 0))
-    below = circuit.operands[np.minimum(circuit.pointer[:-1], max(len(circuit.operands) - 1, 0))]
-    like = (circuit.kind == Kind.SUM) & (circuit.fan_in == 1)
-    if len(circuit.operands):
-        like &= circuit.family[below] == Family.INDICATOR
-    sums = np.flatnonzero(like)
+    sums = np.flatnonzero((circuit.kind == Kind.SUM) & (circuit.fan_in == 1))
+    below = circuit.operands[circuit.pointer[sums]]
+    like = circuit.family[below] == Family.INDICATOR
+    sums, below = sums[like], below[like]
     pairs = [(circuit.weight[nodes], circuit.variable[nodes])]
     if len(sums):
-        others = np.flatnonzero((circuit.weight >= 0) & (circuit.kind != Kind.INPUT) & ~like)
-        sums = sums[~np.isin(circuit.weight[sums], circuit.weight[others])]
-        pairs.append((circuit.weight[sums], circuit.variable[below[sums]]))
+        others = np.flatnonzero((circuit.weight >= 0) & (circuit.kind != Kind.INPUT))
+        others = np.setdiff1d(others, sums, assume_unique=True)
+        alone = ~np.isin(circuit.weight[sums], circuit.weight[others])
+        pairs.append((circuit.weight[sums[alone]], circuit.variable[below[alone]]))
     table = np.concatenate([np.stack(pair, axis=1) for pair in pairs])
     return np.unique(table, axis=0)
 

@@ -1,0 +1,245 @@
+"""Training by expectation maximisation: full batches, or stepwise over mini-batches."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from pccompiler.errors import OptionError
+from pccompiler.ir.generate import materialize
+from pccompiler.torch_backend.assign import assign
+from pccompiler.torch_backend.columns import Columns
+from pccompiler.torch_backend.em_flows import Flows, flows, has_counts
+from pccompiler.torch_backend.em_leaves import (
+    Setting,
+    Statistics,
+    as_tensor,
+    blend,
+    from_counts,
+    statistics,
+)
+from pccompiler.torch_backend.leaf_pools import leaf_owners, leaf_pools
+from pccompiler.torch_backend.module import CompiledCircuit
+from pccompiler.torch_backend.records import (
+    Best,
+    Evaluation,
+    History,
+    check_loss,
+    mean_log_likelihood,
+    progress_bar,
+    training_rows,
+)
+
+_BYTES = 2**30
+
+
+def fit_em(
+    model: CompiledCircuit,
+    train: Tensor | ArrayLike,
+    valid: Tensor | ArrayLike | None = None,
+    *,
+    iterations: int = 100,
+    batch_size: int | None = None,
+    step_size: float = 1.0,
+    pseudocount: float = 0.1,
+    patience: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    on_evaluation: Callable[[Evaluation], None] | None = None,
+) -> History:
+    """Maximize the log-likelihood of ``train`` by expectation maximisation.
+
+    An iteration is one pass over ``train``. With the full batch, a step size of 1 and no
+    pseudocounts no iteration lowers the log-likelihood. With ``batch_size``, parameters change
+    after each batch, ``step_size`` of the way to what the batch alone asks for (more exactly, each
+    unit's statistics are such a running mean). Sums and all leaves learn; shared weights add their
+    counts up; a missing value gives leaves no counts. The parameters with the best validation value
+    are kept; without ``valid``, the last ones. Start with `initialise`, or from random parameters.
+
+    Args:
+        model: Trained in place, on the device where it is.
+        train: Shape ``(rows, variables)``, NaN where missing. Copied to the device once; evaluated
+            in parts that fit in memory.
+        valid: Likewise.
+        iterations: Most passes over ``train``.
+        batch_size: Rows between two changes of the parameters; ``None``: all.
+        step_size: Above 0, at most 1.
+        pseudocount: Rows that each unit has seen beforehand: of sums, states and bins spread
+            evenly; of counts at the column's mean; of Gaussian and Laplace leaves about their own
+            middle, a tenth as wide as the column. 0: none.
+        patience: Stop after this many iterations without improvement on ``valid``; ``None``: never.
+        seed: Of the batches.
+        progress: Whether to show a progress bar on a terminal.
+        on_evaluation: Called with each `Evaluation`; its ``train`` is the mean over the iteration,
+            each batch before the step that it makes.
+
+    Returns:
+        The history; a step is an iteration.
+
+    Raises:
+        OptionError: If an option cannot be used, or a hypernetwork generates the weights.
+        DataError: If the data do not fit the circuit, or a row is impossible.
+
+    Source:
+        Dempster, Laird and Rubin (1977). Stepwise: Cappé and Moulines (2009), "Online
+        Expectation-Maximization Algorithm for Latent Data Models".
+    """
+    _check_options(model, iterations, batch_size, step_size, pseudocount, patience)
+    data = training_rows(model, train, "train")
+    held_out = None if valid is None else training_rows(model, valid, "valid")
+    learner = _Learner(model, data, step_size, pseudocount)
+    rng = np.random.default_rng(seed)
+    history, best = History(), Best(model)
+    started = time.perf_counter()
+    step = stale = 0
+    with best.kept(), progress_bar(iterations, progress) as advance:
+        while step < iterations and (patience is None or stale < patience):
+            mean = learner.iterate(_batches(rng, data, batch_size))
+            step += 1
+            check_loss(mean, model, data, step)
+            value = None if held_out is None else mean_log_likelihood(model, held_out)
+            record = Evaluation(
+                step=step, train=mean, valid=value, seconds=time.perf_counter() - started
+            )
+            history.evaluations.append(record)
+            stale = 0 if best.offer(record) else stale + 1
+            if on_evaluation is not None:
+                on_evaluation(record)
+            advance(1, record)
+    model.engine.pool.renew(batch=-1)  # give the memory back
+    history.stopped_early = step < iterations
+    history.best_step, history.best_valid = best.step, best.valid
+    history.seconds = time.perf_counter() - started
+    return history
+
+
+class _Learner:
+    """Parameters by their meaning, and what the leaves gather."""
+
+    def __init__(
+        self, model: CompiledCircuit, data: Tensor, step_size: float, pseudocount: float
+    ) -> None:
+        self.model, self.step_size, self.pseudocount = model, step_size, pseudocount
+        self.total = len(data)
+        self.complete = not bool(data.isnan().any())
+        self.part = _rows_at_once(model)
+        known = materialize(model.plan, model.weights.layout, model.parameters_as_numpy())
+        self.values = [as_tensor(table).to(model.device) for table in known]
+        self.rows: dict[int, Tensor] = {}
+        self.leaves = _leaf_statistics(model, data)
+
+    def iterate(self, batches: list[Tensor]) -> float:
+        """Learn from each batch; mean log-likelihood a row, each before its step."""
+        total = 0.0
+        for batch in batches:
+            total += self.step(batch)
+            if not math.isfinite(total):
+                return total
+        return total / sum(len(batch) for batch in batches)
+
+    @torch.no_grad()
+    def step(self, batch: Tensor) -> float:
+        """One expectation and one maximisation; sum of the log-likelihoods before."""
+        for leaf in self.leaves.values():
+            leaf.clear()
+        weights = {
+            number: self.model.weights.constrained(number)
+            for number in range(len(self.model.plan.groups))
+        }
+        counts: dict[int, Tensor] = {}
+        total = 0.0
+        for rows in batch.split(self.part):
+            found = flows(self.model, weights, rows, self.complete)
+            total += found.log_likelihood
+            self._gather(counts, found)
+        if math.isfinite(total):
+            self._maximise(counts, self.total / len(batch))
+        return total
+
+    def _gather(self, counts: dict[int, Tensor], found: Flows) -> None:
+        for number, table in found.counts.items():
+            if number in counts:
+                counts[number] += table
+            else:
+                counts[number] = table.double()
+        for layer, column, shares in found.shares:
+            self.leaves[self.model.plan.layers[layer.number].group].add(layer, column, shares)
+
+    def _maximise(self, counts: dict[int, Tensor], scale: float) -> None:
+        for number, group in enumerate(self.model.plan.groups):
+            new = (
+                from_counts(group, scale * counts[number], self.pseudocount)
+                if number in counts
+                else self.leaves[number].estimate(scale, self.pseudocount)
+            )
+            seen = self.step_size * new.rows
+            before = self.rows.get(number, new.rows)
+            self.rows[number] = (1.0 - self.step_size) * before + seen
+            part = torch.where(seen > 0.0, seen / self.rows[number], 0.0)
+            self.values[number] = blend(group, self.values[number], new.values, part)
+            assign(self.model, number, self.values[number])
+
+
+def _leaf_statistics(model: CompiledCircuit, data: Tensor) -> dict[int, Statistics]:
+    """For each group of leaves that needs more than expected counts."""
+    columns = Columns(data.double().cpu().numpy(), model.circuit.variables)
+    owners = leaf_owners(model.circuit)
+    found: dict[int, Statistics] = {}
+    for number, group in enumerate(model.plan.groups):
+        if not has_counts(group):
+            _, pools = leaf_pools(owners, group, columns)
+            found[number] = statistics(Setting(model.plan, group, columns, pools, model.device))
+    return found
+
+
+def _rows_at_once(model: CompiledCircuit) -> int:
+    """Rows whose forward and backward pass take about 1 GiB; fewer on a CPU, where caches rule."""
+    a_row = 3 * model.plan.cost(1).all_values * model.dtype.itemsize
+    most = 500 if model.device.type == "cpu" else 32_768
+    return max(1, min(most, _BYTES // max(a_row, 1)))
+
+
+def _batches(rng: np.random.Generator, data: Tensor, batch_size: int | None) -> list[Tensor]:
+    """All rows, in random order if there are several batches."""
+    if batch_size is None or batch_size >= len(data):
+        return [data]
+    order = torch.from_numpy(rng.permutation(len(data))).to(data.device)
+    return [data.index_select(0, rows) for rows in order.split(batch_size)]
+
+
+def _check_options(
+    model: CompiledCircuit,
+    iterations: int,
+    batch_size: int | None,
+    step_size: float,
+    pseudocount: float,
+    patience: int | None,
+) -> None:
+    for name, value in (
+        ("iterations", iterations),
+        ("batch_size", batch_size),
+        ("patience", patience),
+    ):
+        if value is not None and value < 1:
+            raise OptionError.of("PC302", f"{name} is {value}", help="use at least 1")
+    if not 0.0 < step_size <= 1.0 or not 0.0 <= pseudocount < math.inf:
+        raise OptionError.of(
+            "PC302",
+            f"step_size is {step_size} and pseudocount {pseudocount}",
+            help="give a step size above 0 and at most 1, and a pseudocount of 0 or more",
+        )
+    generated = [group for group in model.plan.groups if group.generated]
+    if generated:
+        raise OptionError.of(
+            "PC360",
+            "expectation maximisation sets each weight by itself, but this circuit generates "
+            f"{sum(len(group.weights) for group in generated)} of its weights",
+            notes=(f"generator: {type(model.plan.generator).__name__.lower()}",),
+            help="train it by gradient: pccompiler.fit(model, ...)",
+        )
