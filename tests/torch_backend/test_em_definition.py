@@ -26,6 +26,7 @@ from pccompiler.ir import (
     real,
 )
 from pccompiler.testing import random_weights, with_values
+from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend import fit_em
 from pccompiler.torch_backend.columns import LEAST_RATE, Columns
@@ -225,6 +226,16 @@ def test_missing_values_give_leaves_no_statistics(circuit: Circuit, seed: int) -
     x = possible(circuit, rows(circuit, seed, 12, missing=0.4))
     assume(len(x) > 0 and few_trees(circuit))
     check_step(circuit, x)
+
+
+@settings(max_examples=25)
+@given(circuits(max_variables=3, families=PARAMETRIC), st.integers(0, 100), st.booleans())
+def test_one_step_of_packed_circuits(circuit: Circuit, seed: int, hidden: bool) -> None:
+    """Unit by unit, as the arena evaluates them."""
+    scalar = to_scalars(circuit)
+    x = possible(scalar, rows(scalar, seed, 12, missing=0.4 if hidden else 0.0))
+    assume(len(x) > 0 and few_trees(scalar))
+    check_step(scalar, x)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
