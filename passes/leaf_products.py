@@ -37,11 +37,8 @@ def leaf_product(left: Circuit, a: int, right: Circuit, b: int) -> LeafProduct:
     variable = left.variables[int(left.variable[a])]
     families = Family(int(left.family[a])), Family(int(right.family[b]))
     if variable.discrete:
-        one = families == (Family.BERNOULLI, Family.BERNOULLI)
         rows = _outer(states(left, a, variable), states(right, b, variable))
-        family = Family.BERNOULLI if one else Family.CATEGORICAL
-        table, constants = _normalized(rows)
-        return LeafProduct(family, table[:, 1:] if one else table, constants)
+        return LeafProduct(Family.CATEGORICAL, *_normalized(rows))  # 1 - p would lose digits
     x, y = given(left, a), given(right, b)
     if families == (Family.GAUSSIAN, Family.GAUSSIAN):
         return _gaussians(x, y)

@@ -80,7 +80,7 @@ def normalize(circuit: Circuit, leaves: Float | None = None) -> Circuit:
         )
     draft = Draft(circuit)
     give_tables(draft, found.tables)
-    if scale == 0.0:
+    if abs(scale) <= ROUNDING:
         return draft.finish()
     return draft.finish(log_scale=circuit.log_scale + scale, generator=circuit.generator)
 

@@ -43,7 +43,17 @@ class Prune(Pass):
     requires: ClassVar[tuple[str, ...]] = ()  # it mends what the check refuses
 
     def run(self, circuit: Circuit) -> Circuit:
-        """Zero edges first; then keep what is reachable. Ids are packed."""
+        """Zero edges first; then keep what is reachable. Ids are packed.
+
+        Repeated until nothing changes: a dead node may have been what kept a shared weight.
+        """
+        while True:
+            pruned = self._once(circuit)
+            if pruned is circuit:
+                return circuit
+            circuit = pruned
+
+    def _once(self, circuit: Circuit) -> Circuit:
         draft = Draft(circuit)
         if not isinstance(circuit.generator, Hypernetwork):
             _drop_zeros(draft)

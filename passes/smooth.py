@@ -72,7 +72,7 @@ class Smooth(Pass):
         filler = _Filler(circuit, ones)
         filler.fill()
         result = filler.draft.finish()
-        if result is circuit or not ones:
+        if not ones:
             return result
         return normalize(result, filler.constants(result))
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from pccompiler import cli_support as support
 from pccompiler.commands.datasets import datasets
 from pccompiler.commands.draw import draw
+from pccompiler.commands.import_ import import_
 from pccompiler.commands.opt import opt, passes
 from pccompiler.errors import PCCompilerError
 
@@ -40,6 +41,7 @@ Circuits of your own are text files (`.pcir`); `pccompiler check FILE` says what
 app.command()(opt)
 app.command()(passes)
 app.command()(draw)
+app.command("import")(import_)
 app.command()(datasets)
 out = Console(soft_wrap=True, highlight=False)
 

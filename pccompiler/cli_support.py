@@ -15,6 +15,7 @@ from pccompiler.datasets import Splits, Table, load_file, split
 from pccompiler.datasets import load as load_named
 from pccompiler.errors import DataError, OptionError
 from pccompiler.files import write_bytes
+from pccompiler.imports.read import FORMATS, read
 from pccompiler.ir import (
     Circuit,
     Hypernetwork,
@@ -33,8 +34,10 @@ MOST_STATES = 256
 
 
 def read_circuit(path: Path) -> Circuit:
-    """A circuit from a text file, or from a checkpoint folder."""
+    """A circuit from a text file, a checkpoint folder, or a file of another program."""
     file = path / "circuit.pcir" if path.is_dir() else path
+    if file.name.removesuffix(".gz").rpartition(".")[2] in FORMATS[1:]:
+        return read(file)
     try:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,0 +1,49 @@
+"""``pccompiler import``: circuits that other programs wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def import_(
+    file: Annotated[
+        Path, typer.Argument(help="A .psdd, .spn, .sdd, .nnf, .bif or .pcir file; .gz is unpacked.")
+    ],
+    out: Annotated[Path, typer.Option(help="The .pcir file to write.")],
+    vtree: Annotated[
+        Path | None,
+        typer.Option(help="Of a .psdd or .sdd; by default the .vtree of its name beside it."),
+    ] = None,
+    check_data: Annotated[
+        str | None,
+        typer.Option(help="Rows to evaluate: a .csv, or a data set's test rows by its name."),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(envvar="PCCOMPILER_DATA", help="Folder with the named data sets."),
+    ] = None,
+) -> None:
+    """Read a circuit that another program wrote, and write it as .pcir text.
+
+    With --check-data, print its mean log-likelihood, to compare with the other program's.
+    """
+    import numpy as np
+
+    from pccompiler import cli_support as support
+    from pccompiler.imports import read
+    from pccompiler.ir import to_text
+    from pccompiler.passes import verify
+
+    circuit = read(file, vtree=vtree)
+    verify(circuit)
+    if check_data is not None:
+        import pccompiler as pc
+
+        rows = np.asarray(support.query_rows(check_data, data_dir), np.float64)
+        values = pc.compile(circuit, dtype="float64").log_likelihood(rows)
+        print(f"mean {values.mean().item():.6f} nats over {len(rows):,} rows")
+    support.write_lines(out, to_text(circuit).splitlines())
+    print(f"{out}: {circuit}")

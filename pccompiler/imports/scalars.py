@@ -1,0 +1,85 @@
+"""Scalar nodes under construction: what all readers of files make circuits of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pccompiler.ir import Circuit, Family, Kind, Variable, WeightTable
+from pccompiler.ir.arrays import Int, first_uses, segments
+from pccompiler.ir.circuit import Float, select
+from pccompiler.ir.topology import reachable
+
+
+class Scalars:
+    """Nodes of one unit with given weights. Operands come before their nodes."""
+
+    def __init__(self, variables: Sequence[Variable]) -> None:
+        self.variables = tuple(variables)
+        self._columns: list[tuple[int, int, int]] = []
+        self._operands: list[Sequence[int]] = []
+        self._tables: dict[int, Float] = {}
+        self._leaves: dict[tuple[int, tuple[float, ...]], int] = {}
+
+    def leaf(self, variable: int, probabilities: Sequence[float]) -> int:
+        """An input: the probability of each state. Equal ones are one node."""
+        key = (variable, tuple(probabilities))
+        if key not in self._leaves:
+            binary = len(probabilities) == 2
+            family = Family.BERNOULLI if binary else Family.CATEGORICAL
+            given = [probabilities[1]] if binary else list(probabilities)
+            self._leaves[key] = self._add(Kind.INPUT, family, variable, (), given)
+        return self._leaves[key]
+
+    def product(self, operands: Sequence[int]) -> int:
+        """A product; of one operand, that operand."""
+        return operands[0] if len(operands) == 1 else self._add(Kind.PRODUCT, -1, -1, operands)
+
+    def sum(self, operands: Sequence[int], weights: Sequence[float]) -> int:
+        """A weighted sum; of one operand of weight 1, that operand."""
+        if len(operands) == 1 and weights[0] == 1.0:
+            return operands[0]
+        return self._add(Kind.SUM, -1, -1, operands, weights)
+
+    def _add(
+        self,
+        kind: Kind,
+        family: int,
+        variable: int,
+        operands: Sequence[int],
+        weights: Sequence[float] | None = None,
+    ) -> int:
+        node = len(self._columns)
+        self._columns.append((kind, family, variable))
+        self._operands.append(operands)
+        if weights is not None:
+            self._tables[node] = np.array([weights], np.float64)
+        return node
+
+    def circuit(self, root: int) -> Circuit:
+        """The circuit of what the root depends on."""
+        columns = np.array(self._columns, np.int64).reshape(-1, 3)
+        owners = np.array(list(self._tables), np.int64)
+        weight = np.full(len(columns), -1)
+        weight[owners] = np.arange(len(owners))
+        tables = list(self._tables.values())
+        sizes: Int = np.array([table.shape[1] for table in tables], np.int64)
+        whole = Circuit(
+            variables=self.variables,
+            kind=columns[:, 0],
+            units=np.ones(len(columns), np.int64),
+            pointer=segments(np.array([len(row) for row in self._operands], np.int64)),
+            operands=np.array([j for row in self._operands for j in row], np.int64),
+            family=columns[:, 1],
+            variable=columns[:, 2],
+            weight=weight,
+            root=root,
+            weights=WeightTable(np.ones_like(sizes), sizes, {}, dict(enumerate(tables))),
+        )
+        return select(whole, reachable(whole))
+
+
+def distinct(values: Sequence[int]) -> list[int]:
+    """The values in order of first occurrence, each once."""
+    return first_uses(np.array(values, np.int64)).tolist() if len(values) else []
