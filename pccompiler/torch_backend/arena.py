@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from copy import copy
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -164,6 +165,14 @@ class Sweep:
         return self.x.index_select(0, step.source).view(step.rows, step.fan_in, -1)
 
 
+class Gradients(NamedTuple):
+    """Gradients by layer, of log-densities and of tables; and of all bags' weights."""
+
+    inputs: dict[int, Tensor]
+    tables: dict[int, Tensor]
+    edges: Tensor
+
+
 class Descent:
     """The way down: flows, the root's log-derivatives by the logarithm of each value.
 
@@ -183,6 +192,11 @@ class Descent:
         self.input_grads: dict[int, Tensor] = {}
         dense = any(isinstance(step, DenseStep) for step in self.program.steps)
         self.dense_flow = torch.zeros_like(self.x) if dense else None
+
+    @property
+    def gradients(self) -> Gradients:
+        """What `run` has found."""
+        return Gradients(self.input_grads, self.dense_grads, self.edge_grads)
 
     def run(self, grad: Tensor) -> None:
         """Fill the gradients; ``grad`` is the loss's derivative by the root's logarithm."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from pccompiler.ir.layout import parameter_name
 from pccompiler.ir.plan import Plan
 from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.leaves import LeafInputs
+from pccompiler.torch_backend.packed import one_thread
 from pccompiler.torch_backend.weights import Weights
 
 _EVALUATION_BYTES = 2**30
@@ -85,8 +87,9 @@ class CompiledCircuit(nn.Module):
 
         ``complete`` promises that nothing is missing, and makes the backward pass quicker.
         """
-        tables, leaves = self.weights()
-        value = self.engine.run(self._inputs(x, leaves), tables, complete=complete)
+        with one_thread() if self.plan.packed else nullcontext():
+            tables, leaves = self.weights()
+            value = self.engine.run(self._inputs(x, leaves), tables, complete=complete)
         return value + self.plan.log_scale if self.plan.log_scale else value
 
     def log_likelihood(

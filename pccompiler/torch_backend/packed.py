@@ -7,6 +7,7 @@ batch, and values are still in the cache when flows need them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,12 +15,14 @@ from torch import Tensor
 
 from pccompiler.ir.kinds import TABLES, Family, Kind
 from pccompiler.ir.plan import Plan
-from pccompiler.torch_backend.arena import Descent, Sweep, Tables, certain_root
+from pccompiler.torch_backend.arena import Descent, Gradients, Sweep, Tables, certain_root
 from pccompiler.torch_backend.program import BagStep, Program, make_program
 from pccompiler.torch_backend.values import has_table
 
-_CACHE_BYTES = 2**24
-"""Values of a chunk on a CPU: measured best between 2**23 and 2**25 on 32 MiB of L3."""
+_CACHE_BYTES = 2**23
+"""Values of a chunk on a CPU: measured best between 2**22 and 2**24 on 32 MiB of L3."""
+_LEAST_ROWS = 16
+"""Rows of a chunk: a cache line of each value."""
 _DEVICE_BYTES = 2**30
 """Values of a chunk on an accelerator."""
 
@@ -56,14 +59,13 @@ class PackedEngine:
             dict(zip(numbers, inputs, strict=True)), by_layer, self.program, self.indicators
         )
 
-    def chunks(self, batch: int, dtype: torch.dtype) -> Iterator[slice]:
+    def chunks(self, batch: int, dtype: torch.dtype) -> list[slice]:
         """The batch in parts of even size."""
         budget = _CACHE_BYTES if self.device.type == "cpu" else _DEVICE_BYTES
-        most = max(32, budget // (self.program.rows * dtype.itemsize))
+        most = max(_LEAST_ROWS, budget // (self.program.rows * dtype.itemsize))
         parts = -(-batch // most)
         size = -(-batch // parts) if parts else 1
-        for start in range(0, batch, size):
-            yield slice(start, min(start + size, batch))
+        return [slice(start, min(start + size, batch)) for start in range(0, batch, size)]
 
     def spaces(self, dtype: torch.dtype) -> list[torch.dtype]:
         """Precisions in which linear space is tried, cheapest first."""
@@ -115,16 +117,16 @@ class PackedEngine:
         by_table: dict[int, Tensor] = {}
         edges = torch.zeros_like(tables.edges)
         for part in self.chunks(tables.batch, tables.dtype):
-            descent = self.descend(tables.rows(part, tables.dtype), grad[part])
-            edges += descent.edge_grads
-            for number, more in descent.dense_grads.items():
+            found = self.descend(tables.rows(part, tables.dtype), grad[part])
+            edges += found.edges
+            for number, more in found.tables.items():
                 by_table[number] = by_table[number] + more if number in by_table else more
-            for number, more in descent.input_grads.items():
+            for number, more in found.inputs.items():
                 by_input.setdefault(number, []).append(more)
         joined = {number: torch.cat(parts, dim=-1) for number, parts in by_input.items()}
         return joined, by_table, edges
 
-    def descend(self, tables: Tables, grad: Tensor) -> Descent:
+    def descend(self, tables: Tables, grad: Tensor) -> Gradients:
         """The way down of a chunk, in linear space if all its rows are certain there."""
         spaces = self.spaces(tables.dtype)
         sweep = self.sweep(tables, log=not spaces)
@@ -134,7 +136,25 @@ class PackedEngine:
             sweep.up()
         descent = Descent(sweep)
         descent.run(grad)
-        return descent
+        return descent.gradients
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch in one thread meanwhile.
+
+    A layer of a chunk is too little work to share out: where cores are busy, threads wait for each
+    other longer than they work (measured: 40 ms in one thread, 1.9 s in two).
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Run(torch.autograd.Function):
@@ -144,7 +164,8 @@ class _Run(torch.autograd.Function):
     def forward(ctx: Any, engine: PackedEngine, num_inputs: int, *tensors: Tensor) -> Tensor:
         ctx.save_for_backward(*tensors)
         ctx.engine, ctx.num_inputs = engine, num_inputs
-        return engine.evaluate(engine.tables(tensors[:num_inputs], tensors[num_inputs:]))
+        with one_thread():
+            return engine.evaluate(engine.tables(tensors[:num_inputs], tensors[num_inputs:]))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -153,7 +174,8 @@ class _Run(torch.autograd.Function):
         tensors = ctx.saved_tensors
         inputs, weights = tensors[: ctx.num_inputs], tensors[ctx.num_inputs :]
         tables = engine.tables(inputs, weights)
-        by_input, by_table, edges = engine.gradients(tables, grad_outputs[0])
+        with one_thread():
+            by_input, by_table, edges = engine.gradients(tables, grad_outputs[0])
         numbers = list(tables.inputs)
         return (
             None,
