@@ -31,9 +31,7 @@ probability ( "wet" | rain ) {
 """
 
 
-def value(
-    network: BayesianNetwork, rows: np.ndarray[tuple[int, int], np.dtype[np.int64]]
-) -> object:
+def value(network: BayesianNetwork, rows: Int) -> Float:
     """The definition: the product of one entry of each table."""
     names = list(network.states)
     out = np.ones(len(rows))
