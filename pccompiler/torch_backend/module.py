@@ -192,6 +192,14 @@ class CompiledCircuit(nn.Module):
         groups = materialize(self.plan, self.weights.layout, self.parameters_as_numpy())
         return by_weight(self.plan, groups)
 
+    def trained_circuit(self) -> Circuit:
+        """The circuit with its present weights as given values, for passes, files and pictures.
+
+        It has no generator and no sectors: compiled again, each weight has its own logit.
+        """
+        plain = self.circuit.replace(sectors=None, generator=None)
+        return plain.with_values(self.weight_values())
+
 
 _ALLOWED = {"real": "finite numbers", "count": "whole numbers from 0 on"}
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -232,3 +235,34 @@ def test_families_mix_train_and_go_through_text() -> None:
     assert history.evaluations[-1].train > history.evaluations[0].train
     with torch.no_grad():
         np.testing.assert_allclose(model.log_likelihood(x), oracle(model, x), rtol=2e-5)
+
+
+def test_the_page_on_leaves_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "leaves.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}  # whatever the page defines
+    exec(block, names)
+    assert names["history"].evaluations[-1].train > names["history"].evaluations[0].train
+    assert bool(names["one"].isfinite().all())
+
+
+def test_a_checkpoint_holds_all_families(tmp_path: Path) -> None:
+    circuit = mixture()
+    model = pc.compile(circuit, seed=4)
+    pc.save(model, tmp_path / "m")
+    x = table(circuit)
+    again = pc.load(tmp_path / "m")
+    assert torch.equal(again.log_likelihood(x), model.log_likelihood(x))
+
+
+@pytest.mark.parametrize("net", [None, pc.Hypernetwork()], ids=["direct", "hypernetwork"])
+def test_the_trained_circuit_means_the_same(net: pc.Hypernetwork | None) -> None:
+    for circuit in (pc.rat_spn(7, 2, 3), mixture())[: 1 if net else 2]:
+        model = pc.compile(circuit, net, dtype="float64")
+        trained = model.trained_circuit()
+        pc.passes.verify(trained)
+        x = table(circuit)
+        again = pc.compile(trained, dtype="float64")
+        torch.testing.assert_close(
+            again.log_likelihood(x), model.log_likelihood(x), rtol=1e-11, atol=1e-11
+        )
