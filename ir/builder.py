@@ -41,6 +41,7 @@ class Builder:
         self._variable_names: set[str] = set()
         self._columns: dict[str, list[Int]] = {name: [] for name in _COLUMNS}
         self._units = np.zeros(1024, np.int64)
+        self._weight = np.zeros(1024, np.int64)
         self._size = 0
         self._names: dict[int, str] = {}
         self._node_names: set[str] = set()
@@ -216,7 +217,7 @@ class Builder:
 
     def weight_of(self, nodes: ArrayLike) -> Int:
         """The weight ids of ``nodes``, to share them with other nodes."""
-        return np.concatenate(self._columns["weight"])[np.asarray(nodes, np.int64)]
+        return self._weight[np.asarray(nodes, np.int64)]
 
     def units_of(self, nodes: ArrayLike) -> Int:
         """The widths of ``nodes``."""
@@ -321,8 +322,10 @@ class Builder:
         }.items():
             self._columns[name].append(np.asarray(column, np.int64))
         if self._size + number > len(self._units):
-            self._units = np.resize(self._units, max(2 * len(self._units), self._size + number))
+            room = max(2 * len(self._units), self._size + number)
+            self._units, self._weight = np.resize(self._units, room), np.resize(self._weight, room)
         self._units[self._size : self._size + number] = units
+        self._weight[self._size : self._size + number] = weight
         self._size += number
         return np.arange(self._size - number, self._size)
 
