@@ -6,7 +6,7 @@ batch, and values are still in the cache when flows need them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -140,7 +140,7 @@ class PackedEngine:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def one_thread() -> Generator[None]:
     """Torch in one thread meanwhile.
 
     A layer of a chunk is too little work to share out: where cores are busy, threads wait for each
