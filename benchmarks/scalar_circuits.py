@@ -33,6 +33,56 @@ def scalar_circuit(edges: int, variables: int = 64, seed: int = 0) -> Circuit:
     return _pruned(circuit, rng)
 
 
+def tree_circuit(edges: int, variables: int = 64, seed: int = 0) -> Circuit:
+    """About ``edges`` edges; every node above the leaves is used once, as learners make them."""
+    rng = np.random.default_rng(seed)
+    depth = int(np.log2(variables))
+    fan_in = max(2.0, (edges / 4.0) ** (1.0 / depth) / 2.0)  # a leaf takes four edges
+    needed = [[1]]  # for each depth, the fan-ins of the sums of each region there
+    sums: list[list[Int]] = []
+    for _ in range(depth):
+        sums.append([rng.integers(1, round(2.0 * fan_in), number) for number in needed[-1]])
+        needed.append([int(mine.sum()) for mine in sums[-1] for _ in range(2)])
+    b = Builder()
+    for index in range(variables):
+        b.binary(f"x{index}")
+    regions = [b.inputs(np.full(n, v), Family.BERNOULLI) for v, n in enumerate(needed[-1])]
+    for fan_ins in reversed(sums):
+        pairs = zip(regions[::2], regions[1::2], strict=True)
+        regions = [
+            _sums(b, b.products(np.stack([x, rng.permutation(y)], axis=1)), mine)
+            for (x, y), mine in zip(pairs, fan_ins, strict=True)
+        ]
+    return _pruned(b.build(int(regions[0][0])), rng)
+
+
+def chain_circuit(edges: int, variables: int = 64, seed: int = 0) -> Circuit:
+    """About ``edges`` edges: decisions on one variable after another, as in PSDDs."""
+    rng = np.random.default_rng(seed)
+    b = Builder()
+    for index in range(variables):
+        b.binary(f"x{index}")
+    nodes = max(2, round(edges / (7.5 * variables)))
+    leaves = [b.inputs(np.full(8, v), Family.BERNOULLI) for v in range(variables)]
+    below = leaves[-1]
+    for variable in reversed(range(variables - 1)):
+        fan_ins = rng.integers(1, 5, nodes if variable else 1)
+        number = int(fan_ins.sum())
+        pairs = [rng.choice(leaves[variable], number), rng.choice(below, number)]
+        below = _sums(b, b.products(np.stack(pairs, axis=1)), fan_ins)
+    return _pruned(b.build(int(below[0])), rng)
+
+
+def _sums(b: Builder, products: Int, fan_in: Int) -> Int:
+    """A sum for each entry of ``fan_in``, over so many of ``products`` each."""
+    made = np.empty(len(fan_in), np.int64)
+    start = segments(fan_in)[:-1]
+    for size in np.unique(fan_in).tolist():
+        mine = np.flatnonzero(fan_in == size)
+        made[mine] = b.sums(products[start[mine][:, None] + np.arange(size)], 1)
+    return made
+
+
 def _join(b: Builder, rng: np.random.Generator, left: Int, right: Int, sums: int) -> Int:
     """Sums over products of random pairs, bulk by fan-in."""
     fan_in = rng.integers(2, 25, sums)

@@ -131,9 +131,23 @@ class Lowering:
     def product(self, layer: Layer) -> Value:
         """Elementwise products, arity by arity."""
         kind = "Mul" if layer.form == Form.LINEAR else "Add"
-        parts = [self.chain(kind, self.xs(o, layer.form)) for o in layer.operands]
+        parts = [
+            self.long_product(o)
+            if self.plan.packed and layer.form == Form.LOG and o.arity > 2
+            else self.chain(kind, self.xs(o, layer.form))
+            for o in layer.operands
+        ]
         scale = self.product_scale(layer) if layer.form == Form.LINEAR else None
         return self.normalized(layer, Value(self.graph.concat(parts, axis=0), scale))
+
+    def long_product(self, operands: Operands) -> str:
+        """A product of many operands in log form: one gather and one sum."""
+        home, row = home_of(operands)
+        tensors = {n: self.log(n) for n in np.unique(home).tolist()}
+        terms = self.graph.reshape(
+            self.pick(home, row, tensors), operands.arity, operands.rows, operands.units, -1
+        )
+        return self.graph.reduce("ReduceSum", terms, 0, keep=False)
 
     def product_scale(self, layer: Layer) -> str | None:
         """Sums of the operands' scales; all rows have one as soon as any has one."""

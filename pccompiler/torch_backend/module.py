@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -87,7 +87,7 @@ class CompiledCircuit(nn.Module):
 
         ``complete`` promises that nothing is missing, and makes the backward pass quicker.
         """
-        with one_thread() if self.plan.packed else nullcontext():
+        with self._threads():
             tables, leaves = self.weights()
             value = self.engine.run(self._inputs(x, leaves), tables, complete=complete)
         return value + self.plan.log_scale if self.plan.log_scale else value
@@ -118,13 +118,18 @@ class CompiledCircuit(nn.Module):
             DataError: If the columns do not fit the circuit's variables, or a value is no state of
                 its variable.
         """
-        rows = self.prepare(x, mask=mask, missing=missing)
-        if check:
-            check_values(rows, self.circuit.variables)
-        if torch.is_grad_enabled():
-            result: Tensor = self(rows)
-            return result
-        return torch.cat([self(part) for part in rows.split(self.evaluation_batch)])
+        with self._threads():
+            rows = self.prepare(x, mask=mask, missing=missing)
+            if check:
+                check_values(rows, self.circuit.variables)
+            if torch.is_grad_enabled():
+                result: Tensor = self(rows)
+                return result
+            return torch.cat([self(part) for part in rows.split(self.evaluation_batch)])
+
+    def _threads(self) -> AbstractContextManager[None]:
+        """Packed plans run in one thread, see `one_thread`."""
+        return one_thread() if self.plan.packed else nullcontext()
 
     @property
     def evaluation_batch(self) -> int:
