@@ -1,7 +1,26 @@
 """Ready-made circuit structures."""
 
+from pccompiler.structures.chow_liu import ChowLiuTree, chow_liu, chow_liu_tree
+from pccompiler.structures.hclt import hclt
 from pccompiler.structures.hmm import hmm
 from pccompiler.structures.mixture import naive_bayes_mixture
+from pccompiler.structures.mixture_of import mixture_of
+from pccompiler.structures.poon_domingos import poon_domingos
+from pccompiler.structures.quad import quad_graph, quad_tree
+from pccompiler.structures.random_tree import random_tree
 from pccompiler.structures.rat_spn import rat_spn
 
-__all__ = ["hmm", "naive_bayes_mixture", "rat_spn"]
+__all__ = [
+    "ChowLiuTree",
+    "chow_liu",
+    "chow_liu_tree",
+    "hclt",
+    "hmm",
+    "mixture_of",
+    "naive_bayes_mixture",
+    "poon_domingos",
+    "quad_graph",
+    "quad_tree",
+    "random_tree",
+    "rat_spn",
+]

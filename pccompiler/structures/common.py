@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from pccompiler.errors import OptionError
-from pccompiler.ir import Family, Variable, binary
+from pccompiler.ir import Builder, Family, Variable, binary
+from pccompiler.ir.arrays import Int
+from pccompiler.ir.leaves import fits
+
+Leaf = str | Mapping[str, str] | Sequence[str]
+"""Leaf families: one name for all variables, a name by variable, or one name for each in order."""
 
 _FAMILIES = {family.keyword: family for family in Family}
 
@@ -25,14 +32,29 @@ def at_least(name: str, value: int, smallest: int) -> None:
         raise OptionError.of("PC302", f"{name} is {value}", help=f"use at least {smallest}")
 
 
+def one_of(name: str, value: object, choices: Sequence[object]) -> None:
+    """Refuse an option that is none of its choices."""
+    if value not in choices:
+        raise OptionError.of(
+            "PC302",
+            f"{name} is {value!r}",
+            help=f"use one of: {', '.join(repr(choice) for choice in choices)}",
+        )
+
+
 def leaf_family(variable: Variable, leaf: str) -> Family:
-    """The family of ``variable``'s leaves under the option ``leaf``.
+    """The family of ``variable``'s leaves under the option ``leaf``, a single name.
+
+    ``"auto"``: indicators for discrete variables, Poisson for counts, a histogram for real
+    variables with edges, Gaussian for other real ones.
 
     Raises:
         OptionError: If there is no such family, or it does not fit the variable.
     """
     if leaf == "auto":
-        return Family.INDICATOR if variable.discrete else Family.GAUSSIAN
+        if variable.domain == "real":
+            return Family.HISTOGRAM if variable.edges else Family.GAUSSIAN
+        return Family.INDICATOR if variable.discrete else Family.POISSON
     if leaf not in _FAMILIES:
         raise OptionError.of(
             "PC302",
@@ -40,14 +62,10 @@ def leaf_family(variable: Variable, leaf: str) -> Family:
             help=f"use 'auto' or one of: {', '.join(_FAMILIES)}",
         )
     family = _FAMILIES[leaf]
-    if (family == Family.GAUSSIAN) == variable.discrete or (
-        family == Family.BERNOULLI and variable.cardinality != 2
-    ):
-        states = f" with {variable.cardinality} states" if variable.discrete else ""
+    if not fits(family, variable):
         raise OptionError.of(
             "PC302",
-            f"leaf family {leaf!r} does not fit variable {variable.name!r}, "
-            f"which is {variable.domain}{states}",
+            f"leaf family {leaf!r} does not fit variable {variable.name!r}, which is {variable}",
             help="use 'auto', or variables of another domain",
         )
     return family
@@ -61,10 +79,74 @@ def distribution_family(variable: Variable, leaf: str) -> Family:
             "indicators have one unit a state, and no other number",
             help="use 'auto', 'bernoulli', 'categorical' or 'gaussian'",
         )
-    kind = "categorical" if variable.discrete else "gaussian"
-    return leaf_family(variable, kind if leaf == "auto" else leaf)
+    return leaf_family(variable, "categorical" if leaf == "auto" and variable.discrete else leaf)
 
 
-def leaf_families(variables: Sequence[Variable], leaf: str) -> list[Family]:
-    """The distinct families of the leaves, in order."""
-    return sorted({leaf_family(variable, leaf) for variable in variables})
+def leaf_names(variables: Sequence[Variable], leaf: Leaf) -> list[str]:
+    """The name of each variable's family; ``"auto"`` for those that a mapping leaves out.
+
+    Raises:
+        OptionError: If a mapping names no variable, or a sequence has another length.
+    """
+    if isinstance(leaf, str):
+        return [leaf] * len(variables)
+    if isinstance(leaf, Mapping):
+        strangers = sorted(leaf.keys() - {variable.name for variable in variables})
+        if strangers:
+            raise OptionError.of(
+                "PC340",
+                f"a leaf family is given for {strangers[0]!r}, which is no variable",
+                notes=[f"so it is for {len(strangers) - 1} more"] if len(strangers) > 1 else (),
+                help=f"use the names of the variables, such as {variables[0].name!r}",
+            )
+        return [leaf.get(variable.name, "auto") for variable in variables]
+    if len(leaf) != len(variables):
+        raise OptionError.of(
+            "PC340",
+            f"{len(leaf)} leaf families are given for {len(variables)} variables",
+            help="give one for each, a mapping by name, or a single name",
+        )
+    return list(leaf)
+
+
+def leaf_families(variables: Sequence[Variable], leaf: Leaf) -> list[Family]:
+    """The family of each variable's leaves, as `leaf_family` finds it."""
+    names = leaf_names(variables, leaf)
+    return [leaf_family(variable, name) for variable, name in zip(variables, names, strict=True)]
+
+
+def distribution_families(variables: Sequence[Variable], leaf: Leaf) -> list[Family]:
+    """The family of each variable's leaves, as `distribution_family` finds it."""
+    names = leaf_names(variables, leaf)
+    pairs = zip(variables, names, strict=True)
+    return [distribution_family(variable, name) for variable, name in pairs]
+
+
+def input_nodes(
+    builder: Builder, families: Sequence[Family], variables: Int, units: int, *, shared: bool = True
+) -> Int:
+    """An input node of ``units`` units for each entry of ``variables``, one bulk call a family.
+
+    Indicators are one node a variable; if ``shared`` is true they are left as they are, else a
+    dense sum of ``units`` units goes over them for each entry.
+
+    Args:
+        builder: Where the nodes go.
+        families: Of each variable of the circuit.
+        variables: Shape ``(entries,)``, variable indices; repeats are nodes of their own.
+        units: Of all but indicators.
+        shared: Whether indicators are wanted themselves.
+    """
+    codes = np.array([int(family) for family in families])[variables]
+    nodes = np.zeros(len(variables), np.int64)
+    for code in np.unique(codes).tolist():
+        mine = codes == code
+        family = Family(code)
+        if family != Family.INDICATOR:
+            nodes[mine] = builder.inputs(variables[mine], family, units)
+            continue
+        distinct, inverse = np.unique(variables[mine], return_inverse=True)
+        nodes[mine] = builder.inputs(distinct, family)[inverse]
+        if not shared:
+            nodes[mine] = builder.sums(nodes[mine], units)
+    return nodes

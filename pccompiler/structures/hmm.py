@@ -7,13 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from pccompiler.errors import OptionError
-from pccompiler.ir import Builder, Circuit, Variable
+from pccompiler.ir import Builder, Circuit, Family, Variable
 from pccompiler.ir.arrays import Int
-from pccompiler.structures.common import as_variables, at_least, distribution_family
+from pccompiler.structures.common import (
+    Leaf,
+    as_variables,
+    at_least,
+    distribution_families,
+    input_nodes,
+)
 
 
 def hmm(
-    length: int | Sequence[Variable], states: int, *, homogeneous: bool = True, leaf: str = "auto"
+    length: int | Sequence[Variable], states: int, *, homogeneous: bool = True, leaf: Leaf = "auto"
 ) -> Circuit:
     """A hidden Markov model over ``length`` observations.
 
@@ -24,7 +30,9 @@ def hmm(
         length: Number of binary observations, or a sequence of `Variable`, one a step.
         states: Number of hidden states.
         homogeneous: Whether all steps share one transition matrix and one set of emissions.
-        leaf: Emission family: ``"bernoulli"``, ``"categorical"``, ``"gaussian"``, or ``"auto"``.
+        leaf: Emission family, such as ``"bernoulli"`` or ``"laplace"``; ``"auto"``: categorical,
+            Poisson over counts, histograms or Gaussians over real variables. Or one name a step: a
+            sequence, or a mapping by name.
 
     Raises:
         OptionError: If a homogeneous model has variables of different domains, or the emissions do
@@ -32,33 +40,39 @@ def hmm(
     """
     variables = as_variables(length)
     at_least("states", states, 1)
-    if homogeneous and len({(v.domain, v.cardinality) for v in variables}) > 1:
+    families = distribution_families(variables, leaf)
+    if homogeneous and len({(v.domain, v.cardinality, v.edges) for v in variables}) > 1:
         raise OptionError.of(
             "PC302",
             "a homogeneous hidden Markov model has observations of different domains",
             help="give all variables one domain, or pass homogeneous=False",
         )
+    if homogeneous and len(set(families)) > 1:
+        raise OptionError.of(
+            "PC302",
+            "a homogeneous hidden Markov model has emissions of different families",
+            help="give one leaf family for all variables, or pass homogeneous=False",
+        )
     builder = Builder(variables)
-    emissions = [_emission(builder, i, variables[i], states, leaf) for i in range(1)]
-    for i in range(1, len(variables)):
-        shared = builder.weight_of(emissions[0]) if homogeneous else None
-        emissions.append(_emission(builder, i, variables[i], states, leaf, shared))
-    rest = emissions[-1]
+    emissions = _emissions(builder, families, states, homogeneous=homogeneous)
+    rest = emissions[-1:]
     transition: Int | None = None
-    for emission in reversed(emissions[:-1]):
+    for emission in emissions[-2::-1]:
         step = builder.sums(rest, states, weights=transition)
-        transition = builder.weight_of(step) if homogeneous else None
-        rest = builder.products(np.stack([emission, step], axis=1))
+        if homogeneous and transition is None:
+            transition = builder.weight_of(step)
+        rest = builder.products([[emission, step[0]]])
     return builder.build(int(builder.sums(rest, 1)[0]))
 
 
-def _emission(
-    builder: Builder,
-    index: int,
-    variable: Variable,
-    states: int,
-    leaf: str,
-    weights: Int | None = None,
+def _emissions(
+    builder: Builder, families: Sequence[Family], states: int, *, homogeneous: bool
 ) -> Int:
-    family = distribution_family(variable, leaf)
-    return builder.inputs([index], family, states, weights=weights)
+    """The input node of each step; all of one weight if homogeneous."""
+    steps = np.arange(len(families))
+    if not homogeneous:
+        return input_nodes(builder, families, steps, states)
+    first = builder.inputs([0], families[0], states)
+    weights = np.repeat(builder.weight_of(first), len(families) - 1)
+    others = builder.inputs(steps[1:], families[0], states, weights=weights)
+    return np.concatenate([first, others])

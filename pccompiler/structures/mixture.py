@@ -7,11 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from pccompiler.ir import Builder, Circuit, Variable
-from pccompiler.structures.common import as_variables, at_least, distribution_family
+from pccompiler.structures.common import (
+    Leaf,
+    as_variables,
+    at_least,
+    distribution_families,
+    input_nodes,
+)
 
 
 def naive_bayes_mixture(
-    num_variables: int | Sequence[Variable], components: int, *, leaf: str = "auto"
+    num_variables: int | Sequence[Variable], components: int, *, leaf: Leaf = "auto"
 ) -> Circuit:
     """A mixture of ``components`` products of one distribution for each variable.
 
@@ -21,19 +27,17 @@ def naive_bayes_mixture(
     Args:
         num_variables: Number of binary variables, or a sequence of `Variable`.
         components: Number of mixture components.
-        leaf: ``"bernoulli"``, ``"categorical"`` or ``"gaussian"``; ``"auto"``: categorical, or
-            Gaussian over real variables.
+        leaf: A family such as ``"bernoulli"`` or ``"laplace"``; ``"auto"``: categorical, Poisson
+            over counts, histograms or Gaussians over real variables. Or one name a variable: a
+            sequence, or a mapping by name.
 
     Raises:
         OptionError: If a number is too small, or the leaves do not fit the variables.
     """
     variables = as_variables(num_variables)
     at_least("components", components, 1)
-    families = [distribution_family(variable, leaf) for variable in variables]
+    families = distribution_families(variables, leaf)
     builder = Builder(variables)
-    nodes = np.zeros(len(variables), np.int64)
-    for family in sorted(set(families)):
-        mine = np.array([f == family for f in families])
-        nodes[mine] = builder.inputs(np.flatnonzero(mine), family, components)
+    nodes = input_nodes(builder, families, np.arange(len(variables)), components)
     product = builder.products(nodes[None, :])
     return builder.build(int(builder.sums(product, 1)[0]))

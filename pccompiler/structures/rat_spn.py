@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pccompiler.ir import Builder, Circuit, Variable
+from pccompiler.ir import Builder, Circuit, Family, Variable
 from pccompiler.ir.arrays import Int
-from pccompiler.structures.common import as_variables, at_least, leaf_families, leaf_family
+from pccompiler.structures.common import (
+    Leaf,
+    as_variables,
+    at_least,
+    leaf_families,
+)
 
 
 def rat_spn(
@@ -18,7 +23,7 @@ def rat_spn(
     seed: int = 0,
     *,
     depth: int | None = None,
-    leaf: str = "auto",
+    leaf: Leaf = "auto",
 ) -> Circuit:
     """A mixture of random region trees, one for each replica.
 
@@ -36,7 +41,8 @@ def rat_spn(
             With fewer, a leaf region is a factorized distribution over several variables.
         leaf: ``"indicator"``: dense sums over the indicators of discrete variables.
             ``"bernoulli"``, ``"categorical"``, ``"gaussian"``: ``units`` such distributions for
-            each variable and replica. ``"auto"``: indicators, or Gaussians over real variables.
+            each variable and replica. ``"auto"``: indicators, Poisson over counts, histograms or
+            Gaussians over real variables. Or one name a variable: a sequence, or a mapping by name.
 
     Raises:
         OptionError: If a number is too small, or the leaves do not fit the variables.
@@ -63,20 +69,19 @@ def rat_spn(
 
 
 def _leaves(
-    builder: Builder, variables: Sequence[Variable], orders: Int, units: int, leaf: str
+    builder: Builder, variables: Sequence[Variable], orders: Int, units: int, leaf: Leaf
 ) -> Int:
     """Leaf regions in the order of each replica, shape (replicas, variables)."""
     regions = np.empty_like(orders)
-    dense = np.array([leaf == "indicator" or (leaf == "auto" and v.discrete) for v in variables])
-    for family in leaf_families(variables, leaf):
-        mine = np.array([leaf_family(v, leaf) == family for v in variables])
-        if dense[mine].all():  # indicators are shared by all replicas
+    families = leaf_families(variables, leaf)
+    for family in sorted(set(families)):
+        mine = np.array([f == family for f in families])
+        where = mine[orders]
+        if family == Family.INDICATOR:  # shared by all replicas
             inputs = np.zeros(len(variables), np.int64)
             inputs[mine] = builder.inputs(np.flatnonzero(mine), family)
-            where = mine[orders]
             regions[where] = builder.sums(inputs[orders[where]], units)
         else:
-            where = mine[orders]
             regions[where] = builder.inputs(orders[where], family, units)
     return regions
 

@@ -1,0 +1,166 @@
+"""Chow-Liu trees: the tree-shaped distribution that is nearest to the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pccompiler.errors import DataError, OptionError
+from pccompiler.ir import Builder, Circuit, Family, Variable
+from pccompiler.ir.arrays import Float, Int
+from pccompiler.structures.columns import Table, as_table, check_columns, coded, variables_of
+from pccompiler.structures.common import at_least
+from pccompiler.structures.information import mutual_information_of
+from pccompiler.structures.trees import Rooted, rooted, spanning_edges, tree_circuit
+
+
+@dataclass(frozen=True, eq=False)
+class ChowLiuTree:
+    """A tree over variables.
+
+    Attributes:
+        variables: The columns of the data.
+        edges: Shape ``(n - 1, 2)``, pairs of variable indices.
+        mutual_information: Shape ``(n, n)``, in nats; the entropies on the diagonal.
+    """
+
+    variables: tuple[Variable, ...]
+    edges: Int
+    mutual_information: Float
+
+    @property
+    def weight(self) -> float:
+        """The mutual information along the edges, in nats: what a factorized model loses."""
+        return float(self.mutual_information[self.edges[:, 0], self.edges[:, 1]].sum())
+
+    def to_networkx(self) -> Any:  # networkx has no types
+        """The tree as a ``networkx.Graph`` of names; edges have their information as ``weight``."""
+        graph: Any = import_module("networkx").Graph()
+        graph.add_nodes_from(variable.name for variable in self.variables)
+        for a, b in self.edges.tolist():
+            names = self.variables[a].name, self.variables[b].name
+            graph.add_edge(*names, weight=float(self.mutual_information[a, b]))
+        return graph
+
+
+def chow_liu_tree(
+    data: ArrayLike,
+    variables: Sequence[Variable] | None = None,
+    *,
+    pseudocount: float = 1.0,
+    mi_bins: int | None = None,
+    mi_rows: int | None = None,
+) -> ChowLiuTree:
+    """The tree of the largest mutual information between neighbours.
+
+    Args:
+        data: Shape ``(rows, n)``; states are 0, 1, ... Missing values are NaN: a pair of variables
+            is counted over the rows that have both.
+        variables: One for each column; by default found in the data.
+        pseudocount: Rows spread evenly over the cells of each pair's table.
+        mi_bins: Put the states of discrete variables into at most this many bins. Real variables
+            and counts are always put into bins, 8 by default, of about as many rows each.
+        mi_rows: Count only this many rows, evenly spaced.
+
+    Raises:
+        DataError: If the data are no table, or do not fit the variables.
+        OptionError: If an option cannot be used.
+
+    Source:
+        Chow and Liu (1968), "Approximating Discrete Probability Distributions with Dependence
+        Trees".
+    """
+    table = as_table(data)
+    chosen = variables_of(table) if variables is None else tuple(variables)
+    check_columns(table, chosen)
+    check_pseudocount(pseudocount)
+    at_least("mi_bins", 2 if mi_bins is None else mi_bins, 2)
+    at_least("mi_rows", 1 if mi_rows is None else mi_rows, 1)
+    if mi_rows is not None and mi_rows < len(table):
+        table = table[np.arange(mi_rows) * len(table) // mi_rows]
+    codes, sizes = coded(table, chosen, mi_bins)
+    information = mutual_information_of(codes, sizes, pseudocount)
+    return ChowLiuTree(chosen, spanning_edges(information), information)
+
+
+def chow_liu(
+    data: ArrayLike,
+    variables: Sequence[Variable] | None = None,
+    *,
+    pseudocount: float = 1.0,
+    mi_bins: int | None = None,
+    mi_rows: int | None = None,
+) -> Circuit:
+    """The Chow-Liu tree distribution of discrete data, with given values.
+
+    Rooted at a centre. For each variable a product of its indicators and the messages of its
+    children, under a sum whose row j is its distribution given state j of its parent. The circuit
+    is deterministic: in any complete row each sum has one operand unit that is not 0.
+
+    Args:
+        data: As for `chow_liu_tree`.
+        variables: One for each column, all discrete; by default found in the data.
+        pseudocount: Rows spread evenly over the cells of each pair's table, for the tree and for
+            the values alike. A row for a state that never occurs is uniform.
+        mi_bins: As for `chow_liu_tree`; the values are of single states always.
+        mi_rows: As for `chow_liu_tree`; the values are counted over all rows.
+
+    Raises:
+        DataError: If the data are no table, or do not fit the variables.
+        OptionError: If an option cannot be used, or a variable is not discrete.
+
+    Source:
+        Chow and Liu (1968), as for `chow_liu_tree`.
+    """
+    table = as_table(data)
+    chosen = variables_of(table) if variables is None else tuple(variables)
+    _check_discrete(chosen)
+    found = chow_liu_tree(table, chosen, pseudocount=pseudocount, mi_bins=mi_bins, mi_rows=mi_rows)
+    tree = rooted(found.edges, len(chosen))
+    builder = Builder(chosen)
+    inputs = builder.inputs(np.arange(len(chosen)), Family.INDICATOR)
+    root, sums = tree_circuit(builder, tree, inputs, builder.units_of(inputs))
+    weights = builder.weight_of(sums).tolist()
+    rows = _conditionals(table, chosen, tree, pseudocount)
+    return builder.build(root).with_values(dict(zip(weights, rows, strict=True)))
+
+
+def _conditionals(
+    table: Table, variables: Sequence[Variable], tree: Rooted, pseudocount: float
+) -> list[Float]:
+    """Each variable's distribution given its parent's states, shape (parent's states, states)."""
+    codes, sizes = coded(table, variables, None)
+    result: list[Float] = []
+    for node, parent in enumerate(tree.parent.tolist()):
+        above = 1 if parent < 0 else int(sizes[parent])
+        given = np.zeros(len(codes), np.int64) if parent < 0 else codes[:, parent]
+        both = (given >= 0) & (codes[:, node] >= 0)
+        cells = above * int(sizes[node])
+        pairs = given[both] * sizes[node] + codes[both, node]
+        counts = np.bincount(pairs, minlength=cells).reshape(above, -1) + pseudocount / cells
+        counts[counts.sum(axis=1) == 0.0] = 1.0
+        result.append(counts / counts.sum(axis=1, keepdims=True))
+    return result
+
+
+def check_pseudocount(pseudocount: float) -> None:
+    """Refuse negative numbers of rows, and what is no number."""
+    if not (np.isfinite(pseudocount) and pseudocount >= 0.0):
+        raise OptionError.of(
+            "PC302", f"pseudocount is {pseudocount}", help="use a number that is not negative"
+        )
+
+
+def _check_discrete(variables: Sequence[Variable]) -> None:
+    for variable in variables:
+        if not variable.discrete:
+            raise DataError.of(
+                "PC348",
+                f"{variable.name!r} is {variable}, but a Chow-Liu distribution is over states",
+                help="put its values into bins, or use hclt(), which takes any variables",
+            )

@@ -1,0 +1,129 @@
+"""Hidden Chow-Liu trees: a tree from data, of latent variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pccompiler.errors import OptionError
+from pccompiler.ir import Builder, Circuit, Variable
+from pccompiler.ir.arrays import Int
+from pccompiler.structures.chow_liu import ChowLiuTree, chow_liu_tree
+from pccompiler.structures.columns import as_table, variables_of
+from pccompiler.structures.common import Leaf, at_least, distribution_families, input_nodes
+from pccompiler.structures.trees import rooted, tree_circuit
+
+
+@runtime_checkable
+class Graph(Protocol):
+    """What is used of a ``networkx.Graph``."""
+
+    @property
+    def nodes(self) -> Any:
+        """Names of variables."""
+        ...
+
+    @property
+    def edges(self) -> Any:
+        """Pairs of names."""
+        ...
+
+
+def hclt(
+    data: ArrayLike | ChowLiuTree | Graph,
+    states: int,
+    *,
+    variables: Sequence[Variable] | None = None,
+    root: str | None = None,
+    leaf: Leaf = "auto",
+    pseudocount: float = 1.0,
+    mi_bins: int = 8,
+    mi_rows: int | None = None,
+) -> Circuit:
+    """A tree of latent variables, one for each variable, in the shape of the Chow-Liu tree.
+
+    Each latent has ``states`` states and emits its variable; a dense sum of ``states`` units mixes
+    a latent's states for each state of its parent's. Weights are left to training.
+
+    Args:
+        data: Rows by variables, as for `chow_liu_tree`; or a tree: a `ChowLiuTree`, or a
+            ``networkx.Graph`` of variable names.
+        states: Of each latent.
+        variables: One for each column; by default those of the tree, or as found in the data.
+        root: The variable at the top; ``None``: a centre of the tree, for the least depth.
+        leaf: A leaf family, such as ``"bernoulli"``; ``"auto"``: categorical, Poisson over counts,
+            histograms or Gaussians over real variables. Or one name a variable: a sequence, or a
+            mapping by name.
+        pseudocount: For the tree: see `chow_liu_tree`.
+        mi_bins: For the tree: see `chow_liu_tree`.
+        mi_rows: For the tree: see `chow_liu_tree`.
+
+    Raises:
+        DataError: If the data are no table, or do not fit the variables.
+        OptionError: If an option cannot be used, or a graph is no tree of the variables.
+
+    Source:
+        Liu and Van den Broeck (2021), "Tractable Regularization of Probabilistic Circuits".
+    """
+    at_least("states", states, 1)
+    chosen, edges = _tree(data, variables, pseudocount, mi_bins, mi_rows)
+    families = distribution_families(chosen, leaf)
+    top = None if root is None else _index(chosen, root)
+    tree = rooted(edges, len(chosen), top)
+    builder = Builder(chosen)
+    inputs = input_nodes(builder, families, np.arange(len(chosen)), states)
+    node, _ = tree_circuit(builder, tree, inputs, np.full(len(chosen), states))
+    return builder.build(node)
+
+
+def _tree(
+    data: ArrayLike | ChowLiuTree | Graph,
+    variables: Sequence[Variable] | None,
+    pseudocount: float,
+    mi_bins: int,
+    mi_rows: int | None,
+) -> tuple[tuple[Variable, ...], Int]:
+    """The variables, and the edges between their indices."""
+    if isinstance(data, ChowLiuTree):
+        return data.variables if variables is None else tuple(variables), data.edges
+    if isinstance(data, Graph):
+        return _of_graph(data, variables)
+    table = as_table(data)
+    chosen = variables_of(table) if variables is None else tuple(variables)
+    tree = chow_liu_tree(table, chosen, pseudocount=pseudocount, mi_bins=mi_bins, mi_rows=mi_rows)
+    return chosen, tree.edges
+
+
+def _of_graph(
+    graph: Graph, variables: Sequence[Variable] | None
+) -> tuple[tuple[Variable, ...], Int]:
+    if variables is None:
+        raise OptionError.of(
+            "PC347",
+            "a graph says nothing about the domains of its variables",
+            help="pass variables, one for each node of the graph",
+        )
+    index = {variable.name: i for i, variable in enumerate(variables)}
+    strangers = [node for node in graph.nodes if node not in index]
+    if strangers:
+        raise OptionError.of(
+            "PC347",
+            f"node {strangers[0]!r} of the graph is no variable",
+            help="use the names of the variables as nodes",
+        )
+    edges = [(index[a], index[b]) for a, b in graph.edges]
+    return tuple(variables), np.array(edges, np.int64).reshape(-1, 2)
+
+
+def _index(variables: Sequence[Variable], name: str) -> int:
+    for index, variable in enumerate(variables):
+        if variable.name == name:
+            return index
+    raise OptionError.of(
+        "PC347",
+        f"root is {name!r}, which is no variable",
+        help=f"use the name of one, such as {variables[0].name!r}",
+    )

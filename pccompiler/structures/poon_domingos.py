@@ -1,0 +1,113 @@
+"""The structure of Poon and Domingos for images: all rectangles, all cuts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from pccompiler.errors import OptionError
+from pccompiler.ir import Circuit, Variable
+from pccompiler.ir.arrays import Int, ranges
+from pccompiler.structures.common import Leaf, at_least, one_of
+from pccompiler.structures.rectangles import Cut, Image, cut_up, parts_of
+from pccompiler.structures.regions import Layers, ProductKind, assemble
+
+Axes = Literal["both", "rows", "columns"]
+
+
+def poon_domingos(
+    height: int,
+    width: int,
+    units: int,
+    *,
+    delta: int | Sequence[int] = 1,
+    axes: Axes = "both",
+    channels: int = 1,
+    variables: Sequence[Variable] | None = None,
+    states: int = 256,
+    channels_first: bool = False,
+    sum_units: int | None = None,
+    input_units: int | None = None,
+    product: ProductKind = "elementwise",
+    leaf: Leaf = "auto",
+) -> Circuit:
+    """All rectangles with corners at multiples of ``delta``, each cut in two in every way.
+
+    A rectangle is one region, however many partitions use it: a dense sum over the products of all
+    its partitions. One that no cut goes through is a factorized distribution over its pixels. On a
+    grid of a x b cells there are a(a+1)/2 * b(b+1)/2 regions, and
+    b(b+1)/2 * (a-1)a(a+1)/6 + a(a+1)/2 * (b-1)b(b+1)/6 partitions.
+
+    Args:
+        height: Rows of pixels.
+        width: Columns of pixels.
+        units: Width of sums and inputs, where ``sum_units`` and ``input_units`` say nothing else.
+        delta: Cuts are at multiples of it, from the top left corner. Several, coarse to fine: a
+            rectangle is cut at multiples of the first that has one inside.
+        axes: ``"rows"``: only cuts between rows of pixels, ``"columns"``: only between columns.
+        channels: Variables of a pixel; they stay together in a factorized leaf.
+        variables: One for each pixel and channel; by default categorical.
+        states: Of the default variables; 2 makes them binary.
+        channels_first: Whether variables go channel by channel, not pixel by pixel.
+        sum_units: Width of the sums.
+        input_units: Width of the inputs.
+        product: ``"elementwise"``, or ``"kronecker"``.
+        leaf: As for `random_tree`.
+
+    Raises:
+        OptionError: If an option cannot be used, or variables do not fit the image.
+
+    Source:
+        Poon and Domingos (2011), "Sum-Product Networks: A New Deep Architecture"; the steps from
+        coarse to fine as in Peharz et al. (2020), "Einsum Networks".
+    """
+    layers = Layers.of(units, sum_units, input_units, product, leaf)
+    one_of("axes", axes, ("both", "rows", "columns"))
+    deltas = [delta] if isinstance(delta, int) else list(delta)
+    _check_deltas(deltas)
+    image = Image.of(height, width, channels, variables, states, channels_first=channels_first)
+    return assemble(cut_up(image, _cutter(deltas, axes)), image.variables, layers)
+
+
+def _check_deltas(deltas: Sequence[int]) -> None:
+    at_least("number of deltas", len(deltas), 1)
+    for step in deltas:
+        at_least("delta", step, 1)
+    if any(fine >= coarse for coarse, fine in pairwise(deltas)):
+        raise OptionError.of(
+            "PC302",
+            f"delta is {deltas}, which does not go from coarse to fine",
+            help="give steps in descending order, such as [8, 4, 1]",
+        )
+
+
+def _cutter(deltas: Sequence[int], axes: Axes) -> Cut:
+    steps = np.array(deltas)
+
+    def cut(rectangles: Int) -> tuple[list[Int], Int]:
+        low, high = rectangles[:, ::2], rectangles[:, 1::2]  # of rows, of columns
+        first = low[..., None] // steps + 1  # the first multiple inside, by side and step
+        inside = np.maximum((high[..., None] - 1) // steps - first + 1, 0)
+        if axes != "both":
+            inside[:, 1 if axes == "rows" else 0] = 0
+        chosen = np.argmax(inside.sum(axis=1) > 0, axis=1)
+        mine, step = np.arange(len(rectangles)), steps[chosen]
+        first, inside = first[mine, :, chosen], inside[mine, :, chosen]
+        halves = [_halves(rectangles, first[:, a], inside[:, a], step, a) for a in (0, 1)]
+        table = np.concatenate(halves)
+        return [table], table[:, 1:].reshape(-1, 4)
+
+    return cut
+
+
+def _halves(rectangles: Int, first: Int, number: Int, step: Int, axis: int) -> Int:
+    """Each rectangle cut at ``number`` multiples of ``step`` from the ``first`` on."""
+    parents = np.repeat(rectangles, number, axis=0)
+    where = ranges(first, number) * np.repeat(step, number)
+    top, bottom, left, right = parents.T
+    if axis == 0:
+        return parts_of(parents, (top, where, left, right), (where, bottom, left, right))
+    return parts_of(parents, (top, bottom, left, where), (top, bottom, where, right))
