@@ -15,6 +15,7 @@ from pccompiler.passes.multiply import multiply
 from pccompiler.passes.normalize import NormalizeWeights
 from pccompiler.passes.partition_sectors import PartitionSectors
 from pccompiler.passes.plan import plan
+from pccompiler.passes.properties import Properties, properties, require
 from pccompiler.passes.prune import Prune
 from pccompiler.passes.share_equal import ShareEqual
 from pccompiler.passes.smooth import Smooth
@@ -31,6 +32,7 @@ __all__ = [
     "PartitionSectors",
     "Pass",
     "PassManager",
+    "Properties",
     "Prune",
     "ShareEqual",
     "Smooth",
@@ -38,5 +40,7 @@ __all__ = [
     "findings",
     "multiply",
     "plan",
+    "properties",
+    "require",
     "verify",
 ]

@@ -15,6 +15,7 @@ from pccompiler.commands.datasets import datasets
 from pccompiler.commands.draw import draw
 from pccompiler.commands.import_ import import_
 from pccompiler.commands.opt import opt, passes
+from pccompiler.commands.properties import properties
 from pccompiler.errors import PCCompilerError
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ app.command()(opt)
 app.command()(passes)
 app.command()(draw)
 app.command("import")(import_)
+app.command()(properties)
 app.command()(datasets)
 out = Console(soft_wrap=True, highlight=False)
 

@@ -1,0 +1,38 @@
+"""``pccompiler properties``: what is true of a circuit, and what can be asked of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def properties(
+    file: Annotated[
+        Path,
+        typer.Argument(help="A circuit: .pcir, a model folder, or a file that 'import' reads."),
+    ],
+    with_: Annotated[
+        Path | None, typer.Option("--with", help="A second circuit: can both be multiplied?")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    vtree: Annotated[
+        bool, typer.Option("--vtree", help="Print the tree of regions, if there is one.")
+    ] = False,
+) -> None:
+    """Say which properties a circuit has, and which queries are tractable on it, and why."""
+    from json import dumps
+
+    from pccompiler import cli_support as support
+    from pccompiler.passes.properties import properties as report_of
+    from pccompiler.passes.vtrees import structure
+
+    circuit = support.read_circuit(file)
+    other = None if with_ is None else support.read_circuit(with_)
+    report = report_of(circuit, other)
+    print(dumps(report.to_dict(), indent=2) if json else str(report), end="\n" if json else "")
+    if vtree:
+        found = structure(circuit).vtree
+        names = tuple(v.name for v in circuit.variables)
+        print("no vtree" if found is None else found.describe(names), end="")
