@@ -11,6 +11,7 @@ from pccompiler.ir.parser import parse
 from pccompiler.ir.printer import to_text
 from pccompiler.ir.statistics import Statistics
 from pccompiler.ir.variables import Variable, binary, categorical, count, real
+from pccompiler.ir.weight_files import read_circuit, write_circuit
 
 __all__ = [
     "Builder",
@@ -28,6 +29,8 @@ __all__ = [
     "categorical",
     "count",
     "parse",
+    "read_circuit",
     "real",
     "to_text",
+    "write_circuit",
 ]

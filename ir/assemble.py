@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 from typing import NoReturn
 
 import numpy as np
 
-from pccompiler.errors import CircuitError, ParseError
+from pccompiler.errors import CircuitError, Diagnostic, ParseError
 from pccompiler.ir.arrays import Int, segments
 from pccompiler.ir.circuit import Circuit, Float, WeightTable
 from pccompiler.ir.generators import Generator, Sectors
@@ -23,6 +24,7 @@ class Statements:
 
     def __init__(self, source: str) -> None:
         self.source = source
+        self.text: list[str] = []
         self.line_number = 0
         self.line = ""
         self.variables: dict[str, int] = {}
@@ -43,11 +45,26 @@ class Statements:
         self.log_scale: float | None = None
 
     def fail(self, code: str, message: str, help: str, line: int | None = None) -> NoReturn:
-        """Raise a `ParseError` at the current line, which is shown, or at another."""
+        """Raise a `ParseError` at the current line or at another, with carets at the culprit.
+
+        The culprit is the first word of the message that is quoted there, or stands for a node or a
+        weight, and occurs in the line.
+        """
         number = line or self.line_number
-        notes = (self.line.strip(),) if line is None and self.line.strip() else ()
-        raise ParseError.of(
-            code, message, location=f"{self.source}:{number}", notes=notes, help=help
+        text = self.text[number - 1] if 0 < number <= len(self.text) else self.line
+        column, length = _culprit(message, text)
+        shown = text.expandtabs(1).rstrip()
+        excerpt = (shown, " " * (column - 1) + "^" * length) if shown else ()
+        raise ParseError(
+            (
+                Diagnostic(
+                    code=code,
+                    message=message,
+                    location=f"{self.source}:{number}:{column}",
+                    excerpt=excerpt,
+                    help=help,
+                ),
+            )
         )
 
     def finish(self) -> Circuit:
@@ -164,6 +181,22 @@ class Statements:
                 )
             values[ids[label]] = table
         return values
+
+
+def _culprit(message: str, line: str) -> tuple[int, int]:
+    """Column, from 1, and length of what a message is about; else of the line's first word."""
+    for match in _QUOTED.finditer(message):
+        word = next(group for group in match.groups() if group)
+        found = re.search(rf"(?<!\S){re.escape(word)}(?!\S)", line) or re.search(
+            re.escape(word), line
+        )
+        if found:
+            return found.start() + 1, len(word)
+    first = re.search(r"\S+", line)
+    return (first.start() + 1, len(first.group())) if first else (1, 1)
+
+
+_QUOTED = re.compile(r"'([^']+)'|([%@][\w.\-\[\]]+)")
 
 
 def closest(word: str, known: Iterable[str]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import numpy as np
 
-from pccompiler.errors import OptionError
+from pccompiler.errors import Diagnostic, OptionError, ParseError
 from pccompiler.ir.assemble import Statements, closest
-from pccompiler.ir.circuit import Circuit
+from pccompiler.ir.circuit import Circuit, Float
 from pccompiler.ir.generators import Direct, Hypernetwork, Sectors
 from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.names import ALPHABET, is_name
@@ -22,9 +22,12 @@ T = TypeVar("T")
 _KINDS = {kind.keyword: kind for kind in Kind}
 _FAMILIES = {family.keyword: family for family in Family}
 _LARGEST = 2**31 - 1
+_MOST_FINDINGS = 20
 
 
-def parse(text: str, source: str = "<text>") -> Circuit:
+def parse(
+    text: str, source: str = "<text>", *, values: Mapping[str, Float] | None = None
+) -> Circuit:
     """Read a circuit from its text form.
 
     Nodes may come in any order, as long as there is no cycle; they are numbered in the order of the
@@ -33,26 +36,46 @@ def parse(text: str, source: str = "<text>") -> Circuit:
     Args:
         text: As `to_text` writes it. ``#`` starts a comment; blank lines are skipped.
         source: Name of the text in error messages.
+        values: Weight name or id to values, for weights that the text gives none.
 
     Raises:
-        ParseError: If a line cannot be read; it names the line and shows it.
+        ParseError: If lines cannot be read: all of them, up to 20, each with a caret at the word.
         CircuitError: If the nodes form a cycle.
     """
-    return _Parser(source).read(text)
+    parser = _Parser(source)
+    parser.values = {label: (0, table) for label, table in (values or {}).items()}
+    return parser.read(text)
 
 
 class _Parser(Statements):
     """Reads a text statement by statement."""
 
     def read(self, text: str) -> Circuit:
-        lines = text.splitlines()
+        lines = text.removeprefix("\ufeff").splitlines()
+        self.text = lines
         if not lines or lines[0].split("#")[0].strip() != HEADER:
             self.line_number, self.line = 1, lines[0] if lines else ""
+            words = self.line.split()
+            if len(words) == 2 and words[0] == "pcir":
+                self.fail(
+                    "PC201",
+                    f"the text is of version {words[1]!r}, and this pccompiler reads version 1",
+                    "install a newer pccompiler, or print the circuit by the old one",
+                )
             self.fail("PC201", "the text does not start with the version line", f"write {HEADER!r}")
-        for self.line_number, self.line in enumerate(lines[1:], 2):
-            words = self.line.split("#", 1)[0].split()
+        found: list[Diagnostic] = []
+        for number, line in enumerate(lines[1:], 2):
+            self.line_number, self.line = number, line
+            words = line.split("#", 1)[0].split()
             if words:
-                self.statement(words)
+                try:
+                    self.statement(words)
+                except ParseError as error:
+                    found += error.diagnostics
+                    if len(found) >= _MOST_FINDINGS:
+                        break
+        if found:
+            raise ParseError(found)
         circuit = self.finish()
         return circuit if self.sectors is None else partition(circuit, self.sectors)
 
@@ -67,6 +90,7 @@ class _Parser(Statements):
             "sectors": self.set_sectors,
             "generator": self.set_generator,
             "scale": self.set_scale,
+            "weights": self.refer,
         }
         handler = statements.get(words[0])
         if handler is None:
@@ -170,6 +194,13 @@ class _Parser(Statements):
         if not math.isfinite(scale):
             self.fail("PC211", f"{words[0]!r} is no scale", "write a finite number")
         self.log_scale = scale
+
+    def refer(self, words: list[str]) -> None:
+        self.fail(
+            "PC213",
+            "the text names a weights file, which parse() does not read",
+            "read it by its path: pccompiler.ir.read_circuit(PATH)",
+        )
 
     def give_values(self, words: list[str]) -> None:
         if len(words) < 2 or words[0][0] != "@":

@@ -19,6 +19,7 @@ class Diagnostic:
         code: Stable rule number, such as ``PC102``. ``docs/errors.md`` lists them.
         message: What is wrong, with the culprit's name.
         location: ``file:line`` of the declaration, or ``None`` where there is none.
+        excerpt: The line that is wrong, and carets below the culprit.
         notes: Further facts, one line each.
         help: A way out, in the imperative.
     """
@@ -28,10 +29,12 @@ class Diagnostic:
     location: str | None = None
     notes: tuple[str, ...] = ()
     help: str | None = None
+    excerpt: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         head = f"error[{self.code}]: {self.message}"
         lines = [f"{self.location}: {head}" if self.location else head]
+        lines += [f"  | {line}" for line in self.excerpt]
         lines += [f"  note: {note}" for note in self.notes]
         if self.help:
             lines.append(f"  help: {self.help}")

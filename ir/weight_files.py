@@ -1,0 +1,117 @@
+"""Circuits as files: the text, and its weights inline or in a safetensors file beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from pccompiler.errors import OptionError, ParseError
+from pccompiler.files import write_bytes
+from pccompiler.ir.circuit import Circuit, Float
+from pccompiler.ir.parser import parse
+from pccompiler.ir.printer import to_text
+
+_LINE = re.compile(r'^weights "([^"/\\]+)" sha256=([0-9a-f]{64})\s*(?:#.*)?$', re.MULTILINE)
+_LABELS = "labels"
+
+
+def write_circuit(
+    circuit: Circuit, path: str | Path, *, weights: Literal["inline", "file", "none"] = "inline"
+) -> Path:
+    """Write a circuit as text.
+
+    Args:
+        circuit: Any circuit.
+        path: The text file, such as ``garden.pcir``.
+        weights: Where given values go: ``"inline"``: into the text. ``"file"``: to
+            ``garden.safetensors`` beside it, which the text names with its hash; bit for bit, in
+            float64. ``"none"``: nowhere.
+
+    Raises:
+        OptionError: If ``weights`` is none of these.
+    """
+    target = Path(path)
+    if weights not in ("inline", "file", "none"):
+        raise OptionError.of(
+            "PC302", f"unknown weights {weights!r}", help="use 'inline', 'file' or 'none'"
+        )
+    text = to_text(circuit, values=weights == "inline")
+    if weights == "file" and circuit.weights.values:
+        blob = _packed(circuit)
+        beside = target.with_suffix(".safetensors")
+        write_bytes(beside, blob)  # first: a text never names a file that is not there
+        text += f'weights "{beside.name}" sha256={hashlib.sha256(blob).hexdigest()}\n'
+    write_bytes(target, text.encode())
+    return target
+
+
+def read_circuit(path: str | Path) -> Circuit:
+    """Read what `write_circuit` wrote, weights included.
+
+    Raises:
+        ParseError: If the text cannot be read, or its weights file is missing or another.
+        OSError: If the text file cannot be read.
+    """
+    source = Path(path)
+    text = source.read_text(encoding="utf-8-sig")
+    found = _LINE.search(text)
+    if found is None:
+        return parse(text, str(source))
+    line = text.count("\n", 0, found.start()) + 1
+    values = _unpacked(source, line, found[1], found[2])
+    text = text[: found.start()] + text[found.end() :]
+    return parse(text, str(source), values=values)
+
+
+def _packed(circuit: Circuit) -> bytes:
+    """Values stacked by shape, so that many small weights are few tensors."""
+    shapes: dict[tuple[int, ...], list[int]] = {}
+    for weight in sorted(circuit.weights.values):
+        shapes.setdefault(circuit.weights.values[weight].shape, []).append(weight)
+    tensors: dict[str, Float] = {}
+    labels: dict[str, list[str]] = {}
+    for shape, weights in sorted(shapes.items()):
+        name = "x".join(str(size) for size in shape)
+        tensors[name] = np.stack([circuit.weights.values[weight] for weight in weights])
+        labels[name] = [circuit.weights.label(weight)[1:] for weight in weights]
+    return save(tensors, metadata={_LABELS: json.dumps(labels)})
+
+
+def _unpacked(source: Path, line: int, name: str, digest: str) -> Mapping[str, Float]:
+    """Label to values, from the file that a text names."""
+    path = source.with_name(name)
+
+    def wrong(why: str, way_out: str) -> ParseError:
+        return ParseError.of(
+            "PC213",
+            f"the weights file {path} {why}",
+            location=f"{source}:{line}",
+            help=way_out,
+        )
+
+    try:
+        blob = path.read_bytes()
+    except OSError as error:
+        raise wrong(
+            f"cannot be read: {error.strerror}", "put it beside the text, or remove the line"
+        ) from None
+    if hashlib.sha256(blob).hexdigest() != digest:
+        raise wrong("is not the one that the text names", "write the circuit again")
+    try:
+        with safe_open(path, "numpy") as file:
+            labels: dict[str, list[str]] = json.loads((file.metadata() or {})[_LABELS])
+            return {
+                label: table
+                for tensor, names in labels.items()
+                for label, table in zip(names, file.get_tensor(tensor), strict=True)
+            }
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise wrong(f"has another form: {error}", "write the circuit again") from None
