@@ -41,7 +41,7 @@ def hclt(
     leaf: Leaf = "auto",
     pseudocount: float = 1.0,
     mi_bins: int = 8,
-    mi_rows: int | None = None,
+    mi_rows: int | None = 10_000,
 ) -> Circuit:
     """A tree of latent variables, one for each variable, in the shape of the Chow-Liu tree.
 
@@ -59,7 +59,7 @@ def hclt(
             mapping by name.
         pseudocount: For the tree: see `chow_liu_tree`.
         mi_bins: For the tree: see `chow_liu_tree`.
-        mi_rows: For the tree: see `chow_liu_tree`.
+        mi_rows: For the tree: this many rows, evenly spaced, are enough to count; ``None``: all.
 
     Raises:
         DataError: If the data are no table, or do not fit the variables.
