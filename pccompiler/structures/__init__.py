@@ -3,6 +3,7 @@
 from pccompiler.structures.chow_liu import ChowLiuTree, chow_liu, chow_liu_tree
 from pccompiler.structures.hclt import hclt
 from pccompiler.structures.hmm import hmm
+from pccompiler.structures.learn_spn import learn_spn
 from pccompiler.structures.mixture import naive_bayes_mixture
 from pccompiler.structures.mixture_of import mixture_of
 from pccompiler.structures.poon_domingos import poon_domingos
@@ -16,6 +17,7 @@ __all__ = [
     "chow_liu_tree",
     "hclt",
     "hmm",
+    "learn_spn",
     "mixture_of",
     "naive_bayes_mixture",
     "poon_domingos",

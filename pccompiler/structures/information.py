@@ -68,14 +68,15 @@ def _joint_counts(codes: Int, sizes: Int, left: slice, right: slice) -> Float:
     part = np.zeros(shape, np.float32)
     for start in range(0, len(codes), ROWS):
         rows = codes[start : start + ROWS]
-        a = _one_hot(rows[:, left], sizes[left])
-        b = a if left == right else _one_hot(rows[:, right], sizes[right])
+        a = one_hot(rows[:, left], sizes[left])
+        b = a if left == right else one_hot(rows[:, right], sizes[right])
         np.matmul(a.T, b, out=part)
         total += part
     return total
 
 
-def _one_hot(codes: Int, sizes: Int) -> NDArray[np.float32]:
+def one_hot(codes: Int, sizes: Int) -> NDArray[np.float32]:
+    """A column for each state of each variable; a row of zeros where the code is -1."""
     offsets = segments(sizes)
     hot = np.zeros((len(codes), int(offsets[-1])), np.float32)
     rows, columns = np.nonzero(codes >= 0)
