@@ -107,7 +107,7 @@ def refine(shape: Shape, broken: Bool) -> Int:
     levels = by_level(shape.circuit)
     number = -1
     for _ in range(_SWEEPS):
-        found = len(np.unique(labels))
+        found = _count(labels)
         if found == number or found == len(labels):
             break
         number = found
@@ -121,6 +121,12 @@ def refine(shape: Shape, broken: Bool) -> Int:
     rank = np.empty(len(highest), np.int64)
     rank[np.argsort(highest)] = np.arange(len(highest))
     return rank[inverse]
+
+
+def _count(labels: Labels) -> int:
+    """Number of distinct labels."""
+    ranked = np.sort(labels)
+    return 1 + int((ranked[1:] != ranked[:-1]).sum())
 
 
 def _look_up(shape: Shape, labels: Labels, nodes: Int) -> None:

@@ -8,11 +8,13 @@ from typing import ClassVar
 import numpy as np
 
 from pccompiler.ir import Circuit, Kind
-from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Float, WeightTable, select
+from pccompiler.ir.arrays import Int, first_uses, segments
+from pccompiler.ir.circuit import Float, WeightTable
 from pccompiler.ir.partition import partition
 from pccompiler.passes.base import Pass
 from pccompiler.passes.vectors import Vectors, columns_of, find_vectors
+
+_DENSE = int(Kind.SUM)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,9 @@ class _Writer:
         self.tables: list[Float | None] = []
         self.shapes: list[tuple[int, int]] = []
         self.known: dict[bytes, int] = {}
+        self.columns = circuit.weights.columns
+        owned = circuit.weight[circuit.weight >= 0]
+        self.shared = np.bincount(owned, minlength=len(circuit.weights)) > 1
 
     def run(self) -> Circuit:
         """The circuit of vectors; node ids are those of classes."""
@@ -65,7 +70,6 @@ class _Writer:
         for number in self.changed().tolist():
             self.weight[number] = self.new_weight(number)
         pointer, operands = self.edges()
-        table = self.weight_table()
         scalar = vectors.sizes[vectors.of] == 1
         result = circuit.replace(
             kind=self.kind,
@@ -74,15 +78,13 @@ class _Writer:
             operands=operands,
             family=circuit.family[self.first],
             variable=circuit.variable[self.first],
-            weight=self.weight,
             root=int(vectors.of[circuit.root]),
-            weights=table,
             names={int(vectors.of[n]): name for n, name in circuit.names.items() if scalar[n]},
             location=None if circuit.location is None else circuit.location[self.first],
             sectors=None,
             generator=None,
+            **self.renumbered(),
         )
-        result = select(result, np.ones(len(self.kind), np.bool_))
         if circuit.sectors is not None:
             result = partition(result, circuit.sectors)
         return result.replace(generator=circuit.generator)
@@ -106,15 +108,17 @@ class _Writer:
         """The stacked rows of a class's weights, columns in the order of its operands."""
         members = self.vectors.members(number)
         weights = self.circuit.weight[members]
-        is_sum = self.kind[number] != Kind.INPUT
-        columns = columns_of(self.vectors, number) if is_sum else []
-        key = np.concatenate([weights, *columns]).tobytes()
-        if key not in self.known:
-            self.known[key] = len(self.circuit.weights) + len(self.tables)
-            self.tables.append(self.table(weights.tolist(), columns))
-            width = int(self.circuit.weights.columns[weights[0]])
-            self.shapes.append((int(self.units[number]), width))
-        return self.known[key]
+        dense = self.kind[number] == _DENSE  # mixtures keep the order of their operands
+        columns = columns_of(self.vectors, number) if dense else []
+        key = np.concatenate([weights, *columns]).tobytes() if self.shared[weights].any() else b""
+        if key and key in self.known:
+            return self.known[key]
+        made = len(self.circuit.weights) + len(self.tables)
+        if key:
+            self.known[key] = made
+        self.tables.append(self.table(weights.tolist(), columns))
+        self.shapes.append((int(self.units[number]), int(self.columns[weights[0]])))
+        return made
 
     def table(self, weights: list[int], columns: list[Int]) -> Float | None:
         """Given values, if there are any."""
@@ -139,14 +143,20 @@ class _Writer:
         keep = ~(again & whole)
         return segments(np.bincount(owner[keep], minlength=len(lengths))), below[keep]
 
-    def weight_table(self) -> WeightTable:
-        """The old weights and the new ones."""
+    def renumbered(self) -> dict[str, Int | WeightTable]:
+        """Weight ids and their table: those that are used, by first use."""
         old = self.circuit.weights
+        used = first_uses(self.weight[self.weight >= 0])
         shapes = np.array(self.shapes, np.int64).reshape(-1, 2)
-        fresh = {len(old) + i: t for i, t in enumerate(self.tables) if t is not None}
-        return WeightTable(
-            np.concatenate([old.rows, shapes[:, 0]]),
-            np.concatenate([old.columns, shapes[:, 1]]),
-            old.names,
-            {**old.values, **fresh},
+        new_id = np.full(len(old) + len(shapes) + 1, -1)
+        new_id[used] = np.arange(len(used))
+        tables = [
+            old.values.get(w) if w < len(old) else self.tables[w - len(old)] for w in used.tolist()
+        ]
+        table = WeightTable(
+            np.concatenate([old.rows, shapes[:, 0]])[used],
+            np.concatenate([old.columns, shapes[:, 1]])[used],
+            {int(new_id[w]): name for w, name in old.names.items() if new_id[w] >= 0},
+            {number: values for number, values in enumerate(tables) if values is not None},
         )
+        return {"weight": new_id[self.weight], "weights": table}

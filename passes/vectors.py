@@ -254,14 +254,16 @@ def new_columns(vectors: Vectors, node: int) -> tuple[list[int], Int]:
     """How a sum reads vectors: its operands by class, and its old columns in the new order."""
     circuit = vectors.shape.circuit
     below = circuit.operands_of(node)
-    numbers = vectors.of[below]
-    sequence = first_uses(numbers)
-    widths = circuit.units[below]
-    offset = segments(widths)[:-1]
-    rank = np.empty(len(vectors.sizes), np.int64)
+    numbers, unit = vectors.of[below], vectors.unit[below]
+    if len(numbers) > 1 and bool((numbers == numbers[0]).all()):  # units of one vector
+        return [int(numbers[0])], np.argsort(unit)
+    distinct, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+    sequence = np.argsort(first)
+    rank = np.empty(len(sequence), np.int64)
     rank[sequence] = np.arange(len(sequence))
-    order = np.lexsort([vectors.unit[below], rank[numbers]])
-    return sequence.tolist(), ranges(offset[order], widths[order])
+    widths = circuit.units[below]
+    order = np.lexsort([unit, rank[inverse]])
+    return distinct[sequence].tolist(), ranges(segments(widths)[:-1][order], widths[order])
 
 
 def columns_of(vectors: Vectors, number: int) -> list[Int]:

@@ -91,17 +91,16 @@ class PackedEngine:
             root = self.sweep(some.rows(slice(None), space), log=False).up()
             sure = root >= certain_root(self.program, space)
             out[left[sure]] = root[sure].log().to(dtype)
-            self.note(sure, space == dtype)
+            if space == torch.float64:
+                self.note(sure)
             left = left[~sure]
             if not len(left):
                 return out
         out[left] = self.sweep(tables.rows(left, dtype), log=True).up()
         return out
 
-    def note(self, sure: Tensor, first: bool) -> None:
+    def note(self, sure: Tensor) -> None:
         """Give up linear space after three chunks in a row of which most fail."""
-        if first:
-            return
         self.failures = 0 if 2 * int(sure.sum()) >= len(sure) else self.failures + 1
 
     def sweep(self, tables: Tables, log: bool) -> Sweep:

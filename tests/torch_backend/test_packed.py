@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from torch import Tensor
 
 import pccompiler as pc
@@ -92,6 +94,34 @@ def test_gradients_equal_finite_differences(reals: bool) -> None:
         return result
 
     assert torch.autograd.gradcheck(evaluate, tuple(model.parameters()), nondet_tol=1e-12)
+
+
+def answers(circuit: Circuit, x: Tensor, *, packed: bool, linear: bool) -> list[Tensor]:
+    """Log-likelihoods, and the gradient of their sum by each parameter."""
+    lowered = replace(plan(circuit, dtype="float64"), packed=packed)
+    model = CompiledCircuit(
+        circuit, lowered, device=torch.device("cpu"), dtype=torch.float64, seed=0
+    )
+    model.set_weights(circuit.weights.values)
+    if model.engine.packed is not None:
+        model.engine.packed.linear &= linear
+    value = model.log_likelihood(x)
+    value.sum().backward()
+    return [value.detach(), *(p.grad for p in model.parameters() if p.grad is not None)]
+
+
+@settings(max_examples=40)
+@given(circuits(reals=True, zeros=False))
+def test_any_plan_runs_in_an_arena(circuit: Circuit) -> None:
+    """Vectors of all kinds: the other engine is held to finite differences elsewhere."""
+    x = torch.from_numpy(random_rows(circuit, 6))
+    circuit = circuit.replace(generator=Direct())
+    assume(not plan(circuit).packed)
+    want = answers(circuit, x, packed=False, linear=True)
+    for linear in (True, False):
+        found = answers(circuit, x, packed=True, linear=linear)
+        for one, other in zip(found, want, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-8)
 
 
 def weight_gradients(circuit: Circuit, x: Tensor, linear: bool) -> dict[str, Tensor]:
