@@ -13,6 +13,8 @@ from pccompiler.ir.arrays import Int
 
 Table = NDArray[np.generic]
 
+ROWS = 4096
+"""Rows that are looked at together, which bounds memory."""
 MOST_STATES = 4096
 """States that are taken for a categorical variable's without being told so."""
 
@@ -72,7 +74,7 @@ def _variable(index: int, column: Table) -> Variable:
 
 
 def _whole(values: NDArray[np.float64]) -> bool:
-    return bool(((values >= 0) & (np.floor(values) == values)).all())
+    return bool(((values >= 0) & (np.floor(values) == values) & np.isfinite(values)).all())
 
 
 def check_columns(table: Table, variables: Sequence[Variable]) -> None:
@@ -88,17 +90,19 @@ def check_columns(table: Table, variables: Sequence[Variable]) -> None:
             f"{len(variables)} variables are given for data of {table.shape[1]} columns",
             help="give one for each column",
         )
-    for index, variable in enumerate(variables):
-        if variable.domain == "real":
-            continue
-        column = table[:, index]
-        seen = column[~missing(column)].astype(np.float64)
-        states = variable.cardinality if variable.discrete else np.inf
-        bad = seen[(seen < 0) | (np.floor(seen) != seen) | (seen >= states)]
-        if len(bad):
+    states = np.array([v.cardinality if v.discrete else np.inf for v in variables])
+    whole = np.array([v.domain != "real" for v in variables])
+    for start in range(0, len(table), ROWS):
+        block = table[start : start + ROWS].astype(np.float64)
+        bad = whole & ((block < 0) | (np.floor(block) != block) | (block >= states))
+        bad = (bad & ~np.isnan(block)) | np.isinf(block)
+        if bad.any():
+            row, index = np.argwhere(bad)[0].tolist()
+            variable = variables[index]
             raise DataError.of(
                 "PC343",
-                f"column {index} has the value {bad[0]:g}, but {variable.name!r} is {variable}",
+                f"row {start + row} has the value {block[row, index]:g} in column {index}, but "
+                f"{variable.name!r} is {variable}",
                 help="code states as 0, 1, ...; write missing values as NaN in a float array",
             )
 

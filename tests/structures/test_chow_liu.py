@@ -226,6 +226,7 @@ def test_errors(golden: Golden) -> None:
         lambda: chow_liu(table + 1, two),
         lambda: chow_liu(table - 1, two),
         lambda: chow_liu(np.array([[10**6, 1]])),
+        lambda: hclt([[0.5, np.inf]], 2),
         lambda: chow_liu(table, pseudocount=-1.0),
         lambda: chow_liu_tree(table, mi_bins=1),
         lambda: hclt(table, 0),
