@@ -34,10 +34,11 @@ from pccompiler.passes import (
     Square,
     findings,
 )
-from pccompiler.passes.registry import PASSES
+from pccompiler.passes.pack import Pack
 from pccompiler.testing import random_circuit, with_values
 from pccompiler.testing.faults import make_broken
 from pccompiler.testing.random_circuits import RandomChoices, unsmooth
+from pccompiler.testing.scalars import to_scalars
 
 TOLERANCE = 1e-10
 BATCH = 250
@@ -118,9 +119,7 @@ def rewrites(circuit: Circuit, rng: np.random.Generator) -> list[tuple[Pass, Cir
         (Marginalize.out(names), circuit),
         *((kind(), circuit) for kind in (Prune, MergeNested, ShareEqual, Square)),
     ]
-    if "pack" in PASSES:
-        passes.append((PASSES["pack"](), circuit))
-    return passes
+    return [*passes, (Pack(), Prune()(to_scalars(circuit)))]
 
 
 def check(step: Pass, before: Circuit) -> str:

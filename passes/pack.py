@@ -43,8 +43,9 @@ class Pack(Pass):
 
     def run(self, circuit: Circuit) -> Circuit:
         """Find the coarsest partition into vectors, and write each vector once."""
-        vectors = find_vectors(circuit)
-        return circuit if vectors is None else _Writer(circuit, vectors).run()
+        while (vectors := find_vectors(circuit)) is not None:
+            circuit = _Writer(circuit, vectors).run()  # a packed circuit may have more to pack
+        return circuit
 
 
 class _Writer:

@@ -8,6 +8,7 @@ from pccompiler.passes.direct_weights import AttachDirect
 from pccompiler.passes.marginalize import Marginalize
 from pccompiler.passes.merge_nested import MergeNested
 from pccompiler.passes.normalize import NormalizeWeights
+from pccompiler.passes.pack import Pack
 from pccompiler.passes.partition_sectors import PartitionSectors
 from pccompiler.passes.prune import Prune
 from pccompiler.passes.share_equal import ShareEqual
@@ -22,6 +23,7 @@ PASSES: dict[str, type[Pass]] = {
     "marginalize": Marginalize,
     "merge": MergeNested,
     "normalize": NormalizeWeights,
+    "pack": Pack,
     "prune": Prune,
     "sectors": PartitionSectors,
     "share": ShareEqual,
