@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import math
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from pccompiler.errors import ImportFormatError
+
+ROUNDING = 1e-3
+"""Rows of probabilities that are this near to 1 are divided by their sum; others are refused."""
+_EXACT = 1e-12
+"""Rows this near to 1 sum to it in double precision, and are kept to the last digit."""
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 class Lines:
@@ -24,10 +32,10 @@ class Lines:
         self.comment = comment
         self.number = 0
         self.line = ""
-        self._text = read_text(path)
+        self._lines = read_text(path).split("\n")
 
     def __iter__(self) -> Iterator[list[str]]:
-        for number, line in enumerate(self._text.splitlines(), 1):
+        for number, line in enumerate(self._lines, 1):
             self.number, self.line = number, line
             if self.comment == "c":
                 words = self.line.split()
@@ -44,16 +52,20 @@ class Lines:
             code,
             message,
             location=f"{self.path}:{self.number}" if here else str(self.path),
-            notes=(self.line.strip()[:200],) if here and self.line.strip() else (),
+            notes=_note(self.line) if here else (),
             help=help,
         )
 
+    def shown(self, location: str | None) -> tuple[str, ...]:
+        """The line at ``location``, which is of this file, as a note."""
+        return () if location is None else _note(self._lines[int(location.rpartition(":")[2]) - 1])
+
     def integer(self, word: str, what: str) -> int:
         """A whole number."""
-        try:
-            return int(word)
-        except ValueError:
-            self.fail("PC703", f"{what} is {word!r}, not a whole number", "restore the file")
+        if not _WHOLE.fullmatch(word):
+            shown = word if len(word) < 40 else word[:40] + "..."
+            self.fail("PC703", f"{what} is {shown!r}, not a whole number", "restore the file")
+        return int(word)
 
     def real(self, word: str, what: str) -> float:
         """A number that is not NaN."""
@@ -64,6 +76,30 @@ class Lines:
         if value != value:
             self.fail("PC703", f"{what} is {word!r}, not a number", "restore the file")
         return value
+
+    def row(self, weights: Sequence[float]) -> list[float]:
+        """Probabilities that sum to one: as given, or divided by their sum if that is rounded."""
+        total = math.fsum(weights) if all(map(math.isfinite, weights)) else math.inf
+        if min(weights, default=-1.0) < 0.0 or abs(total - 1.0) > ROUNDING:
+            what = f"sum to {total:.9g}" if min(weights, default=0.0) >= 0.0 else "are negative"
+            self.fail("PC707", f"the probabilities {what}", "give shares of 1: divide by their sum")
+        return [w if abs(total - 1.0) <= _EXACT else w / total for w in weights]
+
+    def count(self, found: int, header: int | None, most: int | None = None) -> None:
+        """Compare the number of nodes with the header's, which may be up to ``most``."""
+        if header is None:
+            self.fail("PC705", "the file has no header line", "fetch it again", here=False)
+        if not found <= header <= (found if most is None else most):
+            self.fail(
+                "PC705",
+                f"the file has {found:,} nodes, its header says {header:,}",
+                "it may be cut short; fetch it again",
+                here=False,
+            )
+
+
+def _note(line: str) -> tuple[str, ...]:
+    return (line.strip()[:200],) if line.strip() else ()
 
 
 def read_text(path: Path) -> str:
@@ -76,7 +112,7 @@ def read_text(path: Path) -> str:
         content = path.read_bytes()
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
-        return content.decode()
+        return content.decode("utf-8-sig")  # a byte order mark is no part of the text
     except OSError as error:
         why = error.strerror or str(error)
     except (EOFError, zlib.error):

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
-from pccompiler.errors import ImportFormatError
+from pccompiler.errors import CircuitError, ImportFormatError
 from pccompiler.imports.lines import Lines
-from pccompiler.imports.scalars import Scalars
-from pccompiler.imports.vtree import read_vtree
-from pccompiler.ir import Circuit, binary
-from pccompiler.passes import NormalizeWeights, Smooth, multiply
+from pccompiler.imports.scalars import Scalars, check
+from pccompiler.imports.vtree import Vtree, read_vtree
+from pccompiler.ir import Circuit, Kind, binary
+from pccompiler.passes import NormalizeWeights, Smooth
+from pccompiler.passes.masses import normalize
 
 TRUE, FALSE = -1, -2
 """Constants: they are never nodes."""
+MOST_VARIABLES = 100_000
+"""Variables at most, where no vtree lists them: a damaged number must not fill the memory."""
+_NO_MASS = "PC140"
+"""What the normalization of a circuit that is 0 everywhere is refused with."""
 Weights = Mapping[int, float]
 
 
@@ -26,8 +33,8 @@ def read_sdd(
 
     Args:
         path: The file. Its last node is the root.
-        vtree: Its vtree, which names the variables; without it, they are those up to the highest
-            literal.
+        vtree: Its vtree, which says what the variables are, and is checked against the file.
+            Without it, they are those up to the highest literal.
         weights: Literal to weight, 1 for those without; a model's value is then the product of
             its literals' weights. ``exp(log_scale)`` of the result is the weighted model count.
 
@@ -35,13 +42,13 @@ def read_sdd(
         A smooth circuit over binary variables ``x1``, ``x2``, ..., deterministic as the file is.
 
     Raises:
-        ImportFormatError: Naming the file and line that is wrong, or if there is no model.
+        ImportFormatError: Naming the file and line that is wrong, or if no model has a weight.
 
     Source:
         Darwiche (2011), "SDD: A New Canonical Representation of Propositional Knowledge Bases".
     """
-    most = max(read_vtree(vtree).variables) if vtree is not None else 0
-    return _Reader(Path(path), "sdd", most).read(weights or {})
+    tree = None if vtree is None else read_vtree(vtree)
+    return _Reader(Path(path), "sdd", tree).read(weights or {})
 
 
 def read_nnf(path: str | Path, *, weights: Weights | None = None) -> Circuit:
@@ -53,17 +60,19 @@ def read_nnf(path: str | Path, *, weights: Weights | None = None) -> Circuit:
     Source:
         Darwiche and Marquis (2002), "A Knowledge Compilation Map".
     """
-    return _Reader(Path(path), "nnf", 0).read(weights or {})
+    return _Reader(Path(path), "nnf").read(weights or {})
 
 
 class _Reader:
-    def __init__(self, path: Path, kind: str, most: int) -> None:
+    def __init__(self, path: Path, kind: str, tree: Vtree | None = None) -> None:
         self.lines = Lines(path, "c")
         self.kind = kind
-        self.most = most
-        self.whole = most > 0
+        self.tree = tree
+        self.most = 0 if tree is None else len(tree.leaves)
+        self.whole = tree is not None
         self.nodes: dict[int, int] = {}
-        self.scalars = Scalars(())
+        self.places: dict[int, int] = {}
+        self.scalars = Scalars((), self.lines)
         self.root = FALSE
 
     def read(self, weights: Weights) -> Circuit:
@@ -71,43 +80,62 @@ class _Reader:
         for words in self.lines:
             if words[0] == self.kind and count is None:
                 numbers = [self.lines.integer(word, "a count") for word in words[1:]]
-                count = numbers[0] if numbers else 0
-                if self.kind == "nnf" and len(numbers) == 3:
-                    self.most, self.whole = numbers[2], True
+                if len(numbers) != (3 if self.kind == "nnf" else 1):
+                    self.lines.fail("PC702", "this is no header", "see docs/imports.md")
+                count = numbers[0]
+                if self.kind == "nnf":
+                    self.most, self.whole = self.bounded(numbers[2]), True
             else:
                 self.node(words)
-        if not self.nodes or count != len(self.nodes):
-            self.lines.fail(
-                "PC705",
-                f"the file has {len(self.nodes)} nodes, its header says {count}",
-                "it may be cut short; fetch it again",
-                here=False,
-            )
+        self.lines.count(len(self.nodes), count)
+        if self.root == FALSE and self.nodes:
+            raise self.no_model("is satisfied by no world")
+        if not (self.nodes and self.most):
+            what = "variables" if self.nodes else "nodes"
+            self.lines.fail("PC705", f"the file has no {what}", "fetch it again", here=False)
         return self.finish(weights)
+
+    def bounded(self, variables: int) -> int:
+        if not 0 <= variables <= MOST_VARIABLES:
+            self.lines.fail(
+                "PC708",
+                f"{variables:,} variables are not supported",
+                f"use variables 1 to {MOST_VARIABLES:,}",
+            )
+        return variables
 
     def finish(self, weights: Weights) -> Circuit:
         """Smooth and normalized, times the weights."""
-        if self.root == FALSE:
-            raise self.no_model()
-        variables = [binary(f"x{v}") for v in range(1, self.most + 1)]
-        self.scalars.variables = tuple(variables)
-        if self.root == TRUE:
-            return _factorized(self.most, weights)
-        raw = self.scalars.circuit(self.root)
-        circuit = NormalizeWeights()(Smooth(fill="one")(raw))
-        if not weights:
-            return circuit
         foreign = sorted(v for v in map(abs, weights) if not 0 < v <= self.most)
         if foreign:
             self.lines.fail("PC704", f"the weights name variable {foreign[0]}",
                             f"the file has variables 1 to {self.most}", here=False)  # fmt: skip
-        return multiply(circuit, _factorized(self.most, weights))
+        try:
+            return _weighted(self.unweighted(), weights) if weights else self.unweighted()
+        except CircuitError as error:
+            if error.diagnostics[0].code != _NO_MASS:
+                raise
+            raise self.no_model("has no model whose weight is not 0") from None
 
-    def no_model(self) -> ImportFormatError:
+    def unweighted(self) -> Circuit:
+        """Smooth and normalized: 1 on models."""
+        self.scalars.variables = tuple(binary(f"x{v}") for v in range(1, self.most + 1))
+        if self.root == TRUE:
+            root = self.scalars.product(
+                [self.scalars.leaf(v, (0.5, 0.5)) for v in range(self.most)]
+            )
+            free = self.scalars.circuit(root)
+            return free.replace(log_scale=self.most * math.log(2.0))
+        unmended = ("PC101", "PC105", "PC106", "PC109")  # what the next two passes mend
+        raw = check(self.scalars.circuit(self.root), self.lines, unmended)
+        return NormalizeWeights()(Smooth(fill="one")(raw))
+
+    def no_model(self, why: str) -> ImportFormatError:
         return ImportFormatError.of(
             "PC710",
-            f"the formula of {self.lines.path} has no model: its count is 0",
-            help="a circuit cannot be normalized to a sum of 0; read a satisfiable formula",
+            f"the formula {why}: its count is 0",
+            location=str(self.lines.path),
+            help="a circuit needs a positive sum: read a satisfiable formula, with fewer weights 0",
         )
 
     def node(self, words: list[str]) -> None:
@@ -120,17 +148,35 @@ class _Reader:
             if not numbers or number in self.nodes:
                 self.lines.fail("PC704", f"node {number} has no id of its own", "restore the file")
             made = self.sdd(words[0], numbers)
+            if len(numbers) > 1:
+                self.places[number] = numbers[1]
         self.nodes[number] = self.root = made
 
     def sdd(self, kind: str, numbers: list[int]) -> int:
-        if kind in "TF" and len(numbers) == 1:
+        if kind in ("T", "F") and len(numbers) == 1:
             return TRUE if kind == "T" else FALSE
         if kind == "L" and len(numbers) == 3:
-            return self.literal(numbers[2])
-        if kind == "D" and len(numbers) > 2 and len(numbers) == 3 + 2 * numbers[2]:
-            pairs = zip(numbers[3::2], numbers[4::2], strict=True)
-            return self.either([self.both([self.known(i), self.known(j)]) for i, j in pairs])
+            leaf = self.literal(numbers[2])
+            if self.tree is not None and self.tree.leaves.get(numbers[1]) != abs(numbers[2]):
+                self.misplaced(f"vtree node {numbers[1]} is no leaf of variable {abs(numbers[2])}")
+            return leaf
+        if kind == "D" and len(numbers) > 3 and len(numbers) == 3 + 2 * numbers[2]:
+            return self.decision(numbers[1], numbers[3:])
         self.lines.fail("PC702", "this is no line of an SDD", "write F, T, L or D lines")
+
+    def decision(self, place: int, operands: list[int]) -> int:
+        """The disjunction of the conjunctions of primes and subs, which alternate."""
+        nodes = [self.known(number) for number in operands]
+        for at, number in enumerate(operands if self.tree is not None else []):
+            below, side = self.places.get(number), at % 2  # constants have no place
+            if below is not None and not (self.tree and self.tree.beneath(below, place, side)):
+                where = f"not under the {('left', 'right')[side]} child of {place}"
+                self.misplaced(f"node {number} is of vtree node {below}, which is {where}")
+        pairs = zip(nodes[::2], nodes[1::2], strict=True)
+        return self.either([self.both([prime, sub]) for prime, sub in pairs])
+
+    def misplaced(self, message: str) -> NoReturn:
+        self.lines.fail("PC706", message, "give the vtree of this file")
 
     def nnf(self, kind: str, numbers: list[int]) -> int:
         if kind == "L" and len(numbers) == 1:
@@ -145,7 +191,7 @@ class _Reader:
         if literal == 0 or (self.whole and abs(literal) > self.most):
             self.lines.fail("PC704", f"{literal} is no literal of {self.most} variables",
                             "variables count from 1")  # fmt: skip
-        self.most = max(self.most, abs(literal))
+        self.most = max(self.most, self.bounded(abs(literal)) if not self.whole else 0)
         return self.scalars.leaf(abs(literal) - 1, (0.0, 1.0) if literal > 0 else (1.0, 0.0))
 
     def known(self, number: int) -> int:
@@ -172,21 +218,30 @@ class _Reader:
         return self.scalars.sum(rest, [1.0] * len(rest))
 
 
-def _factorized(variables: int, weights: Weights) -> Circuit:
-    """The product over variables of the weights of their literals."""
-    scalars = Scalars([binary(f"x{v}") for v in range(1, variables + 1)])
-    totals: list[float] = []
-    leaves: list[int] = []
-    for v in range(1, variables + 1):
-        low, high = float(weights.get(-v, 1.0)), float(weights.get(v, 1.0))
-        total = low + high
-        if not (np.isfinite(total) and total > 0.0 and min(low, high) >= 0.0):
-            raise ImportFormatError.of(
-                "PC711",
-                f"the weights of the literals of variable {v} are {low:g} and {high:g}",
-                help="give finite weights, none negative and not both 0",
-            )
-        totals.append(total)
-        leaves.append(scalars.leaf(v - 1, (low / total, high / total)))
-    circuit = scalars.circuit(scalars.product(leaves))
-    return circuit.replace(log_scale=float(np.log(totals).sum()))
+def _weighted(circuit: Circuit, weights: Weights) -> Circuit:
+    """The circuit times the weights of each world's literals.
+
+    Each leaf takes in the weights of its variable; what it then sums to goes up into the scale.
+    """
+    low, high = (
+        np.array([weights.get(sign * v, 1.0) for v in range(1, len(circuit.variables) + 1)], float)
+        for sign in (-1, 1)
+    )
+    wrong = ~(np.isfinite(low) & np.isfinite(high) & (low >= 0.0) & (high >= 0.0))
+    wrong |= (low == 0.0) & (high == 0.0)
+    for v in np.flatnonzero(wrong).tolist():
+        raise ImportFormatError.of(
+            "PC711",
+            f"the weights of the literals of variable {v + 1} are {low[v]:g} and {high[v]:g}",
+            help="give finite weights, none negative and not both 0",
+        )
+    inputs = np.flatnonzero(circuit.kind == Kind.INPUT)
+    owned, over = circuit.weight[inputs].tolist(), circuit.variable[inputs]
+    p = np.array([circuit.weights.values[weight][0, 0] for weight in owned])
+    total = (1.0 - p) * low[over] + p * high[over]
+    mended = np.where(total > 0.0, p * high[over] / np.where(total > 0.0, total, 1.0), p)
+    values = {w: np.array([[q]]) for w, q in zip(owned, mended.tolist(), strict=True)}
+    constants = np.zeros(circuit.num_nodes)
+    with np.errstate(divide="ignore"):
+        constants[inputs] = np.log(total)
+    return normalize(circuit.with_values({**circuit.weights.values, **values}), constants)

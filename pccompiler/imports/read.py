@@ -30,19 +30,25 @@ def read(
         ParseError: Of a ``.pcir`` file.
     """
     file = Path(path)
-    kind = format or file.name.removesuffix(".gz").rpartition(".")[2]
+    name = file.name.removesuffix(".gz")
+    kind = (format or name.rpartition(".")[2]).removeprefix(".").lower()
     if kind not in FORMATS:
-        raise ImportFormatError.of(
-            "PC700",
-            f"{file} does not end as a circuit does",
-            help="use one of " + ", ".join(f".{name}" for name in FORMATS) + ", or say the format",
-        )
-    beside = file.with_name(file.name.removesuffix(".gz").removesuffix(f".{kind}") + ".vtree")
+        raise _unknown(file, kind, format)
+    if kind not in ("psdd", "sdd"):
+        return _read_alone(file, kind, vtree)
+    beside = file.with_name(name.rpartition(".")[0] + ".vtree")
     tree = vtree if vtree is not None else beside if beside.exists() else None
-    if kind == "psdd":
-        return read_psdd(file, tree)
-    if kind == "sdd":
-        return read_sdd(file, tree)
+    return (read_psdd if kind == "psdd" else read_sdd)(file, tree)
+
+
+def _read_alone(file: Path, kind: str, vtree: str | Path | None) -> Circuit:
+    if vtree is not None:
+        raise ImportFormatError.of(
+            "PC706",
+            f"a .{kind} file has no vtree, but {vtree} was given with it",
+            location=str(file),
+            help="leave the vtree out, or give the .psdd or .sdd file that it belongs to",
+        )
     if kind == "nnf":
         return read_nnf(file)
     if kind == "spn":
@@ -50,3 +56,11 @@ def read(
     if kind == "bif":
         return read_bif(file)
     return parse(read_text(file), str(file))
+
+
+def _unknown(file: Path, kind: str, format: str | None) -> ImportFormatError:
+    ways = "use one of " + ", ".join(f".{name}" for name in FORMATS) + ", or say the format"
+    if kind == "vtree":
+        ways = "give the .psdd or .sdd file; the .vtree of its name beside it is found"
+    what = "does not end as a circuit does" if format is None else f"has no format {format!r}"
+    return ImportFormatError.of("PC700", f"{file} {what}", help=ways)

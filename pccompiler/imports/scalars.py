@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from pccompiler.errors import ImportFormatError
+from pccompiler.imports.lines import Lines
 from pccompiler.ir import Circuit, Family, Kind, Variable, WeightTable
 from pccompiler.ir.arrays import Int, first_uses, segments
 from pccompiler.ir.circuit import Float, select
 from pccompiler.ir.topology import reachable
+from pccompiler.passes import findings
+
+_MOST = 3
+"""Findings about a file that are told."""
+_WAYS_OUT = {
+    "PC101": "in the file, multiply the child by leaves over what it lacks",
+    "PC102": "in the file, give the children disjoint variables",
+}
 
 
 class Scalars:
-    """Nodes of one unit with given weights. Operands come before their nodes."""
+    """Nodes of one unit with given weights. Operands come before their nodes.
 
-    def __init__(self, variables: Sequence[Variable]) -> None:
+    Args:
+        variables: Of the circuit; may be set later.
+        lines: The file whose current line declares each new node, if there is one.
+    """
+
+    def __init__(self, variables: Sequence[Variable], lines: Lines | None = None) -> None:
         self.variables = tuple(variables)
+        self._lines = lines
+        self._line: list[int] = []
         self._columns: list[tuple[int, int, int]] = []
         self._operands: list[Sequence[int]] = []
         self._tables: dict[int, Float] = {}
@@ -53,6 +71,7 @@ class Scalars:
         node = len(self._columns)
         self._columns.append((kind, family, variable))
         self._operands.append(operands)
+        self._line.append(0 if self._lines is None else self._lines.number)
         if weights is not None:
             self._tables[node] = np.array([weights], np.float64)
         return node
@@ -65,6 +84,7 @@ class Scalars:
         weight[owners] = np.arange(len(owners))
         tables = list(self._tables.values())
         sizes: Int = np.array([table.shape[1] for table in tables], np.int64)
+        location, locations = self._locations()
         whole = Circuit(
             variables=self.variables,
             kind=columns[:, 0],
@@ -76,8 +96,38 @@ class Scalars:
             weight=weight,
             root=root,
             weights=WeightTable(np.ones_like(sizes), sizes, {}, dict(enumerate(tables))),
+            location=location,
+            locations=locations,
         )
         return select(whole, reachable(whole))
+
+    def _locations(self) -> tuple[Int | None, tuple[str, ...]]:
+        """Which line of the file declared each node."""
+        if self._lines is None:
+            return None, ()
+        numbers, places = np.unique(np.array(self._line, np.int64), return_inverse=True)
+        return places, tuple(f"{self._lines.path}:{number}" for number in numbers.tolist())
+
+
+def check(circuit: Circuit, lines: Lines, apart_from: Collection[str] = ()) -> Circuit:
+    """The circuit, if it is well-formed.
+
+    Raises:
+        ImportFormatError: With what is wrong, and the lines of the file that declare it.
+    """
+    found = [finding for finding in findings(circuit) if finding.code not in apart_from]
+    if found:
+        raise ImportFormatError(
+            replace(
+                finding,
+                code="PC712",
+                location=finding.location or str(lines.path),
+                notes=(*lines.shown(finding.location), *finding.notes),
+                help=_WAYS_OUT.get(finding.code, finding.help),
+            )
+            for finding in found[:_MOST]
+        )
+    return circuit
 
 
 def distinct(values: Sequence[int]) -> list[int]:

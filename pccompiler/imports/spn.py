@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import math
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from pccompiler.imports.lines import Lines
-from pccompiler.imports.psdd import ROUNDING
-from pccompiler.imports.scalars import Scalars
+from pccompiler.imports.scalars import Scalars, check
 from pccompiler.ir import Circuit, Variable, binary, categorical
 
 _LEAVES = {"categorical": "categorical", "c": "categorical", "indicator": "i", "i": "i"}
+_NUMBER = re.compile(r"[0-9]+")
+MOST_STATES = 4096
+"""States of a variable, at most: indicators are written down as tables of all states."""
 
 
 class _Node:
@@ -27,7 +31,8 @@ def read_spn(path: str | Path) -> Circuit:
 
     ``id + child weight ...``, ``id * child ...``, ``id categorical variable p ...``, ``id indicator
     variable state`` (states from 1), in any order; the kind may also come before the id. The root
-    is the node that is nobody's child.
+    is the node that is nobody's child. Weights are those of the file to the last digit, but rows
+    that sum to 1 only within 1e-3 are divided by their sum: they were rounded.
 
     Raises:
         ImportFormatError: Naming the file and line that is wrong.
@@ -46,35 +51,50 @@ class _Reader:
             self.line(words)
         if not self.nodes:
             self.lines.fail("PC705", "the file has no nodes", "fetch it again", here=False)
-        scalars = Scalars(self.variables())
+        scalars = Scalars(self.variables(), self.lines)
         made: dict[int, int] = {}
         root = self.root()
-        stack = [root]
+        for number in self.bottom_up(root):
+            node = self.nodes[number]
+            self.at(node)  # whose line declares what is made
+            made[number] = self.make(scalars, node, made)
+        return check(scalars.circuit(made[root]), self.lines)
+
+    def bottom_up(self, root: int) -> Iterator[int]:
+        """All nodes, children first, by a walk of the children of each in turn."""
+        stack = [(root, iter(self.nodes[root].operands))]
+        done: set[int] = set()
+        path = {root}
         while stack:
-            node = stack[-1]
-            waiting = [child for child in self.nodes[node].operands if child not in made]
-            if node in made:
+            node, children = stack[-1]
+            child = next((child for child in children if child not in done), None)
+            if child is None:
+                yield node
+                done.add(node)
+                path.discard(node)
                 stack.pop()
-            elif waiting:
-                if len(stack) > len(self.nodes):
-                    self.at(self.nodes[node])
-                    self.lines.fail("PC704", f"node {node} is part of a cycle", "break the cycle")
-                stack += waiting[:1]
+            elif child in path:
+                self.cycle(child)
             else:
-                made[node] = self.make(scalars, self.nodes[node], made)
-                stack.pop()
-        return scalars.circuit(made[root])
+                path.add(child)
+                stack.append((child, iter(self.nodes[child].operands)))
+        if len(done) < len(self.nodes):  # all but the root have parents
+            self.cycle(next(number for number in self.nodes if number not in done))
+
+    def cycle(self, number: int) -> NoReturn:
+        self.at(self.nodes[number])
+        self.lines.fail("PC704", f"node {number} is part of a cycle, or below one", "break it")
 
     def at(self, node: _Node) -> None:
         """Let errors be about this node's line."""
         self.lines.number, self.lines.line = node.number, node.line
 
     def line(self, words: list[str]) -> None:
-        if len(words) > 2 and words[1].isdigit() and not words[0].isdigit():
+        if len(words) > 2 and _NUMBER.fullmatch(words[1]) and not _NUMBER.fullmatch(words[0]):
             words = [words[1], words[0], *words[2:]]
-        if len(words) < 3 or not words[0].isdigit():
+        if len(words) < 3 or not _NUMBER.fullmatch(words[0]):
             self.lines.fail("PC702", "this is no line of an SPN", "see docs/imports.md")
-        number, kind, rest = int(words[0]), words[1], words[2:]
+        number, kind, rest = self.lines.integer(words[0], "the id"), words[1], words[2:]
         if number in self.nodes:
             self.lines.fail("PC704", f"node {number} is declared twice", "restore the file")
         node = _Node(_LEAVES.get(kind, kind), rest, self.lines.number, self.lines.line)
@@ -82,8 +102,8 @@ class _Reader:
             if len(rest) % 2:
                 self.lines.fail("PC702", "a child has no weight", "write 'id + child weight ...'")
             node.operands = [self.lines.integer(word, "a child") for word in rest[::2]]
-            node.numbers = [self.lines.real(word, "a weight") for word in rest[1::2]]
-            self.check(node.numbers)
+            numbers = [self.lines.real(word, "a weight") for word in rest[1::2]]
+            node.numbers = self.lines.row(numbers)
         elif node.kind == "*":
             node.operands = [self.lines.integer(word, "a child") for word in rest]
         elif node.kind in ("categorical", "i"):
@@ -105,23 +125,21 @@ class _Reader:
                 self.lines.fail("PC702", "an indicator needs one state", "write 'id i var state'")
             states = int(state)
         else:
-            self.check(numbers)
+            numbers = self.lines.row(numbers)
             states = len(numbers)
-        node.operands, node.numbers, node.words = [], numbers, [str(variable)]
+        if states > MOST_STATES:
+            self.lines.fail("PC708", f"variable {variable} has {states:,} states",
+                            f"use variables of up to {MOST_STATES:,} states")  # fmt: skip
+        node.numbers, node.words = numbers, [str(variable)]
         self.states[variable] = max(self.states.get(variable, 2), states)
 
-    def check(self, weights: list[float]) -> None:
-        total = math.fsum(weights) if all(map(math.isfinite, weights)) else math.inf
-        if min(weights, default=-1.0) < 0.0 or abs(total - 1.0) > ROUNDING:
-            self.lines.fail(
-                "PC707", f"the weights sum to {total:.9g}", "give weights that sum to 1"
-            )
-
     def variables(self) -> list[Variable]:
-        most = max(self.states, default=0)
-        if most > 10 * len(self.nodes) + 10:
-            self.lines.fail("PC704", f"there is a variable {most}", "restore the file", here=False)
-        sizes = [self.states.get(v, 2) for v in range(1, most + 1)]
+        """Variables 1, 2, ... without a gap."""
+        for wanted, variable in enumerate(sorted(self.states), 1):
+            if variable != wanted:
+                self.lines.fail("PC704", f"variable {wanted} has no leaf, but {variable} has",
+                                "number the variables 1, 2, ...", here=False)  # fmt: skip
+        sizes = [size for _, size in sorted(self.states.items())]
         return [
             binary(f"x{v}") if size == 2 else categorical(f"x{v}", size)
             for v, size in enumerate(sizes, 1)
@@ -143,9 +161,7 @@ class _Reader:
 
     def make(self, scalars: Scalars, node: _Node, made: dict[int, int]) -> int:
         if node.kind == "+":
-            total = math.fsum(node.numbers)
-            weights = [weight / total for weight in node.numbers]
-            return scalars.sum([made[child] for child in node.operands], weights)
+            return scalars.sum([made[child] for child in node.operands], node.numbers)
         if node.kind == "*":
             return scalars.product([made[child] for child in node.operands])
         variable = int(node.words[0])
@@ -154,6 +170,4 @@ class _Reader:
             return scalars.leaf(
                 variable - 1, [float(state + 1 == node.numbers[0]) for state in range(states)]
             )
-        total = math.fsum(node.numbers)
-        padded = [*(p / total for p in node.numbers), *[0.0] * (states - len(node.numbers))]
-        return scalars.leaf(variable - 1, padded)
+        return scalars.leaf(variable - 1, [*node.numbers, *[0.0] * (states - len(node.numbers))])

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pccompiler as pc
-from pccompiler.errors import ImportFormatError, PCCompilerError
+from pccompiler.errors import ImportFormatError
 from pccompiler.imports import read, read_nnf, read_psdd, read_sdd
 from pccompiler.passes import verify
 from pccompiler.passes.semantics import _masses
@@ -108,6 +108,8 @@ def test_published_circuits(name: str, data: str, rows: int | None, wanted: floa
     assert test is not None
     values = np.log(_masses(circuit, np.asarray(test[:rows], np.float64)))
     assert values.mean() == pytest.approx(wanted, abs=5e-5)
+    if name == "nltcs.spn.gz":
+        assert values.sum() == pytest.approx(-19670.226, abs=5e-4)
 
 
 @needs_files
@@ -145,7 +147,7 @@ BAD: dict[str, tuple[str, str]] = {
     "twice": ("a.psdd", PSDD.replace("L 1 0", "L 0 0")),
     "sum": ("a.psdd", PSDD.replace("1 3 -0.69", "1 3 -0.09")),
     "number": ("a.psdd", PSDD.replace("-1.6094379124341003", "nan")),
-    "spn-cycle": ("a.spn", SPN.replace("2 * 4 5", "2 * 4 3").replace("3 * 6 7", "3 * 6 2")),
+    "spn-cycle": ("a.spn", SPN.replace("2 * 4 5", "2 * 4 5 3").replace("3 * 6 7", "3 * 6 7 2")),
     "spn-roots": ("a.spn", SPN + "8 * 4 5\n"),
     "spn-kind": ("a.spn", SPN + "8 gaussian 4 5\n"),
     "spn-child": ("a.spn", SPN.replace("2 * 4 5", "2 * 4 9")),
@@ -207,7 +209,7 @@ def test_mutated_files_give_circuits_or_errors(
         text = text[:at] + piece + text[at + 1 :]
     try:
         circuit = read(written(folder, name, text))
-        verify(circuit)
-    except PCCompilerError:
+        verify(circuit)  # what is read is well-formed, or refused with its line
+    except ImportFormatError:
         return
-    assert circuit.num_nodes
+    assert circuit.where(circuit.root) or name[2:] in ("sdd", "nnf")  # some of those are made anew
