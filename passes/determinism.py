@@ -1,26 +1,38 @@
-"""Whether sums are deterministic: at most one operand is above zero, whatever the assignment."""
+"""Determinism: whether at most one operand of each sum is not zero, in every world."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
-from math import prod
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pccompiler.ir import Circuit, Family, Kind
-from pccompiler.ir.kinds import SUMS
-from pccompiler.passes.leaf_products import states
+from pccompiler.ir import Circuit
+from pccompiler.ir.arrays import Int
+from pccompiler.passes.determinism_gates import OR, Bool, Gates, find_gates
+from pccompiler.passes.determinism_leaves import classes
+from pccompiler.passes.determinism_pairs import OutOfBudgetError, Pairs
+from pccompiler.passes.determinism_witness import Witness, confirm, world_of
+from pccompiler.passes.determinism_worlds import (
+    Evaluator,
+    first_bits,
+    meet_in,
+    parted,
+    planes,
+    random_worlds,
+    subsets,
+    telling,
+)
 
-Bool = NDArray[np.bool_]
-Verdict = Literal["yes", "no", "unknown"]
-_SUMS = frozenset(int(kind) for kind in SUMS)
-MOST_WORLDS = 4096
-"""Supports over more joint states than this are not written out."""
-MOST_PAIRS = 2_000_000
-"""Pairs of nodes that are compared at most."""
+MOST_PAIRS = 1_000_000
+"""Pairs of nodes that are compared before the answer is "unknown"."""
+_RANDOM_WORLDS = 256
+_SMALL, _LARGE = 1 << 12, 1 << 20
+_MOST_WORK = 200_000_000
+"""Words of worlds times operands, of all regions together; a second or two."""
+_MOST_BLOCKS = 64
+_ATTEMPTS = 32
+_PROVEN = "all operands of all sums have disjoint supports"
 
 
 @dataclass(frozen=True)
@@ -30,210 +42,221 @@ class Determinism:
     Attributes:
         verdict: ``"yes"``: every sum is deterministic. ``"no"``: one is not, see the witness.
         node: A sum that is not, or of which nothing is known; -1 for ``"yes"``.
-        witness: Variable to state, over the scope of ``node``, where two operands are above zero.
+        witness: Variable to value, over the scope of ``node``, where two operands are above zero.
         reason: In words.
+        sums: ``node`` and others like it: refuted in the same way, or undecided too. Of sums with
+            the same operand supports one is named.
+        proof: The witness with the operands and their values in float64.
     """
 
-    verdict: Verdict
+    verdict: Literal["yes", "no", "unknown"]
     node: int
-    witness: dict[int, int]
+    witness: dict[int, float]
     reason: str
+    sums: tuple[int, ...] = ()
+    proof: Witness | None = None
 
 
-def determinism(circuit: Circuit) -> Determinism:
-    """Decide determinism as far as it is cheap; sound both ways.
+def determinism(circuit: Circuit, *, most_pairs: int = MOST_PAIRS, seed: int = 0) -> Determinism:
+    """Decide whether every sum of ``circuit`` is deterministic, as far as the budget goes.
 
-    Supports over at most 4,096 joint states are written out, exactly; larger nodes are told apart
-    by their parts: products of one split by any pair of parts, sums by all pairs of operands.
-    Weights without given values, and leaves without, count as positive.
+    Edges of weight 0 do not count; weights without values count as positive, and leaves without
+    values as positive everywhere. In turn: random worlds; single variables; all worlds of small
+    regions; pairs of nodes; all worlds of larger regions.
+
+    Args:
+        circuit: Of good structure; it need not be smooth or decomposable.
+        most_pairs: Pairs of nodes that may be compared.
+        seed: Of the random worlds.
 
     Source:
-        Choi, Vergari and Van den Broeck (2020), "Probabilistic Circuits", section 4.2; Kisa et al.
-        (2014) for the pattern of PSDDs.
+        Darwiche and Marquis (2002), "A Knowledge Compilation Map"; Kisa et al. (2014) for the
+        pattern of PSDDs; Choi, Vergari and Van den Broeck (2020), "Probabilistic Circuits".
     """
-    return _Supports(circuit).decide()
+    gates, _ = find_gates(circuit)
+    work = _Work(circuit, np.random.default_rng(seed), most_pairs)
+    return work.run(gates)
 
 
-class _Supports:
-    def __init__(self, circuit: Circuit) -> None:
-        self.circuit = circuit
-        self.kinds: list[int] = circuit.kind.tolist()
-        self.units: list[int] = circuit.units.tolist()
-        flat, cuts = circuit.operands.tolist(), circuit.pointer.tolist()
-        self.operands: list[list[int]] = [flat[i:j] for i, j in pairwise(cuts)]
-        self.scopes = [
-            tuple(circuit.scopes.variables(n).tolist()) for n in range(circuit.num_nodes)
-        ]
-        self.sizes = [v.cardinality if v.discrete else 0 for v in circuit.variables]
-        self.tables: list[Bool | None] = []
-        self._used: dict[int, list[int]] = {}
-        self.apart: dict[tuple[int, int], bool] = {}
+class _Open(NamedTuple):
+    """The sums that are still undecided, and what they depend on."""
 
-    def decide(self) -> Determinism:
-        circuit = self.circuit
-        unknown = -1
-        for node in range(circuit.num_nodes):
-            self.tables.append(self.table(node))
-            if circuit.kind[node] not in SUMS:
-                continue
-            found = self.check(node)
-            if isinstance(found, dict):
-                label = circuit.label(node)
-                return Determinism("no", node, found, f"two operands of {label} overlap")
-            if not found and unknown < 0:
-                unknown = node
-        if unknown >= 0:
-            label = circuit.label(unknown)
-            return Determinism("unknown", unknown, {}, f"operands of {label} were not told apart")
-        return Determinism("yes", -1, {}, "all operands of all sums have disjoint supports")
+    gates: Gates
+    ors: Int
 
-    def shape(self, node: int) -> tuple[int, ...] | None:
-        """States of the scope's variables; ``None`` if there are too many."""
-        sizes = tuple(self.sizes[v] for v in self.scopes[node])
-        return sizes if all(sizes) and prod(sizes) <= MOST_WORLDS else None
+    def without(self, decided: Bool) -> _Open:
+        """What is left when the gates in a mask are decided."""
+        left = self.ors[~decided[self.ors]]
+        if len(left) == len(self.ors):
+            return self
+        part, old = self.gates.restrict(left)
+        return _Open(part, np.searchsorted(old, left))
 
-    def table(self, node: int) -> Bool | None:
-        """Where each unit is above zero, shape (units, states ...)."""
-        circuit, shape = self.circuit, self.shape(node)
-        if shape is None:
-            return None
-        if circuit.kind[node] == Kind.INPUT:
-            return self.leaf(node)
-        operands = circuit.operands_of(node).tolist()
-        parts = [self.spread(j, self.scopes[node]) for j in operands]
-        if circuit.kind[node] == Kind.PRODUCT:
-            out = parts[0]
-            for part in parts[1:]:
-                out = out & part
-            return np.broadcast_to(out, (out.shape[0], *shape))
-        if circuit.kind[node] == Kind.KRONECKER:
-            out = parts[0]
-            for part in parts[1:]:
-                both = out[:, None] & part[None]
-                out = both.reshape(-1, *both.shape[2:])
-            return np.broadcast_to(out, (out.shape[0], *shape))
-        return self.counts(node, parts) > 0
 
-    def counts(self, node: int, parts: list[Bool]) -> NDArray[np.int64]:
-        """How many inputs of each row of a sum are above zero, shape (units, states ...)."""
-        positive, shape = self.positive(node), self.shape(node) or ()
-        flat = [np.broadcast_to(p, (len(p), *shape)).reshape(len(p), -1) for p in parts]
-        if self.circuit.kind[node] == Kind.MIXTURE:
-            stack = np.stack(flat).astype(np.int64)
-            out = np.einsum("ui,iuw->uw", positive.astype(np.int64), stack)
-        else:
-            out = positive.astype(np.int64) @ np.concatenate(flat).astype(np.int64)
-        return np.asarray(out.reshape(len(positive), *shape), np.int64)
+@dataclass
+class _Work:
+    """The search, stage by stage."""
 
-    def positive(self, node: int) -> Bool:
-        weight = int(self.circuit.weight[node])
-        table = self.circuit.weights.values.get(weight)
-        shape = int(self.circuit.weights.rows[weight]), int(self.circuit.weights.columns[weight])
-        return np.ones(shape, np.bool_) if table is None else table > 0.0
+    circuit: Circuit
+    rng: np.random.Generator
+    most_pairs: int
+    spent: int = 0
+    seen: set[bytes] = field(default_factory=set[bytes])
 
-    def leaf(self, node: int) -> Bool:
-        circuit = self.circuit
-        variable = circuit.variables[int(circuit.variable[node])]
-        given = circuit.family[node] == Family.INDICATOR or (
-            int(circuit.weight[node]) in circuit.weights.values
-        )
-        if given:
-            return states(circuit, node, variable) > 0.0
-        return np.ones((int(circuit.units[node]), variable.cardinality), np.bool_)
+    def run(self, gates: Gates) -> Determinism:
+        left = _Open(gates, np.flatnonzero(gates.kind == OR))
+        total = len(left.ors)
+        if not total:
+            return Determinism("yes", -1, {}, _PROVEN)
+        for stage in (self.at_random, self.by_variable, self.by_small, self.by_pairs, self.by_all):
+            outcome = stage(left)
+            if isinstance(outcome, Determinism):
+                return outcome
+            left = outcome
+            if not len(left.ors):
+                return Determinism("yes", -1, {}, _PROVEN)
+        sums = np.unique(left.gates.node[left.ors]).tolist()
+        label = self.circuit.label(sums[0])
+        more = f", nor of {len(sums) - 1:,} more sums" if len(sums) > 1 else ""
+        reason = f"operands of {label} were not told apart{more}"
+        return Determinism("unknown", sums[0], {}, reason, tuple(sums))
 
-    def spread(self, node: int, scope: tuple[int, ...]) -> Bool:
-        """A node's table with an axis for each variable of ``scope``."""
-        table = self.tables[node]
-        if table is None:
-            raise AssertionError("a part has more states than the whole")  # pragma: no cover
-        mine = self.scopes[node]
-        shape = [self.sizes[v] if v in mine else 1 for v in scope]
-        return table.reshape(len(table), *shape)
+    def at_random(self, left: _Open) -> _Open | Determinism:
+        """Refute by random worlds."""
+        evaluator = Evaluator.of(left.gates)
+        size = min(_RANDOM_WORLDS, 64 * evaluator.words_at_once)
+        for _ in range(_RANDOM_WORLDS // size):
+            chosen = random_worlds(left.gates, size, self.rng)
+            _, overlap = evaluator.run(evaluator.leaf_words(chosen, size))
+            met = np.flatnonzero(overlap.any(axis=1))
+            if len(met):
+                lowest = met[np.argsort(left.gates.level[met], kind="stable")]
+                place = int(first_bits(overlap[lowest[:1]])[0])
+                world = {v: int(states[place]) for v, states in chosen.items()}
+                return self.refuted(left.gates, lowest, world) or left
+        return left
 
-    def check(self, node: int) -> bool | dict[int, int]:
-        """Whether a sum is deterministic; a witness where it is not; ``False`` if unknown."""
-        circuit = self.circuit
-        operands = circuit.operands_of(node).tolist()
-        if self.tables[node] is not None:
-            counts = self.counts(node, [self.spread(j, self.scopes[node]) for j in operands])
-            if (counts > 1).any():
-                world = np.argwhere(counts > 1)[0][1:].tolist()
-                return dict(zip(self.scopes[node], world, strict=True))
-            return True
-        if len(operands) == 1 and circuit.units[operands[0]] == 1:
-            return True
-        if circuit.units[node] > 1 or any(circuit.units[j] > 1 for j in operands):
+    def by_variable(self, left: _Open) -> _Open | Determinism:
+        """Prove by single variables that tell all operands apart."""
+        variables = telling(left.gates)
+        blocks = [variables[i : i + 64] for i in range(0, len(variables), 64)]
+        decided = np.zeros(len(left.gates), np.bool_)
+        evaluator = Evaluator.of(left.gates)
+        most = max((classes(v) for v in self.circuit.variables), default=1)
+        for block in blocks[:_MOST_BLOCKS]:
+            if not self.affords(most * len(left.gates.operands)):
+                break
+            decided |= parted(planes(evaluator, block)[1], block)
+        return left.without(decided)
+
+    def by_small(self, left: _Open) -> _Open | Determinism:
+        """Prove or refute by regions of few worlds."""
+        return self.by_regions(left, _SMALL)
+
+    def by_all(self, left: _Open) -> _Open | Determinism:
+        """Prove or refute by regions of more worlds."""
+        for most in (1 << 16, _LARGE):
+            outcome = self.by_regions(left, most)
+            if isinstance(outcome, Determinism):
+                return outcome
+            left = outcome
+        return left
+
+    def by_regions(self, left: _Open, most: int) -> _Open | Determinism:
+        """Project to maximal scopes of at most ``most`` worlds; largest first."""
+        table = self.circuit.scopes.table
+        for row in self.regions(left.gates, most).tolist():
+            if not len(left.ors):
+                break
+            region = np.flatnonzero(_bits(table[row], len(self.circuit.variables)))
+            worlds = int(np.prod([classes(self.circuit.variables[v]) for v in region.tolist()]))
+            if not self.affords(-(-worlds // 64) * len(left.gates.operands)):
+                break
+            self.seen.add(table[row].tobytes())
+            meets, where = meet_in(Evaluator.of(left.gates), region)
+            inside = subsets(table[left.gates.scope], table[row])
+            wrong = left.ors[meets[left.ors] & inside[left.ors]]
+            if len(wrong):
+                lowest = wrong[np.argsort(left.gates.level[wrong], kind="stable")]
+                refuted = self.refuted(left.gates, lowest, where[int(lowest[0])])
+                if refuted is not None:
+                    return refuted
+            left = left.without(~meets)
+        return left
+
+    def regions(self, gates: Gates, most: int) -> Int:
+        """Rows of the scope table: maximal scopes of at most ``most`` worlds, largest first."""
+        table = self.circuit.scopes.table
+        rows = np.unique(gates.scope[gates.node >= 0])
+        rows = rows[[table[row].tobytes() not in self.seen for row in rows.tolist()]]
+        size = np.log2([classes(v) for v in self.circuit.variables])
+        bits = _bits(table[rows], len(self.circuit.variables))
+        worlds = np.where(bits, size, 0.0).sum(axis=1)
+        fit = np.flatnonzero(worlds <= np.log2(most) + 1e-9)
+        fit = fit[np.argsort(-worlds[fit], kind="stable")][:4096]
+        chosen: list[int] = []
+        for row in rows[fit].tolist():
+            if not chosen or not subsets(table[[row]], table[chosen]).any():
+                chosen.append(row)
+        return np.array(chosen, np.int64)
+
+    def affords(self, work: int) -> bool:
+        """Whether ``work`` more fits the budget; if so, it is spent."""
+        if self.spent + work > _MOST_WORK:
             return False
-        used = self.used(node)
-        left = np.argwhere(np.triu(self.maybe_overlap(used), 1)).tolist()
-        return all(self.disjoint(used[i], used[j]) for i, j in left)
+        self.spent += work
+        return True
 
-    def maybe_overlap(self, used: list[int]) -> Bool:
-        """Pairs of operands that their parts with tables do not tell apart, all at once."""
-        overlap = np.ones((len(used), len(used)), np.bool_)
-        parts: dict[tuple[int, ...], list[Bool]] = {}
-        for node in used:
-            inner = self.circuit.kind[node] == Kind.PRODUCT
-            for part in self.circuit.operands_of(node).tolist() if inner else [node]:
-                table = self.tables[part]
-                if table is not None and len(table) == 1:
-                    parts.setdefault(self.scopes[part], []).append(table.ravel())
-        for tables in parts.values():
-            if len(tables) == len(used):
-                stack = np.stack(tables).astype(np.float32)
-                overlap &= stack @ stack.T > 0.0
-        return overlap
+    def by_pairs(self, left: _Open) -> _Open | Determinism:
+        """Compare operands pair by pair."""
+        gates = left.gates
+        if len(gates) > self.most_pairs:
+            return left
+        pairs = Pairs(gates, self.circuit.scopes.table, self.most_pairs)
+        decided = np.zeros(len(gates), np.bool_)
+        order = left.ors[np.argsort(gates.level[left.ors], kind="stable")]
+        try:
+            for gate in order.tolist():
+                pair = pairs.undecided(gate)
+                decided[gate] = pair is None
+                refuted = None if pair is None else self.by_pair(gates, pairs, gate, pair)
+                if refuted is not None:
+                    return refuted
+        except OutOfBudgetError:
+            pass
+        return left.without(decided)
 
-    def used(self, node: int) -> list[int]:
-        """Operands of a sum of one unit that have a positive weight."""
-        if node not in self._used:
-            pairs = zip(self.operands[node], self.positive(node)[0].tolist(), strict=True)
-            self._used[node] = [j for j, weight in pairs if weight]
-        return self._used[node]
+    def by_pair(
+        self, gates: Gates, pairs: Pairs, gate: int, pair: tuple[int, int]
+    ) -> Determinism | None:
+        """Refute ``gate`` by a world that makes two operands positive, if one is found."""
+        for _ in range(_ATTEMPTS):
+            allowed = pairs.together(*pair, self.rng)
+            if allowed is not None:
+                world = {v: int(self.rng.choice(np.flatnonzero(s))) for v, s in allowed.items()}
+                refuted = self.refuted(gates, np.array([gate]), world)
+                if refuted is not None:
+                    return refuted
+        return None
 
-    def disjoint(self, a: int, b: int) -> bool:
-        """Whether two nodes of one unit over one scope are never both above zero: proven."""
-        start = _pair(a, b)
-        stack = [start]
-        while stack:
-            pair = stack[-1]
-            if pair in self.apart or len(self.apart) > MOST_PAIRS:
-                stack.pop()
-                continue
-            needs, decisive = self.needs(*pair)
-            if pair in self.apart:
-                continue
-            found = [self.apart.get(need) for need in needs]
-            if decisive in found or None not in found:
-                self.apart[pair] = decisive if decisive in found else bool(needs) and not decisive
-            else:
-                stack.append(needs[found.index(None)])
-        return self.apart.get(start, False)
-
-    def needs(self, a: int, b: int) -> tuple[list[tuple[int, int]], bool]:
-        """Pairs that decide a pair, and the answer of one that settles it at once.
-
-        Pairs of tables are decided here.
-        """
-        x, y = self.tables[a], self.tables[b]
-        if x is not None and y is not None:
-            self.apart[a, b] = not (x & y).any() if len(x) == len(y) == 1 else False
-            return [], True
-        if a == b or self.units[a] > 1 or self.units[b] > 1:
-            self.apart[a, b] = False
-            return [], True
-        if self.kinds[a] in _SUMS:
-            return [_pair(i, b) for i in self.used(a)], False
-        if self.kinds[b] in _SUMS:
-            return [_pair(a, j) for j in self.used(b)], False
-        pairs = [
-            _pair(i, j)
-            for i in self.operands[a]
-            for j in self.operands[b]
-            if self.scopes[i] == self.scopes[j]
-        ]
-        return sorted(pairs, key=lambda pair: len(self.scopes[pair[0]])), True
+    def refuted(self, gates: Gates, met: Int, world: dict[int, int]) -> Determinism | None:
+        """The answer "no", if evaluation of the first of ``met`` confirms it."""
+        node, unit = int(gates.node[met[0]]), int(gates.unit[met[0]])
+        witness = confirm(self.circuit, node, unit, world_of(self.circuit, world))
+        if witness is None:
+            return None
+        inside = self.circuit.scopes.variables(node).tolist()
+        return Determinism(
+            "no",
+            node,
+            {variable: witness.world[variable] for variable in inside},
+            f"two operands of {self.circuit.label(node)} overlap",
+            tuple(dict.fromkeys([node, *gates.node[met].tolist()])),
+            witness,
+        )
 
 
-def _pair(a: int, b: int) -> tuple[int, int]:
-    return (a, b) if a < b else (b, a)
+def _bits(rows: np.ndarray[tuple[int, ...], np.dtype[np.uint64]], count: int) -> Bool:
+    """Bit sets as masks over variables, shape (..., count)."""
+    raw = np.ascontiguousarray(rows).view(np.uint8)
+    return np.unpackbits(raw, axis=-1, bitorder="little")[..., :count].astype(np.bool_)

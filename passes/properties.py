@@ -149,7 +149,7 @@ def _deterministic(circuit: Circuit) -> Property:
     why = found.reason
     if found.witness:
         shown = list(found.witness.items())[:8]
-        world = ", ".join(f"{circuit.variables[v].name}={state}" for v, state in shown)
+        world = ", ".join(f"{circuit.variables[v].name}={state:g}" for v, state in shown)
         why += f" where {world}" + (", ..." if len(found.witness) > 8 else "")
     ways = {"yes": "", "no": "", "unknown": "condition or marginalize variables first"}
     return Property("deterministic", found.verdict, why, ways[found.verdict])
