@@ -82,8 +82,7 @@ class Tables:
 def certain_root(program: Program, dtype: torch.dtype) -> float:
     """The least root that linear space in ``dtype`` is exact for, up to rounding."""
     info = torch.finfo(dtype)
-    operations = 2 * program.edges + 4 * program.rows
-    return math.exp(math.log(info.tiny) + math.log(operations) - math.log(info.eps))
+    return math.exp(math.log(info.tiny) + math.log(program.operations) - math.log(info.eps))
 
 
 class Sweep:

@@ -142,8 +142,8 @@ class PackedEngine:
 def one_thread() -> Generator[None]:
     """Torch in one thread meanwhile.
 
-    A layer of a chunk is too little work to share out: where cores are busy, threads wait for each
-    other longer than they work (measured: 40 ms in one thread, 1.9 s in two).
+    A layer of a chunk is too little work to share out. Measured on two shared cores, a circuit of
+    10^5 edges and 1,000 rows: 40 ms in one thread, 1.9 s in two.
     """
     threads = torch.get_num_threads()
     if threads == 1:

@@ -95,6 +95,7 @@ class Program:
         steps: In the order of the plan's layers.
         rows: Rows of the arena.
         edges: Edges of all bags together.
+        operations: At least as many as one evaluation's multiplications and additions.
         sums: For each step, the bags that read it, or ``None``.
         products: For each step, the products that read it, or ``None``.
     """
@@ -102,6 +103,7 @@ class Program:
     steps: list[Step]
     rows: int
     edges: int
+    operations: int
     sums: list[Pull | None] = field(default_factory=list["Pull | None"])
     products: list[Pull | None] = field(default_factory=list["Pull | None"])
 
@@ -115,7 +117,8 @@ def make_program(plan: Plan, device: torch.device) -> Program:
         step = _step(plan, base, number, layer, edges, device)
         edges += len(step.source) if isinstance(step, BagStep) else 0
         steps.append(step)
-    program = Program(steps, int(base[-1]), edges)
+    operations = sum(_operations(plan, step) for step in steps)
+    program = Program(steps, int(base[-1]), edges, operations)
     program.sums = _pulls(program, *_bag_edges(steps), device)
     program.products = _pulls(program, *_product_edges(steps), device)
     return program
@@ -152,6 +155,20 @@ def _step(
         fan_in=flat.shape[1],
         source=_on(flat.ravel(), device),
     )
+
+
+def _operations(plan: Plan, step: Step) -> int:
+    """At least as many as the step's multiplications and additions, for one row of the data."""
+    rows = step.stop - step.start
+    if isinstance(step, ProductStep):
+        return sum([part * len(factors) for part, factors in step.parts])
+    if isinstance(step, BagStep):
+        return 2 * len(step.source)
+    if isinstance(step, DenseStep):
+        return 2 * rows * step.fan_in
+    variables = plan.layers[step.number].variables
+    used: set[int] = set() if variables is None else set(variables.tolist())
+    return 2 * rows * max([2, *(plan.variables[v].cardinality for v in used)])
 
 
 def _unit_rows(plan: Plan, base: Int, operands: Operands) -> Int:

@@ -24,6 +24,7 @@ from pccompiler.testing.strategies import circuits
 from pccompiler.testing.strategies import rows as random_rows
 from pccompiler.torch_backend import CompiledCircuit
 from pccompiler.torch_backend.packed import PackedEngine
+from pccompiler.torch_backend.program import make_program
 
 
 def ragged(reals: bool = False, variables: int = 6, seed: int = 0) -> Circuit:
@@ -190,6 +191,18 @@ def test_rows_below_the_range_of_linear_space_are_evaluated_in_log_space() -> No
             np.testing.assert_allclose(found.numpy(), want, rtol=tolerance)
         model.log_likelihood(x).sum().backward()
         assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
+
+
+def test_the_certain_root_counts_every_operation() -> None:
+    """Long products lose as much as long sums: each factor may underflow."""
+    b = Builder()
+    parts = [b.product([b.bernoulli(b.binary(f"x{i}")) for i in range(50)])]
+    parts.append(b.product([b.bernoulli(v) for v in range(50)]))
+    pair = b.sum(parts)
+    circuit = b.build(b.sum([pair, b.sum([pair, parts[0]])]))
+    program = make_program(plan(circuit), torch.device("cpu"))
+    assert program.operations >= 2 * 50 + 2 * 6 + 100 * 2
+    assert make_program(plan(pc.rat_spn(4, 2, 3)), torch.device("cpu")).operations >= 2 * 3 * 3 * 4
 
 
 def test_impossible_rows() -> None:
