@@ -13,6 +13,7 @@ from pccompiler.passes.marginalize import Marginalize
 from pccompiler.passes.merge_nested import MergeNested
 from pccompiler.passes.multiply import multiply
 from pccompiler.passes.normalize import NormalizeWeights
+from pccompiler.passes.pack import Pack
 from pccompiler.passes.partition_sectors import PartitionSectors
 from pccompiler.passes.plan import plan
 from pccompiler.passes.properties import Properties, properties, require
@@ -29,6 +30,7 @@ __all__ = [
     "Marginalize",
     "MergeNested",
     "NormalizeWeights",
+    "Pack",
     "PartitionSectors",
     "Pass",
     "PassManager",
