@@ -9,9 +9,10 @@ import numpy as np
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit
+from pccompiler.passes.compatibility import compatibility
 from pccompiler.passes.determinism import determinism
-from pccompiler.passes.rule import title
-from pccompiler.passes.vtrees import compatible, structure
+from pccompiler.passes.vtrees import structure
+from pccompiler.passes.vtrees_partitions import describe
 from pccompiler.passes.wellformed import findings
 
 Answer = Literal["yes", "no", "unknown"]
@@ -133,13 +134,13 @@ def _structured(circuit: Circuit) -> Property:
     found = structure(circuit)
     if found.vtree is not None:
         return Property(
-            "structured decomposable", "yes", f"one tree of {len(found.vtree.children):,} splits"
+            "structured decomposable", "yes", f"one tree of {found.vtree.splits:,} splits"
         )
-    first, second = (title(circuit, node) for node in found.culprits)
+    first, second = (describe(circuit, node) for node in found.culprits[:2])
     return Property(
         "structured decomposable",
         "no",
-        f"{first} and {second} split their variables in ways that no tree has both",
+        f"{first}, but {second}: no tree has both",
         "build all products over one tree of regions, such as one replica of a RAT-SPN",
     )
 
@@ -165,14 +166,21 @@ def _normalized(circuit: Circuit) -> Property:
 
 
 def _compatible(circuit: Circuit, other: Circuit) -> Property:
-    clash = compatible(circuit, other)
-    if clash is None:
+    broken = findings(other)
+    if broken:
+        why = f"the other circuit is not well-formed: {broken[0].message}"
+        return Property("compatible", "no", why, broken[0].help or "")
+    found = compatibility(circuit, other)
+    if found.holds:
         return Property("compatible", "yes", "products over one scope split it alike")
-    first, second = title(circuit, clash[0]), title(other, clash[1])
+    if found.culprits is None:
+        why = "their splits are too many to be compared"
+        return Property("compatible", "unknown", why, "share equal nodes first, with 'share'")
+    first, second = describe(circuit, found.culprits[0]), describe(other, found.culprits[1])
     return Property(
         "compatible",
         "no",
-        f"{first} here and {second} there split their scope in ways that cross",
+        f"{first} here, but {second} there",
         "build both over one tree of regions",
     )
 

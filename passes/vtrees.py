@@ -1,43 +1,27 @@
-"""Structured decomposability: whether all products split as one tree does, and the tree."""
+"""Structured decomposability: the tree that all products agree with, or products that do not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pccompiler.ir import Circuit
+from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Int
-from pccompiler.ir.kinds import PRODUCTS
+from pccompiler.ir.kinds import SUMS
+from pccompiler.ir.scopes import members
+from pccompiler.ir.topology import reachable
+from pccompiler.passes.rule import edges
+from pccompiler.passes.vtrees_build import Build, Node, Split, TooMuchWorkError
+from pccompiler.passes.vtrees_partitions import Partitions, partitions
+from pccompiler.passes.vtrees_tree import Vtree
 
-Scope = frozenset[int]
-Partition = frozenset[Scope]
-
-
-@dataclass(frozen=True)
-class Vtree:
-    """A tree of regions: how a structured decomposable circuit splits its variables.
-
-    Attributes:
-        root: All variables.
-        children: Each inner region's parts: two for a vtree in the strict sense, or more.
-    """
-
-    root: Scope
-    children: dict[Scope, tuple[Scope, ...]]
-
-    def describe(self, names: tuple[str, ...]) -> str:
-        """One line a region, indented by depth; a leaf region lists its variables."""
-        lines: list[str] = []
-        stack = [(self.root, 0)]
-        while stack:
-            scope, depth = stack.pop()
-            parts = self.children.get(scope, ())
-            here = ", ".join(names[v] for v in sorted(scope)) if not parts else f"({len(scope)})"
-            lines.append("  " * depth + here)
-            stack += [(part, depth + 1) for part in reversed(parts)]
-        return "\n".join(lines) + "\n"
+__all__ = ["Structure", "Vtree", "structure"]
+MOST_STEPS = 3_000_000
+"""Of the search in circuits that are not smooth; some seconds."""
+_MOST_COMPARED = 20_000
 
 
 @dataclass(frozen=True)
@@ -45,98 +29,125 @@ class Structure:
     """Whether a circuit is structured decomposable.
 
     Attributes:
-        vtree: The tree, if it is.
-        culprits: Two products that split one region in ways that no tree has both, if it is not.
+        vtree: A tree that all products agree with, if there is one.
+        culprits: If there is none, two products that no tree agrees with; in a circuit that is not
+            smooth it may take more. Empty if the budget did not suffice.
     """
 
     vtree: Vtree | None
     culprits: tuple[int, ...] = ()
 
 
-def structure(circuit: Circuit) -> Structure:
-    """Find the one way in which products split each scope, or two products that differ.
+def structure(circuit: Circuit, *, most_steps: int = MOST_STEPS) -> Structure:
+    """Find the tree that all products agree with.
 
-    Products of one scope agree if their parts are equal, or if one's are unions of the other's.
+    A product agrees if each of its parts is what is under one node of the tree, when the tree is
+    cut down to the product's scope. A smooth circuit has such a tree just if no two scopes under
+    its root cross, that is overlap without one being inside the other.
 
     Args:
-        circuit: Smooth and decomposable.
+        circuit: Decomposable; it need not be smooth.
+        most_steps: Of the search, where it is not smooth.
 
     Source:
         Pipatsrisawat and Darwiche (2008), "New Compilation Languages Based on Structured
-        Decomposability".
+        Decomposability"; Vergari et al. (2021), "A Compositional Atlas of Tractable Circuit
+        Operations", section 2.
     """
-    splits = distinct_splits(circuit)
-    children: dict[Scope, tuple[Scope, ...]] = {}
-    for scope, found in splits.items():
-        coarsest = min(found, key=lambda split: (len(split), sorted(map(sorted, split))))
-        for split, node in found.items():
-            if not refines(split, coarsest):
-                return Structure(None, (found[coarsest], node))
-        children[scope] = tuple(sorted(coarsest, key=min))
-    for scope, found in splits.items():  # finer splits must agree with those of the parts
-        for split, node in found.items():
-            for part in children[scope]:
-                inner = frozenset(piece for piece in split if piece < part)
-                if not inner:
-                    continue
-                known = children.setdefault(part, tuple(sorted(inner, key=min)))
-                if not (refines(inner, known) or refines(frozenset(known), inner)):
-                    return Structure(None, (found[min(found, key=len)], node))
-    root = frozenset(circuit.scopes.variables(circuit.root).tolist())
-    return Structure(Vtree(root, children))
-
-
-def distinct_splits(circuit: Circuit) -> dict[Scope, dict[Partition, int]]:
-    """For each scope of a product, the distinct ways to split it, each with a product."""
+    owner, below = edges(circuit, SUMS)
     index = circuit.scopes.index
-    products = np.flatnonzero(np.isin(circuit.kind, PRODUCTS) & (circuit.fan_in > 1))
-    named: dict[int, Scope] = {}
-
-    def scope_of(number: int, node: int) -> Scope:
-        if number not in named:
-            named[number] = frozenset(circuit.scopes.variables(node).tolist())
-        return named[number]
-
-    result: dict[Scope, dict[Partition, int]] = {}
-    seen: set[tuple[int, ...]] = set()
-    for node in products.tolist():
-        below: Int = circuit.operands_of(node)
-        numbers = index[below].tolist()
-        key = tuple(sorted(numbers))
-        if key in seen:
-            continue
-        seen.add(key)
-        pairs = zip(numbers, below.tolist(), strict=True)
-        split = frozenset(scope_of(number, operand) for number, operand in pairs)
-        result.setdefault(scope_of(int(index[node]), node), {}).setdefault(split, node)
-    return result
+    if (index[owner] == index[below]).all():
+        return _by_nesting(circuit)
+    return _by_building(circuit, most_steps)
 
 
-def refines(fine: Iterable[Scope], coarse: Iterable[Scope]) -> bool:
-    """Whether every part of ``fine`` lies in one part of ``coarse``."""
-    wide = list(coarse)
-    return all(any(part <= other for other in wide) for part in fine)
+def _by_nesting(circuit: Circuit) -> Structure:
+    """Of a smooth circuit: scopes from small to large, each made of whole ones below.
 
-
-def compatible(left: Circuit, right: Circuit) -> tuple[int, int] | None:
-    """Two products, one of each circuit, that cannot be multiplied; ``None`` if all can.
-
-    Variables are matched by name. Products over one scope must split it alike, or one's parts be
-    unions of the other's (Vergari et al. 2021, definition 2.6).
+    There are at most two scopes less one for each variable before two cross.
     """
-    names = {v.name: i for i, v in enumerate(left.variables)}
-    moved = {i: names.get(v.name, len(names) + i) for i, v in enumerate(right.variables)}
-    mine, other = distinct_splits(left), distinct_splits(right)
-    theirs = {
-        frozenset(moved[v] for v in scope): {
-            frozenset(frozenset(moved[v] for v in part) for part in split): node
-            for split, node in found.items()
-        }
-        for scope, found in other.items()
-    }
-    for scope, found in mine.items():
-        for split, node in found.items():
-            for second, partner in theirs.get(scope, {}).items():
-                if not (refines(split, second) or refines(second, split)):
-                    return node, partner
+    live = np.unique(circuit.scopes.index[reachable(circuit)])
+    table = circuit.scopes.table
+    sizes = np.bitwise_count(table[live]).sum(axis=1, dtype=np.int64)
+    top = np.full(len(circuit.variables), -1)
+    nodes: list[Node] = []
+    held: list[int] = []  # variables under each node
+    row_of: list[int] = []
+    for row in live[np.argsort(sizes, kind="stable")].tolist():
+        inside = members(table[row])
+        below = np.unique(top[inside])
+        if len(inside) == 1 and below[0] < 0:
+            nodes.append(int(inside[0]))
+        elif len(below) > 1:
+            wrong = _sticking_out(below, top[inside], held)
+            if wrong is not None:
+                return Structure(None, _crossing(circuit, row, row_of[wrong]))
+            nodes.append(below.tolist())
+        else:
+            continue
+        top[inside] = len(nodes) - 1
+        held.append(len(inside))
+        row_of.append(row)
+    return Structure(Vtree.of(nodes))
+
+
+def _sticking_out(below: Int, tops: Int, held: list[int]) -> int | None:
+    """A node of the tree with variables both inside and outside of a scope."""
+    inside = np.bincount(np.searchsorted(below, tops)).tolist()
+    pairs = zip(below.tolist(), inside, strict=True)
+    return next((node for node, number in pairs if held[node] != number), None)
+
+
+def _crossing(circuit: Circuit, one: int, other: int) -> tuple[int, int]:
+    """Two products that show that two scopes cross; at best they split one scope differently."""
+    splits = partitions(circuit)
+    pair = _same_scope(splits)
+    if pair is not None:
+        return pair
+    owner = np.repeat(np.arange(len(splits)), np.diff(splits.pointer))
+    found: list[int] = []
+    for row in (one, other):
+        having = owner[splits.parts == row]
+        having = having if len(having) else np.flatnonzero(splits.scope == row)
+        found.append(int(splits.node[having[0]]))
+    return found[0], found[1]
+
+
+def _same_scope(splits: Partitions) -> tuple[int, int] | None:
+    """Two products over one scope with parts that cross, from small scopes to large."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for place, row in enumerate(splits.scope.tolist()):
+        groups[row].append(place)
+    several = [group for group in groups.values() if len(group) > 1]
+    several.sort(key=lambda group: splits.bits[int(splits.scope[group[0]])].bit_count())
+    compared = 0
+    for group in several:
+        for place, b in enumerate(group):
+            for a in group[:place]:
+                compared += 1
+                if compared > _MOST_COMPARED:
+                    return None
+                if _cross(splits.masks(a), splits.masks(b)):
+                    return int(splits.node[a]), int(splits.node[b])
     return None
+
+
+def _cross(left: Sequence[int], right: Sequence[int]) -> bool:
+    return any(x & y and x & ~y and y & ~x for x in left for y in right)
+
+
+def _by_building(circuit: Circuit, most_steps: int) -> Structure:
+    """Of a circuit that is not smooth."""
+    splits = partitions(circuit)
+    parts: list[Split] = [tuple(splits.masks(i)) for i in range(len(splits))]
+    inputs = circuit.variable[reachable(circuit) & (circuit.kind == Kind.INPUT)]
+    used = sum(1 << v for v in np.unique(inputs).tolist())
+    build = Build(most_steps)
+    try:
+        nodes = build.tree(used, parts)
+        if nodes is not None:
+            return Structure(Vtree.of(nodes))
+        culprits = build.conflict(used, parts)
+    except TooMuchWorkError:
+        return Structure(None)
+    return Structure(None, tuple(sorted(int(splits.node[i]) for i in culprits)))
