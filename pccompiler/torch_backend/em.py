@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -27,12 +26,10 @@ from pccompiler.torch_backend.em_leaves import (
 from pccompiler.torch_backend.leaf_pools import leaf_owners, leaf_pools
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.records import (
-    Best,
     Evaluation,
     History,
     check_loss,
-    mean_log_likelihood,
-    progress_bar,
+    learn,
     training_rows,
 )
 
@@ -95,28 +92,21 @@ def fit_em(
     held_out = None if valid is None else training_rows(model, valid, "valid")
     learner = _Learner(model, data, step_size, pseudocount)
     rng = np.random.default_rng(seed)
-    history, best = History(), Best(model)
-    started = time.perf_counter()
-    step = stale = 0
-    with best.kept(), progress_bar(iterations, progress) as advance:
-        while step < iterations and (patience is None or stale < patience):
-            mean = learner.iterate(_batches(rng, data, batch_size))
-            step += 1
-            check_loss(mean, model, data, step)
-            value = None if held_out is None else mean_log_likelihood(model, held_out)
-            record = Evaluation(
-                step=step, train=mean, valid=value, seconds=time.perf_counter() - started
-            )
-            history.evaluations.append(record)
-            stale = 0 if best.offer(record) else stale + 1
-            if on_evaluation is not None:
-                on_evaluation(record)
-            advance(1, record)
-    model.engine.pool.renew(batch=-1)  # give the memory back
-    history.stopped_early = step < iterations
-    history.best_step, history.best_valid = best.step, best.valid
-    history.seconds = time.perf_counter() - started
-    return history
+
+    def work(step: int) -> tuple[int, float]:
+        mean = learner.iterate(_batches(rng, data, batch_size))
+        check_loss(mean, model, data, step + 1)
+        return 1, mean
+
+    return learn(
+        model,
+        work,
+        held_out,
+        steps=iterations,
+        patience=patience,
+        progress=progress,
+        on_evaluation=on_evaluation,
+    )
 
 
 class _Learner:

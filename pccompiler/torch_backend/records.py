@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
@@ -81,6 +82,51 @@ class Best:
                 with torch.no_grad():
                     for parameter, value in zip(self.model.parameters(), self.state, strict=True):
                         parameter.copy_(value)
+
+
+def learn(
+    model: CompiledCircuit,
+    work: Callable[[int], tuple[int, float]],
+    held_out: Tensor | None,
+    *,
+    steps: int,
+    patience: int | None,
+    progress: bool,
+    on_evaluation: Callable[[Evaluation], None] | None,
+) -> History:
+    """Work and look in turns until steps or patience run out; leave the best parameters.
+
+    Args:
+        model: Changed by ``work``.
+        work: Takes the steps so far; takes some more, and gives their number and the mean
+            log-likelihood of the rows that it saw.
+        held_out: Validation rows, as `training_rows` has them.
+        steps: Most steps.
+        patience: Most evaluations in a row without improvement.
+        progress: Whether to show a progress bar on a terminal.
+        on_evaluation: Called with each `Evaluation`.
+    """
+    history, best = History(), Best(model)
+    started = time.perf_counter()
+    step = stale = 0
+    with best.kept(), progress_bar(steps, progress) as advance:
+        while step < steps and (patience is None or stale < patience):
+            taken, mean = work(step)
+            step += taken
+            value = None if held_out is None else mean_log_likelihood(model, held_out)
+            record = Evaluation(
+                step=step, train=mean, valid=value, seconds=time.perf_counter() - started
+            )
+            history.evaluations.append(record)
+            stale = 0 if best.offer(record) else stale + 1
+            if on_evaluation is not None:
+                on_evaluation(record)
+            advance(taken, record)
+    model.engine.pool.renew(batch=-1)  # give the memory back
+    history.stopped_early = step < steps
+    history.best_step, history.best_valid = best.step, best.valid
+    history.seconds = time.perf_counter() - started
+    return history
 
 
 def training_rows(model: CompiledCircuit, x: Tensor | ArrayLike, name: str) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -13,12 +12,11 @@ from torch import Tensor
 from pccompiler.errors import OptionError
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.records import (
-    Best,
     Evaluation,
     History,
     check_loss,
+    learn,
     mean_log_likelihood,
-    progress_bar,
     training_rows,
 )
 
@@ -72,30 +70,22 @@ def fit(
     batch = min(batch_size, len(data))
     stepper = _Stepper(model, data, batch, learning_rate, weight_decay, cuda_graph)
     rng = np.random.default_rng(seed)
-    history = History()
-    best = Best(model)
-    started = time.perf_counter()
-    step = stale = 0
-    with best.kept(), progress_bar(steps, progress) as advance:
-        while step < steps and (patience is None or stale < patience):
-            chunk = min(evaluate_every, steps - step)
-            loss = stepper.run(_draw(rng, len(data), batch, chunk))
-            step += chunk
-            check_loss(loss, model, data, step)
-            value = None if held_out is None else mean_log_likelihood(model, held_out)
-            record = Evaluation(
-                step=step, train=-loss, valid=value, seconds=time.perf_counter() - started
-            )
-            history.evaluations.append(record)
-            stale = 0 if best.offer(record) else stale + 1
-            if on_evaluation is not None:
-                on_evaluation(record)
-            advance(chunk, record)
-    model.engine.pool.renew(batch=-1)  # give the memory back
-    history.stopped_early = step < steps
-    history.best_step, history.best_valid = best.step, best.valid
-    history.seconds = time.perf_counter() - started
-    return history
+
+    def work(step: int) -> tuple[int, float]:
+        chunk = min(evaluate_every, steps - step)
+        loss = stepper.run(_draw(rng, len(data), batch, chunk))
+        check_loss(loss, model, data, step + chunk)
+        return chunk, -loss
+
+    return learn(
+        model,
+        work,
+        held_out,
+        steps=steps,
+        patience=patience,
+        progress=progress,
+        on_evaluation=on_evaluation,
+    )
 
 
 class _Stepper:
