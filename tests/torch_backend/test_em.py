@@ -15,32 +15,15 @@ from pccompiler.ir import (
     Circuit,
     Family,
     Hypernetwork,
-    Variable,
     binary,
-    categorical,
     count,
     real,
 )
 from pccompiler.testing import density, random_circuit
+from pccompiler.testing.families import PARAMETRIC
+from pccompiler.testing.families import family_mixture as mixture
 from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend import fit_em, initialise, mean_log_likelihood
-
-FAMILIES: dict[Family, Variable] = {
-    Family.BERNOULLI: binary("b"),
-    Family.CATEGORICAL: categorical("c", 4),
-    Family.GAUSSIAN: real("g"),
-    Family.BINOMIAL: categorical("n", 6),
-    Family.POISSON: count("k"),
-    Family.LAPLACE: real("l"),
-    Family.HISTOGRAM: real("h", [-2, -0.5, 0.1, 1.5]),
-}
-PARAMETRIC = tuple(FAMILIES)
-
-
-def mixture(components: int, families: tuple[Family, ...] = PARAMETRIC) -> Circuit:
-    b = Builder([FAMILIES[f] for f in families])
-    nodes = [int(b.inputs([v], f, components)[0]) for v, f in enumerate(families)]
-    return b.build(b.sum([b.product(nodes)], 1))
 
 
 def possible(circuit: Circuit, x: np.ndarray) -> np.ndarray:

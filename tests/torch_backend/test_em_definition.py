@@ -19,13 +19,11 @@ from pccompiler.ir import (
     Family,
     Kind,
     Variable,
-    binary,
-    categorical,
-    count,
     leaves,
-    real,
 )
 from pccompiler.testing import random_weights, with_values
+from pccompiler.testing.families import FAMILIES, PARAMETRIC
+from pccompiler.testing.families import family_mixture as mixture
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend import fit_em
@@ -36,22 +34,6 @@ Use = tuple[int, int, int]
 Tree = tuple[list[Use], list[tuple[int, int]]]
 """One choice at each sum: the weights used, and the leaves, as node and unit."""
 MOST_TREES = 400
-FAMILIES: dict[Family, Variable] = {
-    Family.BERNOULLI: binary("b"),
-    Family.CATEGORICAL: categorical("c", 4),
-    Family.GAUSSIAN: real("g"),
-    Family.BINOMIAL: categorical("n", 6),
-    Family.POISSON: count("k"),
-    Family.LAPLACE: real("l"),
-    Family.HISTOGRAM: real("h", [-2, -0.5, 0.1, 1.5]),
-}
-PARAMETRIC = tuple(FAMILIES)
-
-
-def mixture(components: int, families: tuple[Family, ...] = PARAMETRIC) -> Circuit:
-    b = Builder([FAMILIES[f] for f in families])
-    nodes = [int(b.inputs([v], f, components)[0]) for v, f in enumerate(families)]
-    return b.build(b.sum([b.product(nodes)], 1))
 
 
 def trees(circuit: Circuit) -> list[Tree]:

@@ -11,33 +11,12 @@ import torch
 import pccompiler as pc
 from pccompiler.errors import DataError
 from pccompiler.ir import (
-    Builder,
-    Circuit,
     Family,
     Hypernetwork,
-    Variable,
-    binary,
-    categorical,
-    count,
     real,
 )
+from pccompiler.testing.families import family_mixture as mixture
 from pccompiler.torch_backend import initialise, mean_log_likelihood
-
-FAMILIES: dict[Family, Variable] = {
-    Family.BERNOULLI: binary("b"),
-    Family.CATEGORICAL: categorical("c", 4),
-    Family.GAUSSIAN: real("g"),
-    Family.BINOMIAL: categorical("n", 6),
-    Family.POISSON: count("k"),
-    Family.LAPLACE: real("l"),
-    Family.HISTOGRAM: real("h", [-2, -0.5, 0.1, 1.5]),
-}
-
-
-def mixture(components: int) -> Circuit:
-    b = Builder(list(FAMILIES.values()))
-    leaves = [int(b.inputs([v], f, components)[0]) for v, f in enumerate(FAMILIES)]
-    return b.build(b.sum([b.product(leaves)], 1))
 
 
 def table(number: int = 500) -> np.ndarray:

@@ -20,7 +20,6 @@ from pccompiler.ir import (
     Builder,
     Circuit,
     Family,
-    Variable,
     binary,
     categorical,
     count,
@@ -31,26 +30,12 @@ from pccompiler.ir import (
 from pccompiler.ir.generate import materialize
 from pccompiler.ir.interpret import log_likelihood
 from pccompiler.testing import density, random_weights, with_values
+from pccompiler.testing.families import FAMILIES
+from pccompiler.testing.families import family_mixture as mixture
 from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend import CompiledCircuit
 
 EDGES = (-2.0, -0.5, 0.1, 1.5)
-FAMILIES: dict[Family, Variable] = {
-    Family.BERNOULLI: binary("b"),
-    Family.CATEGORICAL: categorical("c", 4),
-    Family.GAUSSIAN: real("g"),
-    Family.BINOMIAL: categorical("n", 6),
-    Family.POISSON: count("k"),
-    Family.LAPLACE: real("l"),
-    Family.HISTOGRAM: real("h", EDGES),
-}
-
-
-def mixture(components: int = 3, families: tuple[Family, ...] = tuple(FAMILIES)) -> Circuit:
-    """A mixture over one variable a family."""
-    b = Builder([FAMILIES[f] for f in families])
-    leaves = [int(b.inputs([v], f, components)[0]) for v, f in enumerate(families)]
-    return b.build(b.sum([b.product(leaves)], 1))
 
 
 def oracle(model: CompiledCircuit, x: np.ndarray) -> np.ndarray:
