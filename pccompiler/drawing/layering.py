@@ -6,6 +6,7 @@ Structures": layers, dummy nodes on long edges, barycentre sweeps.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +86,17 @@ class Rows:
     uppers: list[Int]
     lowers: list[Int]
 
+    def walk(self, *, down: bool) -> Iterator[tuple[int, Int, Int, Int]]:
+        """Each row but the first: its number, its members, and the edges to the row before.
+
+        Edges as two arrays of points: those of the row itself, and those of the row before.
+        """
+        last = len(self.members) - 1
+        for row in range(1, last + 1) if down else range(last - 1, -1, -1):
+            above = row - 1 if down else row
+            near, far = self.lowers[above], self.uppers[above]
+            yield row, self.members[row], *((near, far) if down else (far, near))
+
     @classmethod
     def of(cls, layers: Layers, order: Int) -> Rows:
         """Rows in the given order of all points."""
@@ -119,13 +131,7 @@ def order_rows(layers: Layers, sweeps: int) -> Rows:
 
 def _sweep(rows: Rows, position: Float, *, down: bool) -> None:
     """Sort each row by the mean position of its neighbours in the row before."""
-    last = len(rows.members) - 1
-    for row in range(1, last + 1) if down else range(last - 1, -1, -1):
-        above = row - 1 if down else row
-        near, far = rows.lowers[above], rows.uppers[above]
-        if not down:
-            near, far = far, near
-        members = rows.members[row]
+    for _, members, near, far in rows.walk(down=down):
         wanted = means(position, members, near, far)
         members[:] = members[np.argsort(wanted, kind="stable")]
         position[members] = np.arange(len(members))

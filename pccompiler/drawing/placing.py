@@ -62,12 +62,7 @@ def _coordinates(layers: Layers, rows: Rows, widths: Float, gap: float) -> Float
     last = len(rows.members) - 1
     for sweep in range(SWEEPS if last < 500 else 4):
         down = sweep % 2 == 0  # the last one goes up: a node is over the middle of those below
-        for row in range(1, last + 1) if down else range(last - 1, -1, -1):
-            above = row - 1 if down else row
-            near, far = rows.lowers[above], rows.uppers[above]
-            if not down:
-                near, far = far, near
-            members = rows.members[row]
+        for row, members, near, far in rows.walk(down=down):
             wanted = means(x, members, near, far)
             x[members] = offsets[row] + _ascending(wanted - offsets[row])
     return x
