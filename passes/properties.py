@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from pccompiler.errors import CircuitError
+from pccompiler.errors import CircuitError, Diagnostic
 from pccompiler.ir import Circuit
 from pccompiler.passes.compatibility import compatibility
 from pccompiler.passes.determinism import determinism
@@ -91,29 +92,30 @@ def properties(circuit: Circuit, other: Circuit | None = None) -> Properties:
         "A Compositional Atlas of Tractable Circuit Operations".
     """
     found = findings(circuit)
-    codes = {finding.code: finding for finding in reversed(found)}
-    entries = [
-        _checked("smooth", codes, "PC101", "sums mix operands over the same variables"),
-        _checked("decomposable", codes, "PC102", "products join disjoint scopes"),
-    ]
+    entries = _of_rules(found)
     broken = [finding for finding in found if finding.code not in ("PC101", "PC102")]
     if found:
         told = broken[0].message if broken else "see above"
         rest = Property("well-formed", "no", told, "run 'pccompiler check' for all findings")
         return Properties((*entries, rest), ())
-    entries += [_structured(circuit), _deterministic(circuit), _normalized(circuit)]
+    entries += [decide(circuit) for decide in _DECIDED.values()]
     if other is not None:
         entries.append(_compatible(circuit, other))
     return Properties(tuple(entries), _queries({e.name: e.answer for e in entries}))
 
 
 def require(circuit: Circuit, name: str, query: str) -> None:
-    """Refuse a query that a property is missing for.
+    """Refuse a query that a property is missing for; only that property is decided.
 
     Raises:
-        CircuitError: Naming the property, the culprits and a way out.
+        CircuitError: Naming the property, the culprits and a way out; or what is wrong with a
+            circuit that is not well-formed.
     """
-    entry = properties(circuit)[name]
+    found = findings(circuit)
+    of_rules = {entry.name: entry for entry in _of_rules(found)}
+    if found and name not in of_rules:
+        raise CircuitError(found)
+    entry = of_rules[name] if name in of_rules else _DECIDED[name](circuit)
     if entry.answer != "yes":
         state = "is not" if entry.answer == "no" else "is not known to be"
         raise CircuitError.of(
@@ -124,7 +126,16 @@ def require(circuit: Circuit, name: str, query: str) -> None:
         )
 
 
-def _checked(name: str, codes: Any, code: str, why: str) -> Property:  # of diagnostics by code
+def _of_rules(found: Sequence[Diagnostic]) -> list[Property]:
+    """The properties that the check's rules decide."""
+    codes = {finding.code: finding for finding in reversed(found)}
+    return [
+        _checked("smooth", codes, "PC101", "sums mix operands over the same variables"),
+        _checked("decomposable", codes, "PC102", "products join disjoint scopes"),
+    ]
+
+
+def _checked(name: str, codes: Mapping[str, Diagnostic], code: str, why: str) -> Property:
     if code not in codes:
         return Property(name, "yes", why)
     return Property(name, "no", codes[code].message, codes[code].help or "")
@@ -163,6 +174,14 @@ def _normalized(circuit: Circuit) -> Property:
     return Property(
         "normalized", "no", f"all worlds sum to {mass}", "circuit.replace(log_scale=0.0)"
     )
+
+
+_DECIDED: dict[str, Callable[[Circuit], Property]] = {
+    "structured decomposable": _structured,
+    "deterministic": _deterministic,
+    "normalized": _normalized,
+}
+"""The other properties of one well-formed circuit."""
 
 
 def _compatible(circuit: Circuit, other: Circuit) -> Property:
