@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pccompiler.ir import Circuit, Direct, Kind
+from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Int, segments
 from pccompiler.ir.circuit import Float, WeightTable, select
 from pccompiler.ir.partition import partition
@@ -194,8 +194,3 @@ def _restored(result: Circuit, old: Circuit, changes: dict[str, Any]) -> Circuit
     if old.sectors is not None:
         result = partition(result, old.sectors)
     return result.replace(generator=old.generator)
-
-
-def without_hypernetwork(circuit: Circuit) -> dict[str, Any]:
-    """Changes for `Draft.finish` where weights become given: only a direct generator stays."""
-    return {"generator": circuit.generator if isinstance(circuit.generator, Direct) else None}

@@ -10,9 +10,9 @@ import numpy as np
 
 from pccompiler.ir import Circuit, Kind, Variable, WeightTable
 from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.circuit import Float, select
 from pccompiler.ir.scopes import members
-from pccompiler.passes.draft import Bool
+from pccompiler.ir.topology import reachable
 from pccompiler.passes.leaf_products import given
 
 
@@ -128,42 +128,25 @@ def assemble(
         root: A node.
         variables: Of the circuit.
     """
-    keep = _needed(operands, root)
-    alive = np.flatnonzero(keep)
-    new_id = np.cumsum(keep) - 1
-    columns = np.array(nodes, np.int64)[alive]
-    below = [operands[node] for node in alive.tolist()]
-    flat = np.array([j for row in below for j in row], np.int64)
-    owned = columns[:, 2] >= 0
-    values = [tables[weight] for weight in columns[owned, 2].tolist()]
-    shapes = np.array([table.shape for table in values], np.int64).reshape(-1, 2)
-    circuit = Circuit(
+    columns = np.array(nodes, np.int64)
+    shapes = np.array([table.shape for table in tables], np.int64).reshape(-1, 2)
+    whole = Circuit(
         variables=variables,
         kind=columns[:, 0],
         units=columns[:, 1],
-        pointer=segments(np.array([len(row) for row in below], np.int64)),
-        operands=new_id[flat],
+        pointer=segments(np.array([len(row) for row in operands], np.int64)),
+        operands=np.array([j for row in operands for j in row], np.int64),
         family=columns[:, 3],
         variable=columns[:, 4],
-        weight=np.where(owned, np.cumsum(owned) - 1, -1),
-        root=int(new_id[root]),
-        weights=WeightTable(shapes[:, 0], shapes[:, 1], {}, dict(enumerate(values))),
+        weight=columns[:, 2],
+        root=root,
+        weights=WeightTable(shapes[:, 0], shapes[:, 1], {}, dict(enumerate(tables))),
     )
+    keep = reachable(whole)
+    circuit = select(whole, keep)
     leaves = np.zeros(int(circuit.units.sum()))
-    starts = segments(circuit.units)
+    starts = segments(circuit.units)[np.cumsum(keep) - 1]  # by the old id
     for node, logs in constants.items():
         if keep[node]:
-            start = starts[new_id[node]]
-            leaves[start : start + len(logs)] = logs
+            leaves[starts[node] : starts[node] + len(logs)] = logs
     return circuit, leaves
-
-
-def _needed(operands: list[list[int]], root: int) -> Bool:
-    keep = np.zeros(len(operands), np.bool_)
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if not keep[node]:
-            keep[node] = True
-            stack += operands[node]
-    return keep

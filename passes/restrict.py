@@ -13,6 +13,7 @@ from pccompiler.ir.circuit import Float
 from pccompiler.ir.leaves import log_density
 from pccompiler.ir.topology import by_level
 from pccompiler.passes.draft import Bool, Draft
+from pccompiler.passes.leaf_products import given
 from pccompiler.passes.masses import Units, give_tables, push_up
 
 
@@ -116,19 +117,9 @@ def unit_log_densities(circuit: Circuit, node: int, value: float) -> Float:
     width = int(circuit.units[node])
     if family == Family.INDICATOR:
         return np.where(np.arange(width) == value, 0.0, -np.inf)
-    weight = int(circuit.weight[node])
-    table = circuit.weights.values.get(weight)
-    if table is None:
-        raise CircuitError.of(
-            "PC141",
-            f"weight {circuit.weights.label(weight)} of input {circuit.label(node)} has no given "
-            "values",
-            location=circuit.where(node),
-            help="give values, for instance those of a trained model: model.trained_circuit()",
-        )
     variables = [circuit.variables[int(circuit.variable[node])]]
     state = np.full((1, 1, 1), value)
-    return np.asarray(log_density(family, table[None], state, variables)[0, :, 0])
+    return np.asarray(log_density(family, given(circuit, node)[None], state, variables)[0, :, 0])
 
 
 def _gone(circuit: Circuit, values: Mapping[int, float]) -> Bool:

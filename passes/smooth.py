@@ -17,7 +17,6 @@ from pccompiler.ir.scopes import members
 from pccompiler.passes.base import Pass
 from pccompiler.passes.draft import Draft
 from pccompiler.passes.masses import Units, normalize
-from pccompiler.passes.rule import edges
 from pccompiler.passes.wellformed import verify_structure
 
 Fill = Literal["auto", "one", "train"]
@@ -90,8 +89,9 @@ class _Filler:
     def fill(self) -> None:
         """Redirect the edges of sums to filled operands, and the root to a filled root."""
         circuit, scopes = self.circuit, self.circuit.scopes
-        owner, below = edges(circuit, SUMS)
-        where = circuit.edges_of(np.flatnonzero(np.isin(circuit.kind, SUMS)))
+        sums = np.flatnonzero(np.isin(circuit.kind, SUMS))
+        where = circuit.edges_of(sums)
+        owner, below = np.repeat(sums, circuit.fan_in[sums]), circuit.operands[where]
         lacking = np.flatnonzero(scopes.index[owner] != scopes.index[below])
         for edge in lacking.tolist():
             node, operand = int(owner[edge]), int(below[edge])

@@ -34,7 +34,7 @@ def import_(
 
     from pccompiler import cli_support as support
     from pccompiler.imports import read
-    from pccompiler.ir import to_text
+    from pccompiler.ir import write_circuit
     from pccompiler.passes import verify
 
     circuit = read(file, vtree=vtree)
@@ -45,5 +45,5 @@ def import_(
         rows = np.asarray(support.query_rows(check_data, data_dir), np.float64)
         values = pc.compile(circuit, dtype="float64").log_likelihood(rows)
         print(f"mean {values.mean().item():.6f} nats over {len(rows):,} rows")
-    support.write_lines(out, to_text(circuit).splitlines())
+    write_circuit(circuit, out)
     print(f"{out}: {circuit}")

@@ -46,7 +46,7 @@ def opt(
     'pccompiler passes' lists them.
     """
     from pccompiler import cli_support as support
-    from pccompiler.ir import Circuit, to_text
+    from pccompiler.ir import Circuit, to_text, write_circuit
     from pccompiler.passes import PassManager
 
     def dump(name: str, circuit: Circuit) -> None:
@@ -61,7 +61,7 @@ def opt(
     if out is None:
         print(to_text(result), end="")
     else:
-        support.write_lines(out, to_text(result).splitlines())
+        write_circuit(result, out)
         print(f"{out}: {result}")
 
 

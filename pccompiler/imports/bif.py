@@ -11,13 +11,11 @@ import numpy as np
 
 from pccompiler.errors import ImportFormatError
 from pccompiler.imports.elimination import BayesianNetwork, compile_network
-from pccompiler.imports.lines import read_text
+from pccompiler.imports.lines import ROUNDING, read_text
 from pccompiler.ir import Circuit
 from pccompiler.ir.circuit import Float
 
 _TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"[^"\n]*"|[{}()\[\],;|]|[^\s{}()\[\],;|"]+|"', re.DOTALL)
-ROUNDING = 1e-3
-"""Rows of tables that are this near to 1 are divided by their sum; others are refused."""
 
 
 def read_bif(path: str | Path) -> Circuit:

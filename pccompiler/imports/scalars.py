@@ -10,7 +10,7 @@ import numpy as np
 from pccompiler.errors import ImportFormatError
 from pccompiler.imports.lines import Lines
 from pccompiler.ir import Circuit, Family, Kind, Variable, WeightTable
-from pccompiler.ir.arrays import Int, first_uses, segments
+from pccompiler.ir.arrays import Int, segments
 from pccompiler.ir.circuit import Float, select
 from pccompiler.ir.topology import reachable
 from pccompiler.passes import findings
@@ -128,8 +128,3 @@ def check(circuit: Circuit, lines: Lines, apart_from: Collection[str] = ()) -> C
             for finding in found[:_MOST]
         )
     return circuit
-
-
-def distinct(values: Sequence[int]) -> list[int]:
-    """The values in order of first occurrence, each once."""
-    return first_uses(np.array(values, np.int64)).tolist() if len(values) else []
