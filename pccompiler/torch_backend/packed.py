@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import TABLES, Family, Kind
+from pccompiler.ir.kinds import TABLES, Kind
 from pccompiler.ir.plan import Plan
-from pccompiler.torch_backend.arena import Descent, Gradients, Sweep, Tables, certain_root
+from pccompiler.torch_backend.arena import Descent, Gradients, Sweep, certain_root
 from pccompiler.torch_backend.program import BagStep, Program, make_program
+from pccompiler.torch_backend.tables import Tables, tables_of
 from pccompiler.torch_backend.values import has_table
 
 _CACHE_BYTES = 2**23
@@ -33,9 +34,6 @@ class PackedEngine:
     def __init__(self, plan: Plan, device: torch.device) -> None:
         self.plan, self.device = plan, device
         self.program: Program = make_program(plan, device)
-        self.indicators = {
-            n for n, layer in enumerate(plan.layers) if layer.family == Family.INDICATOR
-        }
         inputs = [layer for layer in plan.layers if layer.kind == Kind.INPUT]
         self.linear = all(layer.family in TABLES for layer in inputs)
         self.failures = 0
@@ -49,15 +47,7 @@ class PackedEngine:
 
     def tables(self, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> Tables:
         """Inputs and weights by layer."""
-        given = iter(weights)
-        by_layer: dict[int, list[Tensor]] = {}
-        for use in self.plan.uses:
-            if has_table(self.plan.layers[use.layer]):
-                by_layer.setdefault(use.layer, []).append(next(given))
-        numbers = [n for n, layer in enumerate(self.plan.layers) if layer.kind == Kind.INPUT]
-        return Tables(
-            dict(zip(numbers, inputs, strict=True)), by_layer, self.program, self.indicators
-        )
+        return tables_of(self.plan, self.program, inputs, weights)
 
     def chunks(self, batch: int, dtype: torch.dtype) -> list[slice]:
         """The batch in parts of even size."""

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pccompiler.errors import DataError
-from pccompiler.torch_backend.module import CompiledCircuit, check_values
+from pccompiler.torch_backend.evaluator import check_values
+from pccompiler.torch_backend.module import CompiledCircuit
 
 
 @dataclass(frozen=True, kw_only=True)

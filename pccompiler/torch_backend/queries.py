@@ -1,0 +1,380 @@
+"""Exact queries as methods of a compiled circuit: marginals, conditionals, posteriors, samples.
+
+Evidence is a table of rows, shape (batch, variables), NaN where nothing is known; or a mapping from
+names to values, which is one row. All queries run on the model's device and in its precision, with
+direct and with generated weights. ``docs/queries.md`` has the table of queries, costs and sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from pccompiler.errors import DataError, OptionError
+from pccompiler.ir.assemble import closest
+from pccompiler.passes.determinism import determinism
+from pccompiler.torch_backend.evaluator import Evaluator, check_values
+from pccompiler.torch_backend.evidence import Evaluated, Knowledge
+
+Evidence = Tensor | ArrayLike | Mapping[str, float]
+_BYTES = 2**29
+"""Values, flows and the largest layer's terms of one chunk of rows."""
+
+
+class Completion(NamedTuple):
+    """A most probable completion of each row.
+
+    Attributes:
+        rows: Shape (batch, variables): the evidence with all else filled in.
+        log_value: Shape (batch,): the log-density of each completed row, in nats.
+        exact: Whether no other completion has a higher density: the circuit is deterministic. Else
+            the rows are the best induced tree's, and may be beaten.
+    """
+
+    rows: Tensor
+    log_value: Tensor
+    exact: bool
+
+
+class Posterior(NamedTuple):
+    """What the evidence says of every variable; NaN in rows whose evidence is impossible.
+
+    Attributes:
+        states: Shape (batch, variables, states): the probability of each state of discrete
+            variables; 0 beyond a variable's own states, and for other variables.
+        mean: Shape (batch, variables), of the values.
+        variance: Shape (batch, variables).
+        log_evidence: Shape (batch,): the log-marginal of the evidence, in nats.
+    """
+
+    states: Tensor
+    mean: Tensor
+    variance: Tensor
+    log_evidence: Tensor
+
+
+class Classes(NamedTuple):
+    """The class variable's distribution given the other variables.
+
+    Attributes:
+        label: Shape (batch,): the most probable state.
+        log_probability: Shape (batch, states), in nats. Differentiable.
+    """
+
+    label: Tensor
+    log_probability: Tensor
+
+
+class Draws(NamedTuple):
+    """The most probable of many draws, without repetition.
+
+    Attributes:
+        rows: Shape (found, variables), most probable first.
+        log_value: Shape (found,), in nats.
+    """
+
+    rows: Tensor
+    log_value: Tensor
+
+
+class Queries(Evaluator):
+    """The queries of `CompiledCircuit`."""
+
+    def log_marginal(self, x: Evidence, variables: Sequence[str | int] | None = None) -> Tensor:
+        """Log-density of some variables of each row, all others integrated out, in nats.
+
+        Args:
+            x: Evidence.
+            variables: Names or columns of those that count; by default all that are known.
+
+        Returns:
+            Shape ``(batch,)``. Differentiable.
+
+        Raises:
+            DataError: If the evidence does not fit the variables, or a name is unknown.
+        """
+        rows = self.evidence(x)
+        if variables is not None:
+            kept = torch.zeros(rows.shape[1], dtype=torch.bool, device=rows.device)
+            kept[[self.column(v) for v in variables]] = True
+            rows = rows.masked_fill(~kept, torch.nan)
+        return self.log_likelihood(rows, check=False)
+
+    def log_conditional(self, query: Evidence, evidence: Evidence) -> Tensor:
+        """Log p(query | evidence) of each row, in nats; all other variables are integrated out.
+
+        Args:
+            query: What is asked, NaN elsewhere. One row meets every row of the evidence.
+            evidence: What is known, likewise.
+
+        Returns:
+            Shape ``(batch,)``; NaN where the evidence is impossible. Differentiable.
+
+        Raises:
+            DataError: If a variable has two different values, or the rows do not fit.
+        """
+        asked, known = self.evidence(query), self.evidence(evidence)
+        if 1 not in (len(asked), len(known)) and len(asked) != len(known):
+            raise DataError.of(
+                "PC402",
+                f"the query has {len(asked)} rows, the evidence {len(known)}",
+                help="give as many rows of both, or one row of either",
+            )
+        asked, known = torch.broadcast_tensors(asked, known)
+        clash = (~asked.isnan() & ~known.isnan() & (asked != known)).nonzero()
+        if len(clash):
+            row, column = (int(i) for i in clash[0])
+            raise DataError.of(
+                "PC405",
+                f"row {row} asks for {self.circuit.variables[column].name!r} = "
+                f"{float(asked[row, column]):g}, but its evidence says "
+                f"{float(known[row, column]):g}",
+                help="leave the query's value missing where the evidence has one",
+            )
+        both = torch.where(asked.isnan(), known, asked)
+        joint = self.log_likelihood(both, check=False)
+        return joint - self.log_likelihood(known, check=False)
+
+    @torch.no_grad()
+    def log_partition(self) -> Tensor:
+        """Logarithm of the sum (integral) over all worlds, in nats: a scalar, 0 if normalized.
+
+        No gradient flows: rows of weights sum to 1 whatever the parameters.
+        """
+        value: Tensor = self(_missing(self, 1))
+        return value[0]
+
+    @torch.no_grad()
+    def posterior_marginals(self, evidence: Evidence | None = None) -> Posterior:
+        """The marginal of every variable given each row of the evidence: one pass up, one down.
+
+        Args:
+            evidence: By default none, in one row.
+
+        Source:
+            Darwiche (2003), "A Differential Approach to Inference in Bayesian Networks".
+        """
+        parts: list[tuple[Tensor, ...]] = []
+        for run in self.evaluations(evidence):
+            flows = run.flows("share")
+            masses = run.masses(flows)
+            mean, variance = run.moments(flows, masses)
+            possible = run.root > -torch.inf
+            blank = torch.where(possible, 0.0, torch.nan)
+            scaled = run.root + self.plan.log_scale
+            column = blank.unsqueeze(1)
+            parts.append((masses + column.unsqueeze(2), mean + column, variance + column, scaled))
+        return Posterior(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    @torch.no_grad()
+    def mpe(self, evidence: Evidence | None = None) -> Completion:
+        """A most probable completion of each row, by one pass up with maxima and one down.
+
+        Exact where the circuit is deterministic. Elsewhere it is the best *induced tree's* (max-
+        product decoding), and `Completion.exact` is false.
+
+        Args:
+            evidence: By default none, in one row.
+
+        Raises:
+            DataError: If a row's evidence is impossible.
+
+        Source:
+            Chan and Darwiche (2006), "On the Robustness of Most Probable Explanations"; Poon and
+            Domingos (2011), "Sum-Product Networks", section 2.
+        """
+        found: list[Tensor] = []
+        for run in self.evaluations(evidence, maximum=True):
+            _check_possible(run, sum(len(part) for part in found))
+            found.append(run.complete(run.flows("best"), draw=False))
+        rows = torch.cat(found)
+        return Completion(rows, self.log_likelihood(rows, check=False), self.deterministic)
+
+    @torch.no_grad()
+    def sample(self, number: int, *, seed: int | None = None) -> Tensor:
+        """Independent draws from the circuit, shape ``(number, variables)``.
+
+        Args:
+            number: How many, at least 0.
+            seed: Of the draws; by default torch's own generator goes on.
+        """
+        _check_number("number", number, least=0)
+        source = _generator(self, seed)
+        run = Knowledge(self).evaluation(_missing(self, 1))
+        parts = [_missing(self, 0)]
+        for size in _sizes(number, _chunk(self)):
+            flows = run.flows("draw", size, source)
+            parts.append(run.complete(flows, draw=True, generator=source))
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def sample_conditional(
+        self, evidence: Evidence, number: int = 1, *, seed: int | None = None
+    ) -> Tensor:
+        """Draws of all that is missing given each row, shape ``(batch, number, variables)``.
+
+        Args:
+            evidence: Rows.
+            number: Draws of each row.
+            seed: Of the draws; by default torch's own generator goes on.
+
+        Raises:
+            DataError: If a row's evidence is impossible.
+        """
+        _check_number("number", number, least=1)
+        source = _generator(self, seed)
+        rows = self.evidence(evidence).repeat_interleave(number, 0)
+        parts = [_missing(self, 0)]
+        for run in self.evaluations(rows):
+            _check_possible(run, sum(len(part) for part in parts), number)
+            flows = run.flows("draw", generator=source)
+            parts.append(run.complete(flows, draw=True, generator=source))
+        return torch.cat(parts).view(-1, number, len(self.circuit.variables))
+
+    def classify(self, x: Evidence, variable: str | int) -> Classes:
+        """The distribution of a discrete class variable given the rest of each row.
+
+        Args:
+            x: Evidence; what it says of the class is passed over.
+            variable: The class, by name or column.
+
+        Raises:
+            DataError: If the variable is unknown.
+            OptionError: If it is not discrete.
+        """
+        column = self.column(variable)
+        chosen = self.circuit.variables[column]
+        if not chosen.discrete:
+            raise OptionError.of(
+                "PC408",
+                f"{chosen.name!r} is a {chosen.domain} variable, and no class",
+                help="choose a discrete variable, or ask for posterior_marginals(...).mean",
+            )
+        rows = self.evidence(x)
+        each = rows.repeat_interleave(chosen.cardinality, 0)
+        states = torch.arange(chosen.cardinality, device=rows.device, dtype=rows.dtype)
+        each[:, column] = states.repeat(len(rows))
+        joint = self.log_likelihood(each, check=False).view(len(rows), -1)
+        logs = joint.log_softmax(1)
+        return Classes(logs.argmax(1), logs)
+
+    @torch.no_grad()
+    def top_k_samples(
+        self,
+        k: int,
+        *,
+        evidence: Evidence | None = None,
+        draws: int = 10_000,
+        seed: int | None = None,
+    ) -> Draws:
+        """The ``k`` most probable of many draws; fewer if fewer are different.
+
+        No promise that there is nothing better: `branch_and_bound` finds the k best completions.
+
+        Args:
+            k: Rows wanted.
+            evidence: One row; by default none.
+            draws: How many draws to choose from.
+            seed: Of the draws; by default torch's own generator goes on.
+        """
+        _check_number("k", k, least=1)
+        if evidence is None:
+            rows = self.sample(draws, seed=seed)
+        else:
+            given = self.evidence(evidence)
+            _check_number("rows of evidence", len(given), least=1, most=1)
+            rows = self.sample_conditional(given, draws, seed=seed)[0]
+        rows = rows.unique(dim=0)
+        values = self.log_likelihood(rows, check=False)
+        order = values.argsort(descending=True, stable=True)[:k]
+        return Draws(rows[order], values[order])
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the circuit is proven deterministic (zero weights counted)."""
+        if self._deterministic is None:
+            given = bool(self.circuit.weights.values)
+            circuit = self.trained_circuit() if given else self.circuit
+            self._deterministic = determinism(circuit).verdict == "yes"
+        return bool(self._deterministic)
+
+    def column(self, variable: str | int) -> int:
+        """The column of a variable.
+
+        Raises:
+            DataError: If there is none.
+        """
+        names = {v.name: i for i, v in enumerate(self.circuit.variables)}
+        if isinstance(variable, str) and variable in names:
+            return names[variable]
+        if not isinstance(variable, str) and 0 <= variable < len(names):
+            return int(variable)
+        near = closest(str(variable), names)
+        raise DataError.of(
+            "PC407", f"the circuit has no variable {variable!r}", help=near or "see the variables"
+        )
+
+    def evidence(self, x: Evidence | None) -> Tensor:
+        """Evidence as checked rows, shape (batch, variables); ``None`` is one row of nothing.
+
+        Raises:
+            DataError: If it does not fit the variables.
+        """
+        if x is None:
+            return _missing(self, 1)
+        if isinstance(x, Mapping):
+            rows = _missing(self, 1)
+            for name, value in x.items():
+                rows[0, self.column(name)] = value
+        else:
+            rows = self.prepare(x)
+        check_values(rows, self.circuit.variables)
+        return rows
+
+    def evaluations(
+        self, evidence: Evidence | None, *, maximum: bool = False
+    ) -> Iterator[Evaluated]:
+        """Evaluations of the evidence, a chunk of rows at a time."""
+        rows, knowledge = self.evidence(evidence), Knowledge(self)
+        for part in rows.split(_chunk(self)):
+            yield knowledge.evaluation(part, maximum=maximum)
+
+
+def _missing(model: Evaluator, rows: int) -> Tensor:
+    like = next(model.parameters())
+    return like.new_full((rows, len(model.circuit.variables)), torch.nan)
+
+
+def _chunk(model: Evaluator) -> int:
+    """Rows to take at once."""
+    widest = max(step.stop - step.start for step in model.program.steps)
+    a_row = model.dtype.itemsize * (2 * model.program.rows + 8 * widest)
+    return max(1, _BYTES // a_row)
+
+
+def _sizes(number: int, most: int) -> list[int]:
+    return [min(most, number - start) for start in range(0, number, most)]
+
+
+def _generator(model: Evaluator, seed: int | None) -> torch.Generator | None:
+    return None if seed is None else torch.Generator(model.device).manual_seed(seed)
+
+
+def _check_possible(run: Evaluated, before: int, repeats: int = 1) -> None:
+    wrong = (run.root == -torch.inf).nonzero()
+    if len(wrong):
+        raise DataError.of(
+            "PC406",
+            f"the evidence in row {(before + int(wrong[0])) // repeats} has probability 0",
+            help="drop such rows: those with log_likelihood(...) == -inf",
+        )
+
+
+def _check_number(name: str, number: int, least: int, most: int | None = None) -> None:
+    if number < least or (most is not None and number > most):
+        wanted = f"at least {least}" if most is None else f"exactly {least}"
+        raise OptionError.of("PC302", f"{name} is {number}", help=f"use {wanted}")
