@@ -6,7 +6,9 @@ if __name__ != "pccompiler.passes":  # this folder is the source of a subpackage
 from pccompiler.passes.attach_hypernetwork import AttachHypernetwork
 from pccompiler.passes.base import Pass
 from pccompiler.passes.check import Check, findings, verify
+from pccompiler.passes.compatibility import Compatibility, compatibility
 from pccompiler.passes.condition import Condition
+from pccompiler.passes.determinism import Determinism, determinism
 from pccompiler.passes.direct_weights import AttachDirect
 from pccompiler.passes.manager import PassManager
 from pccompiler.passes.marginalize import Marginalize
@@ -21,12 +23,16 @@ from pccompiler.passes.prune import Prune
 from pccompiler.passes.share_equal import ShareEqual
 from pccompiler.passes.smooth import Smooth
 from pccompiler.passes.square import Square
+from pccompiler.passes.vtrees import structure
+from pccompiler.passes.vtrees_tree import Vtree
 
 __all__ = [
     "AttachDirect",
     "AttachHypernetwork",
     "Check",
+    "Compatibility",
     "Condition",
+    "Determinism",
     "Marginalize",
     "MergeNested",
     "NormalizeWeights",
@@ -39,10 +45,14 @@ __all__ = [
     "ShareEqual",
     "Smooth",
     "Square",
+    "Vtree",
+    "compatibility",
+    "determinism",
     "findings",
     "multiply",
     "plan",
     "properties",
     "require",
+    "structure",
     "verify",
 ]

@@ -22,9 +22,9 @@ from pccompiler.ir import (
     Variable,
     binary,
     categorical,
-    parse,
     real,
 )
+from pccompiler.ir import read_circuit as read_text_circuit
 from pccompiler.structures import hmm, naive_bayes_mixture, rat_spn
 
 if TYPE_CHECKING:
@@ -36,16 +36,15 @@ MOST_STATES = 256
 def read_circuit(path: Path) -> Circuit:
     """A circuit from a text file, a checkpoint folder, or a file of another program."""
     file = path / "circuit.pcir" if path.is_dir() else path
-    if file.name.removesuffix(".gz").rpartition(".")[2] in FORMATS[1:]:
+    if file.suffix == ".gz" or file.suffix.removeprefix(".") in FORMATS[1:]:
         return read(file)
     try:
-        text = file.read_text()
+        return read_text_circuit(file)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise OptionError.of(
             "PC310", f"{file} cannot be read as a circuit: {why}", help="give a .pcir text file"
         ) from None
-    return parse(text, str(file))
 
 
 def of_file(error: OSError) -> OptionError:

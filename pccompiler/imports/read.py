@@ -10,7 +10,8 @@ from pccompiler.imports.lines import read_text
 from pccompiler.imports.logic import read_nnf, read_sdd
 from pccompiler.imports.psdd import read_psdd
 from pccompiler.imports.spn import read_spn
-from pccompiler.ir import Circuit, parse
+from pccompiler.ir import Circuit
+from pccompiler.ir.weight_files import parse_beside
 
 FORMATS = ("pcir", "psdd", "spn", "sdd", "nnf", "bif")
 
@@ -55,7 +56,7 @@ def _read_alone(file: Path, kind: str, vtree: str | Path | None) -> Circuit:
         return read_spn(file)
     if kind == "bif":
         return read_bif(file)
-    return parse(read_text(file), str(file))
+    return parse_beside(read_text(file), file)
 
 
 def _unknown(file: Path, kind: str, format: str | None) -> ImportFormatError:

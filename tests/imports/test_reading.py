@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pccompiler import cli
+from pccompiler import cli, cli_support
 from pccompiler.errors import ImportFormatError
 from pccompiler.imports import read, read_nnf, read_sdd, read_vtree
-from pccompiler.ir import Circuit, Kind, parse, to_text
+from pccompiler.ir import Circuit, Kind, parse, to_text, write_circuit
 from pccompiler.passes import verify
-from pccompiler.testing import density, worlds
+from pccompiler.testing import density, random_circuit, worlds
 
 Golden = Callable[[str], None]
 VTREE = "vtree 5\nL 0 1\nL 1 2\nI 2 0 1\nL 3 3\nI 4 2 3\n"
@@ -298,3 +298,15 @@ def test_the_command(
     assert code == 1
     assert "a.psdd:8: error[PC706]" in errors
     assert not (tmp_path / "b.pcir").exists()
+
+
+def test_weights_in_a_file_beside_the_text_are_found(tmp_path: Path) -> None:
+    circuit = random_circuit(3, max_variables=3)
+    write_circuit(circuit, tmp_path / "a.pcir", weights="file")
+    (tmp_path / "a.pcir.gz").write_bytes(gzip.compress((tmp_path / "a.pcir").read_bytes()))
+    for read_it in (read, cli_support.read_circuit):
+        for name in ("a.pcir", "a.pcir.gz"):
+            again = read_it(tmp_path / name)
+            assert again.fingerprint == circuit.fingerprint
+            for weight, values in circuit.weights.values.items():
+                np.testing.assert_array_equal(again.weights.values[weight], values)
