@@ -61,7 +61,15 @@ def read_circuit(path: str | Path) -> Circuit:
         OSError: If the text file cannot be read.
     """
     source = Path(path)
-    text = source.read_text(encoding="utf-8-sig")
+    return parse_beside(source.read_text(encoding="utf-8-sig"), source)
+
+
+def parse_beside(text: str, source: Path) -> Circuit:
+    """Parse the text of the file ``source``, with the weights file beside it that it may name.
+
+    Raises:
+        ParseError: If the text cannot be read, or its weights file is missing or another.
+    """
     found = _LINE.search(text)
     if found is None:
         return parse(text, str(source))
