@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from pccompiler import cli_support as support
+from pccompiler.commands.ask import complete, marginals, sample
 from pccompiler.commands.datasets import datasets
 from pccompiler.commands.draw import draw
 from pccompiler.commands.import_ import import_
@@ -39,6 +40,9 @@ app = typer.Typer(
 Circuits of your own are text files (`.pcir`); `pccompiler check FILE` says what is wrong with one.
 """,
 )
+app.command()(sample)
+app.command()(complete)
+app.command()(marginals)
 app.command()(opt)
 app.command()(passes)
 app.command()(draw)

@@ -361,3 +361,22 @@ def test_impossible_evidence_is_named() -> None:
     with pytest.raises(OptionError, match="no class"):
         real_class.classify(np.zeros((1, 1)), "g")
     assert real("g") == real_class.circuit.variables[0]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("generated", [False, True])
+def test_cuda_answers_as_the_cpu(generated: bool) -> None:
+    circuit = pc.rat_spn(21, 6, 5)
+    rows = evidence_rows(circuit, 0, 300)
+    results = []
+    for device in ("cpu", "cuda"):
+        net = Hypernetwork() if generated else None
+        model = pc.compile(circuit, net, device=device, dtype="float64")
+        posterior, best = model.posterior_marginals(rows), model.mpe(rows)
+        results.append([*posterior, best.rows, best.log_value])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other.cpu(), rtol=1e-10, atol=1e-10)
+    draws = model.sample(40_000, seed=0)
+    error = 4.5 * (model.posterior_marginals().variance[0] / len(draws)).sqrt()
+    mean = model.posterior_marginals().mean[0]
+    assert bool(((draws.mean(0) - mean).abs() < error).all())
