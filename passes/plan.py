@@ -18,13 +18,16 @@ from pccompiler.ir.plan import (
     default_generator,
     row_ids,
 )
+from pccompiler.passes.blocks import in_blocks
 from pccompiler.passes.fold import Bool, fold
 from pccompiler.passes.forms import choose_forms
 
 SMALLEST = {"float32": 1.2e-38, "float64": 2.3e-308}
 
 
-def plan(circuit: Circuit, *, dtype: str = "float32", numerics: str = "auto") -> Plan:
+def plan(
+    circuit: Circuit, *, dtype: str = "float32", numerics: str = "auto", splits: int = 0
+) -> Plan:
     """Lower a checked circuit.
 
     Args:
@@ -32,12 +35,16 @@ def plan(circuit: Circuit, *, dtype: str = "float32", numerics: str = "auto") ->
         dtype: Precision that linear forms must be safe in.
         numerics: ``"auto"``: linear form where the weight floor proves that nothing underflows,
             else log. ``"log"``: log form everywhere.
+        splits: How far layers are cut into blocks that are evaluated in post-order, see
+            `pccompiler.passes.blocks`; 0: not at all. Packed plans are never cut.
 
     Source:
         The linear form with a scale is that of hidden Markov models (Rabiner 1989, section V.A).
     """
     groups, group_of, index_of = _groups(circuit)
     folds, ragged, packed = fold(circuit, group_of)
+    if not packed:
+        folds = in_blocks(circuit, folds, splits)
     part_of = _parts(circuit, group_of, ragged)
     layers = [_bare_layer(circuit, nodes, group_of, index_of, ragged) for nodes in folds]
     layers = _order_rows(circuit, layers, part_of)
