@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import re
 from collections import Counter
@@ -45,13 +46,32 @@ def read_csv(path: Path) -> Table:
         DataError: If the file cannot be read, has no data, repeats a column name, or has ragged
             rows or cells that are no numbers: the first ten of them, by line and column.
     """
-    lines = _lines(path)
+    lines = list(_stream(path))
     columns = _header(lines[0][1]) if lines else None
     body = lines if columns is None else lines[1:]
     if not body:
         raise DataError.of("PC417", f"{path} has no rows of data", help="give at least one row")
     _check_names(path, columns)
     return Table(_table(path, body, len(lines[0][1]), columns), columns)
+
+
+def csv_blocks(path: Path, size: int) -> Iterator[NDArray[np.float64]]:
+    """The rows of a comma-separated table, at most ``size`` at a time; as `read_csv` reads them.
+
+    Raises:
+        DataError: As `read_csv`, when the wrong row's turn comes.
+    """
+    lines = _stream(path)
+    first = next(lines, None)
+    columns = None if first is None else _header(first[1])
+    body = itertools.chain([first] if first is not None and columns is None else [], lines)
+    _check_names(path, columns)
+    part = list(itertools.islice(body, size))
+    if first is None or not part:
+        raise DataError.of("PC417", f"{path} has no rows of data", help="give at least one row")
+    while part:
+        yield _table(path, part, len(first[1]), columns)
+        part = list(itertools.islice(body, size))
 
 
 def _table(
@@ -76,12 +96,14 @@ def _table(
     return table
 
 
-def _lines(path: Path) -> list[_Line]:
+def _stream(path: Path) -> Iterator[_Line]:
     """Cells of each line that is not blank, with its number."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
-            return [(reader.line_num, cells) for cells in reader if cells]
+            for cells in reader:
+                if cells:
+                    yield reader.line_num, cells
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError.of(
             "PC414",

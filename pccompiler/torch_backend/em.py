@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from pccompiler.torch_backend.records import (
     learn,
     training_rows,
 )
+from pccompiler.torch_backend.rows_weights import row_weights
 
 _BYTES = 2**30
 
@@ -41,6 +43,7 @@ def fit_em(
     train: Tensor | ArrayLike,
     valid: Tensor | ArrayLike | None = None,
     *,
+    weights: Tensor | ArrayLike | None = None,
     iterations: int = 100,
     batch_size: int | None = None,
     step_size: float = 1.0,
@@ -64,6 +67,9 @@ def fit_em(
         train: Shape ``(rows, variables)``, NaN where missing. Copied to the device once; evaluated
             in parts that fit in memory.
         valid: Likewise.
+        weights: Of the rows of ``train``, shape ``(rows,)``, 0 or more: a row counts so often. What
+            the pseudocounts take from columns (means, deviations) they take from the rows of
+            positive weight, each once. ``None``: 1 each.
         iterations: Most passes over ``train``.
         batch_size: Rows between two changes of the parameters; ``None``: all.
         step_size: Above 0, at most 1.
@@ -90,12 +96,14 @@ def fit_em(
     _check_options(model, iterations, batch_size, step_size, pseudocount, patience)
     data = training_rows(model, train, "train")
     held_out = None if valid is None else training_rows(model, valid, "valid")
-    learner = _Learner(model, data, step_size, pseudocount)
+    given = row_weights(weights, len(data))
+    counted, shares = _counted(data, given)
+    learner = _Learner(model, counted, shares, step_size, pseudocount)
     rng = np.random.default_rng(seed)
 
     def work(step: int) -> tuple[int, float]:
-        mean = learner.iterate(_batches(rng, data, batch_size))
-        check_loss(mean, model, data, step + 1)
+        mean = learner.iterate(_batches(rng, counted, shares, batch_size))
+        check_loss(mean, model, data, step + 1, given)
         return 1, mean
 
     return learn(
@@ -113,10 +121,15 @@ class _Learner:
     """Parameters by their meaning, and what the leaves gather."""
 
     def __init__(
-        self, model: CompiledCircuit, data: Tensor, step_size: float, pseudocount: float
+        self,
+        model: CompiledCircuit,
+        data: Tensor,
+        shares: Tensor | None,
+        step_size: float,
+        pseudocount: float,
     ) -> None:
         self.model, self.step_size, self.pseudocount = model, step_size, pseudocount
-        self.total = len(data)
+        self.total = _mass(data, shares)
         self.complete = not bool(data.isnan().any())
         self.part = _rows_at_once(model)
         known = materialize(model.plan, model.weights.layout, model.parameters_as_numpy())
@@ -124,17 +137,17 @@ class _Learner:
         self.rows: dict[int, Tensor] = {}
         self.leaves = _leaf_statistics(model, data)
 
-    def iterate(self, batches: list[Tensor]) -> float:
+    def iterate(self, batches: list[_Batch]) -> float:
         """Learn from each batch; mean log-likelihood a row, each before its step."""
         total = 0.0
-        for batch in batches:
-            total += self.step(batch)
+        for rows, shares in batches:
+            total += self.step(rows, shares)
             if not math.isfinite(total):
                 return total
-        return total / sum(len(batch) for batch in batches)
+        return total / sum(_mass(*batch) for batch in batches)
 
     @torch.no_grad()
-    def step(self, batch: Tensor) -> float:
+    def step(self, batch: Tensor, shares: Tensor | None) -> float:
         """One expectation and one maximisation; sum of the log-likelihoods before."""
         for leaf in self.leaves.values():
             leaf.clear()
@@ -144,12 +157,14 @@ class _Learner:
         }
         counts: dict[int, Tensor] = {}
         total = 0.0
-        for rows in batch.split(self.part):
-            found = flows(self.model, weights, rows, self.complete)
+        for start in range(0, len(batch), self.part):
+            part = slice(start, start + self.part)
+            mine = None if shares is None else shares[part]
+            found = flows(self.model, weights, batch[part], self.complete, mine)
             total += found.log_likelihood
             self._gather(counts, found)
         if math.isfinite(total):
-            self._maximise(counts, self.total / len(batch))
+            self._maximise(counts, self.total / _mass(batch, shares))
         return total
 
     def _gather(self, counts: dict[int, Tensor], found: Flows) -> None:
@@ -195,12 +210,34 @@ def _rows_at_once(model: CompiledCircuit) -> int:
     return max(1, min(most, _BYTES // max(a_row, 1)))
 
 
-def _batches(rng: np.random.Generator, data: Tensor, batch_size: int | None) -> list[Tensor]:
+_Batch: TypeAlias = tuple[Tensor, Tensor | None]
+"""Rows, with their weights if they have some."""
+
+
+def _counted(data: Tensor, weights: Tensor | None) -> _Batch:
+    """Rows of positive weight, on their device."""
+    if weights is None:
+        return data, None
+    shares = weights.to(data.device)
+    return data[shares > 0.0], shares[shares > 0.0]
+
+
+def _mass(data: Tensor, shares: Tensor | None) -> float:
+    """How many rows these count for."""
+    return float(len(data)) if shares is None else float(shares.sum())
+
+
+def _batches(
+    rng: np.random.Generator, data: Tensor, shares: Tensor | None, batch_size: int | None
+) -> list[_Batch]:
     """All rows, in random order if there are several batches."""
     if batch_size is None or batch_size >= len(data):
-        return [data]
+        return [(data, shares)]
     order = torch.from_numpy(rng.permutation(len(data))).to(data.device)
-    return [data.index_select(0, rows) for rows in order.split(batch_size)]
+    return [
+        (data.index_select(0, rows), None if shares is None else shares.index_select(0, rows))
+        for rows in order.split(batch_size)
+    ]
 
 
 def _check_options(

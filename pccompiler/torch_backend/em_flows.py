@@ -48,7 +48,11 @@ def has_counts(group: WeightGroup) -> bool:
 
 
 def flows(
-    model: CompiledCircuit, weights: Mapping[int, Tensor], x: Tensor, complete: bool
+    model: CompiledCircuit,
+    weights: Mapping[int, Tensor],
+    x: Tensor,
+    complete: bool,
+    shares: Tensor | None = None,
 ) -> Flows:
     """Expected counts of the rows of ``x``.
 
@@ -60,6 +64,7 @@ def flows(
         weights: Of every group, as `pccompiler.torch_backend.weights.constrain` gives them.
         x: Shape ``(batch, variables)``, as `prepare` gives it.
         complete: A promise that no value is missing.
+        shares: Weights of the rows, shape ``(batch,)``, above 0; ``None``: 1 each.
     """
     held = {
         number: weights[number].detach().requires_grad_()
@@ -72,17 +77,19 @@ def flows(
             leaf = not model.plan.groups[number].is_sum
             given[number] = table if complete or not leaf else _with_missing(table)
         tables, leaves = model.weights(given)
-        inputs, shares = _inputs(model, leaves, x, complete)
+        inputs, found = _inputs(model, leaves, x, complete)
         value = model.engine.run(inputs, tables, complete=complete)
-        wanted = [*held.values(), *(density for _, _, density in shares)]
-        grads = torch.autograd.grad(value.sum(), wanted)
-    total = float(value.detach().double().sum()) + len(x) * model.plan.log_scale
+        wanted = [*held.values(), *(density for _, _, density in found)]
+        weighted = value if shares is None else shares.to(value) * value
+        grads = torch.autograd.grad(weighted.sum(), wanted)
+    rows = len(x) if shares is None else float(shares.sum())
+    total = float(weighted.detach().double().sum()) + rows * model.plan.log_scale
     return Flows(
         total,
         {n: (held[n].detach() * grad) for n, grad in zip(held, grads, strict=False)},
         [
             (layer, column, grad.masked_fill(column.isnan(), 0.0))
-            for (layer, column, _), grad in zip(shares, grads[len(held) :], strict=True)
+            for (layer, column, _), grad in zip(found, grads[len(held) :], strict=True)
         ],
     )
 

@@ -16,6 +16,8 @@ from torch import Tensor
 from pccompiler.errors import DataError
 from pccompiler.torch_backend.evaluator import check_values
 from pccompiler.torch_backend.module import CompiledCircuit
+from pccompiler.torch_backend.rows import MappedRows
+from pccompiler.torch_backend.rows_weights import row_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +51,25 @@ class History:
 
 
 @torch.no_grad()
-def mean_log_likelihood(model: CompiledCircuit, x: Tensor) -> float:
-    """Mean log-likelihood of the rows of ``x``, as `prepare` has them, in nats, batch by batch."""
-    values = [model(rows).double().sum() for rows in x.split(model.evaluation_batch)]
-    return float(torch.stack(values).sum()) / len(x)
+def mean_log_likelihood(
+    model: CompiledCircuit, x: Tensor, *, weights: Tensor | ArrayLike | None = None
+) -> float:
+    """Mean log-likelihood of the rows of ``x``, as `prepare` has them, in nats, batch by batch.
+
+    With ``weights``, shape ``(rows,)``, the weighted mean; rows of weight 0 do not count, even
+    where their density is 0.
+
+    Raises:
+        DataError: If the weights cannot be used, see `row_weights`.
+    """
+    shares = row_weights(weights, len(x))
+    if shares is None:
+        values = [model(rows).double().sum() for rows in x.split(model.evaluation_batch)]
+        return float(torch.stack(values).sum()) / len(x)
+    parts = [model(rows).double() for rows in x.split(model.evaluation_batch)]
+    known = shares.to(x.device)
+    weighted = torch.where(known > 0.0, known * torch.cat(parts), 0.0)
+    return float(weighted.sum() / known.sum())
 
 
 class Best:
@@ -139,20 +156,31 @@ def training_rows(model: CompiledCircuit, x: Tensor | ArrayLike, name: str) -> T
     return rows
 
 
-def check_loss(loss: float, model: CompiledCircuit, data: Tensor, step: int) -> None:
-    """Refuse a loss that is not finite, naming the first row to blame."""
+def check_loss(
+    loss: float,
+    model: CompiledCircuit,
+    data: Tensor | MappedRows,
+    step: int,
+    weights: Tensor | None = None,
+) -> None:
+    """Refuse a loss that is not finite, naming the first row (of positive weight) to blame."""
     if np.isfinite(loss):
         return
+    first = 0
     with torch.no_grad():
-        for start, rows in enumerate(data.split(model.evaluation_batch)):
-            bad = (~model(rows).isfinite()).nonzero()
+        for rows in data.split(model.evaluation_batch):
+            wrong = ~model(rows).isfinite()
+            if weights is not None:
+                wrong &= weights[first : first + len(rows)].to(wrong.device) > 0.0
+            bad = wrong.nonzero()
             if len(bad):
-                row = start * model.evaluation_batch + int(bad[0])
+                row = first + int(bad[0])
                 raise DataError.of(
                     "PC404",
                     f"training row {row} has no finite log-likelihood at step {step}",
                     help="a zero weight forbids it: give the weights a floor, or remove the row",
                 )
+            first += len(rows)
     raise DataError.of(
         "PC404", f"the loss is {loss} at step {step}", help="lower the learning rate"
     )

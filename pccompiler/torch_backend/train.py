@@ -19,6 +19,8 @@ from pccompiler.torch_backend.records import (
     mean_log_likelihood,
     training_rows,
 )
+from pccompiler.torch_backend.rows import MappedRows, stays_mapped
+from pccompiler.torch_backend.rows_weights import row_weights
 
 __all__ = ["Evaluation", "History", "fit", "mean_log_likelihood"]
 
@@ -28,6 +30,7 @@ def fit(
     train: Tensor | ArrayLike,
     valid: Tensor | ArrayLike | None = None,
     *,
+    weights: Tensor | ArrayLike | None = None,
     steps: int = 4000,
     batch_size: int = 500,
     learning_rate: float = 5e-3,
@@ -47,8 +50,12 @@ def fit(
 
     Args:
         model: Trained in place, on the device where it is.
-        train: Shape ``(rows, variables)``, NaN where missing. Copied to the device once.
-        valid: Likewise.
+        train: Shape ``(rows, variables)``, NaN where missing (such values are integrated
+            out). Copied to the device once; but of an array mapped from a file (``np.load(...,
+            mmap_mode="r")``) of 256 MiB or more, only the batches.
+        valid: Copied to the device.
+        weights: Of the rows of ``train``, shape ``(rows,)``, 0 or more: the log-likelihood of a row
+            counts so often. Rows of weight 0 are never drawn. ``None``: 1 each.
         steps: Most steps to take.
         batch_size: Rows of a batch; at most all of ``train``.
         learning_rate: Adam's.
@@ -65,16 +72,20 @@ def fit(
         OptionError: If an option cannot be used.
     """
     _check_options(model, steps, batch_size, evaluate_every, patience, learning_rate, weight_decay)
-    data = training_rows(model, train, "train")
+    data = _rows(model, train)
+    shares = row_weights(weights, len(data))
+    drawn = None if shares is None else shares.nonzero().flatten().numpy()
     held_out = None if valid is None else training_rows(model, valid, "valid")
-    batch = min(batch_size, len(data))
-    stepper = _Stepper(model, data, batch, learning_rate, weight_decay, cuda_graph)
+    number = len(data) if drawn is None else len(drawn)
+    batch = min(batch_size, number)
+    stepper = _Stepper(model, data, shares, batch, learning_rate, weight_decay, cuda_graph)
     rng = np.random.default_rng(seed)
 
     def work(step: int) -> tuple[int, float]:
         chunk = min(evaluate_every, steps - step)
-        loss = stepper.run(_draw(rng, len(data), batch, chunk))
-        check_loss(loss, model, data, step + chunk)
+        rows = _draw(rng, number, batch, chunk)
+        loss = stepper.run(rows if drawn is None else torch.from_numpy(drawn[rows.numpy()]))
+        check_loss(loss, model, data, step + chunk, shares)
         return chunk, -loss
 
     return learn(
@@ -88,21 +99,42 @@ def fit(
     )
 
 
+def _rows(model: CompiledCircuit, train: Tensor | ArrayLike) -> Tensor | MappedRows:
+    """On the device, or in their file."""
+    if stays_mapped(train):
+        return MappedRows(model, np.asanyarray(train))
+    return training_rows(model, train, "train")
+
+
 class _Stepper:
-    """Takes training steps: eagerly, or by replaying one CUDA graph."""
+    """Takes training steps: eagerly, or by replaying one CUDA graph.
+
+    Rows of a mapped file come to the device batch by batch: ``data`` then is one batch.
+    """
 
     def __init__(
         self,
         model: CompiledCircuit,
-        data: Tensor,
+        data: Tensor | MappedRows,
+        shares: Tensor | None,
         batch: int,
         learning_rate: float,
         weight_decay: float,
         cuda_graph: bool,
     ) -> None:
-        on_cuda = data.device.type == "cuda"
-        self.model, self.data, self.batch = model, data, batch
-        self.complete = not bool(data.isnan().any())
+        on_cuda = model.device.type == "cuda"
+        self.model, self.batch = model, batch
+        self.mapped = data if isinstance(data, MappedRows) else None
+        if isinstance(data, MappedRows):
+            self.complete = data.complete
+            self.data = data.take(torch.arange(batch))
+        else:
+            self.complete = not bool(data.isnan().any())
+            self.data = data
+        self.all_shares = shares
+        self.shares = None
+        if shares is not None:
+            self.shares = torch.ones(batch, dtype=model.dtype, device=model.device)
         trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
         # Aliases of the parameters: a graph of the caller's that still lives would tie the
         # parameters themselves to its stream, and break the capture.
@@ -114,8 +146,10 @@ class _Stepper:
             fused=True,
             capturable=on_cuda,
         )
-        self.total = torch.zeros((), dtype=torch.float64, device=data.device)
-        self.rows = torch.zeros(batch, dtype=torch.int64, device=data.device)
+        self.total = torch.zeros((), dtype=torch.float64, device=model.device)
+        self.rows = torch.zeros(batch, dtype=torch.int64, device=model.device)
+        if self.mapped is not None:
+            torch.arange(batch, out=self.rows)
         self.graph: torch.cuda.CUDAGraph | None = None
         if on_cuda and cuda_graph:
             self.capture()
@@ -124,7 +158,8 @@ class _Stepper:
     def step(self) -> None:
         """One step on the rows in ``self.rows``."""
         rows = self.data.index_select(0, self.rows)
-        loss = -torch.func.functional_call(self.model, self.leaves, (rows, self.complete)).sum()
+        value = torch.func.functional_call(self.model, self.leaves, (rows, self.complete))
+        loss = -(value if self.shares is None else self.shares * value).sum()
         grads = torch.autograd.grad(loss, list(self.leaves.values()))
         for parameter, grad in zip(self.leaves.values(), grads, strict=True):
             parameter.grad = grad
@@ -153,13 +188,24 @@ class _Stepper:
     def run(self, batches: Tensor) -> float:
         """Take a step for each row of ``batches``; the mean loss a data row, in nats."""
         self.total.zero_()
-        for rows in batches.to(self.data.device):
-            self.rows.copy_(rows)
+        for rows in batches:
+            self._fetch(rows)
             if self.graph is None:
                 self.step()
             else:
                 self.graph.replay()
+        if self.all_shares is not None:
+            return float(self.total) / float(self.all_shares[batches].sum())
         return float(self.total) / (len(batches) * self.batch)
+
+    def _fetch(self, rows: Tensor) -> None:
+        """Make these rows the next step's, and their weights."""
+        if self.mapped is None:
+            self.rows.copy_(rows)
+        else:
+            self.data.copy_(self.mapped.take(rows))
+        if self.shares is not None and self.all_shares is not None:
+            self.shares.copy_(self.all_shares[rows])
 
 
 def _draw(rng: np.random.Generator, number: int, batch: int, steps: int) -> Tensor:

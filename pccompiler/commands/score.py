@@ -1,0 +1,97 @@
+"""``pccompiler score``: log-likelihoods of rows, of files larger than memory too."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from pccompiler.errors import OptionError
+from pccompiler.files import replacing
+
+if TYPE_CHECKING:
+    from pccompiler.torch_backend import CompiledCircuit
+
+
+def score(
+    model: Annotated[
+        Path,
+        typer.Argument(help="A folder that 'train' wrote, or a circuit with all weights given."),
+    ],
+    data: Annotated[
+        str, typer.Argument(help="Rows: a .npy or .csv of any size, or a data set's test rows.")
+    ],
+    file: Annotated[Path, typer.Option("--out", help="Write a .npy or .csv here.")],
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Rows in memory at a time; else what suits the model.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(envvar="PCCOMPILER_DATA", help="Folder with the named data sets.")
+    ] = None,
+) -> None:
+    """Write the log-likelihood of each row, in nats, in order; a batch at a time."""
+    if file.suffix.lower() not in (".npy", ".csv"):
+        raise OptionError.of(
+            "PC366", f"scores cannot be written as {file.name}", help="name a .npy or .csv"
+        )
+    from pccompiler.torch_backend.rows import log_likelihood_stream
+
+    loaded = _model(model)
+    values = log_likelihood_stream(loaded, _source(data, data_dir), batch_size=batch_size)
+    number, total = write_scores(file, values)
+    mean = total / number if number else float("nan")
+    typer.echo(f"{number} rows, mean log-likelihood {mean:.6f} nats: {file}")
+
+
+def write_scores(file: Path, values: Iterator[NDArray[np.float64]]) -> tuple[int, float]:
+    """Write values batch by batch, whole or not at all; their number and their sum."""
+    with replacing(file) as staging:
+        return (_npy if file.suffix.lower() == ".npy" else _csv)(staging, values)
+
+
+def _csv(file: Path, values: Iterator[NDArray[np.float64]]) -> tuple[int, float]:
+    number, total = 0, 0.0
+    with file.open("w", encoding="utf-8", newline="") as text:
+        text.write("log_likelihood\n")
+        for block in values:
+            text.writelines(f"{value!r}\n" for value in block.tolist())
+            number, total = number + len(block), total + float(block.sum())
+    return number, total
+
+
+def _npy(file: Path, values: Iterator[NDArray[np.float64]]) -> tuple[int, float]:
+    """The header tells the number of rows, which is known last: the values come after it."""
+    number, total = 0, 0.0
+    with tempfile.TemporaryFile(dir=file.parent) as raw:
+        for block in values:
+            raw.write(np.ascontiguousarray(block, "<f8").tobytes())
+            number, total = number + len(block), total + float(block.sum())
+        raw.seek(0)
+        header: dict[str, Any] = {"descr": "<f8", "fortran_order": False, "shape": (number,)}
+        with file.open("wb") as whole:
+            np.lib.format.write_array_header_1_0(whole, header)
+            shutil.copyfileobj(raw, whole)
+    return number, total
+
+
+def _source(data: str, data_dir: Path | None) -> Path | NDArray[np.float64]:
+    from pccompiler import cli_support as support
+
+    if Path(data).suffix.lower() in (".npy", ".csv"):
+        return Path(data)
+    return support.query_rows(data, data_dir)
+
+
+def _model(path: Path) -> CompiledCircuit:
+    import pccompiler as pc
+    from pccompiler import cli_support as support
+
+    if (path / "circuit.pcir").exists():
+        return pc.load(path)
+    return pc.compile(support.read_circuit(path), dtype="float64")

@@ -1,0 +1,202 @@
+"""Rows that need not fit in memory: log-likelihoods of a stream, batches of a mapped file."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from pccompiler.datasets.csv_table import csv_blocks
+from pccompiler.errors import DataError, OptionError
+from pccompiler.torch_backend.evaluator import check_values
+from pccompiler.torch_backend.module import CompiledCircuit
+
+Block: TypeAlias = NDArray[Any]  # any type of number
+Source: TypeAlias = Tensor | Block | str | Path | Iterable[ArrayLike]
+"""A table, a file (.npy or .csv), or an iterator of blocks of rows, each ``(rows, variables)``."""
+
+MAPPED_FROM = 2**28
+"""Bytes from which `fit` leaves a mapped array in its file."""
+
+
+def log_likelihood_stream(
+    model: CompiledCircuit,
+    source: Source,
+    *,
+    batch_size: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[NDArray[np.float64]]:
+    """Log-likelihood of each row of a source of any length, in nats, batch by batch, in order.
+
+    One batch is in memory at a time. NaN values are integrated out.
+
+    Args:
+        model: Left as it is.
+        source: A tensor or array (``np.load(..., mmap_mode="r")`` too), a ``.npy`` file, a ``.csv``
+            file (empty cells, ``nan`` and ``?`` are missing), or an iterator of blocks of rows.
+        batch_size: Rows at a time; ``None``: as many as `evaluation_batch` says, at most 8,192.
+        progress: Called with the number of rows done after each batch.
+
+    Yields:
+        Shape ``(rows of the batch,)``; ``-inf`` where the density is zero.
+
+    Raises:
+        OptionError: If the batch size is below 1.
+        DataError: If the source cannot be read or is no source, or rows do not fit the circuit; a
+            note says where in the source the batch began.
+    """
+    size = min(model.evaluation_batch, 8192) if batch_size is None else batch_size
+    if size < 1:
+        raise OptionError.of("PC302", f"batch_size is {size}", help="use at least 1")
+    return _values(model, blocks(source, size), progress)
+
+
+def _values(
+    model: CompiledCircuit, found: Iterator[Tensor], progress: Callable[[int], None] | None
+) -> Iterator[NDArray[np.float64]]:
+    done = 0
+    for block in found:
+        try:
+            with torch.no_grad():
+                value = model.log_likelihood(block).double().cpu().numpy()
+        except DataError as error:
+            note = f"row 0 of this batch is row {done} of the source"
+            raise DataError(
+                replace(d, notes=(*d.notes, note)) for d in error.diagnostics
+            ) from error
+        done += len(value)
+        if progress is not None:
+            progress(done)
+        yield value
+
+
+def blocks(source: Source, size: int) -> Iterator[Tensor]:
+    """The rows of ``source`` in order, at most ``size`` at a time.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    if isinstance(source, str | Path):
+        yield from _file_blocks(Path(source), size)
+    elif isinstance(source, Tensor | np.ndarray):
+        yield from _array_blocks(source, size)
+    else:
+        for part in source:
+            yield from _array_blocks(part if isinstance(part, Tensor) else np.asarray(part), size)
+
+
+def _file_blocks(path: Path, size: int) -> Iterator[Tensor]:
+    if path.suffix.lower() == ".csv":
+        for block in csv_blocks(path, size):
+            yield torch.from_numpy(block)
+        return
+    yield from _array_blocks(map_file(path), size)
+
+
+def map_file(path: Path) -> Block:
+    """The table in a ``.npy`` file, mapped, not read.
+
+    Raises:
+        DataError: If it is no such file.
+    """
+    try:
+        if path.suffix.lower() != ".npy":
+            raise ValueError(f"the ending {path.suffix!r} is neither .npy nor .csv")
+        found: Block = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError.of(
+            "PC364",
+            f"{path} cannot be read batch by batch",
+            notes=(f"cause: {error}",),
+            help="give a .npy file with a table of numbers, or a .csv file",
+        ) from error
+    return found
+
+
+def _array_blocks(table: Tensor | Block, size: int) -> Iterator[Tensor]:
+    numbers = isinstance(table, Tensor) or table.dtype.kind in "biuf"
+    if table.ndim != 2 or not numbers:
+        raise DataError.of(
+            "PC365",
+            f"rows to stream come in tables of numbers, but one has shape {tuple(table.shape)} and "
+            f"type {table.dtype}",
+            help="give blocks of shape (rows, variables)",
+        )
+    for start in range(0, len(table), size):
+        part = table[start : start + size]
+        if isinstance(part, Tensor):
+            yield part
+            continue
+        yield torch.from_numpy(np.array(part, part.dtype.newbyteorder("="), order="C"))
+        release(part)
+
+
+def release(table: Block) -> None:
+    """Let the system have the pages of a table mapped read-only back; they stay in its cache.
+
+    Else what was read stays resident, and a process that reads the file grows to its size.
+    """
+    if not isinstance(table, np.memmap) or table.mode != "r" or not hasattr(mmap, "MADV_DONTNEED"):
+        return  # of a private copy, changes would be lost
+    below: object = table
+    while isinstance(below, np.ndarray):  # views of views, down to the map
+        below = getattr(below, "base", None)
+    if isinstance(below, mmap.mmap):
+        below.madvise(mmap.MADV_DONTNEED)
+
+
+def stays_mapped(x: Tensor | ArrayLike) -> bool:
+    """Whether `fit` gathers batches from the file of ``x`` instead of copying it to the device."""
+    return isinstance(x, np.memmap) and x.ndim == 2 and x.nbytes >= MAPPED_FROM
+
+
+class MappedRows:
+    """Training rows that stay in their file.
+
+    Attributes:
+        complete: Whether no value is missing.
+    """
+
+    def __init__(self, model: CompiledCircuit, table: Block) -> None:
+        self.model, self.table = model, table
+        self.complete = True
+        for start, rows in enumerate(blocks(table, _CHECKED)):
+            self._check(rows, start * _CHECKED)
+
+    def _check(self, rows: Tensor, start: int) -> None:
+        ready = self.model.prepare(rows)
+        try:
+            check_values(ready, self.model.circuit.variables)
+        except DataError as error:
+            note = f"rows are counted from row {start} of the file"
+            raise DataError(
+                replace(d, notes=(*d.notes, note)) for d in error.diagnostics
+            ) from error
+        self.complete = self.complete and not bool(ready.isnan().any())
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def take(self, numbers: Tensor) -> Tensor:
+        """The rows of these numbers, on the model's device."""
+        order = numbers.cpu().numpy()
+        ascending = np.argsort(order, kind="stable")
+        kind = self.table.dtype.newbyteorder("=")
+        rows = np.empty((len(order), self.table.shape[1]), kind)
+        rows[ascending] = self.table[order[ascending]]  # in the order of the file
+        release(self.table)
+        return self.model.prepare(rows)
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        """All rows in order, ready for the model, ``size`` at a time."""
+        return (self.model.prepare(rows) for rows in blocks(self.table, size))
+
+
+_CHECKED = 8192
