@@ -191,7 +191,7 @@ def check_step(circuit: Circuit, x: np.ndarray, batch: int = 3) -> None:
         found = got[weight][unit]
         if owner[weight] == Family.LAPLACE:  # medians need not be unique: their scales are
             found, row = found[1:], row[1:]
-        np.testing.assert_allclose(found, row, rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(found, row, rtol=1e-10, atol=1e-10)
 
 
 @settings(max_examples=30)
