@@ -22,6 +22,7 @@ Block: TypeAlias = NDArray[Any]  # any type of number
 Source: TypeAlias = Tensor | Block | str | Path | Iterable[ArrayLike]
 """A table, a file (.npy or .csv), or an iterator of blocks of rows, each ``(rows, variables)``."""
 
+_CHECKED_VALUES = 2**20  # at once, of a mapped table: some 30 MB with what the checks make of them
 MAPPED_FROM = 2**28
 """Bytes from which `fit` leaves a mapped array in its file."""
 
@@ -167,8 +168,9 @@ class MappedRows:
     def __init__(self, model: CompiledCircuit, table: Block) -> None:
         self.model, self.table = model, table
         self.complete = True
-        for start, rows in enumerate(blocks(table, _CHECKED)):
-            self._check(rows, start * _CHECKED)
+        size = max(1, _CHECKED_VALUES // max(table.shape[1], 1))
+        for number, rows in enumerate(blocks(table, size)):
+            self._check(rows, number * size)
 
     def _check(self, rows: Tensor, start: int) -> None:
         ready = self.model.prepare(rows)
@@ -197,6 +199,3 @@ class MappedRows:
     def split(self, size: int) -> Iterator[Tensor]:
         """All rows in order, ready for the model, ``size`` at a time."""
         return (self.model.prepare(rows) for rows in blocks(self.table, size))
-
-
-_CHECKED = 8192
