@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pccompiler.errors import OptionError
@@ -16,14 +15,16 @@ from pccompiler.torch_backend.expectations_ascent import Ascent, Known
 if TYPE_CHECKING:
     from pccompiler.torch_backend.queries import Evidence, Queries
 
-Function = Callable[[Tensor], Tensor] | Sequence[float] | Tensor | NDArray[np.float64]
+Function = Callable[[Tensor], Tensor] | Tensor | ArrayLike
 """A table over states, the coefficients of a polynomial, or what is applied to a tensor."""
+Functions = Mapping[str, Function] | Mapping[int, Function] | Mapping[str | int, Function]
+"""Variable, by name or column, to its function."""
 _Apply = Callable[[Tensor], Tensor]
 
 
 def expectation(
     model: Queries,
-    functions: Mapping[str | int, Function],
+    functions: Functions,
     evidence: Evidence | None = None,
     *,
     how: Literal["sum", "product"] = "sum",
@@ -73,7 +74,7 @@ def expectation(
 
 def variance(
     model: Queries,
-    functions: Mapping[str | int, Function],
+    functions: Functions,
     evidence: Evidence | None = None,
 ) -> Tensor:
     """The variance of ``sum_i f_i(X_i)`` given each row of the evidence: two passes up.
@@ -217,7 +218,7 @@ def _spreads(known: Known, number: int, rows: Tensor, functions: Mapping[int, _A
     return torch.where(missing.unsqueeze(1), torch.stack(found).unsqueeze(2), 0.0).flatten(0, 1)
 
 
-def _functions(model: Queries, functions: Mapping[str | int, Function]) -> dict[int, _Apply]:
+def _functions(model: Queries, functions: Functions) -> dict[int, _Apply]:
     """Variable to function."""
     found: dict[int, _Apply] = {}
     for name, function in functions.items():
@@ -226,7 +227,7 @@ def _functions(model: Queries, functions: Mapping[str | int, Function]) -> dict[
     return found
 
 
-def _of_numbers(model: Queries, column: int, numbers: Sequence[float] | object) -> _Apply:
+def _of_numbers(model: Queries, column: int, numbers: Tensor | ArrayLike) -> _Apply:
     """A table, or a polynomial by Horner's rule."""
     variable = model.circuit.variables[column]
     table = torch.as_tensor(numbers, dtype=torch.float64, device=model.device)

@@ -42,7 +42,8 @@ def log_inner(left: Leaves, right: Leaves) -> Tensor:
         CircuitError: If the two families have no closed form.
     """
     if left.table is not None and right.table is not None:
-        return safe_log((left.table * right.table).sum(1))
+        one, two = _same_states(left.table, right.table)
+        return safe_log((one * two).sum(1))
     if left.family != right.family:
         raise CircuitError.of(
             "PC425",
@@ -64,9 +65,10 @@ def log_share_and_mean(left: Leaves, right: Leaves) -> tuple[Tensor, Tensor]:
         The mass's logarithm and ``E_p[log q | q > 0]``, each of shape (units,).
     """
     if left.table is not None and right.table is not None:
-        support = right.table > 0.0
-        mass = left.table * support
-        logs = right.table.masked_fill(~support, 1.0).log()
+        one, two = _same_states(left.table, right.table)
+        support = two > 0.0
+        mass = one * support
+        logs = two.masked_fill(~support, 1.0).log()
         return safe_log(mass.sum(1)), ratio((mass * logs).sum(1), mass.sum(1))
     if right.family == Family.HISTOGRAM:
         mass = left.parameters if left.family == Family.HISTOGRAM else _bins(left, right)
@@ -85,6 +87,12 @@ def log_share_and_mean(left: Leaves, right: Leaves) -> tuple[Tensor, Tensor]:
     else:
         mean = -_distance(left, location) / scale - (2.0 * scale).log()
     return torch.zeros_like(mean), mean
+
+
+def _same_states(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Tables as wide as the narrower one: columns beyond a variable's states are 0."""
+    states = min(left.shape[1], right.shape[1])
+    return left[:, :states], right[:, :states]
 
 
 def _mean_log_poisson(left: Leaves, right: Leaves) -> Tensor:
