@@ -17,10 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pccompiler.ir import Circuit, Family
 from pccompiler.ir.arrays import Int, ranges, segments
 from pccompiler.ir.kinds import PRODUCTS
+
+Bool = NDArray[np.bool_]
 
 
 def in_blocks(circuit: Circuit, folds: Sequence[Int], splits: int) -> list[Int]:
@@ -68,7 +71,7 @@ def _labels(circuit: Circuit, folds: Sequence[Int], splits: int) -> tuple[list[I
 
 
 def _tell_operands(
-    circuit: Circuit, fold: Int, block: Int, may_split: Int, widest: int, reader: Int
+    circuit: Circuit, fold: Int, block: Int, may_split: Bool, widest: int, reader: Int
 ) -> None:
     """Tell operands which block reads them, and at which position if these shall be apart."""
     lengths = circuit.fan_in[fold]

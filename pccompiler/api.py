@@ -31,6 +31,7 @@ def compile(
     dtype: Dtype = "float32",
     seed: int = 0,
     numerics: Numerics = "auto",
+    memory_budget: int | str | None = None,
 ) -> CompiledCircuit:
     """Check a circuit, lower it, and make it a torch module.
 
@@ -44,6 +45,8 @@ def compile(
         seed: Of the initial parameters. Weights with given values start (exactly) there instead.
         numerics: ``"auto"``: linear arithmetic where it provably cannot underflow. ``"log"``: log
             space everywhere.
+        memory_budget: Bytes, or text such as ``"64 MiB"``, that evaluation and training may take
+            beyond parameters and data; ``model.schedule`` says how it is kept (docs/streaming.md).
 
     Raises:
         CircuitError: If the circuit breaks a rule; all findings at once.
@@ -68,6 +71,10 @@ def compile(
         numerics=numerics,
     )
     model.set_weights(prepared.weights.values)
+    if memory_budget is not None:
+        from pccompiler.torch_backend.budget import parse_bytes
+
+        model.keep_within(parse_bytes(memory_budget))
     return model
 
 

@@ -17,6 +17,7 @@ from pccompiler.commands.draw import draw
 from pccompiler.commands.import_ import import_
 from pccompiler.commands.opt import opt, passes
 from pccompiler.commands.properties import properties
+from pccompiler.commands.score import score
 from pccompiler.errors import PCCompilerError
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ Circuits of your own are text files (`.pcir`); `pccompiler check FILE` says what
 app.command()(sample)
 app.command()(complete)
 app.command()(marginals)
+app.command()(score)
 app.command()(opt)
 app.command()(passes)
 app.command()(draw)

@@ -47,6 +47,15 @@ def read_circuit(path: Path) -> Circuit:
         ) from None
 
 
+def any_model(path: Path) -> CompiledCircuit:
+    """A trained model from its folder, or a circuit with all weights given, in float64."""
+    import pccompiler as pc
+
+    if (path / "circuit.pcir").exists():
+        return pc.load(path)
+    return pc.compile(read_circuit(path), dtype="float64")
+
+
 def of_file(error: OSError) -> OptionError:
     """What went wrong with a file, as an error that can be told."""
     return OptionError.of(

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from pccompiler.torch_backend import CompiledCircuit
 
 Model = Annotated[
     Path, typer.Argument(help="A folder that 'train' wrote, or a circuit with all weights given.")
@@ -36,7 +33,7 @@ def sample(
     """Draw rows, or draw what is missing in given rows; as .csv."""
     from pccompiler import cli_support as support
 
-    loaded = _model(model)
+    loaded = support.any_model(model)
     if given is None:
         draws = loaded.sample(number, seed=seed)
     else:
@@ -49,7 +46,7 @@ def complete(model: Model, data: Rows, file: Out = None, data_dir: DataDir = Non
     """Fill in what is missing in each row with a most probable completion; as .csv."""
     from pccompiler import cli_support as support
 
-    loaded = _model(model)
+    loaded = support.any_model(model)
     found = loaded.mpe(support.query_rows(data, data_dir))
     names = [v.name for v in loaded.circuit.variables]
     values = found.log_value.unsqueeze(1).double()
@@ -70,21 +67,12 @@ def marginals(model: Model, data: Rows, file: Out = None, data_dir: DataDir = No
     """
     from pccompiler import cli_support as support
 
-    loaded = _model(model)
+    loaded = support.any_model(model)
     found = loaded.posterior_marginals(support.query_rows(data, data_dir))
     names = [v.name for v in loaded.circuit.variables]
     means = found.mean.double().tolist()
     logs = found.log_evidence.double().tolist()
     _table(file, [*names, "log_evidence"], [[*m, log] for m, log in zip(means, logs, strict=True)])
-
-
-def _model(path: Path) -> CompiledCircuit:
-    import pccompiler as pc
-    from pccompiler import cli_support as support
-
-    if (path / "circuit.pcir").exists():
-        return pc.load(path)
-    return pc.compile(support.read_circuit(path), dtype="float64")
 
 
 def _table(file: Path | None, names: Sequence[str], rows: Sequence[Sequence[float]]) -> None:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 
 from pccompiler.errors import OptionError
 from pccompiler.files import replacing
-
-if TYPE_CHECKING:
-    from pccompiler.torch_backend import CompiledCircuit
 
 
 def score(
@@ -40,9 +37,10 @@ def score(
         raise OptionError.of(
             "PC366", f"scores cannot be written as {file.name}", help="name a .npy or .csv"
         )
+    from pccompiler import cli_support as support
     from pccompiler.torch_backend.rows import log_likelihood_stream
 
-    loaded = _model(model)
+    loaded = support.any_model(model)
     values = log_likelihood_stream(loaded, _source(data, data_dir), batch_size=batch_size)
     number, total = write_scores(file, values)
     mean = total / number if number else float("nan")
@@ -86,12 +84,3 @@ def _source(data: str, data_dir: Path | None) -> Path | NDArray[np.float64]:
     if Path(data).suffix.lower() in (".npy", ".csv"):
         return Path(data)
     return support.query_rows(data, data_dir)
-
-
-def _model(path: Path) -> CompiledCircuit:
-    import pccompiler as pc
-    from pccompiler import cli_support as support
-
-    if (path / "circuit.pcir").exists():
-        return pc.load(path)
-    return pc.compile(support.read_circuit(path), dtype="float64")

@@ -14,7 +14,7 @@ from pccompiler.torch_backend.backward import Backward
 from pccompiler.torch_backend.forward import Forward
 from pccompiler.torch_backend.packed import PackedEngine
 from pccompiler.torch_backend.pool import Lease, Pool
-from pccompiler.torch_backend.values import Value, value_of
+from pccompiler.torch_backend.values import Value, has_table, value_of
 
 
 class Engine:
@@ -147,6 +147,18 @@ def _lookups(plan: Plan, exclusive: list[bool]) -> list[bool]:
     return lookup
 
 
+def by_layer(
+    plan: Plan, inputs: Sequence[Tensor], weights: Sequence[Tensor]
+) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+    """Inputs and weights by layer, of plans without ragged layers."""
+    given, tables = iter(inputs), iter(weights)
+    numbers = range(len(plan.layers))
+    return (
+        {n: next(given) for n in numbers if plan.layers[n].kind == Kind.INPUT},
+        {n: next(tables) for n in numbers if has_table(plan.layers[n])},
+    )
+
+
 class _Run(torch.autograd.Function):
     """Forward and backward over all layers."""
 
@@ -155,9 +167,8 @@ class _Run(torch.autograd.Function):
         ctx: Any, engine: Engine, complete: bool, num_inputs: int, *tensors: Tensor
     ) -> Tensor:
         keep = any(ctx.needs_input_grad)
-        forward = Forward(
-            engine, list(tensors[:num_inputs]), list(tensors[num_inputs:]), keep, complete
-        )
+        inputs, weights = by_layer(engine.plan, tensors[:num_inputs], tensors[num_inputs:])
+        forward = Forward(engine, inputs, weights, tensors[0], keep, complete)
         result = forward.run()
         if keep:
             ctx.forward_pass = forward

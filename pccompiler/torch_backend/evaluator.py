@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.packed import one_thread
 from pccompiler.torch_backend.program import Program, make_program
 from pccompiler.torch_backend.weights import Weights
+
+if TYPE_CHECKING:
+    from pccompiler.torch_backend.budget import Budgeted, Schedule
 
 _EVALUATION_BYTES = 2**30
 
@@ -52,6 +56,8 @@ class Evaluator(nn.Module):
         self._engine: Engine | None = None
         self._program: tuple[torch.device, Program] | None = None
         self._deterministic: bool | None = None
+        self._planned: tuple[Schedule, Plan] | None = None
+        self._budgeted: Budgeted | None = None
         self._leaf_inputs: LeafInputs | None = None
         self.to(device)
 
@@ -100,10 +106,48 @@ class Evaluator(nn.Module):
 
         ``complete`` promises that nothing is missing, and makes the backward pass quicker.
         """
+        budgeted = self.budgeted
+        if budgeted is None or self.plan.packed:
+            return self.evaluate_kept(x, complete)
+        if torch.is_grad_enabled():
+            return budgeted.differentiable(x, complete)
+        return budgeted.evaluate(x)
+
+    def evaluate_kept(self, x: Tensor, complete: bool = False) -> Tensor:
+        """`forward` in level order, whatever the memory budget."""
         with self._threads():
             tables, leaves = self.weights()
             value = self.engine.run(self._inputs(x, leaves), tables, complete=complete)
         return value + self.plan.log_scale if self.plan.log_scale else value
+
+    @property
+    def budgeted(self) -> Budgeted | None:
+        """Evaluation within the memory budget, if there is one."""
+        if self._planned is None:
+            return None
+        known = self._budgeted
+        if known is None or (known.engine.device, known.leaves.dtype) != (self.device, self.dtype):
+            from pccompiler.torch_backend.budget import Budgeted
+
+            known = self._budgeted = Budgeted(self, *self._planned)
+        return known
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """How the memory budget is kept; ``None`` without one."""
+        return None if self._planned is None else self._planned[0]
+
+    def keep_within(self, budget: int) -> None:
+        """Evaluate and train within ``budget`` bytes beyond parameters and data.
+
+        Raises:
+            OptionError: If one row takes more.
+        """
+        from pccompiler.torch_backend.budget import choose
+
+        dtype = "float64" if self.dtype == torch.float64 else "float32"
+        self._planned = choose(self.circuit, dtype, self.numerics, budget, self.plan)
+        self._budgeted = None
 
     def log_likelihood(
         self,
@@ -150,6 +194,8 @@ class Evaluator(nn.Module):
 
         Fewer on a CPU, where caches rule.
         """
+        if self._planned is not None:
+            return 32_768 if not self.plan.packed else self._planned[0].rows
         if self.plan.packed:  # evaluated in small parts whatever the batch
             return 32_768
         a_row = 2 * self.plan.cost(1).peak_values * self.dtype.itemsize

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,8 +23,9 @@ class Forward:
     def __init__(
         self,
         engine: Engine,
-        inputs: list[Tensor],
-        weights: list[Tensor],
+        inputs: Mapping[int, Tensor],
+        weights: Mapping[int, Tensor],
+        like: Tensor,
         keep: bool,
         complete: bool,
     ) -> None:
@@ -33,15 +35,8 @@ class Forward:
         self.complete = complete
         self.values: list[Value | None] = [None] * len(self.plan.layers)
         self.saved: dict[int, tuple[Tensor, ...]] = {}
-        self.lease = Lease(engine.pool, inputs[0])
-        given, tables = iter(inputs), iter(weights)
-        self.inputs: dict[int, Tensor] = {}
-        self.weights: dict[int, Tensor] = {}
-        for number, layer in enumerate(self.plan.layers):
-            if layer.kind == Kind.INPUT:
-                self.inputs[number] = next(given)
-            if has_table(layer):
-                self.weights[number] = next(tables)
+        self.lease = Lease(engine.pool, like)
+        self.inputs, self.weights = inputs, weights
 
     def run(self) -> Tensor:
         for number, layer in enumerate(self.plan.layers):
@@ -68,7 +63,7 @@ class Forward:
 
     def input(self, number: int, layer: Layer) -> Value:
         given = self.inputs[number]
-        if number not in self.weights:
+        if not has_table(layer):
             return Value(given, None)
         x = torch.bmm(self.weights[number], given)
         if layer.form == Form.LINEAR:
@@ -116,9 +111,13 @@ class Forward:
         top.log_()
         return Value(value.x, top if value.scale is None else top.add_(value.scale))
 
+    def fetch(self, number: int, part: int) -> Value:
+        """See `Engine.fetch`."""
+        return self.engine.fetch(number, part, self.values, self.lease)
+
     def operand(self, number: int, part: int, form: Form) -> Value:
         """Operands in the wanted form; linear ones keep their scale."""
-        value = self.engine.fetch(number, part, self.values, self.lease)
+        value = self.fetch(number, part)
         sources = self.plan.layers[number].operands[part].sources
         forms = {self.plan.layers[s.layer].form for s in sources}
         if form == Form.LINEAR or forms == {Form.LOG}:
@@ -162,7 +161,7 @@ class Forward:
         layer = self.plan.layers[number].operands[0]
         if self.complete and self.engine.lookup[number] and layer.units == 2:
             return self.looked_up(number)
-        value = self.engine.fetch(number, 0, self.values, self.lease)
+        value = self.fetch(number, 0)
         weight = self.weights[number]
         x = self.lease.take((*weight.shape[:2], value.x.shape[-1]))
         torch.bmm(weight, value.x[0], out=x)

@@ -64,22 +64,35 @@ class Selection(nn.Module):
 class Weights(nn.Module):
     """The trainable parameters of a plan, and the weights that they stand for."""
 
-    def __init__(self, plan: Plan, dtype: torch.dtype, seed: int) -> None:
+    def __init__(
+        self, plan: Plan, dtype: torch.dtype, seed: int, shared: Weights | None = None
+    ) -> None:
         super().__init__()
         self.plan = plan
-        self.layout: Layout = lay_out(plan)
-        self.values = nn.ParameterDict(
-            {
-                name: nn.Parameter(torch.empty(s, dtype=dtype))
-                for name, s in self.layout.shapes.items()
-            }
+        self.layout: Layout = lay_out(plan) if shared is None else shared.layout
+        self.values: nn.ParameterDict = (
+            shared.values
+            if shared is not None
+            else nn.ParameterDict(
+                {
+                    name: nn.Parameter(torch.empty(s, dtype=dtype))
+                    for name, s in self.layout.shapes.items()
+                }
+            )
         )
         self.users = _users(plan)
         self.sectors = nn.ModuleDict()  # group -> embeddings of its sectors, in plan order
         self.orders = nn.ModuleDict()  # group -> places in its own table, or in the flat sectors
         self.heads = nn.ModuleDict()  # head -> its sectors, where some group needs them flat
         self._select()
-        self.reset(seed)
+        if shared is None:
+            self.reset(seed)
+
+    @classmethod
+    def sharing(cls, weights: Weights, plan: Plan) -> Weights:
+        """The same parameters for another plan of the same circuit."""
+        made = cls(plan, torch.float32, 0, weights)
+        return made.to(next(weights.parameters()).device)
 
     def _select(self) -> None:
         """Fix which rows of which table each group takes, in the order of the layers."""
@@ -155,16 +168,16 @@ class Weights(nn.Module):
                 of groups that are not generated.
         """
         known = given or {}
-        hidden = self._hidden()
+        hidden = self.hidden()
         flat: Tensor | None = None
         tables: dict[int, Tensor] = {}
         leaves: dict[int, Tensor] = {}
         for number, group in enumerate(self.plan.groups):
             key = str(number)
             if key in self.sectors:
-                weights = self.constrained(number, self._sector_logits(hidden, key, group))
+                weights = self.constrained(number, self.sector_logits(hidden, key, group))
             elif group.generated:
-                flat = self._flat(hidden) if flat is None else flat
+                flat = self.flat(hidden) if flat is None else flat
                 raw = self.orders[key](flat).view(-1, group.rows, group.columns)
                 weights = self.constrained(number, raw)
             else:
@@ -184,12 +197,18 @@ class Weights(nn.Module):
         own: Tensor = self.values[parameter_name(self.plan, number)] if raw is None else raw
         return constrain(own, self.plan.groups[number], self.plan.floor)
 
-    def _hidden(self) -> Tensor | None:
-        """The last hidden layer's values for every embedding, before sectors are selected."""
+    def hidden(self, chosen: Tensor | slice | None = None) -> Tensor | None:
+        """The last hidden layer's values, before sectors are selected; ``None`` without a network.
+
+        Args:
+            chosen: Embeddings; by default all.
+        """
         generator = self.plan.generator
         if not self.layout.heads or isinstance(generator, Direct):
             return None
         values = self.values["embedding"]
+        if chosen is not None:
+            values = values[chosen]
         for number in range(len(generator.hidden)):
             values = torch.relu(self._linear(values, f"hidden_{number}"))
         result: Tensor = values
@@ -200,13 +219,27 @@ class Weights(nn.Module):
             values, self.values[f"{name}_weight"], self.values[f"{name}_bias"]
         )
 
-    def _sector_logits(self, hidden: Tensor | None, key: str, group: WeightGroup) -> Tensor:
-        """Raw weights of a group whose weights are whole sectors, in the order of the plan."""
+    def sector_logits(
+        self,
+        hidden: Tensor | None,
+        key: str,
+        group: WeightGroup,
+        chosen: Tensor | slice | None = None,
+    ) -> Tensor:
+        """Raw weights of a group whose weights are whole sectors, in the order of the plan.
+
+        Args:
+            hidden: Of all embeddings, or of those ``chosen``.
+            key: The group.
+            group: The group.
+            chosen: Sectors; by default all of the group.
+        """
         block = self.layout.block
         if hidden is None:
-            rows: Tensor = self.sectors[key](self.values["blocks"])
+            table = self.values["blocks"]
+            rows: Tensor = self.sectors[key](table) if chosen is None else table[chosen]
         else:
-            selected = self.sectors[key](hidden)
+            selected = self.sectors[key](hidden) if chosen is None else hidden
             if block is None:
                 name = f"head_{group.rows}x{group.columns}"
                 return self._linear(selected, name).view(-1, group.rows, group.columns)
@@ -221,7 +254,7 @@ class Weights(nn.Module):
         out = nn.functional.linear(hidden, weight.flatten(0, 1), bias.flatten())
         return out.view(-1, rows, columns)
 
-    def _flat(self, hidden: Tensor | None) -> Tensor:
+    def flat(self, hidden: Tensor | None) -> Tensor:
         """Raw weights of all sectors, head by head, flattened."""
         pieces: list[Tensor] = []
         for head in self.layout.heads:

@@ -1,0 +1,243 @@
+"""Evaluation and training within a number of bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pccompiler.errors import OptionError
+from pccompiler.ir import Circuit, Hypernetwork
+from pccompiler.ir.plan import Plan
+from pccompiler.passes import plan as lower
+from pccompiler.passes.memory import peak
+from pccompiler.torch_backend.engine import Engine
+from pccompiler.torch_backend.evaluator import Evaluator
+from pccompiler.torch_backend.leaves import LeafInputs
+from pccompiler.torch_backend.streaming import LazyInputs, LazyWeights, Streamed
+
+_UNITS = {"": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+_SPLITS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)
+_ROWS = 500
+"""Rows that an evaluation likes to take at once: fewer cost time, more only memory."""
+_FEW_ROWS = 50
+"""Below so many rows at once, finer blocks are better than fewer rows."""
+_KEPT = 1.86
+"""Bytes of a training step over those of all layers' values; measured 1.85 to 1.87."""
+
+
+def parse_bytes(text: str | int) -> int:
+    """Bytes from a number, or from text such as ``"64 MiB"``.
+
+    Raises:
+        OptionError: If it is no positive number of bytes.
+    """
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", str(text))
+    unit = _UNITS.get(match[2].lower().removesuffix("bytes")) if match else None
+    if match is None or unit is None or float(match[1]) * unit < 1:
+        raise OptionError.of(
+            "PC370",
+            f"memory_budget is {text!r}, which is no number of bytes",
+            help='give a positive number, or text such as "64 MiB"',
+        )
+    return int(float(match[1]) * unit)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a circuit is evaluated within a budget; bytes are beyond parameters and data.
+
+    Attributes:
+        budget: What was allowed.
+        splits: How far layers are cut into blocks, see `pccompiler.passes.blocks`; 0: level order.
+        blocks: Layers of the plan, cut up.
+        rows: Rows of data at once.
+        values: Most numbers alive at once.
+        bytes: Predicted peak of an evaluation.
+        training_rows: Rows at once when gradients are computed: each part is evaluated again on
+            the way back, in level order; 0 where not one row fits.
+        training_bytes: Predicted peak of that.
+    """
+
+    budget: int
+    splits: int
+    blocks: int
+    rows: int
+    values: int
+    bytes: int
+    training_rows: int
+    training_bytes: int
+
+    def __str__(self) -> str:
+        order = f"{self.blocks:,} blocks in post-order" if self.splits else "level order"
+        text = (
+            f"evaluation: {order}, {self.rows:,} rows at once, {self.values:,} values alive, "
+            f"{_size(self.bytes)} of {_size(self.budget)}\n"
+        )
+        if self.training_rows:
+            return text + (
+                f"training: {self.training_rows:,} rows at once, evaluated again on the way back, "
+                f"{_size(self.training_bytes)}\n"
+            )
+        return text + "training: does not fit\n"
+
+
+def _size(number: int) -> str:
+    """Bytes for people."""
+    for unit, name in ((2**20, "MiB"), (2**10, "KiB")):
+        if number >= unit:
+            return f"{number / unit:.3g} {name}"
+    return f"{number:,} bytes"
+
+
+def choose(
+    circuit: Circuit, dtype: str, numerics: str, budget: int, level_order: Plan
+) -> tuple[Schedule, Plan]:
+    """The coarsest blocks that fit, with as many rows at once as fit.
+
+    Raises:
+        OptionError: If one row in the finest blocks takes more.
+    """
+    itemsize = 8 if dtype == "float64" else 4
+    splits, plan, rows = 0, level_order, 0
+    for splits, plan in _finer(circuit, dtype, numerics, level_order):
+        rows = _most_rows(plan, itemsize, budget)
+        if rows >= _FEW_ROWS:
+            break
+    if rows < 1:
+        least = peak(plan, 1, itemsize).bytes
+        raise OptionError.of(
+            "PC371",
+            f"memory_budget is {_size(budget)}, but one row takes {_size(least)}",
+            notes=("in blocks as fine as they get; parameters and data are not counted",),
+            help=f"allow at least {least:,} bytes",
+        )
+    found = peak(plan, rows, itemsize)
+    per_row, fixed = training_bytes(level_order, itemsize)
+    training_rows = max(0, min(_ROWS, int((budget - fixed) / per_row)))
+    schedule = Schedule(
+        budget=budget,
+        splits=splits,
+        blocks=len(plan.layers),
+        rows=rows,
+        values=found.values,
+        bytes=found.bytes,
+        training_rows=training_rows,
+        training_bytes=int(fixed + per_row * training_rows),
+    )
+    return schedule, plan
+
+
+def _most_rows(plan: Plan, itemsize: int, budget: int) -> int:
+    """The most rows whose evaluation fits, at most `_ROWS`; 0 if not one does."""
+    fit, too_many = 0, _ROWS + 1
+    while too_many - fit > 1:
+        rows = (fit + too_many) // 2
+        if peak(plan, rows, itemsize).bytes <= budget:
+            fit = rows
+        else:
+            too_many = rows
+    return fit
+
+
+def _finer(
+    circuit: Circuit, dtype: str, numerics: str, level_order: Plan
+) -> Iterator[tuple[int, Plan]]:
+    """Plans in ever finer blocks, until they get no finer."""
+    yield 0, level_order
+    if level_order.packed:
+        return
+    before = len(level_order.layers)
+    for splits in _SPLITS[1:]:
+        plan = lower(circuit, dtype=dtype, numerics=numerics, splits=splits)
+        if len(plan.layers) == before:
+            return
+        before = len(plan.layers)
+        yield splits, plan
+
+
+def training_bytes(plan: Plan, itemsize: int) -> tuple[float, float]:
+    """Predicted bytes of values and gradients for each row of data, and of weights, once."""
+    per_row = _KEPT * plan.cost(1).all_values * itemsize
+    groups = plan.groups
+    entries = sum(
+        len(use.index) * groups[use.group].rows * groups[use.group].columns for use in plan.uses
+    )
+    generated = isinstance(plan.generator, Hypernetwork)
+    return per_row, (7.2 if generated else 4.4) * entries * itemsize
+
+
+class Budgeted:
+    """Evaluates a model by its schedule."""
+
+    def __init__(self, model: Evaluator, schedule: Schedule, plan: Plan) -> None:
+        self.model, self.schedule, self.plan = model, schedule, plan
+        self.engine = Engine(plan, model.device)
+        self.weights = LazyWeights(model.weights, plan)
+        self.leaves = LeafInputs(plan, model.device, model.dtype)
+
+    @torch.no_grad()
+    def evaluate(self, x: Tensor) -> Tensor:
+        """Log-likelihood of rows, shape ``(batch,)``, without gradients."""
+        out = x.new_empty(len(x))
+        for start in range(0, len(x), self.schedule.rows):
+            part = x[start : start + self.schedule.rows]
+            inputs = LazyInputs(self.leaves, self.weights, part)
+            out[start : start + len(part)] = Streamed(self.engine, inputs, self.weights).run()
+        self.weights.kept.clear()
+        return out + self.plan.log_scale if self.plan.log_scale else out
+
+    def differentiable(self, x: Tensor, complete: bool) -> Tensor:
+        """Log-likelihood of rows; the way back evaluates a few rows at a time again.
+
+        Raises:
+            OptionError: If not even one row fits.
+        """
+        if self.schedule.training_rows < 1:
+            per_row, fixed = training_bytes(self.model.plan, self.model.dtype.itemsize)
+            raise OptionError.of(
+                "PC372",
+                f"memory_budget is {_size(self.schedule.budget)}, but the gradient of one row takes "
+                f"about {_size(int(per_row + fixed))}",
+                help="allow more, or evaluate under torch.no_grad()",
+            )
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        result: Tensor = _Recomputed.apply(self, x, complete, *parameters)  # type: ignore[no-untyped-call]  # torch's stub
+        return result
+
+
+class _Recomputed(torch.autograd.Function):
+    """Forward in blocks without keeping values; backward part by part in level order."""
+
+    @staticmethod
+    def forward(ctx: Any, budgeted: Budgeted, x: Tensor, complete: bool, *_: Tensor) -> Tensor:
+        ctx.budgeted, ctx.complete = budgeted, complete
+        ctx.save_for_backward(x)
+        return budgeted.evaluate(x)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
+        (x,) = ctx.saved_tensors
+        model, size = ctx.budgeted.model, ctx.budgeted.schedule.training_rows
+        parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
+        total = [torch.zeros_like(p) for p in parameters]
+        for part, grad in zip(x.split(size), grads[0].split(size), strict=True):
+            for sum_, more in zip(
+                total, _gradient(model, part, ctx.complete, parameters, grad), strict=True
+            ):
+                sum_ += more
+        return (None, None, None, *total)
+
+
+def _gradient(
+    model: Evaluator, x: Tensor, complete: bool, parameters: list[Tensor], grad: Tensor
+) -> Sequence[Tensor]:
+    """Of some rows; what it kept is gone when it returns."""
+    with torch.enable_grad():
+        value = model.evaluate_kept(x, complete)
+    return torch.autograd.grad(value, parameters, grad)
