@@ -19,8 +19,9 @@ from pccompiler.errors import CircuitError
 from pccompiler.ir.arrays import Int
 from pccompiler.torch_backend.expectations_store import Store, ratio, safe_log
 from pccompiler.torch_backend.leaf_moments import Leaves, leaves_of
-from pccompiler.torch_backend.pairs_graph import Level, PairGraph, Side
-from pccompiler.torch_backend.program import DenseStep, InputStep
+from pccompiler.torch_backend.pairs_graph import Level, PairGraph
+from pccompiler.torch_backend.pairs_side import Side
+from pccompiler.torch_backend.program import BagStep, DenseStep, InputStep
 from pccompiler.torch_backend.tables import Tables, tables_of
 from pccompiler.torch_backend.values import finite
 
@@ -46,6 +47,17 @@ class Model:
         self.starts = np.array([step.start for step in steps], np.int64)
         self.stops = np.array([step.stop for step in steps], np.int64)
 
+    def supports(self) -> dict[int, list[int]]:
+        """States of positive probability of each leaf, as bit sets, by input layer."""
+        found: dict[int, list[int]] = {}
+        for number, leaves in self.leaves.items():
+            if leaves.table is None:
+                found[number] = [-1] * len(leaves.parameters)
+                continue
+            packed = np.packbits(leaves.table.detach().cpu().numpy() > 0.0, 1, "little")
+            found[number] = [int.from_bytes(row.tobytes(), "little") for row in packed]
+        return found
+
     def locate(self, units: Int) -> tuple[Int, Int]:
         """The input layer of each leaf, and its place there."""
         step = np.searchsorted(self.stops, units, side="right")
@@ -63,13 +75,15 @@ def _flat(model: Evaluator, tables: Tables) -> Tensor:
 
 
 def _bags(model: Evaluator, edges: Tensor) -> Tensor:
+    """Weights of bags, each row over its sum."""
     wide = edges.double()
     pieces: list[Tensor] = []
+    start = 0
     for step in model.program.steps:
-        for rows, fan_in in getattr(step, "parts", []) if hasattr(step, "first_edge") else []:
-            start = sum(len(piece) for piece in pieces)
+        for rows, fan_in in step.parts if isinstance(step, BagStep) else []:
             table = wide[start : start + rows * fan_in].view(rows, fan_in)
             pieces.append((table / table.sum(1, keepdim=True)).flatten())
+            start += rows * fan_in
     return torch.cat(pieces) if pieces else wide
 
 
@@ -99,12 +113,16 @@ def evaluate(
     names = [variable.name for variable in p.circuit.variables]
     bits = _bits(p, q)
     graph = PairGraph(
-        Side(p, list(range(len(names))), left.weights.detach().cpu().numpy()),
-        Side(q, bits, right.weights.detach().cpu().numpy()),
+        Side(p, list(range(len(names))), left.weights.detach().cpu().numpy(), left.supports()),
+        Side(q, bits, right.weights.detach().cpu().numpy(), right.supports()),
         names,
         most_pairs,
     )
-    levels, starts = graph.run((p.program.rows - 1, q.program.rows - 1))
+    found_pairs = graph.run((p.program.rows - 1, q.program.rows - 1))
+    if found_pairs is None:
+        nothing = left.weights.new_full((), -torch.inf)
+        return nothing, torch.zeros_like(nothing)
+    levels, starts = found_pairs
     store = Store(starts)
     for level in levels:
         found = [

@@ -11,122 +11,17 @@ Source:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir.arrays import Int
-from pccompiler.ir.circuit import Float
 from pccompiler.passes.product_sides import groups
-from pccompiler.torch_backend.program import BagStep, DenseStep, ProductStep
+from pccompiler.torch_backend.pairs_side import LEAF, PRODUCT, SUM, Side
 
-if TYPE_CHECKING:
-    from pccompiler.torch_backend.evaluator import Evaluator
-
-LEAF, PRODUCT, SUM = 0, 1, 2
 Pair = tuple[int, int]
-
-
-class Side:
-    """A model unit by unit: arena rows, and products of some operands that pairs make.
-
-    Args:
-        model: Compiled.
-        bits: Column of the model to bit of a scope.
-        weights: Values of all weights, in the order of `flat_weights`; edges of weight 0 are left
-            out.
-    """
-
-    def __init__(self, model: Evaluator, bits: list[int], weights: Float) -> None:
-        self.model = model
-        self.kinds: list[int] = []
-        self.operands: list[list[int]] = []
-        self.places: list[list[int]] = []
-        """Of sums: where the weight of each operand lies."""
-        self.scopes: list[int] = []
-        self.origin: list[int] = []
-        self._parts: dict[tuple[int, ...], int] = {}
-        self._weights = weights
-        self._dense = model.program.edges
-        for step in model.program.steps:
-            if isinstance(step, ProductStep):
-                self._products(step)
-            elif isinstance(step, BagStep):
-                self._bags(step)
-            elif isinstance(step, DenseStep):
-                self._sums(step)
-            else:
-                layer = model.plan.layers[step.number]
-                variables = [] if layer.variables is None else layer.variables.tolist()
-                for variable in variables:
-                    for _ in range(layer.units):
-                        self._add(LEAF, [], [], 1 << bits[variable])
-
-    def _add(self, kind: int, operands: list[int], places: list[int], scope: int) -> int:
-        self.kinds.append(kind)
-        self.operands.append(operands)
-        self.places.append(places)
-        self.scopes.append(scope)
-        self.origin.append(len(self.origin))
-        return len(self.kinds) - 1
-
-    def _products(self, step: ProductStep) -> None:
-        for _, factors in step.parts:
-            table = np.stack([factor.cpu().numpy() for factor in factors], axis=1)
-            for operands in table.tolist():
-                scope = 0
-                for operand in operands:
-                    scope |= self.scopes[operand]
-                self._add(PRODUCT, operands, [], scope)
-
-    def _bags(self, step: BagStep) -> None:
-        source, cuts = step.source.cpu().numpy(), step.pointer.cpu().tolist()
-        for start, stop in pairwise(cuts):
-            self._sum(source[start:stop], np.arange(start, stop) + step.first_edge)
-
-    def _sums(self, step: DenseStep) -> None:
-        source = step.source.cpu().numpy().reshape(step.rows, step.fan_in)
-        for number in range(step.stop - step.start):
-            row = number // ((step.stop - step.start) // step.rows)
-            self._sum(source[row], self._dense + np.arange(step.fan_in))
-            self._dense += step.fan_in
-
-    def _sum(self, source: Int, places: Int) -> None:
-        kept = self._weights[places] > 0.0
-        operands = source[kept].tolist()
-        self._add(SUM, operands, places[kept].tolist(), self.scopes[int(source[0])])
-
-    def factors(self, unit: int) -> list[int]:
-        """The operands of a product; of a leaf, itself."""
-        return self.operands[unit] if self.kinds[unit] == PRODUCT else [unit]
-
-    def part(self, unit: int, operands: list[int]) -> int:
-        """The product of some operands of product ``unit``, or the only one itself."""
-        if len(operands) == 1:
-            return operands[0]
-        key = tuple(operands)
-        if key not in self._parts:
-            scope = 0
-            for operand in operands:
-                scope |= self.scopes[operand]
-            self._parts[key] = self._add(PRODUCT, operands, [], scope)
-            self.origin[-1] = self.origin[unit]
-        return self._parts[key]
-
-    def describe(self, unit: int) -> str:
-        """The node of a unit, for messages."""
-        row = self.origin[unit]
-        step = next(s for s in self.model.program.steps if row < s.stop)
-        layer = self.model.plan.layers[step.number]
-        node = int(layer.nodes[(row - step.start) // layer.units])
-        return self.model.circuit.label(node)
-
-    def scope_names(self, unit: int, names: list[str]) -> str:
-        """The variables of a unit, the first few."""
-        found = [name for i, name in enumerate(names) if self.scopes[unit] >> i & 1]
-        return "{" + ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") + "}"
+_MANY = 32
+"""Parts of products that are not settled one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,29 +69,54 @@ class PairGraph:
     known: dict[Pair, tuple[int, list[Pair]]] = field(
         default_factory=dict[Pair, "tuple[int, list[Pair]]"]
     )
+    empty: set[Pair] = field(default_factory=set[Pair])
+    """Pairs without a world that is positive in both: sums pass them over."""
 
-    def run(self, root: Pair) -> tuple[list[Level], Int]:
-        """All pairs that the root needs, and the first number of each level."""
+    def run(self, root: Pair) -> tuple[list[Level], Int] | None:
+        """All pairs that the root needs, and the first number of each level.
+
+        ``None`` where no world is positive in both.
+        """
         stack = [root]
         pending: dict[Pair, list[Pair]] = {}
         while stack:
             pair = stack[-1]
-            if pair in self.known:
+            if pair in self.known or pair in self.empty:
                 stack.pop()
                 continue
             if pair not in pending:
                 pending[pair] = self.needs(pair)
-                missing = [need for need in pending[pair] if need not in self.known]
-                if missing:
-                    stack += missing
-                    continue
-            needs = pending.pop(pair)
-            level = 1 + max([self.known[need][0] for need in needs], default=-1)
-            self.known[pair] = level, needs
-            if len(self.known) > self.most_pairs:
-                raise self._too_many()
+            missing = self._missing(pair, pending[pair])
+            if missing:
+                stack += missing
+                continue
+            self._settle(pair, pending.pop(pair))
             stack.pop()
-        return self._levels()
+        return None if root in self.empty else self._levels()
+
+    def _missing(self, pair: Pair, needs: list[Pair]) -> list[Pair]:
+        """What must be settled before the pair; none if it is empty already."""
+        if self.kind(pair) != PRODUCT:
+            return [n for n in needs if n not in self.known and n not in self.empty]
+        if any(need in self.empty for need in needs):
+            return []
+        missing = [need for need in needs if need not in self.known]
+        return missing if len(missing) > _MANY else missing[:1]  # the next may be spared
+
+    def _settle(self, pair: Pair, needs: list[Pair]) -> None:
+        """Tell the level of a pair, or that it has no world that is positive in both."""
+        kind = self.kind(pair)
+        left = needs if not self.empty else [need for need in needs if need not in self.empty]
+        if kind == LEAF:
+            empty = not self.left.supports[pair[0]] & self.right.supports[pair[1]]
+        else:
+            empty = len(left) < len(needs) if kind == PRODUCT else not left
+        if empty:
+            self.empty.add(pair)
+        else:
+            self.known[pair] = 1 + max([self.known[need][0] for need in left], default=-1), needs
+        if len(self.known) + len(self.empty) > self.most_pairs:
+            raise self._too_many()
 
     def needs(self, pair: Pair) -> list[Pair]:
         """The pairs that this one is made of."""
@@ -244,7 +164,7 @@ class PairGraph:
         ]
         sums: list[tuple[int, int, int, int]] = []
         for i, pair in enumerate(by_kind[SUM]):
-            needs = [number[need] for need in self.known[pair][1]]
+            needs = [number.get(need, -1) for need in self.known[pair][1]]
             if self.left.kinds[pair[0]] == SUM:
                 places = self.left.places[pair[0]]
                 sums += [(i, n, place, -1) for n, place in zip(needs, places, strict=True)]
@@ -253,6 +173,7 @@ class PairGraph:
                 sums += [(i, n, -1, place) for n, place in zip(needs, places, strict=True)]
         pairs = np.array(products, np.int64).reshape(-1, 2)
         edges = np.array(sums, np.int64).reshape(-1, 4)
+        edges = edges[edges[:, 1] >= 0]
         leaves = np.array(by_kind[LEAF], np.int64).reshape(-1, 2)
         return Level(
             leaves,
