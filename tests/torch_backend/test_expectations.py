@@ -30,7 +30,7 @@ def compiled(circuit: Circuit) -> pc.CompiledCircuit:
     return pc.compile(circuit, dtype="float64")
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(circuits(families=FINITE), st.integers(0, 1000))
 def test_expectations_are_sums_over_worlds(circuit: Circuit, seed: int) -> None:
     model, rng = compiled(circuit), np.random.default_rng(seed)

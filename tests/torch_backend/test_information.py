@@ -76,7 +76,7 @@ def deterministic(seed: int, variables: int = 4) -> Circuit:
     return Prune().run(b.build(nodes[0]))
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(circuits(families=FINITE), st.integers(0, 1000))
 def test_inner_products_are_sums_over_worlds(circuit: Circuit, seed: int) -> None:
     p, q = compiled(circuit), compiled(other_weights(circuit, seed))
@@ -90,7 +90,7 @@ def test_inner_products_are_sums_over_worlds(circuit: Circuit, seed: int) -> Non
     assert math.exp(-got[1].item()) == pytest.approx(masses(p) @ masses(p), rel=1e-10)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.integers(0, 1000), st.integers(1, 5), st.data())
 def test_entropy_and_divergences_of_deterministic_circuits(
     seed: int, variables: int, data: st.DataObject
