@@ -41,6 +41,7 @@ class _Walk:
     def run(self, itemsize: int) -> Peak:
         plan = self.plan
         scales = self._scales()
+        release = self._releases(scales)
         alive = most_values = scale = most = 0
         for number, layer in enumerate(plan.layers):
             alive += self._size(layer)
@@ -50,7 +51,7 @@ class _Walk:
             for below in set(layer.below):
                 if plan.last_use[below] == number:
                     alive -= self._size(plan.layers[below])
-                    scale -= scales[below]
+            scale -= release[number]
         return Peak(most_values, most * itemsize)
 
     def _scales(self) -> list[int]:
@@ -63,6 +64,19 @@ class _Walk:
             layer.rows * self.batch * (has and layer.kind in PRODUCTS)
             for layer, has in zip(self.plan.layers, scaled, strict=True)
         ]
+
+    def _releases(self, scales: list[int]) -> list[int]:
+        """Numbers of scales that go after each layer: sums hand on those of their products."""
+        plan = self.plan
+        gone = list(plan.last_use)
+        for number, layer in enumerate(plan.layers):
+            if layer.kind == Kind.SUM and layer.form == Form.LINEAR:
+                for below in layer.below:
+                    gone[below] = max(gone[below], plan.last_use[number])
+        release = [0] * len(plan.layers)
+        for number, scale in enumerate(scales):
+            release[gone[number]] += scale
+        return release
 
     def _size(self, layer: Layer) -> int:
         """Numbers of a layer's value; indicators are read off the data."""

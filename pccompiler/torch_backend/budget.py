@@ -26,8 +26,13 @@ _ROWS = 500
 """Rows that an evaluation likes to take at once: fewer cost time, more only memory."""
 _FEW_ROWS = 50
 """Below so many rows at once, finer blocks are better than fewer rows."""
+_ORDINARY = 3
+"""At most so many times the bytes of a streamed evaluation in level order."""
 _KEPT = 1.86
-"""Bytes of a training step over those of all layers' values; measured 1.85 to 1.87."""
+"""Bytes of a training step over those of all layers' values: 1.85 to 1.87 in the paper's circuits.
+
+Gathered operands are kept beside: circuits whose layers are no views take up to twice as much.
+"""
 
 
 def parse_bytes(text: str | int) -> int:
@@ -100,14 +105,22 @@ def choose(
     """The coarsest blocks that fit, with as many rows at once as fit.
 
     Raises:
-        OptionError: If one row in the finest blocks takes more.
+        OptionError: If one row in the finest blocks takes more, or the plan is packed.
     """
+    if level_order.packed:
+        raise OptionError.of(
+            "PC373",
+            "this circuit's plan is packed, and takes no memory budget",
+            notes=("packed plans are evaluated a few rows at a time, in about 8 MiB on a CPU",),
+            help="compile it without memory_budget",
+        )
     itemsize = 8 if dtype == "float64" else 4
-    splits, plan, rows = 0, level_order, 0
+    chosen = 0, level_order, 0
     for splits, plan in _finer(circuit, dtype, numerics, level_order):
-        rows = _most_rows(plan, itemsize, budget)
-        if rows >= _FEW_ROWS:
+        chosen = splits, plan, _most_rows(plan, itemsize, budget)
+        if chosen[2] >= _FEW_ROWS:
             break
+    splits, plan, rows = chosen
     if rows < 1:
         least = peak(plan, 1, itemsize).bytes
         raise OptionError.of(
@@ -149,8 +162,6 @@ def _finer(
 ) -> Iterator[tuple[int, Plan]]:
     """Plans in ever finer blocks, until they get no finer."""
     yield 0, level_order
-    if level_order.packed:
-        return
     before = len(level_order.layers)
     for splits in _SPLITS[1:]:
         plan = lower(circuit, dtype=dtype, numerics=numerics, splits=splits)
@@ -186,10 +197,20 @@ class Budgeted:
         out = x.new_empty(len(x))
         for start in range(0, len(x), self.schedule.rows):
             part = x[start : start + self.schedule.rows]
+            if self.roomy:
+                out[start : start + len(part)] = self.model.evaluate_kept(part)
+                continue
             inputs = LazyInputs(self.leaves, self.weights, part)
             out[start : start + len(part)] = Streamed(self.engine, inputs, self.weights).run()
         self.weights.kept.clear()
-        return out + self.plan.log_scale if self.plan.log_scale else out
+        lacks = self.plan.log_scale and not self.roomy
+        return out + self.plan.log_scale if lacks else out
+
+    @property
+    def roomy(self) -> bool:
+        """Whether the ordinary evaluation, which is quicker in level order, fits as well."""
+        scheduled = self.schedule
+        return scheduled.splits == 0 and _ORDINARY * scheduled.bytes <= scheduled.budget
 
     def differentiable(self, x: Tensor, complete: bool) -> Tensor:
         """Log-likelihood of rows; the way back evaluates a few rows at a time again.
@@ -198,11 +219,11 @@ class Budgeted:
             OptionError: If not even one row fits.
         """
         if self.schedule.training_rows < 1:
-            per_row, fixed = training_bytes(self.model.plan, self.model.dtype.itemsize)
+            one_row = int(sum(training_bytes(self.model.plan, self.model.dtype.itemsize)))
             raise OptionError.of(
                 "PC372",
-                f"memory_budget is {_size(self.schedule.budget)}, but the gradient of one row takes "
-                f"about {_size(int(per_row + fixed))}",
+                f"memory_budget is {_size(self.schedule.budget)}, but the gradient of one row "
+                f"takes about {_size(one_row)}",
                 help="allow more, or evaluate under torch.no_grad()",
             )
         parameters = [p for p in self.model.parameters() if p.requires_grad]

@@ -107,9 +107,9 @@ class Evaluator(nn.Module):
         ``complete`` promises that nothing is missing, and makes the backward pass quicker.
         """
         budgeted = self.budgeted
-        if budgeted is None or self.plan.packed:
+        if budgeted is None:
             return self.evaluate_kept(x, complete)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
             return budgeted.differentiable(x, complete)
         return budgeted.evaluate(x)
 
@@ -195,7 +195,7 @@ class Evaluator(nn.Module):
         Fewer on a CPU, where caches rule.
         """
         if self._planned is not None:
-            return 32_768 if not self.plan.packed else self._planned[0].rows
+            return 32_768  # the schedule splits them up
         if self.plan.packed:  # evaluated in small parts whatever the batch
             return 32_768
         a_row = 2 * self.plan.cost(1).peak_values * self.dtype.itemsize

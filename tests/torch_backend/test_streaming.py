@@ -19,6 +19,7 @@ from pccompiler.passes import plan
 from pccompiler.passes.memory import peak
 from pccompiler.testing.families import family_mixture
 from pccompiler.testing.live_bytes import LiveBytes, live_bytes
+from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend.budget import Budgeted, Schedule, parse_bytes
 from pccompiler.torch_backend.evaluator import Evaluator
@@ -28,7 +29,7 @@ def budgeted(model: Evaluator, splits: int, at_once: int = 500, training: int = 
     """``model`` with a schedule of our choice."""
     dtype = "float64" if model.dtype == torch.float64 else "float32"
     cut = plan(model.circuit, dtype=dtype, numerics=model.numerics, splits=splits)
-    schedule = Schedule(0, splits, len(cut.layers), at_once, 0, 0, training, 0)
+    schedule = Schedule(0, splits, len(cut.layers), at_once, 0, 1, training, 0)
     return Budgeted(model, schedule, cut)
 
 
@@ -173,6 +174,21 @@ def test_refusals(case: str, golden: Callable[[str], None]) -> None:
     golden(str(error.value))
 
 
+def test_packed_plans_take_no_budget() -> None:
+    packed = to_scalars(pc.compile(pc.rat_spn(8, 2, 2), dtype="float64").trained_circuit())
+    with pytest.raises(OptionError, match="PC373"):
+        pc.compile(packed, memory_budget="1 MiB")
+
+
+def test_room_enough_and_frozen_parameters() -> None:
+    plain = pc.compile(pc.rat_spn(16, 4, 3))
+    x = plain.sample(20, seed=0)
+    for budget in ("1 GiB", "100 KiB"):
+        model = pc.compile(pc.rat_spn(16, 4, 3), memory_budget=budget)
+        model.requires_grad_(requires_grad=False)
+        torch.testing.assert_close(model.log_likelihood(x), plain.log_likelihood(x).detach())
+
+
 def test_bytes_of_text() -> None:
     assert [parse_bytes(t) for t in ("64 MiB", "1.5KB", 7, "2 GiB")] == [2**26, 1500, 7, 2**31]
 
@@ -194,7 +210,7 @@ def test_cuda_streams_as_the_cpu() -> None:
             Hypernetwork(),
             device=device,
             dtype="float64",
-            memory_budget="2 MiB",
+            memory_budget="6 MiB",
         )
         with torch.no_grad():
             value = model.log_likelihood(x)
