@@ -34,7 +34,7 @@ def compiled(n: int, hypernetwork: bool, dtype: Dtype) -> pc.CompiledCircuit:
 
 def step_ms(model: pc.CompiledCircuit, data: torch.Tensor, repeats: int = 50) -> float:
     """Median time of one step, by CUDA events around graph replays."""
-    stepper = _Stepper(model, data, 500, 5e-3, 0.0, cuda_graph=True)
+    stepper = _Stepper(model, data, None, 500, 5e-3, 0.0, cuda_graph=True)
     stepper.rows.copy_(torch.randperm(len(data), device="cuda")[:500])
     if stepper.graph is None:
         raise RuntimeError("no CUDA graph was captured")

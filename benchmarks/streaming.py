@@ -3,7 +3,7 @@
     python -m benchmarks.streaming [LARGEST]
 
 The paper's structure over n = 2^6 ... 2^14 variables with a hypernetwork, a batch of 500 rows.
-Bytes are those of live tensors beyond parameters and data (`pccompiler.testing.live_bytes`), beside
+Bytes are those of live tensors beyond parameters and data (`pccompiler.torch_backend.live_bytes`), beside
 the planner's prediction. Level order is run where it is predicted to take less than 3 GiB.
 """
 
@@ -22,8 +22,8 @@ import pccompiler as pc
 from benchmarks.common import RESULTS, Report
 from pccompiler.passes import plan
 from pccompiler.passes.memory import peak
-from pccompiler.testing.live_bytes import live_bytes
 from pccompiler.torch_backend.budget import Budgeted, Schedule
+from pccompiler.torch_backend.live_bytes import live_bytes
 
 BATCH = 500
 RUNNABLE = 3 * 2**30

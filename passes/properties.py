@@ -215,8 +215,12 @@ _QUERIES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("most probable explanation", ("deterministic",), "one pass up and down, with max for sums"),
     ("entropy", ("deterministic",), "one pass up"),
     ("square, Renyi entropy", ("structured decomposable",), "quadratic in the circuit"),
-    ("product, cross-entropy", ("compatible",), "the product of both sizes"),
-    ("Kullback-Leibler", ("compatible", "deterministic"), "the product of both sizes"),
+    ("product, inner product", ("compatible",), "the product of both sizes"),
+    (
+        "cross-entropy, divergence",
+        ("compatible", "deterministic"),
+        "the product of both sizes; a cross-entropy needs determinism of the second only",
+    ),
 )
 """Query, what it needs beside smoothness and decomposability, and its cost."""
 

@@ -198,7 +198,7 @@ def train(
     from pccompiler.plots import check_format
     from pccompiler.torch_backend import mean_log_likelihood
     from pccompiler.torch_backend.checkpoint import check_target
-    from pccompiler.torch_backend.evaluator import check_values
+    from pccompiler.torch_backend.states import check_values
 
     rows = support.load(data, data_dir)
     recipe = support.recipe(data, weights == Weights.HYPERNETWORK)

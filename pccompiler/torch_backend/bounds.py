@@ -27,10 +27,11 @@ from torch import Tensor
 
 from pccompiler.torch_backend.arena import Sweep
 from pccompiler.torch_backend.evidence import Knowledge
+from pccompiler.torch_backend.known import Evidence
 from pccompiler.torch_backend.leaf_answers import top_log_density
 from pccompiler.torch_backend.leaves import LeafLayer
 from pccompiler.torch_backend.program import BagStep, DenseStep, InputStep, Program
-from pccompiler.torch_backend.queries import Evidence, Queries
+from pccompiler.torch_backend.queries import Queries
 from pccompiler.torch_backend.tables import Tables, tables_of
 from pccompiler.torch_backend.topdown import bag_terms, descend
 

@@ -19,7 +19,8 @@ from pccompiler.errors import DataError, OptionError
 from pccompiler.torch_backend.bounds import Bounds
 from pccompiler.torch_backend.branch_incumbents import Incumbents
 from pccompiler.torch_backend.branch_search import Limits, Search
-from pccompiler.torch_backend.queries import Evidence, Queries
+from pccompiler.torch_backend.known import Evidence
+from pccompiler.torch_backend.queries import Queries
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.packed import one_thread
 from pccompiler.torch_backend.program import Program, make_program
+from pccompiler.torch_backend.states import check_values
 from pccompiler.torch_backend.weights import Weights
 
 if TYPE_CHECKING:
@@ -264,41 +265,6 @@ class Evaluator(nn.Module):
         """
         plain = self.circuit.replace(sectors=None, generator=None)
         return plain.with_values(self.weight_values())
-
-
-_ALLOWED = {"real": "finite numbers", "count": "whole numbers from 0 on"}
-
-
-def check_values(x: Tensor, variables: tuple[Variable, ...]) -> None:
-    """Refuse values that are no state of their variable.
-
-    Raises:
-        DataError: Naming the first culprit's row, column and variable.
-    """
-    states = [v.cardinality if v.discrete else 0 for v in variables]
-    limit = torch.tensor(states, dtype=x.dtype, device=x.device)
-    whole = torch.tensor([v.domain != "real" for v in variables], device=x.device)
-    wrong = ((x < 0) | (x != x.floor())) & whole | (x >= limit) & (limit > 0)
-    wrong = (wrong & ~x.isnan()) | x.isinf()
-    if not bool(wrong.any()):
-        return
-    row, column = (int(i) for i in wrong.nonzero()[0])
-    variable = variables[column]
-    allowed = (
-        f"0 ... {variable.cardinality - 1}" if variable.discrete else _ALLOWED[variable.domain]
-    )
-    raise DataError.of(
-        "PC401",
-        f"value {float(x[row, column]):g} in row {row}, column {column} is no value of variable "
-        f"{variable.name!r}",
-        notes=(
-            f"{int(wrong.sum())} values are out of range",
-            f"allowed: {allowed}, or NaN if missing",
-        ),
-        help="recode the column, or declare the variable with more states"
-        if variable.discrete
-        else "recode the column, or declare the variable otherwise",
-    )
 
 
 def _wrong_shape(shape: tuple[int, ...], variables: tuple[Variable, ...]) -> DataError:

@@ -13,7 +13,8 @@ from pccompiler.errors import OptionError
 from pccompiler.torch_backend.expectations_ascent import Ascent, Known
 
 if TYPE_CHECKING:
-    from pccompiler.torch_backend.queries import Evidence, Queries
+    from pccompiler.torch_backend.known import Evidence
+    from pccompiler.torch_backend.queries import Queries
 
 Function = Callable[[Tensor], Tensor] | Tensor | ArrayLike
 """A table over states, the coefficients of a polynomial, or what is applied to a tensor."""

@@ -25,7 +25,8 @@ from pccompiler.torch_backend.leaf_moments import Leaves
 from pccompiler.torch_backend.pairs import MOST_PAIRS, evaluate
 
 if TYPE_CHECKING:
-    from pccompiler.torch_backend.queries import Evidence, Queries
+    from pccompiler.torch_backend.known import Evidence
+    from pccompiler.torch_backend.queries import Queries
 
 _LEAST_OUTSIDE = 1e-9
 """Mass of ``p`` outside the support of ``q`` that rounding cannot make."""

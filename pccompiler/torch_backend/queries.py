@@ -7,81 +7,20 @@ direct and with generated weights. ``docs/queries.md`` has the table of queries,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pccompiler.errors import DataError, OptionError
-from pccompiler.ir.assemble import closest
 from pccompiler.passes.determinism import determinism
-from pccompiler.torch_backend.evaluator import Evaluator, check_values
+from pccompiler.torch_backend.answers import Classes, Completion, Draws, Posterior
+from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.evidence import Evaluated, Knowledge
-
-Evidence = Tensor | ArrayLike | Mapping[str, float]
-_BYTES = 2**29
-"""Values, flows and the largest layer's terms of one chunk of rows."""
+from pccompiler.torch_backend.known import Evidence, KnowsEvidence, chunk_rows, nothing_known
 
 
-class Completion(NamedTuple):
-    """A most probable completion of each row.
-
-    Attributes:
-        rows: Shape (batch, variables): the evidence with all else filled in.
-        log_value: Shape (batch,): the log-density of each completed row, in nats.
-        exact: Whether no other completion has a higher density: the circuit is deterministic. Else
-            the rows are the best induced tree's, and may be beaten.
-    """
-
-    rows: Tensor
-    log_value: Tensor
-    exact: bool
-
-
-class Posterior(NamedTuple):
-    """What the evidence says of every variable; NaN in rows whose evidence is impossible.
-
-    Attributes:
-        states: Shape (batch, variables, states): the probability of each state of discrete
-            variables; 0 beyond a variable's own states, and for other variables.
-        mean: Shape (batch, variables), of the values.
-        variance: Shape (batch, variables).
-        log_evidence: Shape (batch,): the log-marginal of the evidence, in nats.
-    """
-
-    states: Tensor
-    mean: Tensor
-    variance: Tensor
-    log_evidence: Tensor
-
-
-class Classes(NamedTuple):
-    """The class variable's distribution given the other variables.
-
-    Attributes:
-        label: Shape (batch,): the most probable state.
-        log_probability: Shape (batch, states), in nats. Differentiable.
-    """
-
-    label: Tensor
-    log_probability: Tensor
-
-
-class Draws(NamedTuple):
-    """The most probable of many draws, without repetition.
-
-    Attributes:
-        rows: Shape (found, variables), most probable first.
-        log_value: Shape (found,), in nats.
-    """
-
-    rows: Tensor
-    log_value: Tensor
-
-
-class Queries(Evaluator):
+class Queries(KnowsEvidence):
     """The queries of `CompiledCircuit`."""
 
     def log_marginal(self, x: Evidence, variables: Sequence[str | int] | None = None) -> Tensor:
@@ -145,7 +84,7 @@ class Queries(Evaluator):
 
         No gradient flows: rows of weights sum to 1 whatever the parameters.
         """
-        value: Tensor = self(_missing(self, 1))
+        value: Tensor = self(nothing_known(self, 1))
         return value[0]
 
     @torch.no_grad()
@@ -204,9 +143,9 @@ class Queries(Evaluator):
         """
         _check_number("number", number, least=0)
         source = _generator(self, seed)
-        run = Knowledge(self).evaluation(_missing(self, 1))
-        parts = [_missing(self, 0)]
-        for size in _sizes(number, _chunk(self)):
+        run = Knowledge(self).evaluation(nothing_known(self, 1))
+        parts = [nothing_known(self, 0)]
+        for size in _sizes(number, chunk_rows(self)):
             flows = run.flows("draw", size, source)
             parts.append(run.complete(flows, draw=True, generator=source))
         return torch.cat(parts)
@@ -228,7 +167,7 @@ class Queries(Evaluator):
         _check_number("number", number, least=1)
         source = _generator(self, seed)
         rows = self.evidence(evidence).repeat_interleave(number, 0)
-        parts = [_missing(self, 0)]
+        parts = [nothing_known(self, 0)]
         for run in self.evaluations(rows):
             _check_possible(run, sum(len(part) for part in parts), number)
             flows = run.flows("draw", generator=source)
@@ -301,59 +240,6 @@ class Queries(Evaluator):
             circuit = self.trained_circuit() if given else self.circuit
             self._deterministic = determinism(circuit).verdict == "yes"
         return bool(self._deterministic)
-
-    def column(self, variable: str | int) -> int:
-        """The column of a variable.
-
-        Raises:
-            DataError: If there is none.
-        """
-        names = {v.name: i for i, v in enumerate(self.circuit.variables)}
-        if isinstance(variable, str) and variable in names:
-            return names[variable]
-        if not isinstance(variable, str) and 0 <= variable < len(names):
-            return int(variable)
-        near = closest(str(variable), names)
-        raise DataError.of(
-            "PC407", f"the circuit has no variable {variable!r}", help=near or "see the variables"
-        )
-
-    def evidence(self, x: Evidence | None) -> Tensor:
-        """Evidence as checked rows, shape (batch, variables); ``None`` is one row of nothing.
-
-        Raises:
-            DataError: If it does not fit the variables.
-        """
-        if x is None:
-            return _missing(self, 1)
-        if isinstance(x, Mapping):
-            rows = _missing(self, 1)
-            for name, value in x.items():
-                rows[0, self.column(name)] = value
-        else:
-            rows = self.prepare(x)
-        check_values(rows, self.circuit.variables)
-        return rows
-
-    def evaluations(
-        self, evidence: Evidence | None, *, maximum: bool = False
-    ) -> Iterator[Evaluated]:
-        """Evaluations of the evidence, a chunk of rows at a time."""
-        rows, knowledge = self.evidence(evidence), Knowledge(self)
-        for part in rows.split(_chunk(self)):
-            yield knowledge.evaluation(part, maximum=maximum)
-
-
-def _missing(model: Evaluator, rows: int) -> Tensor:
-    like = next(model.parameters())
-    return like.new_full((rows, len(model.circuit.variables)), torch.nan)
-
-
-def _chunk(model: Evaluator) -> int:
-    """Rows to take at once."""
-    widest = max(step.stop - step.start for step in model.program.steps)
-    a_row = model.dtype.itemsize * (2 * model.program.rows + 8 * widest)
-    return max(1, _BYTES // a_row)
 
 
 def _sizes(number: int, most: int) -> list[int]:

@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pccompiler.errors import DataError
-from pccompiler.torch_backend.evaluator import check_values
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.rows import MappedRows
 from pccompiler.torch_backend.rows_weights import row_weights
+from pccompiler.torch_backend.states import check_values
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from pccompiler.datasets.csv_table import csv_blocks
 from pccompiler.errors import DataError, OptionError
-from pccompiler.torch_backend.evaluator import check_values
-from pccompiler.torch_backend.module import CompiledCircuit
+from pccompiler.torch_backend.evaluator import Evaluator
+from pccompiler.torch_backend.states import check_values
 
 Block: TypeAlias = NDArray[Any]  # any type of number
 Source: TypeAlias = Tensor | Block | str | Path | Iterable[ArrayLike]
@@ -28,7 +28,7 @@ MAPPED_FROM = 2**28
 
 
 def log_likelihood_stream(
-    model: CompiledCircuit,
+    model: Evaluator,
     source: Source,
     *,
     batch_size: int | None = None,
@@ -60,7 +60,7 @@ def log_likelihood_stream(
 
 
 def _values(
-    model: CompiledCircuit, found: Iterator[Tensor], progress: Callable[[int], None] | None
+    model: Evaluator, found: Iterator[Tensor], progress: Callable[[int], None] | None
 ) -> Iterator[NDArray[np.float64]]:
     done = 0
     for block in found:
@@ -165,7 +165,7 @@ class MappedRows:
         complete: Whether no value is missing.
     """
 
-    def __init__(self, model: CompiledCircuit, table: Block) -> None:
+    def __init__(self, model: Evaluator, table: Block) -> None:
         self.model, self.table = model, table
         self.complete = True
         size = max(1, _CHECKED_VALUES // max(table.shape[1], 1))

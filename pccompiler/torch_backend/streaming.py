@@ -19,8 +19,9 @@ from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.forward import Forward
 from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.pool import Lease
+from pccompiler.torch_backend.selection import Selection
 from pccompiler.torch_backend.values import Value, has_table
-from pccompiler.torch_backend.weights import Selection, Weights
+from pccompiler.torch_backend.weights import Weights
 
 if TYPE_CHECKING:
     from pccompiler.torch_backend.leaves import LeafLayer

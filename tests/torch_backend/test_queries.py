@@ -302,7 +302,7 @@ def test_seeds_repeat_draws_and_chunks_do_not_change_answers(
     assert not torch.equal(model.sample(50), model.sample(50))
     rows = evidence_rows(model.circuit, 0, 40)
     whole = model.posterior_marginals(rows), model.mpe(rows)
-    monkeypatch.setattr("pccompiler.torch_backend.queries._BYTES", 100_000)
+    monkeypatch.setattr("pccompiler.torch_backend.known._BYTES", 100_000)
     parts = model.posterior_marginals(rows), model.mpe(rows)
     torch.testing.assert_close(whole[0].states, parts[0].states)
     torch.testing.assert_close(whole[1].rows, parts[1].rows)

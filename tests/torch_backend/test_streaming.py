@@ -18,11 +18,11 @@ from pccompiler.ir import Circuit, Family, Hypernetwork, Sectors
 from pccompiler.passes import plan
 from pccompiler.passes.memory import peak
 from pccompiler.testing.families import family_mixture
-from pccompiler.testing.live_bytes import LiveBytes, live_bytes
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend.budget import Budgeted, Schedule, parse_bytes
 from pccompiler.torch_backend.evaluator import Evaluator
+from pccompiler.torch_backend.live_bytes import LiveBytes, live_bytes
 
 
 def budgeted(model: Evaluator, splits: int, at_once: int = 500, training: int = 10) -> Budgeted:

@@ -1,0 +1,63 @@
+"""What queries answer."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Completion(NamedTuple):
+    """A most probable completion of each row.
+
+    Attributes:
+        rows: Shape (batch, variables): the evidence with all else filled in.
+        log_value: Shape (batch,): the log-density of each completed row, in nats.
+        exact: Whether no other completion has a higher density: the circuit is deterministic. Else
+            the rows are the best induced tree's, and may be beaten.
+    """
+
+    rows: Tensor
+    log_value: Tensor
+    exact: bool
+
+
+class Posterior(NamedTuple):
+    """What the evidence says of every variable; NaN in rows whose evidence is impossible.
+
+    Attributes:
+        states: Shape (batch, variables, states): the probability of each state of discrete
+            variables; 0 beyond a variable's own states, and for other variables.
+        mean: Shape (batch, variables), of the values.
+        variance: Shape (batch, variables).
+        log_evidence: Shape (batch,): the log-marginal of the evidence, in nats.
+    """
+
+    states: Tensor
+    mean: Tensor
+    variance: Tensor
+    log_evidence: Tensor
+
+
+class Classes(NamedTuple):
+    """The class variable's distribution given the other variables.
+
+    Attributes:
+        label: Shape (batch,): the most probable state.
+        log_probability: Shape (batch, states), in nats. Differentiable.
+    """
+
+    label: Tensor
+    log_probability: Tensor
+
+
+class Draws(NamedTuple):
+    """The most probable of many draws, without repetition.
+
+    Attributes:
+        rows: Shape (found, variables), most probable first.
+        log_value: Shape (found,), in nats.
+    """
+
+    rows: Tensor
+    log_value: Tensor

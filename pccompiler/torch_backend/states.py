@@ -1,0 +1,43 @@
+"""Values that are states of their variables, and others."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pccompiler.errors import DataError
+from pccompiler.ir import Variable
+
+_ALLOWED = {"real": "finite numbers", "count": "whole numbers from 0 on"}
+
+
+def check_values(x: Tensor, variables: tuple[Variable, ...]) -> None:
+    """Refuse values that are no state of their variable.
+
+    Raises:
+        DataError: Naming the first culprit's row, column and variable.
+    """
+    states = [v.cardinality if v.discrete else 0 for v in variables]
+    limit = torch.tensor(states, dtype=x.dtype, device=x.device)
+    whole = torch.tensor([v.domain != "real" for v in variables], device=x.device)
+    wrong = ((x < 0) | (x != x.floor())) & whole | (x >= limit) & (limit > 0)
+    wrong = (wrong & ~x.isnan()) | x.isinf()
+    if not bool(wrong.any()):
+        return
+    row, column = (int(i) for i in wrong.nonzero()[0])
+    variable = variables[column]
+    allowed = (
+        f"0 ... {variable.cardinality - 1}" if variable.discrete else _ALLOWED[variable.domain]
+    )
+    raise DataError.of(
+        "PC401",
+        f"value {float(x[row, column]):g} in row {row}, column {column} is no value of variable "
+        f"{variable.name!r}",
+        notes=(
+            f"{int(wrong.sum())} values are out of range",
+            f"allowed: {allowed}, or NaN if missing",
+        ),
+        help="recode the column, or declare the variable with more states"
+        if variable.discrete
+        else "recode the column, or declare the variable otherwise",
+    )
