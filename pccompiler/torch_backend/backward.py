@@ -184,7 +184,7 @@ class Backward:
 
     def plain_sum(self, number: int, grad: Tensor) -> None:
         saved = self.forward.saved.get(number)
-        operand = saved[0] if saved else self.engine.fetch(number, 0, self.values, self.lease).x[0]
+        operand = saved[0] if saved else self.forward.fetch(number, 0).x[0]
         self.weight_grads[number] = torch.bmm(grad, operand.transpose(1, 2))
         source = self.plan.layers[number].operands[0].sources
         if not any(self.engine.wants(s.layer) for s in source):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,12 +13,15 @@ from torch import Tensor
 
 from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit, Hypernetwork
+from pccompiler.ir.layout import lay_out
 from pccompiler.ir.plan import Plan
 from pccompiler.passes import plan as lower
 from pccompiler.passes.memory import peak
+from pccompiler.passes.segments import Segments, best_segments
 from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.leaves import LeafInputs
+from pccompiler.torch_backend.recompute import recomputed_gradients
 from pccompiler.torch_backend.streaming import LazyInputs, LazyWeights, Streamed
 
 _UNITS = {"": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
@@ -33,6 +37,8 @@ _KEPT = 1.86
 
 Gathered operands are kept beside: circuits whose layers are no views take up to twice as much.
 """
+_AGAIN = 1.22
+"""Bytes of a training step over those of kept values and the largest segment; 1.17 to 1.26."""
 
 
 def parse_bytes(text: str | int) -> int:
@@ -64,8 +70,10 @@ class Schedule:
         values: Most numbers alive at once.
         bytes: Predicted peak of an evaluation.
         training_rows: Rows at once when gradients are computed: each part is evaluated again on
-            the way back, in level order; 0 where not one row fits.
+            the way back; 0 where not one row fits.
         training_bytes: Predicted peak of that.
+        training_splits: 0: a part is evaluated as a whole, in level order. Else blocks are cut so
+            often, and segments of them evaluated again, one at a time.
     """
 
     budget: int
@@ -76,6 +84,7 @@ class Schedule:
     bytes: int
     training_rows: int
     training_bytes: int
+    training_splits: int = 0
 
     def __str__(self) -> str:
         order = f"{self.blocks:,} blocks in post-order" if self.splits else "level order"
@@ -84,9 +93,10 @@ class Schedule:
             f"{_size(self.bytes)} of {_size(self.budget)}\n"
         )
         if self.training_rows:
+            how = "segment by segment" if self.training_splits else "as a whole"
             return text + (
-                f"training: {self.training_rows:,} rows at once, evaluated again on the way back, "
-                f"{_size(self.training_bytes)}\n"
+                f"training: {self.training_rows:,} rows at once, evaluated again on the way back "
+                f"{how}, {_size(self.training_bytes)}\n"
             )
         return text + "training: does not fit\n"
 
@@ -130,8 +140,7 @@ def choose(
             help=f"allow at least {least:,} bytes",
         )
     found = peak(plan, rows, itemsize)
-    per_row, fixed = training_bytes(level_order, itemsize)
-    training_rows = max(0, min(_ROWS, int((budget - fixed) / per_row)))
+    training = _training(circuit, dtype, numerics, budget, level_order)
     schedule = Schedule(
         budget=budget,
         splits=splits,
@@ -139,10 +148,37 @@ def choose(
         rows=rows,
         values=found.values,
         bytes=found.bytes,
-        training_rows=training_rows,
-        training_bytes=int(fixed + per_row * training_rows),
+        training_rows=training[0],
+        training_bytes=training[1],
+        training_splits=training[2],
     )
     return schedule, plan
+
+
+def _training(
+    circuit: Circuit, dtype: str, numerics: str, budget: int, level_order: Plan
+) -> tuple[int, int, int]:
+    """Rows, bytes and splits of training: as a whole if enough rows fit, else in segments."""
+    itemsize = 8 if dtype == "float64" else 4
+    best = 0, 0, 0
+    for splits, plan in _finer(circuit, dtype, numerics, level_order):
+        if splits == 0:
+            per_row, fixed = training_bytes(plan, itemsize)
+        else:
+            cut = best_segments(plan)
+            per_row = _AGAIN * (cut.kept + cut.largest) * itemsize
+            fixed = float(itemsize * lay_out(plan).num_parameters)
+        rows = max(0, min(_ROWS, int((budget - fixed) / per_row)))
+        if rows > best[0]:
+            best = rows, int(fixed + per_row * rows), splits
+        if rows >= _FEW_ROWS or not _apart(plan):
+            break
+    return best
+
+
+def _apart(plan: Plan) -> bool:
+    """Whether each layer's weights can be generated without those of others."""
+    return plan.sectors is None or plan.sectors.by == "block"
 
 
 def _most_rows(plan: Plan, itemsize: int, budget: int) -> int:
@@ -212,6 +248,32 @@ class Budgeted:
         scheduled = self.schedule
         return scheduled.splits == 0 and _ORDINARY * scheduled.bytes <= scheduled.budget
 
+    @cached_property
+    def segments(self) -> tuple[Engine, LazyWeights, Segments] | None:
+        """What evaluates segments again; ``None`` where parts of the data are enough."""
+        splits, model = self.schedule.training_splits, self.model
+        if splits == 0:
+            return None
+        dtype = "float64" if model.dtype == torch.float64 else "float32"
+        plan = lower(model.circuit, dtype=dtype, numerics=model.numerics, splits=splits)
+        engine = Engine(plan, model.device)
+        engine.lookup = [False] * len(plan.layers)  # lookups need all readers at once
+        return engine, LazyWeights(model.weights, plan), best_segments(plan)
+
+    def in_segments(self, x: Tensor, grad: Tensor) -> list[Tensor]:
+        """Gradients of the trained parameters, by evaluating segments again."""
+        if self.segments is None:
+            raise AssertionError("asked for with segments only")  # pragma: no cover
+        engine, weights, cut = self.segments
+        named = dict(self.model.weights.values.items())
+        totals = {name: torch.zeros_like(p) for name, p in named.items()}
+        leaves = LeafInputs(engine.plan, self.model.device, self.model.dtype)
+        size = self.schedule.training_rows
+        for part, more in zip(x.split(size), grad.split(size), strict=True):
+            inputs = LazyInputs(leaves, weights, part)
+            recomputed_gradients(engine, inputs, weights, cut, more, totals)
+        return [totals[name] for name, p in named.items() if p.requires_grad]
+
     def differentiable(self, x: Tensor, complete: bool) -> Tensor:
         """Log-likelihood of rows; the way back evaluates a few rows at a time again.
 
@@ -245,6 +307,8 @@ class _Recomputed(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
         (x,) = ctx.saved_tensors
         model, size = ctx.budgeted.model, ctx.budgeted.schedule.training_rows
+        if ctx.budgeted.segments is not None:
+            return (None, None, None, *ctx.budgeted.in_segments(x, grads[0]))
         parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
         total = [torch.zeros_like(p) for p in parameters]
         for part, grad in zip(x.split(size), grads[0].split(size), strict=True):

@@ -52,20 +52,36 @@ class LazyWeights(Mapping[int, Tensor]):
     def __getitem__(self, layer: int) -> Tensor:
         number, start, stop = self.place[layer]
         key, group = str(number), self.plan.groups[number]
-        if key in self.own.sectors:
-            chosen = _rows(self.own.sectors[key], start, stop)
-            logits = self.own.sector_logits(self.own.hidden(chosen), key, group, chosen)
-            return self.own.constrained(number, logits)
-        if group.generated:
+        if not self.apart(layer):
             if number not in self.kept:
-                raw = self.own.orders[key](self.own.flat(self.own.hidden())).view(
-                    -1, group.rows, group.columns
-                )
+                flat = self.own.flat(self.own.hidden())
+                raw = self.own.orders[key](flat).view(-1, group.rows, group.columns)
                 self.kept[number] = self.own.constrained(number, raw)
             return self.kept[number][start:stop]
-        table = self.own.values[parameter_name(self.plan, number)]
-        rows = _rows(self.own.orders[key], start, stop)
-        raw = table[rows] if isinstance(rows, slice) else table.index_select(0, rows)
+        name, rows = self.source(layer)
+        return self.made(layer, self.own.values[name][rows])
+
+    def apart(self, layer: int) -> bool:
+        """Whether the layer's weights can be generated without those of others."""
+        number = self.place[layer][0]
+        return str(number) in self.own.sectors or not self.plan.groups[number].generated
+
+    def source(self, layer: int) -> tuple[str, Tensor | slice]:
+        """The parameter that the layer's weights come from, and which rows of it."""
+        number, start, stop = self.place[layer]
+        key = str(number)
+        if key in self.own.sectors:
+            name = "embedding" if self.own.network else "blocks"
+            return name, _rows(self.own.sectors[key], start, stop)
+        return parameter_name(self.plan, number), _rows(self.own.orders[key], start, stop)
+
+    def made(self, layer: int, raw: Tensor) -> Tensor:
+        """The layer's weights from the rows that `source` names."""
+        number = self.place[layer][0]
+        if str(number) in self.own.sectors:
+            hidden = self.own.hidden(raw)
+            selected = raw if hidden is None else hidden
+            raw = self.own.sector_logits(selected, self.plan.groups[number])
         return self.own.constrained(number, raw)
 
     def __iter__(self) -> Iterator[int]:
@@ -95,10 +111,15 @@ class LazyInputs(Mapping[int, Tensor]):
 
     def __getitem__(self, number: int) -> Tensor:
         layer = self.layers[number]
-        column = self.columns(layer.index).unsqueeze(1)
         if layer.family != Family.INDICATOR and not has_table(self.weights.plan.layers[number]):
-            return layer.log_density(column, self.weights[number], self.exact)
-        return layer.one_hot(column)
+            return self.density(number, self.weights[number])
+        return layer.one_hot(self.columns(layer.index).unsqueeze(1))
+
+    def density(self, number: int, parameters: Tensor) -> Tensor:
+        """Log-densities of a layer's leaves, from their parameters."""
+        layer = self.layers[number]
+        column = self.columns(layer.index).unsqueeze(1)
+        return layer.log_density(column, parameters, self.exact)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.layers)
@@ -115,6 +136,7 @@ class Streamed(Forward):
     def __init__(self, engine: Engine, inputs: LazyInputs, weights: LazyWeights) -> None:
         like = inputs.x.new_empty(0, len(inputs.x))
         super().__init__(engine, inputs, weights, like, keep=False, complete=False)
+        self.lazy = weights
         self.lease = Lease(None, like)  # buffers kept for reuse would add up
         self.direct = _read_alone(self.plan)
 

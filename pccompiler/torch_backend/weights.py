@@ -131,7 +131,10 @@ class Weights(nn.Module):
         for number, group in enumerate(self.plan.groups):
             key = str(number)
             if key in self.sectors:
-                weights = self.constrained(number, self.sector_logits(hidden, key, group))
+                table = self.values["blocks"] if hidden is None else hidden
+                weights = self.constrained(
+                    number, self.sector_logits(self.sectors[key](table), group)
+                )
             elif group.generated:
                 flat = self.flat(hidden) if flat is None else flat
                 raw = self.orders[key](flat).view(-1, group.rows, group.columns)
@@ -153,18 +156,17 @@ class Weights(nn.Module):
         own: Tensor = self.values[parameter_name(self.plan, number)] if raw is None else raw
         return constrain(own, self.plan.groups[number], self.plan.floor)
 
-    def hidden(self, chosen: Tensor | slice | None = None) -> Tensor | None:
-        """The last hidden layer's values, before sectors are selected; ``None`` without a network.
+    @property
+    def network(self) -> bool:
+        """Whether a network generates the sectors."""
+        return bool(self.layout.heads) and not isinstance(self.plan.generator, Direct)
 
-        Args:
-            chosen: Embeddings; by default all.
-        """
+    def hidden(self, embeddings: Tensor | None = None) -> Tensor | None:
+        """The last hidden layer's values for all or for given embeddings; ``None``: no network."""
         generator = self.plan.generator
         if not self.layout.heads or isinstance(generator, Direct):
             return None
-        values = self.values["embedding"]
-        if chosen is not None:
-            values = values[chosen]
+        values = self.values["embedding"] if embeddings is None else embeddings
         for number in range(len(generator.hidden)):
             values = torch.relu(self._linear(values, f"hidden_{number}"))
         result: Tensor = values
@@ -175,32 +177,14 @@ class Weights(nn.Module):
             values, self.values[f"{name}_weight"], self.values[f"{name}_bias"]
         )
 
-    def sector_logits(
-        self,
-        hidden: Tensor | None,
-        key: str,
-        group: WeightGroup,
-        chosen: Tensor | slice | None = None,
-    ) -> Tensor:
-        """Raw weights of a group whose weights are whole sectors, in the order of the plan.
-
-        Args:
-            hidden: Of all embeddings, or of those ``chosen``.
-            key: The group.
-            group: The group.
-            chosen: Sectors; by default all of the group.
-        """
-        block = self.layout.block
-        if hidden is None:
-            table = self.values["blocks"]
-            rows: Tensor = self.sectors[key](table) if chosen is None else table[chosen]
-        else:
-            selected = self.sectors[key](hidden) if chosen is None else hidden
-            if block is None:
-                name = f"head_{group.rows}x{group.columns}"
-                return self._linear(selected, name).view(-1, group.rows, group.columns)
-            return self._sliced(selected, group.rows, group.columns)
-        return rows[:, : group.rows, : group.columns]
+    def sector_logits(self, selected: Tensor, group: WeightGroup) -> Tensor:
+        """Raw weights of whole sectors, from their hidden values or direct blocks."""
+        if not self.network:
+            return selected[:, : group.rows, : group.columns]
+        if self.layout.block is None:
+            name = f"head_{group.rows}x{group.columns}"
+            return self._linear(selected, name).view(-1, group.rows, group.columns)
+        return self._sliced(selected, group.rows, group.columns)
 
     def _sliced(self, hidden: Tensor, rows: int, columns: int) -> Tensor:
         """The upper left part of the common head: only the outputs that are used are computed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -17,6 +18,7 @@ from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit, Family, Hypernetwork, Sectors
 from pccompiler.passes import plan
 from pccompiler.passes.memory import peak
+from pccompiler.passes.segments import best_segments
 from pccompiler.testing.families import family_mixture
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits, rows
@@ -114,15 +116,17 @@ def test_live_values_grow_as_the_logarithm() -> None:
 
 
 @pytest.mark.parametrize("generated", [False, True])
-def test_gradients_within_a_budget(generated: bool) -> None:
+@pytest.mark.parametrize("budget", ["160 KiB", "2 MiB"])
+def test_gradients_within_a_budget(generated: bool, budget: str) -> None:
     net = Hypernetwork() if generated else None
     plain = pc.compile(pc.rat_spn(32, 4, 3), net, dtype="float64")
-    tight = pc.compile(pc.rat_spn(32, 4, 3), net, dtype="float64", memory_budget="600 KiB")
+    tight = pc.compile(pc.rat_spn(32, 4, 3), net, dtype="float64", memory_budget=budget)
     assert tight.schedule is not None
-    assert tight.schedule.training_rows < 40
-    x = np.random.default_rng(0).integers(0, 2, (40, 32)).astype(float)
+    assert tight.schedule.training_rows < 120
+    assert (tight.schedule.training_splits > 0) == (budget == "160 KiB")
+    x = np.random.default_rng(0).integers(0, 2, (120, 32)).astype(float)
     x[0, :5] = np.nan
-    weight = torch.linspace(0.0, 1.0, 40, dtype=torch.float64)
+    weight = torch.linspace(0.0, 1.0, 120, dtype=torch.float64)
     a, b = (
         torch.autograd.grad((m.log_likelihood(x) * weight).sum(), list(m.parameters()))
         for m in (plain, tight)
@@ -151,6 +155,54 @@ def test_training_takes_what_was_predicted() -> None:
     with LiveBytes() as count:
         torch.autograd.grad(value, list(model.parameters()))
     assert model.schedule.training_bytes == pytest.approx(count.peak, rel=0.2)
+
+
+@settings(max_examples=40)
+@given(circuits(families=tuple(Family)), st.integers(0, 400), st.booleans())
+def test_segments_change_no_gradient(circuit: Circuit, seed: int, logs: bool) -> None:
+    model = pc.compile(circuit, dtype="float64", numerics="log" if logs else "auto")
+    x = model.prepare(rows(circuit, seed, 8, missing=0.3))
+    with torch.no_grad():
+        x = x[model(x).isfinite()]
+    if model.plan.packed or not len(x):
+        return
+    run = budgeted(model, 2)
+    run.schedule = replace(run.schedule, training_splits=(1, 2, 5)[seed % 3], training_rows=3)
+    weight = torch.linspace(0.5, 1.0, len(x), dtype=torch.float64)
+    found = run.in_segments(x, weight)
+    parameters = list(model.parameters())
+    wanted = torch.autograd.grad((model(x) * weight).sum(), parameters, allow_unused=True)
+    for one, other in zip(found, wanted, strict=True):
+        if other is not None:
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("net", [None, Hypernetwork()])
+@pytest.mark.parametrize("leaf", ["indicator", "bernoulli"])
+def test_training_in_segments_takes_what_was_predicted(
+    leaf: Literal["indicator", "bernoulli"], net: Hypernetwork | None
+) -> None:
+    circuit = pc.rat_spn(64, 20, 5, leaf=leaf)
+    whole = pc.compile(circuit, net)
+    tight = pc.compile(circuit, net, memory_budget="4 MiB")
+    assert tight.schedule is not None
+    assert tight.schedule.training_splits > 0
+    x = whole.prepare(np.random.default_rng(0).integers(0, 2, (100, 64)))
+    value = tight(x).sum()
+    with LiveBytes() as count:
+        found = torch.autograd.grad(value, list(tight.parameters()))
+    assert tight.schedule.training_bytes == pytest.approx(count.peak, rel=0.2)
+    wanted = torch.autograd.grad(whole(x).sum(), list(whole.parameters()))
+    top = max(float(g.abs().max()) for g in wanted)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * top)
+
+
+def test_segments_need_a_fraction() -> None:
+    cut = best_segments(plan(pc.rat_spn(256, 4, 5), splits=4))
+    assert cut.kept + cut.largest < plan(pc.rat_spn(256, 4, 5)).cost(1).all_values / 8
+    ends = [n for run in cut.runs for n in run]
+    assert ends == sorted(ends)
 
 
 def test_leaves_of_every_family_within_a_budget() -> None:
