@@ -16,8 +16,9 @@ from torch import Tensor
 import pccompiler as pc
 from benchmarks.common import Report
 from pccompiler.passes import plan
-from pccompiler.torch_backend.budget import Budgeted, Schedule
+from pccompiler.torch_backend.budget import Budgeted
 from pccompiler.torch_backend.live_bytes import LiveBytes
+from pccompiler.torch_backend.schedule import Schedule
 
 BATCH = 50
 RUNNABLE = 1024

@@ -22,8 +22,9 @@ import pccompiler as pc
 from benchmarks.common import RESULTS, Report
 from pccompiler.passes import plan
 from pccompiler.passes.memory import peak
-from pccompiler.torch_backend.budget import Budgeted, Schedule
+from pccompiler.torch_backend.budget import Budgeted
 from pccompiler.torch_backend.live_bytes import live_bytes
+from pccompiler.torch_backend.schedule import Schedule
 
 BATCH = 500
 RUNNABLE = 3 * 2**30

@@ -72,7 +72,7 @@ def compile(
     )
     model.set_weights(prepared.weights.values)
     if memory_budget is not None:
-        from pccompiler.torch_backend.budget import parse_bytes
+        from pccompiler.torch_backend.schedule import parse_bytes
 
         model.keep_within(parse_bytes(memory_budget))
     return model

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,9 +20,9 @@ from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.recompute import recomputed_gradients
+from pccompiler.torch_backend.schedule import Schedule, size_text
 from pccompiler.torch_backend.streaming import LazyInputs, LazyWeights, Streamed
 
-_UNITS = {"": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 _SPLITS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)
 _ROWS = 500
 """Rows that an evaluation likes to take at once: fewer cost time, more only memory."""
@@ -39,74 +37,6 @@ Gathered operands are kept beside: circuits whose layers are no views take up to
 """
 _AGAIN = 1.22
 """Bytes of a training step over those of kept values and the largest segment; 1.17 to 1.26."""
-
-
-def parse_bytes(text: str | int) -> int:
-    """Bytes from a number, or from text such as ``"64 MiB"``.
-
-    Raises:
-        OptionError: If it is no positive number of bytes.
-    """
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", str(text))
-    unit = _UNITS.get(match[2].lower().removesuffix("bytes")) if match else None
-    if match is None or unit is None or float(match[1]) * unit < 1:
-        raise OptionError.of(
-            "PC370",
-            f"memory_budget is {text!r}, which is no number of bytes",
-            help='give a positive number, or text such as "64 MiB"',
-        )
-    return int(float(match[1]) * unit)
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How a circuit is evaluated within a budget; bytes are beyond parameters and data.
-
-    Attributes:
-        budget: What was allowed.
-        splits: How far layers are cut into blocks, see `pccompiler.passes.blocks`; 0: level order.
-        blocks: Layers of the plan, cut up.
-        rows: Rows of data at once.
-        values: Most numbers alive at once.
-        bytes: Predicted peak of an evaluation.
-        training_rows: Rows at once when gradients are computed: each part is evaluated again on
-            the way back; 0 where not one row fits.
-        training_bytes: Predicted peak of that.
-        training_splits: 0: a part is evaluated as a whole, in level order. Else blocks are cut so
-            often, and segments of them evaluated again, one at a time.
-    """
-
-    budget: int
-    splits: int
-    blocks: int
-    rows: int
-    values: int
-    bytes: int
-    training_rows: int
-    training_bytes: int
-    training_splits: int = 0
-
-    def __str__(self) -> str:
-        order = f"{self.blocks:,} blocks in post-order" if self.splits else "level order"
-        text = (
-            f"evaluation: {order}, {self.rows:,} rows at once, {self.values:,} values alive, "
-            f"{_size(self.bytes)} of {_size(self.budget)}\n"
-        )
-        if self.training_rows:
-            how = "segment by segment" if self.training_splits else "as a whole"
-            return text + (
-                f"training: {self.training_rows:,} rows at once, evaluated again on the way back "
-                f"{how}, {_size(self.training_bytes)}\n"
-            )
-        return text + "training: does not fit\n"
-
-
-def _size(number: int) -> str:
-    """Bytes for people."""
-    for unit, name in ((2**20, "MiB"), (2**10, "KiB")):
-        if number >= unit:
-            return f"{number / unit:.3g} {name}"
-    return f"{number:,} bytes"
 
 
 def choose(
@@ -135,7 +65,7 @@ def choose(
         least = peak(plan, 1, itemsize).bytes
         raise OptionError.of(
             "PC371",
-            f"memory_budget is {_size(budget)}, but one row takes {_size(least)}",
+            f"memory_budget is {size_text(budget)}, but one row takes {size_text(least)}",
             notes=("in blocks as fine as they get; parameters and data are not counted",),
             help=f"allow at least {least:,} bytes",
         )
@@ -284,8 +214,8 @@ class Budgeted:
             one_row = int(sum(training_bytes(self.model.plan, self.model.dtype.itemsize)))
             raise OptionError.of(
                 "PC372",
-                f"memory_budget is {_size(self.schedule.budget)}, but the gradient of one row "
-                f"takes about {_size(one_row)}",
+                f"memory_budget is {size_text(self.schedule.budget)}, but the gradient of one row "
+                f"takes about {size_text(one_row)}",
                 help="allow more, or evaluate under torch.no_grad()",
             )
         parameters = [p for p in self.model.parameters() if p.requires_grad]

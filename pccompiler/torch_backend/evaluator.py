@@ -24,7 +24,8 @@ from pccompiler.torch_backend.states import check_values
 from pccompiler.torch_backend.weights import Weights
 
 if TYPE_CHECKING:
-    from pccompiler.torch_backend.budget import Budgeted, Schedule
+    from pccompiler.torch_backend.budget import Budgeted
+    from pccompiler.torch_backend.schedule import Schedule
 
 _EVALUATION_BYTES = 2**30
 

@@ -94,8 +94,10 @@ class Down(Backward):
             made = self.lazy.made(number, raw)
             if of_density:
                 made = self.forward.inputs.density(number, made)
-            found = torch.autograd.grad(
-                made, [raw, *(values[n] for n in shared)], grad, allow_unused=True
+            found: list[Tensor | None] = list(
+                torch.autograd.grad(
+                    made, [raw, *(values[n] for n in shared)], grad, allow_unused=True
+                )
             )
         self._add(name, rows, found[0])
         for other, more in zip(shared, found[1:], strict=True):

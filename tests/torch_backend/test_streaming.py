@@ -22,9 +22,10 @@ from pccompiler.passes.segments import best_segments
 from pccompiler.testing.families import family_mixture
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits, rows
-from pccompiler.torch_backend.budget import Budgeted, Schedule, parse_bytes
+from pccompiler.torch_backend.budget import Budgeted
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.live_bytes import LiveBytes, live_bytes
+from pccompiler.torch_backend.schedule import Schedule, parse_bytes
 
 
 def budgeted(model: Evaluator, splits: int, at_once: int = 500, training: int = 10) -> Budgeted:
@@ -171,7 +172,10 @@ def test_segments_change_no_gradient(circuit: Circuit, seed: int, logs: bool) ->
     weight = torch.linspace(0.5, 1.0, len(x), dtype=torch.float64)
     found = run.in_segments(x, weight)
     parameters = list(model.parameters())
-    wanted = torch.autograd.grad((model(x) * weight).sum(), parameters, allow_unused=True)
+    total = (model(x) * weight).sum()
+    wanted: list[torch.Tensor | None] = list(
+        torch.autograd.grad(total, parameters, allow_unused=True)
+    )
     for one, other in zip(found, wanted, strict=True):
         if other is not None:
             torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
