@@ -61,7 +61,7 @@ def main() -> None:
                 top = max(float(g.norm()) for g in wanted)
                 pairs = zip(found, wanted, strict=True)
                 fields["difference"] = max(float((a - b).norm()) / top for a, b in pairs)
-            segments = 0 if run.segments is None else len(run.segments[2].runs)
+            segments = 0 if run.segments is None else len(run.segments[3].runs)
             report.add(n=n, how="segments", splits=splits, segments=segments, **fields)
 
 

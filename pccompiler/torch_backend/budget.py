@@ -179,7 +179,7 @@ class Budgeted:
         return scheduled.splits == 0 and _ORDINARY * scheduled.bytes <= scheduled.budget
 
     @cached_property
-    def segments(self) -> tuple[Engine, LazyWeights, Segments] | None:
+    def segments(self) -> tuple[Engine, LazyWeights, LeafInputs, Segments] | None:
         """What evaluates segments again; ``None`` where parts of the data are enough."""
         splits, model = self.schedule.training_splits, self.model
         if splits == 0:
@@ -188,16 +188,16 @@ class Budgeted:
         plan = lower(model.circuit, dtype=dtype, numerics=model.numerics, splits=splits)
         engine = Engine(plan, model.device)
         engine.lookup = [False] * len(plan.layers)  # lookups need all readers at once
-        return engine, LazyWeights(model.weights, plan), best_segments(plan)
+        leaves = LeafInputs(plan, model.device, model.dtype)
+        return engine, LazyWeights(model.weights, plan), leaves, best_segments(plan)
 
     def in_segments(self, x: Tensor, grad: Tensor) -> list[Tensor]:
         """Gradients of the trained parameters, by evaluating segments again."""
         if self.segments is None:
             raise AssertionError("asked for with segments only")  # pragma: no cover
-        engine, weights, cut = self.segments
+        engine, weights, leaves, cut = self.segments
         named = dict(self.model.weights.values.items())
         totals = {name: torch.zeros_like(p) for name, p in named.items()}
-        leaves = LeafInputs(engine.plan, self.model.device, self.model.dtype)
         size = self.schedule.training_rows
         for part, more in zip(x.split(size), grad.split(size), strict=True):
             inputs = LazyInputs(leaves, weights, part)

@@ -284,3 +284,17 @@ def test_cuda_streams_as_the_cpu() -> None:
             assert taken < 1.2 * budgeted_run.schedule.bytes + 2**20  # cuBLAS keeps a workspace
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.gpu
+def test_cuda_trains_within_a_budget_in_a_graph() -> None:
+    x = np.random.default_rng(0).integers(0, 2, (400, 64))
+    curves = []
+    for budget in (None, "200 MiB", "3 MiB"):
+        model = pc.compile(
+            pc.rat_spn(64, 20, 5), Hypernetwork(), device="cuda", memory_budget=budget
+        )
+        history = pc.fit(model, x, x, steps=40, batch_size=100, evaluate_every=20, progress=False)
+        curves.append([e.train for e in history.evaluations])
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-4)
+    np.testing.assert_allclose(curves[0], curves[2], rtol=1e-4)
