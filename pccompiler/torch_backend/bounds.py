@@ -27,16 +27,12 @@ from torch import Tensor
 
 from pccompiler.torch_backend.arena import Sweep
 from pccompiler.torch_backend.evidence import Knowledge
-from pccompiler.torch_backend.known import Evidence
-from pccompiler.torch_backend.leaf_answers import top_log_density
+from pccompiler.torch_backend.known import Evidence, chunk_rows
 from pccompiler.torch_backend.leaves import LeafLayer
 from pccompiler.torch_backend.program import BagStep, DenseStep, InputStep, Program
 from pccompiler.torch_backend.queries import Queries
 from pccompiler.torch_backend.tables import Tables, tables_of
 from pccompiler.torch_backend.topdown import bag_terms, descend
-
-_BYTES = 2**28
-"""Values and the largest layer's terms of one chunk of rows."""
 
 
 @torch.no_grad()
@@ -78,8 +74,7 @@ class Bounds:
             self.gates: Mapping[int, Tensor] | None = None
         else:
             self.gates = _gates(self.known, sorted(self.chosen))
-        widest = max(step.stop - step.start for step in model.program.steps)
-        self.chunk = max(1, _BYTES // (model.dtype.itemsize * (model.program.rows + 8 * widest)))
+        self.chunk = chunk_rows(model)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Bounds in nats, shape (batch,), of checked rows, shape (batch, variables)."""
@@ -133,7 +128,7 @@ class Bounds:
         inputs = self.model.leaf_inputs(rows, known.leaves)
         best = {layer.number: self._maximised(layer) for layer in layers}
         inputs = [
-            self._top(layer, given, rows, best[layer.number])
+            known.best(layer, given, rows, best[layer.number])
             for layer, given in zip(layers, inputs, strict=True)
         ]
         tables = tables_of(known.plan, known.program, inputs, known.weights)
@@ -145,14 +140,6 @@ class Bounds:
         """Whether each row of a layer is to be maximised, shape (rows, 1, 1)."""
         flags = [v in self.chosen for v in self.known.rows_of(layer)]
         return torch.tensor(flags, device=self.model.device).view(-1, 1, 1)
-
-    def _top(self, layer: LeafLayer, given: Tensor, rows: Tensor, best: Tensor) -> Tensor:
-        """Log-densities with the largest one where the variable is open and maximised."""
-        if layer.number not in self.known.leaves:
-            return given
-        parameters = self.known.leaves[layer.number]
-        top = top_log_density(layer, parameters, self.known.tables[layer.number])
-        return torch.where(layer.column(rows.t()).isnan() & best, top.unsqueeze(-1), given)
 
 
 class _BoundSweep(Sweep):
@@ -244,7 +231,7 @@ def _gates(known: Knowledge, columns: Sequence[int]) -> dict[int, Tensor]:
     for column in columns:
         if not known.variables[column].discrete:
             continue
-        rows = known.nothing(known.variables[column].cardinality)
+        rows = known.model.nothing(known.variables[column].cardinality)
         rows[:, column] = torch.arange(len(rows), dtype=rows.dtype, device=device)
         for number, single in _single(known, rows).items():
             found[number] |= single

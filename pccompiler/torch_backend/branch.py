@@ -15,12 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pccompiler.errors import DataError, OptionError
+from pccompiler.errors import OptionError
 from pccompiler.torch_backend.bounds import Bounds
 from pccompiler.torch_backend.branch_incumbents import Incumbents
 from pccompiler.torch_backend.branch_search import Limits, Search
 from pccompiler.torch_backend.known import Evidence
 from pccompiler.torch_backend.queries import Queries
+from pccompiler.torch_backend.states import impossible
 
 
 @dataclass(frozen=True)
@@ -149,11 +150,7 @@ def _free(model: Queries, row: Tensor, columns: list[int]) -> list[int]:
 def _check_possible(model: Queries, rows: Tensor) -> None:
     wrong = (model.log_likelihood(rows, check=False) == -torch.inf).nonzero()
     if len(wrong):
-        raise DataError.of(
-            "PC406",
-            f"the evidence in row {int(wrong[0])} has probability 0",
-            help="drop such rows: those with log_likelihood(...) == -inf",
-        )
+        raise impossible(int(wrong[0]))
 
 
 def _check_least(name: str, value: float, least: float) -> None:

@@ -56,7 +56,8 @@ def choose(
         )
     itemsize = 8 if dtype == "float64" else 4
     chosen = 0, level_order, 0
-    for splits, plan in _finer(circuit, dtype, numerics, level_order):
+    finer = _Finer(circuit, dtype, numerics, level_order)
+    for splits, plan in finer:
         chosen = splits, plan, _most_rows(plan, itemsize, budget)
         if chosen[2] >= _FEW_ROWS:
             break
@@ -70,7 +71,7 @@ def choose(
             help=f"allow at least {least:,} bytes",
         )
     found = peak(plan, rows, itemsize)
-    training = _training(circuit, dtype, numerics, budget, level_order)
+    training = _training(finer, itemsize, budget)
     schedule = Schedule(
         budget=budget,
         splits=splits,
@@ -85,13 +86,10 @@ def choose(
     return schedule, plan
 
 
-def _training(
-    circuit: Circuit, dtype: str, numerics: str, budget: int, level_order: Plan
-) -> tuple[int, int, int]:
+def _training(finer: _Finer, itemsize: int, budget: int) -> tuple[int, int, int]:
     """Rows, bytes and splits of training: as a whole if enough rows fit, else in segments."""
-    itemsize = 8 if dtype == "float64" else 4
     best = 0, 0, 0
-    for splits, plan in _finer(circuit, dtype, numerics, level_order):
+    for splits, plan in finer:
         if splits == 0:
             per_row, fixed = training_bytes(plan, itemsize)
         else:
@@ -123,18 +121,28 @@ def _most_rows(plan: Plan, itemsize: int, budget: int) -> int:
     return fit
 
 
-def _finer(
-    circuit: Circuit, dtype: str, numerics: str, level_order: Plan
-) -> Iterator[tuple[int, Plan]]:
-    """Plans in ever finer blocks, until they get no finer."""
-    yield 0, level_order
-    before = len(level_order.layers)
-    for splits in _SPLITS[1:]:
-        plan = lower(circuit, dtype=dtype, numerics=numerics, splits=splits)
-        if len(plan.layers) == before:
-            return
-        before = len(plan.layers)
-        yield splits, plan
+class _Finer:
+    """Plans in ever finer blocks, until they get no finer; each is lowered once."""
+
+    def __init__(self, circuit: Circuit, dtype: str, numerics: str, level_order: Plan) -> None:
+        self.circuit, self.dtype, self.numerics = circuit, dtype, numerics
+        self.known = {0: level_order}
+
+    def __iter__(self) -> Iterator[tuple[int, Plan]]:
+        before = 0
+        for splits in _SPLITS:
+            plan = self._plan(splits)
+            if len(plan.layers) == before:
+                return
+            before = len(plan.layers)
+            yield splits, plan
+
+    def _plan(self, splits: int) -> Plan:
+        if splits not in self.known:
+            self.known[splits] = lower(
+                self.circuit, dtype=self.dtype, numerics=self.numerics, splits=splits
+            )
+        return self.known[splits]
 
 
 def training_bytes(plan: Plan, itemsize: int) -> tuple[float, float]:
@@ -184,8 +192,7 @@ class Budgeted:
         splits, model = self.schedule.training_splits, self.model
         if splits == 0:
             return None
-        dtype = "float64" if model.dtype == torch.float64 else "float32"
-        plan = lower(model.circuit, dtype=dtype, numerics=model.numerics, splits=splits)
+        plan = lower(model.circuit, dtype=model.precision, numerics=model.numerics, splits=splits)
         engine = Engine(plan, model.device)
         engine.lookup = [False] * len(plan.layers)  # lookups need all readers at once
         leaves = LeafInputs(plan, model.device, model.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -72,6 +72,16 @@ class Evaluator(nn.Module):
     def dtype(self) -> torch.dtype:
         """Precision of the parameters."""
         return next(self.parameters()).dtype
+
+    @property
+    def precision(self) -> Literal["float32", "float64"]:
+        """The name of `dtype`, as `pccompiler.passes.plan` takes it."""
+        return "float64" if self.dtype == torch.float64 else "float32"
+
+    def nothing(self, rows: int) -> Tensor:
+        """Rows in which everything is missing, shape (rows, variables)."""
+        shape = (rows, len(self.circuit.variables))
+        return torch.full(shape, torch.nan, dtype=self.dtype, device=self.device)
 
     @property
     def num_parameters(self) -> int:
@@ -147,8 +157,7 @@ class Evaluator(nn.Module):
         """
         from pccompiler.torch_backend.budget import choose
 
-        dtype = "float64" if self.dtype == torch.float64 else "float32"
-        self._planned = choose(self.circuit, dtype, self.numerics, budget, self.plan)
+        self._planned = choose(self.circuit, self.precision, self.numerics, budget, self.plan)
         self._budgeted = None
 
     def log_likelihood(

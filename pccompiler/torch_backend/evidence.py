@@ -33,16 +33,11 @@ class Knowledge:
         self.states = max([1, *(v.cardinality for v in self.variables if v.discrete)])
         discrete = [v.discrete for v in self.variables]
         self.discrete = torch.tensor(discrete, device=model.device)
-        tables = tables_of(self.plan, self.program, self._inputs(self.nothing(1)), self.weights)
+        tables = tables_of(self.plan, self.program, self._inputs(model.nothing(1)), self.weights)
         self.tables = {
             layer.number: state_table(layer, self.parameters(layer, tables), self.states_of(layer))
             for layer in model.leaf_inputs.layers
         }
-
-    def nothing(self, rows: int) -> Tensor:
-        """Rows without evidence."""
-        like = next(self.model.parameters())
-        return like.new_full((rows, len(self.variables)), torch.nan)
 
     def _inputs(self, rows: Tensor) -> list[Tensor]:
         return self.model.leaf_inputs(rows, self.leaves)
@@ -71,17 +66,28 @@ class Knowledge:
         inputs = self._inputs(rows)
         if maximum:
             inputs = [
-                self._best(layer, given, rows)
+                self.best(layer, given, rows)
                 for layer, given in zip(self.model.leaf_inputs.layers, inputs, strict=True)
             ]
         tables = tables_of(self.plan, self.program, inputs, self.weights)
         return Evaluated(self, rows, tables, ascend(self.program, tables, maximum=maximum))
 
-    def _best(self, layer: LeafLayer, given: Tensor, rows: Tensor) -> Tensor:
-        """Log-densities with the largest one where the evidence is missing."""
+    def best(
+        self, layer: LeafLayer, given: Tensor, rows: Tensor, chosen: Tensor | None = None
+    ) -> Tensor:
+        """Log-densities with the largest one where the evidence is missing.
+
+        Args:
+            layer: An input layer.
+            given: The engine's input for it; states of tables stay as they are.
+            rows: The evidence.
+            chosen: Shape (rows, 1, 1), the leaves that this holds for; by default all.
+        """
         if layer.number not in self.leaves:
             return given
         missing = layer.column(rows.t()).isnan()
+        if chosen is not None:
+            missing = missing & chosen
         parameters = self.leaves[layer.number]
         top = top_log_density(layer, parameters, self.tables[layer.number])
         return torch.where(missing, top.unsqueeze(-1), given)

@@ -46,6 +46,10 @@ class Forward:
                     if self.plan.last_use[below] == number:
                         self.lease.give_back(value_of(self.values, below).x)
                         self.values[below] = None
+        return self.root()
+
+    def root(self) -> Tensor:
+        """The root's logarithm, shape ``(batch,)``."""
         root = value_of(self.values, -1)
         out = root.x if self.plan.layers[-1].form == Form.LOG else to_log(root)
         return out[0, 0].clone()

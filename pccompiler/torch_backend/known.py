@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -45,9 +44,9 @@ class KnowsEvidence(Evaluator):
             DataError: If it does not fit the variables.
         """
         if x is None:
-            return nothing_known(self, 1)
+            return self.nothing(1)
         if isinstance(x, Mapping):
-            rows = nothing_known(self, 1)
+            rows = self.nothing(1)
             for name, value in x.items():
                 rows[0, self.column(name)] = value
         else:
@@ -62,12 +61,6 @@ class KnowsEvidence(Evaluator):
         rows, knowledge = self.evidence(evidence), Knowledge(self)
         for part in rows.split(chunk_rows(self)):
             yield knowledge.evaluation(part, maximum=maximum)
-
-
-def nothing_known(model: Evaluator, rows: int) -> Tensor:
-    """Rows in which everything is missing."""
-    like = next(model.parameters())
-    return like.new_full((rows, len(model.circuit.variables)), torch.nan)
 
 
 def chunk_rows(model: Evaluator) -> int:

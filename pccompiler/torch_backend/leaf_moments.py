@@ -69,9 +69,7 @@ def leaves_of(
     model: Evaluator, weights: list[Tensor], given: dict[int, Tensor]
 ) -> dict[int, Leaves]:
     """As `model_leaves`, from weights that are there already."""
-    like = next(model.parameters())
-    nothing = like.new_full((1, len(model.circuit.variables)), torch.nan)
-    inputs = model.leaf_inputs(nothing, given)
+    inputs = model.leaf_inputs(model.nothing(1), given)
     tables = tables_of(model.plan, model.program, inputs, weights)
     found: dict[int, Leaves] = {}
     for layer in model.leaf_inputs.layers:

@@ -17,7 +17,8 @@ from pccompiler.passes.determinism import determinism
 from pccompiler.torch_backend.answers import Classes, Completion, Draws, Posterior
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.evidence import Evaluated, Knowledge
-from pccompiler.torch_backend.known import Evidence, KnowsEvidence, chunk_rows, nothing_known
+from pccompiler.torch_backend.known import Evidence, KnowsEvidence, chunk_rows
+from pccompiler.torch_backend.states import impossible
 
 
 class Queries(KnowsEvidence):
@@ -84,7 +85,7 @@ class Queries(KnowsEvidence):
 
         No gradient flows: rows of weights sum to 1 whatever the parameters.
         """
-        value: Tensor = self(nothing_known(self, 1))
+        value: Tensor = self(self.nothing(1))
         return value[0]
 
     @torch.no_grad()
@@ -143,8 +144,8 @@ class Queries(KnowsEvidence):
         """
         _check_number("number", number, least=0)
         source = _generator(self, seed)
-        run = Knowledge(self).evaluation(nothing_known(self, 1))
-        parts = [nothing_known(self, 0)]
+        run = Knowledge(self).evaluation(self.nothing(1))
+        parts = [self.nothing(0)]
         for size in _sizes(number, chunk_rows(self)):
             flows = run.flows("draw", size, source)
             parts.append(run.complete(flows, draw=True, generator=source))
@@ -167,7 +168,7 @@ class Queries(KnowsEvidence):
         _check_number("number", number, least=1)
         source = _generator(self, seed)
         rows = self.evidence(evidence).repeat_interleave(number, 0)
-        parts = [nothing_known(self, 0)]
+        parts = [self.nothing(0)]
         for run in self.evaluations(rows):
             _check_possible(run, sum(len(part) for part in parts), number)
             flows = run.flows("draw", generator=source)
@@ -253,11 +254,7 @@ def _generator(model: Evaluator, seed: int | None) -> torch.Generator | None:
 def _check_possible(run: Evaluated, before: int, repeats: int = 1) -> None:
     wrong = (run.root == -torch.inf).nonzero()
     if len(wrong):
-        raise DataError.of(
-            "PC406",
-            f"the evidence in row {(before + int(wrong[0])) // repeats} has probability 0",
-            help="drop such rows: those with log_likelihood(...) == -inf",
-        )
+        raise impossible((before + int(wrong[0])) // repeats)
 
 
 def _check_number(name: str, number: int, least: int, most: int | None = None) -> None:

@@ -15,7 +15,7 @@ from pccompiler.passes.segments import Segments
 from pccompiler.torch_backend.backward import Backward
 from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.streaming import LazyInputs, LazyWeights, Streamed
-from pccompiler.torch_backend.values import to_log, value_of
+from pccompiler.torch_backend.values import value_of
 
 
 class Recomputing(Streamed):
@@ -36,9 +36,7 @@ class Recomputing(Streamed):
             for below in set(layer.below):
                 if below in self.inside and self.plan.last_use[below] == number:
                     self.values[below] = None
-        root = value_of(self.values, -1)
-        out = root.x if self.plan.layers[-1].form == Form.LOG else to_log(root)
-        return out[0, 0].clone()
+        return self.root()
 
     def again(self, last: int) -> None:
         """Evaluate the segment that ends in layer ``last``, and keep it."""

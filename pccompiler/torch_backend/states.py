@@ -8,6 +8,16 @@ from torch import Tensor
 from pccompiler.errors import DataError
 from pccompiler.ir import Variable
 
+
+def impossible(row: int) -> DataError:
+    """Of evidence that no world agrees with."""
+    return DataError.of(
+        "PC406",
+        f"the evidence in row {row} has probability 0",
+        help="drop such rows: those with log_likelihood(...) == -inf",
+    )
+
+
 _ALLOWED = {"real": "finite numbers", "count": "whole numbers from 0 on"}
 
 
