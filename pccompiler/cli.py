@@ -16,6 +16,7 @@ from pccompiler.commands.datasets import datasets
 from pccompiler.commands.draw import draw
 from pccompiler.commands.import_ import import_
 from pccompiler.commands.opt import opt, passes
+from pccompiler.commands.options import DataDir
 from pccompiler.commands.properties import properties
 from pccompiler.commands.score import score
 from pccompiler.errors import PCCompilerError
@@ -55,10 +56,6 @@ out = Console(soft_wrap=True, highlight=False)
 
 Data = Annotated[
     str, typer.Option(help="A data set by name, or a file: .npz with train, valid, test; or .csv.")
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(envvar="PCCOMPILER_DATA", help="Folder with the named data sets."),
 ]
 Model = Annotated[Path, typer.Argument(help="A folder that 'train' wrote.")]
 

@@ -8,20 +8,16 @@ from typing import Annotated
 
 import typer
 
-Model = Annotated[
-    Path, typer.Argument(help="A folder that 'train' wrote, or a circuit with all weights given.")
-]
+from pccompiler.commands.options import AnyModel, DataDir
+
 Rows = Annotated[
     str, typer.Argument(help="Rows: a .csv (empty cells are missing), or a data set's test rows.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Write a .csv here.")]
-DataDir = Annotated[
-    Path | None, typer.Option(envvar="PCCOMPILER_DATA", help="Folder with the named data sets.")
-]
 
 
 def sample(
-    model: Model,
+    model: AnyModel,
     number: Annotated[int, typer.Argument(min=1, help="How many rows, or rows a row of --given.")],
     given: Annotated[
         str | None, typer.Option(help="Rows whose missing values are drawn instead.")
@@ -42,7 +38,7 @@ def sample(
     _table(file, [v.name for v in loaded.circuit.variables], draws.tolist())
 
 
-def complete(model: Model, data: Rows, file: Out = None, data_dir: DataDir = None) -> None:
+def complete(model: AnyModel, data: Rows, file: Out = None, data_dir: DataDir = None) -> None:
     """Fill in what is missing in each row with a most probable completion; as .csv."""
     from pccompiler import cli_support as support
 
@@ -60,7 +56,7 @@ def complete(model: Model, data: Rows, file: Out = None, data_dir: DataDir = Non
         )
 
 
-def marginals(model: Model, data: Rows, file: Out = None, data_dir: DataDir = None) -> None:
+def marginals(model: AnyModel, data: Rows, file: Out = None, data_dir: DataDir = None) -> None:
     """The mean of every variable given what each row knows; as .csv.
 
     For a binary variable it is the probability of 1.

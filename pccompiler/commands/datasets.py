@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
 from rich.console import Console
 from rich.table import Table
 
+from pccompiler.commands.options import DataDir
+
 
 def datasets(
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(envvar="PCCOMPILER_DATA", help="Folder with the named data sets."),
-    ] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """List the named data sets, with the paper's test log-likelihoods."""
     from pccompiler.datasets import info, names

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pccompiler.commands.options import DataDir
+
 
 def import_(
     file: Annotated[
@@ -21,10 +23,7 @@ def import_(
         str | None,
         typer.Option(help="Rows to evaluate: a .csv, or a data set's test rows by its name."),
     ] = None,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(envvar="PCCOMPILER_DATA", help="Folder with the named data sets."),
-    ] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Read a circuit that another program wrote, and write it as .pcir text.
 

@@ -12,15 +12,13 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from pccompiler.commands.options import AnyModel, DataDir
 from pccompiler.errors import OptionError
 from pccompiler.files import replacing
 
 
 def score(
-    model: Annotated[
-        Path,
-        typer.Argument(help="A folder that 'train' wrote, or a circuit with all weights given."),
-    ],
+    model: AnyModel,
     data: Annotated[
         str, typer.Argument(help="Rows: a .npy or .csv of any size, or a data set's test rows.")
     ],
@@ -28,9 +26,7 @@ def score(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Rows in memory at a time; else what suits the model.")
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(envvar="PCCOMPILER_DATA", help="Folder with the named data sets.")
-    ] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Write the log-likelihood of each row, in nats, in order; a batch at a time."""
     if file.suffix.lower() not in (".npy", ".csv"):
