@@ -1,0 +1,267 @@
+"""Launches the dense kernels: one a level each way, then one a shape for gradients of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pccompiler.ir.arrays import Int
+from pccompiler.torch_backend import dense_kernels
+from pccompiler.torch_backend.dense import Precision
+from pccompiler.torch_backend.dense_regions import Inputs, Level, Lists, Regions, Shape
+
+# Triton's launcher, ``kernel[grid](...)``, has no types: hence ``Any`` for kernels.
+_KERNELS: Any = dense_kernels
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Block shapes, powers of two, and warps.
+
+    Attributes:
+        batch: Rows of data in a program of a level.
+        out: Units that such a program writes.
+        step: Units that it reads at a time.
+        warps: Of such a program.
+        least: Levels of few programs are cut up, down to squares of this size,
+        programs: until they have this many; such small programs have 4 warps, and
+        thin_step: read this many units at a time.
+        gradient: Rows and columns of weight gradients in a program.
+        gradient_batch: Rows of data that it reads at a time.
+        gradient_warps: Of such a program.
+        states: States in a program of table gradients.
+        state_batch: Rows of data that it reads at a time.
+    """
+
+    batch: int = 64
+    out: int = 128
+    step: int = 32
+    warps: int = 8
+    least: int = 32
+    programs: int = 132
+    thin_step: int = 128
+    gradient: tuple[int, int] = (64, 128)
+    gradient_batch: int = 32
+    gradient_warps: int = 4
+    states: int = 32
+    state_batch: int = 32
+
+
+class Tile(NamedTuple):
+    """What a program of a level writes, how many units it reads at a time, and its warps."""
+
+    batch: int
+    out: int
+    step: int
+    warps: int
+
+
+class Kept(NamedTuple):
+    """What a forward pass leaves: see `pccompiler.torch_backend.dense_kernels` for the layouts."""
+
+    codes: Tensor
+    values: Tensor
+    scales: Tensor
+    terms: Tensor
+    tops: Tensor
+
+
+class Lookup(NamedTuple):
+    """Lists on the device: starts and items."""
+
+    starts: Tensor
+    items: Tensor
+
+
+class Runner:
+    """The numbers of `Regions` on one device, and the launches."""
+
+    def __init__(
+        self, regions: Regions, device: torch.device, precision: Precision, tiles: Tiles
+    ) -> None:
+        self.regions, self.device, self.precision, self.tiles = regions, device, precision, tiles
+        self.leaves, self.children = self._lists(regions.leaves), self._lists(regions.children)
+        spots, rows = regions.products, len(regions.values)
+        readers = regions.children.transposed(rows)
+        takers = regions.leaves.transposed(len(regions.states))
+        self.readers = self._lists(Lists(readers.starts, spots[readers.items]))
+        self.takers = self._lists(Lists(takers.starts, spots[takers.items]))
+        self.values, self.terms = self._put(regions.values), self._put(regions.terms)
+        self.spots, self.tables = self._put(spots), self._put(regions.tables)
+        self.states, self.variables = self._put(regions.states), self._put(regions.variables)
+        self.shapes = _by_shape(regions.levels)
+        self.rows = {shape: self._put(_members(levels)) for shape, levels in self.shapes.items()}
+        self.blocks = -(-int(regions.states.max()) // tiles.states)
+        edges = np.arange(self.blocks + 1) * tiles.states
+        self.edges = self._put(np.minimum(edges, regions.states[:, None])).to(torch.int32)
+
+    def _put(self, numbers: Int) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(numbers, np.int64)).to(self.device)
+
+    def _lists(self, lists: Lists) -> Lookup:
+        return Lookup(self._put(lists.starts), self._put(lists.items))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """States of the leaf rows, shape (leaf rows, batch), -1 where missing."""
+        codes = torch.nan_to_num(x, nan=-1.0).to(torch.int32)
+        return codes.t().index_select(0, self.variables)
+
+    def forward(self, x: Tensor, tables: Sequence[Tensor], keep: bool) -> tuple[Tensor, Kept]:
+        """Log-likelihoods, shape (batch,), and what `backward` needs."""
+        batch, regions = len(x), self.regions
+        units, products, cells = regions.sizes
+        rows = len(regions.values)
+        logs = self._empty(cells)
+        for inputs in regions.inputs:
+            self._log_tables(inputs, tables[inputs.use], logs)
+        kept = Kept(
+            self.encode(x),
+            self._empty(units * batch),
+            torch.empty(rows, batch, dtype=torch.float64, device=self.device),
+            self._empty(products * batch if keep else 1),
+            self._empty(rows * batch if keep else 1),
+        )
+        for level in regions.levels:
+            self._level(level, tables[level.use], logs, kept, batch, keep)
+        return (kept.scales[-1] + kept.values[-batch:]).float(), kept
+
+    def _empty(self, size: int) -> Tensor:
+        return torch.empty(size, dtype=torch.float32, device=self.device)
+
+    def _log_tables(self, inputs: Inputs, table: Tensor, logs: Tensor) -> None:
+        tile = min(64, _block(max(inputs.units, inputs.states)))
+        grid = (inputs.rows, -(-inputs.states // tile), -(-inputs.units // tile))
+        _KERNELS.log_tables[grid](
+            logs, table, inputs.offset, inputs.states, inputs.units, TILE=tile
+        )
+
+    def _level(
+        self, level: Level, weights: Tensor, logs: Tensor, kept: Kept, batch: int, keep: bool
+    ) -> None:
+        shape = level.shape
+        tile = self._tile(level.rows, batch, shape.units, shape.width)
+        grid = (level.rows, -(-batch // tile.batch), -(-shape.units // tile.out))
+        _KERNELS.forward_level[grid](
+            kept.values, kept.scales, kept.terms, kept.tops, weights, logs, kept.codes,
+            *self.leaves, self.tables, self.states, *self.children,
+            self.values, self.terms, self.spots, level.first, batch, shape.units, shape.width,
+            ARITY=shape.arity, KEEP=keep, BB=tile.batch, BM=tile.out, BK=tile.step,
+            PRECISION=self.precision, num_warps=tile.warps,
+        )  # fmt: skip
+
+    def backward(self, grad: Tensor, kept: Kept, tables: Sequence[Tensor]) -> list[Tensor]:
+        """Gradients of ``tables``, from those of the log-likelihoods."""
+        found = [table.new_empty(0) for table in tables]
+        flows = torch.empty_like(kept.terms)
+        for level in reversed(self.regions.levels):
+            self._flow(level, tables[level.use], flows, grad, kept)
+        for shape, levels in self.shapes.items():
+            out = grad.new_empty(sum(level.rows for level in levels), shape.units, shape.fan_in)
+            self._weights(shape, out, flows, grad, kept)
+            for level, piece in zip(levels, out.split([e.rows for e in levels]), strict=True):
+                found[level.use] = piece
+        missing = kept.codes < 0
+        codes, order = torch.sort(kept.codes.masked_fill(missing, 2**30), dim=1, stable=True)
+        bounds = torch.searchsorted(codes, self.edges)
+        for inputs in self.regions.inputs:
+            found[inputs.use] = out = torch.empty_like(tables[inputs.use])
+            self._tables(inputs, out, tables[inputs.use], flows, (order, codes, bounds))
+        return found
+
+    def _tile(self, rows: int, batch: int, out: int, reads: int) -> Tile:
+        """A program of a level: smaller where levels are thin, so that they fill the chip."""
+        tiles = self.tiles
+        high, wide = _block(batch, tiles.batch), _block(out, tiles.out)
+        while rows * -(-batch // high) * -(-out // wide) < tiles.programs:
+            if max(high, wide) <= tiles.least:
+                break
+            high, wide = (high, wide // 2) if wide >= high else (high // 2, wide)
+        if high * wide < 4096:
+            return Tile(high, wide, _block(reads, tiles.thin_step), 4)
+        return Tile(high, wide, _block(reads, tiles.step), tiles.warps)
+
+    def _flow(self, level: Level, weights: Tensor, flows: Tensor, grad: Tensor, kept: Kept) -> None:
+        shape, batch = level.shape, len(grad)
+        tile = self._tile(level.rows * shape.arity, batch, shape.width, shape.units)
+        columns = shape.arity * -(-shape.width // tile.out)
+        grid = (level.rows, -(-batch // tile.batch), columns)
+        _KERNELS.flow_level[grid](
+            flows, kept.values, kept.terms, kept.tops, weights, grad, *self.readers,
+            self.values, self.terms, self.spots, level.first, len(kept.scales) - 1, batch,
+            shape.units, shape.width,
+            ARITY=shape.arity, BB=tile.batch, BM=tile.step, BK=tile.out,
+            PRECISION=self.precision, num_warps=tile.warps,
+        )  # fmt: skip
+
+    def _weights(self, shape: Shape, out: Tensor, flows: Tensor, grad: Tensor, kept: Kept) -> None:
+        tiles, batch = self.tiles, len(grad)
+        high, wide = (
+            _block(size, most)
+            for size, most in zip((shape.units, shape.width), tiles.gradient, strict=True)
+        )
+        grid = (len(out), -(-shape.units // high), shape.arity * -(-shape.width // wide))
+        _KERNELS.weight_gradients[grid](
+            out, flows, kept.values, kept.terms, kept.tops, grad, self.rows[shape],
+            *self.readers, self.values, self.terms, self.spots, len(kept.scales) - 1, batch,
+            shape.units, shape.width,
+            ARITY=shape.arity, BB=_block(batch, tiles.gradient_batch), BM=high, BK=wide,
+            PRECISION=self.precision, num_warps=tiles.gradient_warps,
+        )  # fmt: skip
+
+    def _tables(
+        self, inputs: Inputs, out: Tensor, table: Tensor, flows: Tensor,
+        data: tuple[Tensor, Tensor, Tensor],
+    ) -> None:  # fmt: skip
+        tiles, batch = self.tiles, data[0].shape[1]
+        wide = _block(inputs.units, tiles.out)
+        grid = (inputs.rows, -(-inputs.states // tiles.states), -(-inputs.units // wide))
+        _KERNELS.table_gradients[grid](
+            out, table, flows, *data, *self.takers, inputs.first, batch, inputs.units,
+            inputs.states,
+            BLOCKS=self.blocks, BS=tiles.states, BK=wide, BB=_block(batch, tiles.state_batch),
+            PRECISION="ieee" if self.precision == "ieee" else "tf32",
+        )  # fmt: skip
+
+
+class Run(torch.autograd.Function):
+    """From tables to log-likelihoods."""
+
+    @staticmethod
+    def forward(ctx: Any, runner: Runner, x: Tensor, *tables: Tensor) -> Tensor:
+        """Log-likelihoods of the rows ``x``."""
+        tables = tuple(table.contiguous() for table in tables)
+        keep = any(ctx.needs_input_grad)
+        result, kept = runner.forward(x, tables, keep)
+        if keep:
+            ctx.runner = runner
+            ctx.save_for_backward(*kept, *tables)
+        return result
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Gradients of the tables."""
+        saved = ctx.saved_tensors
+        kept, tables = Kept(*saved[: len(Kept._fields)]), saved[len(Kept._fields) :]
+        return (None, None, *ctx.runner.backward(grad_outputs[0].contiguous(), kept, tables))
+
+
+def _block(size: int, most: int = 128) -> int:
+    """The power of two from 16 to ``most`` that covers ``size``, or ``most``."""
+    return min(most, max(16, 1 << (size - 1).bit_length()))
+
+
+def _by_shape(levels: Sequence[Level]) -> dict[Shape, list[Level]]:
+    found: dict[Shape, list[Level]] = {}
+    for level in levels:
+        found.setdefault(level.shape, []).append(level)
+    return found
+
+
+def _members(levels: Sequence[Level]) -> Int:
+    return np.concatenate([np.arange(e.first, e.first + e.rows) for e in levels])

@@ -1,0 +1,87 @@
+"""Compares the dense kernels with the layered engine in float64; a process of its own.
+
+    TRITON_INTERPRET=1 python tests/torch_backend/dense_check.py
+
+Triton reads ``TRITON_INTERPRET`` when kernels are defined. Prints the worst relative errors of
+log-likelihoods and of gradients, case by case.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import numpy as np
+import torch
+
+import pccompiler as pc
+from pccompiler import structures
+from pccompiler.ir import Circuit
+from pccompiler.torch_backend.dense import Dense, Precision
+
+
+def correlated(rows: int, variables: int, states: int) -> torch.Tensor:
+    """Rows of a random walk on a tree; a fifth is missing, and of one row everything."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, states, (rows, variables)).astype(np.float32)
+    for column in range(1, variables):
+        parent = rng.integers(max(0, column - 3), column)
+        x[:, column] = np.where(rng.random(rows) < 0.7, x[:, parent], x[:, column])
+    x[rng.random(x.shape) < 0.2] = np.nan
+    x[-1] = np.nan
+    return torch.from_numpy(x)
+
+
+def compare(circuit: Circuit, x: torch.Tensor, precision: Precision) -> tuple[float, float]:
+    """Errors of log-likelihoods and gradients, over their largest number and their 2-norm."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    single, double = (
+        pc.compile(circuit, device=str(device), dtype=dtype) for dtype in ("float32", "float64")
+    )
+    x = x.to(device)
+    share = torch.linspace(-0.5, 1.5, len(x), device=device)
+    true = double.evaluate_kept(x.double())
+    slopes = torch.autograd.grad((true * share).sum(), list(double.parameters()))
+    tables, leaves = single.weights()
+    out = Dense.of(single.plan, device, precision).run(x, tables, leaves)
+    found = torch.autograd.grad((out * share).sum(), list(single.parameters()))
+    a, b = (torch.cat([g.double().flatten() for g in grads]) for grads in (found, slopes))
+    value = (out.double() - true).abs().max() / true.abs().max().clamp_min(1.0)
+    return float(value.detach()), float((a - b).norm() / b.norm())
+
+
+def tree(variables: int, states: int, units: int) -> Circuit:
+    """A hidden Chow-Liu tree."""
+    data = correlated(200, variables, states).nan_to_num(0.0).numpy().astype(np.int64)
+    return structures.hclt(data, units)
+
+
+def main() -> int:
+    """Run all cases; the exit code says whether all agree."""
+    cases: list[tuple[str, Circuit, torch.Tensor, Precision]] = [
+        ("HCLT, batch 40", tree(7, 5, 16), correlated(40, 7, 5), "ieee"),
+        ("HCLT, batch 40, TF32", tree(7, 5, 16), correlated(40, 7, 5), "tf32"),
+        ("HCLT, 40 units, 20 states", tree(4, 20, 40), correlated(30, 4, 20), "ieee"),
+        ("HCLT, batch 1", tree(5, 3, 16), correlated(5, 5, 3)[:1], "ieee"),
+        ("HMM, Bernoulli leaves", pc.hmm(5, 20), correlated(17, 5, 2), "ieee"),
+        (
+            "quad graph: parts read twice, and sums over two products",
+            structures.quad_graph(2, 4, 16, states=3),
+            correlated(20, 8, 3),
+            "ieee",
+        ),
+    ]
+    bad = 0
+    for name, circuit, x, precision in cases:
+        value, slope = compare(circuit, x, precision)
+        # float32 leaves 1e-6; TF32 rounds operands by 2^-12 at most
+        good = value < (1e-6 if precision == "ieee" else 1e-4)
+        good &= slope < (3e-6 if precision == "ieee" else 2e-3)
+        print(f"{'ok ' if good else 'BAD'} {name}: {value:.1e} {slope:.1e}")
+        bad += not good
+    return bad
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")  # NumPy, on logarithms of zero in masked-out places
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""Fused kernels of wide circuits: which plans fit, their tables, and that they agree."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import pccompiler as pc
+from pccompiler import structures
+from pccompiler.ir import Circuit
+from pccompiler.passes import plan
+from pccompiler.torch_backend.dense import Dense, NotDense
+from pccompiler.torch_backend.dense_regions import Lists, Shape, regions_of
+
+TRITON = importlib.util.find_spec("triton") is not None
+CHECK = Path(__file__).with_name("dense_check.py")
+
+
+def small_tree(units: int) -> Circuit:
+    rng = np.random.default_rng(0)
+    data = rng.integers(0, 3, (50, 6))
+    data[:, 1:] = np.where(rng.random((50, 5)) < 0.8, data[:, :-1], data[:, 1:])
+    return structures.hclt(data, units)
+
+
+def test_tree_becomes_a_region_for_each_variable() -> None:
+    regions = regions_of(plan(small_tree(16)))
+    assert [level.shape.units for level in regions.levels][-1] == 1
+    assert {level.shape for level in regions.levels[:-1]} == {Shape(16, 16, 1)}
+    assert sum(level.rows for level in regions.levels) == 6
+    assert regions.sizes == (5 * 16 + 1, 6 * 16, 6 * 16 * 3)
+    assert np.array_equal(np.sort(regions.variables), np.arange(6))
+    assert np.array_equal(np.diff(regions.leaves.starts), np.ones(6))
+    assert np.array_equal(np.sort(regions.children.items), np.arange(5))  # all but the root, once
+
+
+def test_children_come_before_their_readers() -> None:
+    regions = regions_of(plan(structures.quad_graph(4, 4, 16, states=2)))
+    owner = np.repeat(np.arange(len(regions.products)), np.diff(regions.children.starts))
+    region = np.searchsorted(regions.terms, owner, side="right") - 1
+    assert (regions.children.items < region).all()
+    assert max(level.shape.arity for level in regions.levels) == 2
+    readers = regions.children.transposed(len(regions.values))
+    assert np.diff(readers.starts).max() == 2
+
+
+def test_lists_transposed() -> None:
+    lists = Lists.of([[2, 0], [], [2]])
+    assert lists.starts.tolist() == [0, 2, 2, 3]
+    turned = lists.transposed(4)
+    assert turned.starts.tolist() == [0, 1, 1, 3, 3]
+    assert turned.items.tolist() == [0, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("circuit", "why"),
+    [
+        (small_tree(8), "8 units"),
+        (pc.rat_spn(16, 2, 16, seed=0), "indicator leaves"),
+        (structures.quad_tree(2, 2, 16, states=2, product="kronecker"), "kronecker"),
+    ],
+)
+def test_other_plans_are_refused(circuit: Circuit, why: str) -> None:
+    with pytest.raises(NotDense, match=why) as refusal:
+        Dense.of(plan(circuit), torch.device("cpu"))
+    assert refusal.value.reason == str(refusal.value)
+
+
+@pytest.mark.skipif(TRITON, reason="Triton is installed")
+def test_triton_is_asked_for() -> None:
+    with pytest.raises(NotDense, match="Triton"):
+        Dense.of(plan(small_tree(16)), torch.device("cpu"))
+
+
+def check(**environment: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(CHECK)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not TRITON, reason="needs Triton")
+def test_agrees_with_the_layers_under_the_interpreter() -> None:
+    check(TRITON_INTERPRET="1", CUDA_VISIBLE_DEVICES="")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not (TRITON and torch.cuda.is_available()), reason="needs CUDA and Triton")
+def test_agrees_with_the_layers_on_cuda() -> None:
+    check()
