@@ -16,6 +16,7 @@ from pccompiler.ir import Circuit, Variable
 from pccompiler.ir.generate import by_weight, materialize, unconstrain
 from pccompiler.ir.layout import parameter_name
 from pccompiler.ir.plan import Plan
+from pccompiler.torch_backend.acceleration import Accelerated, accelerate
 from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.packed import one_thread
@@ -56,6 +57,7 @@ class Evaluator(nn.Module):
         self.plan = plan
         self.weights = Weights(plan, dtype, seed)
         self._engine: Engine | None = None
+        self._kernels: tuple[tuple[torch.device, torch.dtype], Accelerated | None] | None = None
         self._program: tuple[torch.device, Program] | None = None
         self._deterministic: bool | None = None
         self._planned: tuple[Schedule, Plan] | None = None
@@ -96,6 +98,14 @@ class Evaluator(nn.Module):
         return self._engine
 
     @property
+    def kernels(self) -> Accelerated | None:
+        """Fused kernels, where the plan and the device have some."""
+        key = (self.device, self.dtype)
+        if self._kernels is None or self._kernels[0] != key:
+            self._kernels = key, accelerate(self)
+        return self._kernels[1]
+
+    @property
     def program(self) -> Program:
         """The plan as steps over one arena, on the parameters' device: what queries run."""
         packed = self.engine.packed
@@ -126,7 +136,11 @@ class Evaluator(nn.Module):
         return budgeted.evaluate(x)
 
     def evaluate_kept(self, x: Tensor, complete: bool = False) -> Tensor:
-        """`forward` in level order, whatever the memory budget."""
+        """`forward` in fused kernels or level order, whatever the memory budget."""
+        kernels = self.kernels
+        if kernels is not None:
+            value = kernels(x, complete)
+            return value + self.plan.log_scale if self.plan.log_scale else value
         with self._threads():
             tables, leaves = self.weights()
             value = self.engine.run(self._inputs(x, leaves), tables, complete=complete)

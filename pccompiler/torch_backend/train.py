@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pccompiler.errors import OptionError
+from pccompiler.torch_backend.adam import make_adam
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.records import (
     Evaluation,
@@ -139,13 +140,7 @@ class _Stepper:
         # Aliases of the parameters: a graph of the caller's that still lives would tie the
         # parameters themselves to its stream, and break the capture.
         self.leaves = {n: p.detach().requires_grad_() for n, p in trained}
-        self.optimizer = torch.optim.Adam(
-            list(self.leaves.values()),
-            lr=learning_rate,
-            weight_decay=weight_decay,
-            fused=True,
-            capturable=on_cuda,
-        )
+        self.optimizer = make_adam(list(self.leaves.values()), learning_rate, weight_decay)
         self.total = torch.zeros((), dtype=torch.float64, device=model.device)
         self.rows = torch.zeros(batch, dtype=torch.int64, device=model.device)
         if self.mapped is not None:
@@ -161,9 +156,7 @@ class _Stepper:
         value = torch.func.functional_call(self.model, self.leaves, (rows, self.complete))
         loss = -(value if self.shares is None else self.shares * value).sum()
         grads = torch.autograd.grad(loss, list(self.leaves.values()))
-        for parameter, grad in zip(self.leaves.values(), grads, strict=True):
-            parameter.grad = grad
-        self.optimizer.step()
+        self.optimizer.step(grads)
         self.total += loss.detach()
 
     def capture(self) -> None:
@@ -181,9 +174,7 @@ class _Stepper:
         with torch.no_grad():
             for parameter, value in zip(self.model.parameters(), before, strict=True):
                 parameter.copy_(value)
-            for state in self.optimizer.state.values():
-                for moment in state.values():
-                    moment.zero_()
+            self.optimizer.reset()
 
     def run(self, batches: Tensor) -> float:
         """Take a step for each row of ``batches``; the mean loss a data row, in nats."""
@@ -194,6 +185,8 @@ class _Stepper:
                 self.step()
             else:
                 self.graph.replay()
+        for parameter in self.leaves.values():  # neither graphs nor kernels tell torch
+            torch.autograd.graph.increment_version(parameter)
         if self.all_shares is not None:
             return float(self.total) / float(self.all_shares[batches].sum())
         return float(self.total) / (len(batches) * self.batch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -123,26 +123,10 @@ class Weights(nn.Module):
             given: Group number to weights as `constrain` gives them, in place of the parameters',
                 of groups that are not generated.
         """
-        known = given or {}
-        hidden = self.hidden()
-        flat: Tensor | None = None
         tables: dict[int, Tensor] = {}
         leaves: dict[int, Tensor] = {}
-        for number, group in enumerate(self.plan.groups):
-            key = str(number)
-            if key in self.sectors:
-                table = self.values["blocks"] if hidden is None else hidden
-                weights = self.constrained(
-                    number, self.sector_logits(self.sectors[key](table), group)
-                )
-            elif group.generated:
-                flat = self.flat(hidden) if flat is None else flat
-                raw = self.orders[key](flat).view(-1, group.rows, group.columns)
-                weights = self.constrained(number, raw)
-            else:
-                weights = self.orders[key](
-                    known[number] if number in known else self.constrained(number)
-                )
+        for number, weights in self.by_group(given=given).items():
+            group = self.plan.groups[number]
             uses = [self.plan.uses[user] for user in self.users[number]]
             pieces = weights.split([len(use.index) for use in uses])
             if group.is_sum or group.owner in _TABLES:
@@ -150,6 +134,31 @@ class Weights(nn.Module):
             else:
                 leaves.update(zip((use.layer for use in uses), pieces, strict=True))
         return [tables[use] for use in sorted(tables)], leaves
+
+    def by_group(
+        self, numbers: Iterable[int] | None = None, given: Mapping[int, Tensor] | None = None
+    ) -> dict[int, Tensor]:
+        """Weights of some groups, or of all, in the order of their uses; ``given`` as `forward`."""
+        known = given or {}
+        chosen = range(len(self.plan.groups)) if numbers is None else numbers
+        network = any(self.plan.groups[number].generated for number in chosen)
+        hidden = self.hidden() if network else None
+        flat: Tensor | None = None
+        found: dict[int, Tensor] = {}
+        for number in chosen:
+            key, group = str(number), self.plan.groups[number]
+            if key in self.sectors:
+                table = self.values["blocks"] if hidden is None else hidden
+                raw = self.sector_logits(self.sectors[key](table), group)
+                found[number] = self.constrained(number, raw)
+            elif group.generated:
+                flat = self.flat(hidden) if flat is None else flat
+                raw = self.orders[key](flat).view(-1, group.rows, group.columns)
+                found[number] = self.constrained(number, raw)
+            else:
+                own = known[number] if number in known else self.constrained(number)
+                found[number] = self.orders[key](own)
+        return found
 
     def constrained(self, number: int, raw: Tensor | None = None) -> Tensor:
         """Weights of group ``number``, from its parameter or from ``raw``."""

@@ -1,0 +1,132 @@
+"""Kernels of their own for circuits on CUDA; the layered engine runs everything else."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pccompiler.ir.kinds import Kind
+from pccompiler.ir.plan import Plan
+from pccompiler.passes.lanes import fuse
+from pccompiler.passes.region_trees import NotFusedError
+from pccompiler.torch_backend.lane_weights import Arranged, Generated, Source
+from pccompiler.torch_backend.nvrtc import KernelError
+from pccompiler.torch_backend.systolic import Systolic
+
+if TYPE_CHECKING:
+    from pccompiler.torch_backend.evaluator import Evaluator
+    from pccompiler.torch_backend.weights import Weights
+
+MOST_UNITS = 8
+"""Above, a lane's weights and their gradients do not fit in its registers."""
+_LOG = logging.getLogger("pccompiler")
+_SAID: set[str] = set()
+
+
+class Accelerated:
+    """A circuit in systolic kernels, on one CUDA device in float32."""
+
+    def __init__(self, plan: Plan, weights: Weights, device: torch.device) -> None:
+        """Fuse and compile.
+
+        Raises:
+            NotFusedError: If the plan is no tree of small regions over binary leaves.
+            KernelError: If kernels cannot be compiled.
+        """
+        self.plan, self.weights, self.device = plan, weights, device
+        fused = fuse(plan)
+        if fused.units > MOST_UNITS:
+            raise NotFusedError(f"regions have {fused.units} units, more than {MOST_UNITS}")
+        self.engine = Systolic(fused, device)
+        self.source: Source
+        try:
+            self.source = Generated(self.engine, weights)
+        except NotFusedError as why:
+            say_once(f"torch makes the weights for the fused kernels: {why}")
+            self.source = Arranged(self.engine)
+        self.order = _root_order(plan, device)
+
+    def __call__(self, x: Tensor, complete: bool) -> Tensor:
+        """Log-likelihoods, shape (batch,), of rows (batch, variables); differentiable."""
+        share = self._share()
+        result: Tensor = _Run.apply(  # type: ignore[no-untyped-call]  # torch's stub
+            self, x, complete, share, *self.source.tensors(self.weights)
+        )
+        return result
+
+    def _share(self) -> Tensor | None:
+        """The roots' shares of the mixture, in the order of the roots; ``None``: one root."""
+        if self.plan.layers[-1].kind != Kind.MIXTURE:
+            return None
+        share = self.weights.by_group((self.plan.layers[-1].group,))[self.plan.layers[-1].group]
+        flat = share.flatten()
+        return (flat if self.order is None else flat.index_select(0, self.order)).contiguous()
+
+
+def accelerate(model: Evaluator) -> Accelerated | None:
+    """Kernels for a model, if it is on CUDA in float32 and they fit; else says why not, once."""
+    if model.device.type != "cuda" or model.dtype != torch.float32:
+        return None
+    try:
+        return Accelerated(model.plan, model.weights, model.device)
+    except (NotFusedError, KernelError) as why:
+        say_once(f"the circuit runs layer by layer, not in fused kernels: {why}")
+        return None
+
+
+def say_once(what: str) -> None:
+    """Log a warning, if it has not been said in this process."""
+    if what not in _SAID:
+        _SAID.add(what)
+        _LOG.warning("%s", what)
+
+
+def _root_order(plan: Plan, device: torch.device) -> Tensor | None:
+    """The mixture's column of each root; ``None``: in order."""
+    if plan.layers[-1].kind != Kind.MIXTURE:
+        return None
+    rows = plan.layers[-1].operands[0].sources[0].rows
+    if np.array_equal(rows, np.arange(len(rows))):
+        return None
+    return torch.from_numpy(np.argsort(rows)).to(device)
+
+
+class _Run(torch.autograd.Function):
+    """Everything between parameters and log-likelihoods."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        circuit: Accelerated,
+        x: Tensor,
+        complete: bool,
+        share: Tensor | None,
+        *tensors: Tensor,
+    ) -> Tensor:
+        engine, batch = circuit.engine, len(x)
+        weights = circuit.source.make(tensors)
+        codes = engine.pack(x)
+        roots, pieces = engine.up(codes, batch, weights, complete)
+        values = roots[0].clone() if share is None else engine.mix(roots, share)
+        if any(ctx.needs_input_grad):
+            ctx.circuit, ctx.complete, ctx.share = circuit, complete, share is not None
+            kept = () if share is None else (share,)
+            ctx.save_for_backward(codes, weights, pieces, roots, values, *kept, *tensors)
+        return values
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
+        codes, weights, pieces, roots, values, *rest = ctx.saved_tensors
+        engine, above = ctx.circuit.engine, grad_outputs[0].contiguous()
+        share, flows = None, above.unsqueeze(0)
+        if ctx.share:
+            flows, share = engine.unmix(roots, rest[0], values, above)
+            rest = rest[1:]
+        found = engine.down(codes, weights, pieces, flows, ctx.complete)
+        grads = ctx.circuit.source.back(found, len(values), rest)
+        return (None, None, None, share, *grads)

@@ -1,0 +1,120 @@
+"""Adam: torch's own, or on CUDA one kernel for all parameters (torch's takes 64 Ki a block)."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from pccompiler.torch_backend.nvrtc import Argument, Kernel, KernelError, Struct, load
+
+_BETAS = (0.9, 0.999)
+_EPS = 1e-8
+_MOST = 24
+_BLOCK = 1024  # numbers
+
+
+class Optimizer(Protocol):
+    """What a training step needs."""
+
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """Change the parameters."""
+        ...
+
+    def reset(self) -> None:
+        """Forget all moments."""
+        ...
+
+
+class TorchAdam:
+    """torch's, fused."""
+
+    def __init__(self, parameters: Sequence[Tensor], rate: float, decay: float) -> None:
+        self.parameters = list(parameters)
+        self.adam = torch.optim.Adam(
+            self.parameters,
+            lr=rate,
+            betas=_BETAS,
+            eps=_EPS,
+            weight_decay=decay,
+            fused=True,
+            capturable=self.parameters[0].is_cuda,
+        )
+
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """See `Optimizer`."""
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self.adam.step()
+
+    def reset(self) -> None:
+        """See `Optimizer`."""
+        for state in self.adam.state.values():
+            for moment in state.values():
+                moment.zero_()
+
+
+class _Tensors(ctypes.Structure):
+    _fields_ = (
+        ("parameter", ctypes.c_void_p * _MOST),
+        ("gradient", ctypes.c_void_p * _MOST),
+        ("first", ctypes.c_void_p * _MOST),
+        ("second", ctypes.c_void_p * _MOST),
+        ("size", ctypes.c_int * _MOST),
+    )
+
+
+class KernelAdam:
+    """One launch for all parameters; float32 on CUDA, at most 24 tensors."""
+
+    def __init__(self, parameters: Sequence[Tensor], rate: float, decay: float) -> None:
+        self.parameters = [parameter.detach() for parameter in parameters]
+        self.rate, self.decay = rate, decay
+        self.first = [torch.zeros_like(p) for p in self.parameters]
+        self.second = [torch.zeros_like(p) for p in self.parameters]
+        self.steps = torch.zeros((), device=self.parameters[0].device)
+        defines = (
+            ("MOST", _MOST),
+            ("BLOCK", _BLOCK),
+            ("BETA1", f"{_BETAS[0]}f"),
+            ("BETA2", f"{_BETAS[1]}f"),
+            ("EPSILON", f"{_EPS}f"),
+        )
+        self.kernel: Kernel = load(self.steps.device, ("adam.cu",), defines, ("adam",))["adam"]
+
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """See `Optimizer`."""
+        self.steps += 1.0
+        table = _Tensors()
+        rows = zip(self.parameters, gradients, self.first, self.second, strict=True)
+        kept: list[Tensor] = []  # until the launch
+        for i, (parameter, gradient, first, second) in enumerate(rows):
+            kept.append(gradient.contiguous())
+            table.parameter[i] = parameter.data_ptr()
+            table.gradient[i] = kept[-1].data_ptr()
+            table.first[i] = first.data_ptr()
+            table.second[i] = second.data_ptr()
+            table.size[i] = parameter.numel()
+        blocks = sum(-(-p.numel() // _BLOCK) for p in self.parameters)
+        number = len(self.parameters)
+        arguments: list[Argument] = [Struct(table), number, self.steps, self.rate, self.decay]
+        self.kernel((blocks, 1), (256, 1), 0, arguments)
+
+    def reset(self) -> None:
+        """See `Optimizer`."""
+        for moment in (*self.first, *self.second, self.steps):
+            moment.zero_()
+
+
+def make_adam(parameters: Sequence[Tensor], rate: float, decay: float) -> Optimizer:
+    """The quicker one of those that fit."""
+    plain = all(p.is_cuda and p.dtype == torch.float32 and p.is_contiguous() for p in parameters)
+    if plain and 0 < len(parameters) <= _MOST:
+        try:
+            return KernelAdam(parameters, rate, decay)
+        except KernelError:  # torch's then
+            pass
+    return TorchAdam(parameters, rate, decay)

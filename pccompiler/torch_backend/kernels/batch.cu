@@ -1,0 +1,90 @@
+// Sums over the parts of the batch: out [COMPONENTS][lanes]. places: of each warp the number of
+// parts, the lanes of its stage, and where its stage starts, less its first lane.
+extern "C" __global__ void collect(const float* __restrict__ found, float* __restrict__ out,
+                                   long lanes, const long* __restrict__ places) {
+  const long lane = blockIdx.x * (long)blockDim.x + threadIdx.x;
+  if (lane >= lanes) return;
+  const long* place = places + lane / WARP * 3;
+  const float* from = found + place[2] + blockIdx.y * place[1] + lane;
+  float total = 0.f;
+  for (int part = 0; part < place[0]; ++part) total += from[part * COMPONENTS * place[1]];
+  out[blockIdx.y * lanes + lane] = total;
+}
+
+// Sums over many parts, into the first, of lanes from ``first`` on.
+extern "C" __global__ void collect_many(float* __restrict__ found, long first, long lanes,
+                                        const long* __restrict__ places, int few) {
+  const long lane = first + blockIdx.x * (long)blockDim.x + threadIdx.x;
+  if (lane >= lanes) return;
+  const long* place = places + lane / WARP * 3;
+  if (place[0] <= few) return;
+  float* from = found + place[2] + blockIdx.y * place[1] + lane;
+  float total = 0.f;
+#pragma unroll 8
+  for (int part = 0; part < place[0]; ++part) total += from[part * COMPONENTS * place[1]];
+  *from = total;
+}
+
+// Rows of data to states, two bits each: 0, 1, or 2 (missing); see `sixteen`.
+extern "C" __global__ void pack_states(const float* __restrict__ x, unsigned* __restrict__ codes,
+                                       int batch, int variables, int words) {
+  const int v = blockIdx.x * blockDim.x + threadIdx.x, word = blockIdx.y;
+  if (v >= variables) return;
+  unsigned out = 0;
+#pragma unroll
+  for (int i = 0; i < 16; ++i) {
+    const int row = word * 16 + i - 16;
+    const float state = row >= 0 && row < batch ? x[(long)row * variables + v] : 0.f;
+    out |= (isnan(state) ? 2u : state > 0.5f ? 1u : 0u) << (2 * i);
+  }
+  codes[(long)v * words + word] = out;
+}
+
+// Log-values of a mixture of roots. Blocks of 32 x 8 threads: 32 rows, the roots in eight shares.
+extern "C" __global__ void mix_up(const float* __restrict__ roots, const float* __restrict__ share,
+                                  int number, int batch, float* __restrict__ out) {
+  __shared__ float tops[8][32], totals[8][32];
+  const int row = blockIdx.x * 32 + threadIdx.x;
+  float top = -1e38f, total = 0.f;
+  for (int r = threadIdx.y; r < number && row < batch; r += 8) {
+    const float value = roots[(long)r * batch + row] + logf(share[r]);
+    const float more = fmaxf(top, value);
+    total = total * expf(top - more) + expf(value - more);
+    top = more;
+  }
+  tops[threadIdx.y][threadIdx.x] = top;
+  totals[threadIdx.y][threadIdx.x] = total;
+  __syncthreads();
+  if (threadIdx.y > 0 || row >= batch) return;
+#pragma unroll
+  for (int i = 1; i < 8; ++i) top = fmaxf(top, tops[i][threadIdx.x]);
+  total = 0.f;
+#pragma unroll
+  for (int i = 0; i < 8; ++i) total += totals[i][threadIdx.x] * expf(tops[i][threadIdx.x] - top);
+  out[row] = top + logf(total);
+}
+
+// Flows of the roots, and gradients of their shares: a block a root.
+extern "C" __global__ void mix_down(const float* __restrict__ roots,
+                                    const float* __restrict__ share,
+                                    const float* __restrict__ values,
+                                    const float* __restrict__ above, int batch,
+                                    float* __restrict__ flows, float* __restrict__ out) {
+  __shared__ float sums[32];
+  const int r = blockIdx.x;
+  const float weight = share[r], log_weight = logf(weight);
+  float total = 0.f;
+  for (int row = threadIdx.x; row < batch; row += blockDim.x) {
+    const long at = (long)r * batch + row;
+    const float flow = above[row] * expf(roots[at] + log_weight - values[row]);
+    flows[at] = flow;
+    total += flow;
+  }
+#pragma unroll
+  for (int i = 16; i > 0; i /= 2) total += __shfl_down_sync(0xffffffffu, total, i);
+  if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = total;
+  __syncthreads();
+  if (threadIdx.x > 0) return;
+  for (int i = 1; i < blockDim.x / 32; ++i) total += sums[i];
+  out[r] = total / weight;
+}

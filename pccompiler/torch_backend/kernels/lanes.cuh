@@ -1,0 +1,207 @@
+// A warp holds regions of trees, one a lane. Row s of the batch is at level l in step s + l, and on
+// its way down in step s + 2 DEPTH + 1 - l: lanes read what others wrote in earlier steps. Every lane
+// works in every step; rows beyond the batch find valid memory, and no flow.
+//
+// Shared memory of a warp, in columns of 32 lanes:
+//   ring    SLOTS records; on the way up v[K] and the exponent, on the way down v[K] and p[K],
+//           whose place the flow g[K] takes once it is known
+//   leaf    for each side STATES tables of v[K] (then a zero exponent on the way up)
+//   pieces  for each side AHEAD records of WIDE numbers a lane: v[K], then the exponent, if PIECES
+//   inflow  AHEAD records of f[K] of lanes without a parent, on the way down: eight lanes a block,
+//           in columns of 8 AHEAD
+#define WARP 32
+#define FIELD(f) table[((f) * warps + warp) * WARP + lane]
+#define WIDE ((K + 4) & ~3)  // floats of a piece's value: K units, then the exponent
+#define STATES (MISSING ? 3 : 2)
+#define AHEAD 4
+#define COMPONENTS (K * K + 4 * K)
+#define UP_RECORD (K + 1)
+#define UP_SLOTS (DEPTH + 1)
+#define DOWN_RECORD (2 * K)
+#define SLOTS (2 * DEPTH + 1)
+#define BLOCKS ((ENTRIES + 7) / 8)
+#define ROUNDS ((ENTRIES * K + WARP - 1) / WARP)  // of fetching the flows of a row
+
+struct Lane {
+  int level, parent, piece, root, entry, role;
+  int kind[2], column[2], variable[2];
+};
+
+__device__ __forceinline__ Lane read_lane(const int* __restrict__ table, int warps, int warp,
+                                          int lane) {
+  Lane l;
+  l.level = FIELD(0); l.parent = FIELD(1); l.piece = FIELD(2); l.root = FIELD(3);
+  l.entry = FIELD(4); l.role = FIELD(11);
+#pragma unroll
+  for (int side = 0; side < 2; ++side) {
+    l.kind[side] = FIELD(5 + 3 * side); l.column[side] = FIELD(6 + 3 * side);
+    l.variable[side] = FIELD(7 + 3 * side);
+  }
+  return l;
+}
+
+// weights: [COMPONENTS][lanes], component u K + j of a region, then 2 u + state of its leaves
+__device__ __forceinline__ void read_weights(const Lane& l, const float* __restrict__ weights,
+                                             long lanes, float w[K][K]) {
+#pragma unroll
+  for (int u = 0; u < K; ++u)
+#pragma unroll
+    for (int j = 0; j < K; ++j) {
+      w[u][j] = l.role == 0 && u != j ? 0.f : 1.f;  // of a root, units u > 0 get no flow
+      if (l.role == 1 || (l.role == 2 && u == 0)) w[u][j] = weights[(u * K + j) * lanes];
+    }
+}
+
+// Leaf tables of a warp: [side][state][RECORD][WARP]; columns are chosen so that lanes that read
+// leaves and lanes that read rings use different banks. Without a second operand: ones.
+template <int RECORD>
+__device__ __forceinline__ void write_leaves(const Lane& l, const float* __restrict__ weights,
+                                             long lanes, float* at) {
+#pragma unroll
+  for (int side = 0; side < 2; ++side) {
+    if (l.kind[side] != 2 && l.kind[side] != 0) continue;
+#pragma unroll
+    for (int u = 0; u < RECORD; ++u) {
+      float value[3] = {1.f, 1.f, 1.f};
+      if (u >= K) value[0] = value[1] = value[2] = 0.f;
+      else if (l.kind[side] == 2) {
+        value[0] = weights[(K * K + side * 2 * K + 2 * u) * lanes];
+        value[1] = weights[(K * K + side * 2 * K + 2 * u + 1) * lanes];
+        value[2] = value[0] + value[1];
+      }
+#pragma unroll
+      for (int state = 0; state < STATES; ++state)
+        at[((side * STATES + state) * RECORD + u) * WARP + l.column[side]] = value[state];
+    }
+  }
+}
+
+// 16 states of a variable from row t0 - delay on, two bits a row; codes start with 16 rows of
+// nothing, and end with as many.
+__device__ __forceinline__ unsigned sixteen(const unsigned* __restrict__ at, int t0, int delay) {
+  return __funnelshift_rc(at[t0 >> 4], at[(t0 >> 4) + 1], 32 - 2 * delay);
+}
+
+// Between stages: [piece][row][WIDE].
+__device__ __forceinline__ long piece_at(int piece, int batch, int first) {
+  return ((long)max(piece, 0) * batch + first) * WIDE;
+}
+
+__device__ __forceinline__ void write_wide(float* at, const float v[K], float last) {
+  float flat[WIDE];
+#pragma unroll
+  for (int u = 0; u < WIDE; ++u) flat[u] = u < K ? v[u] : last;
+#pragma unroll
+  for (int i = 0; i < WIDE / 4; ++i)
+    ((float4*)at)[i] =
+        make_float4(flat[4 * i], flat[4 * i + 1], flat[4 * i + 2], flat[4 * i + 3]);
+}
+
+__device__ __forceinline__ unsigned place(const void* shared) {
+  return (unsigned)__cvta_generic_to_shared(shared);
+}
+
+// Copies a number to shared memory while work goes on; zero if not wanted.
+__device__ __forceinline__ void fetch(unsigned to, const float* from, bool wanted) {
+  int bytes = wanted ? 4 : 0;
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(bytes));
+}
+__device__ __forceinline__ void fetch4(unsigned to, const float* from) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from));
+}
+__device__ __forceinline__ void fetched() { asm volatile("cp.async.commit_group;"); }
+__device__ __forceinline__ void wait() {  // for all but the latest AHEAD - 2
+  asm volatile("cp.async.wait_group %0;" ::"n"(AHEAD - 2) : "memory");
+}
+
+__device__ __forceinline__ int normalize(float p[K]) {  // the largest comes to [1, 2)
+  float top = p[0];
+#pragma unroll
+  for (int u = 1; u < K; ++u) top = fmaxf(top, p[u]);
+  int bits = __float_as_int(top) & 0x7f800000;
+  float scale = __int_as_float(0x7f000000 - bits);
+#pragma unroll
+  for (int u = 0; u < K; ++u) p[u] *= scale;
+  return (bits >> 23) - 127;
+}
+
+__device__ __forceinline__ void apply(const float w[K][K], const float p[K], float v[K]) {
+#pragma unroll
+  for (int u = 0; u < K; ++u) {
+    float x = w[u][0] * p[0];
+#pragma unroll
+    for (int j = 1; j < K; ++j) x = fmaf(w[u][j], p[j], x);
+    v[u] = x;
+  }
+}
+
+__device__ __forceinline__ float reciprocal(float x) {
+  float out;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(x));
+  return out;
+}
+
+__device__ __forceinline__ void next(int& offset, int record, int slots) {
+  offset += record * WARP * 4;
+  if (offset == record * slots * WARP * 4) offset = 0;
+}
+
+// One operand of a lane: from a ring, from the leaf tables, or from another piece.
+template <int RECORD>
+struct Operand {
+  const char* base;
+  const float* source;
+  unsigned target;
+  int kind;
+
+  __device__ __forceinline__ void open(const Lane& l, int side, const float* ring,
+                                       const float* leaf, const float* buffer, int lane,
+                                       const float* pieces, int first, int batch) {
+    kind = l.kind[side];
+    const float* at = kind == 1 ? ring : leaf + side * STATES * RECORD * WARP;
+    at += l.column[side];
+#if PIECES
+    buffer += (side * AHEAD * WARP + lane) * WIDE;
+    if (kind == 3) at = buffer;
+    target = place(buffer);
+    source = pieces + piece_at(l.variable[side], batch, first);
+#endif
+    base = (const char*)at;
+  }
+  __device__ __forceinline__ void fetch_row(int s, int rows) {
+#if PIECES
+    if (kind != 3) return;
+    const float* from = source + min(max(s, 0), rows - 1) * WIDE;
+    const unsigned to = target + (s & (AHEAD - 1)) * (WIDE * WARP * 4);
+#pragma unroll
+    for (int i = 0; i < WIDE / 4; ++i) fetch4(to + 16 * i, from + 4 * i);
+#endif
+  }
+  // Multiplies p by the operand's value, and returns its exponent. states: of this row in the two
+  // lowest bits.
+  __device__ __forceinline__ int times(int offset, int s, unsigned states, float p[K]) const {
+#if LEAVES
+    int at = kind == 1 ? offset : (int)(states & 3) * (RECORD * WARP * 4);
+#else
+    int at = kind == 1 ? offset : 0;
+#endif
+#if PIECES
+    if (kind == 3) {
+      const float4* from = (const float4*)(base + (s & (AHEAD - 1)) * (WIDE * WARP * 4));
+      float flat[WIDE];
+#pragma unroll
+      for (int i = 0; i < WIDE / 4; ++i) {
+        float4 q = from[i];
+        flat[4 * i] = q.x; flat[4 * i + 1] = q.y; flat[4 * i + 2] = q.z; flat[4 * i + 3] = q.w;
+      }
+#pragma unroll
+      for (int u = 0; u < K; ++u) p[u] *= flat[u];
+      return __float_as_int(flat[K]);
+    }
+#endif
+    const float* from = (const float*)(base + at);
+#pragma unroll
+    for (int u = 0; u < K; ++u) p[u] *= from[u * WARP];
+    return RECORD == K + 1 ? __float_as_int(from[K * WARP]) : 0;
+  }
+};

@@ -1,0 +1,200 @@
+"""Compiles CUDA source at run time, with the compiler that torch brings along, and launches it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pccompiler.files import write_bytes
+
+
+@dataclass(frozen=True)
+class Struct:
+    """An argument passed by value."""
+
+    value: ctypes.Structure
+
+
+class Long(int):
+    """A 64-bit argument."""
+
+
+Argument = Tensor | int | float | Struct
+_SOURCES = Path(__file__).parent / "kernels"
+_SHARED_LIMIT = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+
+
+class KernelError(RuntimeError):
+    """A kernel could not be compiled or started."""
+
+
+@cache
+def _compiler() -> ctypes.CDLL:
+    major = (torch.version.cuda or "0").split(".")[0]
+    names = [f"libnvrtc.so.{major}", "libnvrtc.so"]
+    site = Path(torch.__file__).parents[1] / "nvidia"
+    names += [
+        str(p) for p in sorted(site.glob(f"*/lib/libnvrtc.so.{major}*")) if "alt" not in p.name
+    ]
+    for name in names:
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    raise KernelError("no CUDA run-time compiler (libnvrtc) was found")
+
+
+@cache
+def _driver() -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        raise KernelError(f"no CUDA driver: {error}") from None
+
+
+def _check(status: int, what: str) -> None:
+    if status != 0:
+        raise KernelError(f"{what} failed with CUDA status {status}")
+
+
+def compile_cubin(source: str, options: Sequence[str]) -> bytes:
+    """Machine code of CUDA source."""
+    nvrtc, program = _compiler(), ctypes.c_void_p()
+    text = source.encode()
+    _check(
+        nvrtc.nvrtcCreateProgram(ctypes.byref(program), text, b"kernel.cu", 0, None, None), "create"
+    )
+    flags = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+    status = nvrtc.nvrtcCompileProgram(program, len(options), flags)
+    if status != 0:
+        size = ctypes.c_size_t()
+        nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+        log = ctypes.create_string_buffer(size.value)
+        nvrtc.nvrtcGetProgramLog(program, log)
+        raise KernelError("the kernel does not compile:\n" + log.value.decode())
+    size = ctypes.c_size_t()
+    _check(nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size)), "size")
+    code = ctypes.create_string_buffer(size.value)
+    _check(nvrtc.nvrtcGetCUBIN(program, code), "code")
+    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+    return code.raw
+
+
+class Kernel:
+    """A loaded kernel."""
+
+    def __init__(self, function: ctypes.c_void_p, device: int) -> None:
+        self.function, self.device = function, device
+        self.shared = 0
+
+    def reserve(self, shared: int) -> None:
+        """Allow ``shared`` bytes of shared memory a block."""
+        if shared > self.shared:
+            status = _driver().cuFuncSetAttribute(self.function, _SHARED_LIMIT, shared)
+            _check(status, "asking for shared memory")
+            self.shared = shared
+
+    def __call__(
+        self,
+        grid: tuple[int, int],
+        block: tuple[int, int],
+        shared: int,
+        arguments: Sequence[Argument],
+    ) -> None:
+        """Launch on torch's current stream. Numbers have 32 bits, or 64 where they say so."""
+        values = [_passed(argument) for argument in arguments]
+        pointers = (ctypes.c_void_p * len(values))(
+            *(ctypes.cast(ctypes.pointer(v), ctypes.c_void_p) for v in values)
+        )
+        stream = ctypes.c_void_p(torch.cuda.current_stream(self.device).cuda_stream)
+        with torch.cuda.device(self.device):
+            self.reserve(shared)
+            status = _driver().cuLaunchKernel(
+                self.function, *grid, 1, *block, 1, shared, stream, pointers, None
+            )
+        _check(status, "starting a kernel")
+
+
+def _passed(
+    argument: Argument,
+) -> ctypes.c_void_p | ctypes.c_longlong | ctypes.c_int | ctypes.c_float | ctypes.Structure:
+    if isinstance(argument, Tensor):
+        return ctypes.c_void_p(argument.data_ptr())
+    if isinstance(argument, Struct):
+        return argument.value
+    if isinstance(argument, float):
+        return ctypes.c_float(argument)
+    return ctypes.c_longlong(argument) if isinstance(argument, Long) else ctypes.c_int(argument)
+
+
+Defines = tuple[tuple[str, int | str], ...]
+
+
+def load(
+    device: torch.device, files: tuple[str, ...], defines: Defines, names: tuple[str, ...]
+) -> dict[str, Kernel]:
+    """Compile (or fetch from the cache on disk) and load kernels on a device.
+
+    Args:
+        device: A CUDA device.
+        files: In the folder ``kernels``, one after the other.
+        defines: Macros and their values.
+        names: The kernels' names.
+
+    Raises:
+        KernelError: If there is no compiler or driver, or a kernel does not compile.
+    """
+    return _load(_index(device), files, defines, names)
+
+
+def _index(device: torch.device) -> int:
+    number: int | None = device.index  # torch's stub has no None
+    return torch.cuda.current_device() if number is None else number
+
+
+@cache
+def _load(
+    index: int, files: tuple[str, ...], defines: Defines, names: tuple[str, ...]
+) -> dict[str, Kernel]:
+    source = "\n".join((_SOURCES / file).read_text() for file in files)
+    major, minor = torch.cuda.get_device_capability(index)
+    options = [f"--gpu-architecture=sm_{major}{minor}", "-default-device", "--std=c++17"]
+    options += [f"-D{name}={value}" for name, value in defines]
+    told = "\0".join([source, *options, str(torch.version.cuda)])
+    code = _cached(hashlib.sha256(told.encode()).hexdigest(), source, options)
+    module = ctypes.c_void_p()
+    kernels: dict[str, Kernel] = {}
+    with torch.cuda.device(index):
+        _check(_driver().cuModuleLoadData(ctypes.byref(module), code), "loading kernels")
+        for name in names:
+            function = ctypes.c_void_p()
+            found = _driver().cuModuleGetFunction(ctypes.byref(function), module, name.encode())
+            _check(found, f"finding {name}")
+            kernels[name] = Kernel(function, index)
+    return kernels
+
+
+def _cached(key: str, source: str, options: Sequence[str]) -> bytes:
+    """Machine code from the cache on disk, or compiled and put there if it can be."""
+    path = cache_folder() / f"{key[:32]}.cubin"
+    if path.exists():
+        return path.read_bytes()
+    code = compile_cubin(source, options)
+    with contextlib.suppress(OSError):  # no home, or a read-only one: compile each time
+        write_bytes(path, code)
+    return code
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "pccompiler" / "kernels"
