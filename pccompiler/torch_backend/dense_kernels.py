@@ -25,9 +25,9 @@ else:  # so that tools can import the module: nothing here can run
         """A stand-in."""
 
         @staticmethod
-        def jit(function):
+        def jit(function=None, **_options):
             """The function itself."""
-            return function
+            return function if function is not None else triton.jit
 
     class tl:  # noqa: N801
         """A stand-in."""
@@ -59,7 +59,7 @@ def multiplied(a, b, acc, PRECISION: tl.constexpr):
     return acc
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["offset"])
 def log_tables(out, table, offset, states, units, TILE: tl.constexpr):
     """Logarithms of tables (rows, units, states), as (rows, states, units)."""
     row = tl.program_id(0).to(tl.int64)
@@ -88,7 +88,7 @@ def region_flow(flows, values, grad, row, root, lists, spots, region_values, b, 
     return tl.where(flow == 0.0, 0.0, flow * tl.exp(-tl.maximum(value, -87.0)))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["first"])
 def forward_level(
     values, scales, terms, tops, weights, tables, codes,
     leaf_lists, leaf_items, leaf_tables, leaf_states, child_lists, child_items,
@@ -158,7 +158,7 @@ def forward_level(
         tl.store((tops + row * batch) + b, safe, mask=mine)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["first", "root"])
 def flow_level(
     flows, values, terms, tops, weights, grad, reader_lists, reader_spots, region_values,
     region_terms, term_spots, first, root, batch, units, width,
@@ -193,7 +193,7 @@ def flow_level(
     tl.store(flows + cell, x * acc, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["root"])
 def weight_gradients(
     out, flows, values, terms, tops, grad, rows, reader_lists, reader_spots, region_values,
     region_terms, term_spots, root, batch, units, width,
@@ -225,7 +225,7 @@ def weight_gradients(
     tl.store(to, acc, mask=(m < units)[:, None] & (k < width)[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["first"])
 def table_gradients(
     out, table, flows, order, codes, bounds, reader_lists, reader_spots, first, batch, units,
     states, BLOCKS: tl.constexpr, BS: tl.constexpr, BK: tl.constexpr, BB: tl.constexpr,
