@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan import Plan
 from pccompiler.passes.lanes import fuse
 from pccompiler.passes.region_trees import NotFusedError
+from pccompiler.torch_backend.dense import Dense, NotDense
 from pccompiler.torch_backend.lane_weights import Arranged, Generated, Source
 from pccompiler.torch_backend.nvrtc import KernelError
 from pccompiler.torch_backend.systolic import Systolic
@@ -23,12 +24,38 @@ if TYPE_CHECKING:
 
 MOST_UNITS = 8
 """Above, a lane's weights and their gradients do not fit in its registers."""
+_MOST_ROWS = 2**18
+"""At once: launches count blocks of rows in 16 bits."""
 _LOG = logging.getLogger("pccompiler")
 _SAID: set[str] = set()
 
 
-class Accelerated:
-    """A circuit in systolic kernels, on one CUDA device in float32."""
+class Kernels(Protocol):
+    """Evaluates a circuit in fused kernels."""
+
+    def __call__(self, x: Tensor, complete: bool) -> Tensor:
+        """Log-likelihoods, shape (batch,), of rows (batch, variables), without `Plan.log_scale`."""
+        ...
+
+
+class Wide:
+    """A circuit of wide sums in Triton kernels; torch makes the weights."""
+
+    def __init__(self, plan: Plan, weights: Weights, device: torch.device) -> None:
+        """Read the plan.
+
+        Raises:
+            NotDense: If it has other layers than tables, products and wide sums.
+        """
+        self.dense, self.weights = Dense.of(plan, device), weights
+
+    def __call__(self, x: Tensor, complete: bool) -> Tensor:
+        """See `Kernels`."""
+        return self.dense.run(x, *self.weights())
+
+
+class Narrow:
+    """A circuit of small regions in trees, in systolic kernels."""
 
     def __init__(self, plan: Plan, weights: Weights, device: torch.device) -> None:
         """Fuse and compile.
@@ -51,7 +78,11 @@ class Accelerated:
         self.order = _root_order(plan, device)
 
     def __call__(self, x: Tensor, complete: bool) -> Tensor:
-        """Log-likelihoods, shape (batch,), of rows (batch, variables); differentiable."""
+        """See `Kernels`."""
+        if len(x) == 0:
+            return x.new_zeros(0)
+        if len(x) > _MOST_ROWS:
+            return torch.cat([self(rows, complete) for rows in x.split(_MOST_ROWS)])
         share = self._share()
         result: Tensor = _Run.apply(  # type: ignore[no-untyped-call]  # torch's stub
             self, x, complete, share, *self.source.tensors(self.weights)
@@ -67,15 +98,20 @@ class Accelerated:
         return (flat if self.order is None else flat.index_select(0, self.order)).contiguous()
 
 
-def accelerate(model: Evaluator) -> Accelerated | None:
+def accelerate(model: Evaluator) -> Kernels | None:
     """Kernels for a model, if it is on CUDA in float32 and they fit; else says why not, once."""
     if model.device.type != "cuda" or model.dtype != torch.float32:
         return None
-    try:
-        return Accelerated(model.plan, model.weights, model.device)
-    except (NotFusedError, KernelError) as why:
-        say_once(f"the circuit runs layer by layer, not in fused kernels: {why}")
-        return None
+    reasons: list[str] = []
+    for kind in (Narrow, Wide):
+        try:
+            return kind(model.plan, model.weights, model.device)
+        except (NotFusedError, NotDense, KernelError) as why:
+            reasons.append(f"{kind.__name__.lower()}: {why}")
+    say_once(
+        "no fused kernels fit the circuit, so it runs layer by layer (" + "; ".join(reasons) + ")"
+    )
+    return None
 
 
 def say_once(what: str) -> None:
@@ -101,7 +137,7 @@ class _Run(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        circuit: Accelerated,
+        circuit: Narrow,
         x: Tensor,
         complete: bool,
         share: Tensor | None,

@@ -16,7 +16,7 @@ from pccompiler.ir import Circuit, Variable
 from pccompiler.ir.generate import by_weight, materialize, unconstrain
 from pccompiler.ir.layout import parameter_name
 from pccompiler.ir.plan import Plan
-from pccompiler.torch_backend.acceleration import Accelerated, accelerate
+from pccompiler.torch_backend.acceleration import Kernels, accelerate
 from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.packed import one_thread
@@ -57,7 +57,7 @@ class Evaluator(nn.Module):
         self.plan = plan
         self.weights = Weights(plan, dtype, seed)
         self._engine: Engine | None = None
-        self._kernels: tuple[tuple[torch.device, torch.dtype], Accelerated | None] | None = None
+        self._kernels: tuple[tuple[torch.device, torch.dtype], Kernels | None] | None = None
         self._program: tuple[torch.device, Program] | None = None
         self._deterministic: bool | None = None
         self._planned: tuple[Schedule, Plan] | None = None
@@ -98,7 +98,7 @@ class Evaluator(nn.Module):
         return self._engine
 
     @property
-    def kernels(self) -> Accelerated | None:
+    def kernels(self) -> Kernels | None:
         """Fused kernels, where the plan and the device have some."""
         key = (self.device, self.dtype)
         if self._kernels is None or self._kernels[0] != key:

@@ -96,6 +96,10 @@ class Kernel:
         self.function, self.device = function, device
         self.shared = 0
 
+    def __deepcopy__(self, memo: object) -> Kernel:
+        """Itself: copies of models share their kernels."""
+        return self
+
     def reserve(self, shared: int) -> None:
         """Allow ``shared`` bytes of shared memory a block."""
         if shared > self.shared:

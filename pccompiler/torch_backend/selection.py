@@ -24,6 +24,8 @@ class Take(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:  # noqa: D102
         (grad,) = grads
         rows, *back = ctx.saved_tensors
+        if back and len(grad) == ctx.number:  # a permutation
+            return grad.index_select(0, back[0]), None, None
         if back:
             padded = torch.cat([grad, grad.new_zeros(1, *grad.shape[1:])])
             return padded.index_select(0, back[0]), None, None

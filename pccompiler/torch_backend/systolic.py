@@ -42,6 +42,7 @@ class Systolic:
             first += stage.weight.size
         self.lanes = first
         self.processors = torch.cuda.get_device_properties(device).multi_processor_count
+        self._parts: dict[tuple[int, int], tuple[int, int]] = {}
         self._places: dict[int, tuple[Tensor, Tensor]] = {}
         self.kernels = self.stages[0].kernels(complete=True)
 
@@ -154,13 +155,15 @@ class Systolic:
 
     def parts(self, stage: _Stage, batch: int) -> tuple[int, int]:
         """Parts of the batch that a stage works on at once, and their rows (a multiple of 16)."""
+        if (stage.first, batch) not in self._parts:
 
-        def cost(part: int) -> int:
-            waves: int = -(-stage.warps * -(-batch // part) // (_FILL * self.processors))
-            return waves * (part + 2 * stage.depth + 16)
+            def cost(part: int) -> int:
+                waves: int = -(-stage.warps * -(-batch // part) // (_FILL * self.processors))
+                return waves * (part + 2 * stage.depth + 16)
 
-        part = min(range(16, batch + 16, 16), key=cost)
-        return -(-batch // part), part
+            part = min(range(16, batch + 16, 16), key=cost)
+            self._parts[stage.first, batch] = -(-batch // part), part
+        return self._parts[stage.first, batch]
 
 
 class _Stage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ from torch import Tensor
 
 import pccompiler as pc
 from pccompiler.ir import Circuit
-from pccompiler.structures import naive_bayes_mixture
+from pccompiler.structures import hclt, naive_bayes_mixture
 from pccompiler.torch_backend import acceleration
-from pccompiler.torch_backend.acceleration import Accelerated
+from pccompiler.torch_backend.acceleration import Narrow, Wide
 from pccompiler.torch_backend.adam import KernelAdam, TorchAdam
 from pccompiler.torch_backend.lane_weights import Arranged, Generated
 from pccompiler.torch_backend.train import fit
@@ -60,6 +61,12 @@ def relative(found: Tensor, want: Tensor) -> float:
     return float((found - want).norm() / want.norm())
 
 
+def worst(model: pc.CompiledCircuit, x: Tensor, complete: bool, want: Tensor) -> float:
+    """Largest relative error of a log-likelihood."""
+    with torch.no_grad():
+        return float(((model(x, complete).double() - want) / want).abs().max())
+
+
 @pytest.mark.parametrize("net", [None, pc.Hypernetwork()], ids=["direct", "net"])
 @pytest.mark.parametrize("name", CIRCUITS)
 @pytest.mark.parametrize(("batch", "missing"), [(1, False), (7, True), (500, True), (512, False)])
@@ -68,12 +75,11 @@ def test_values_and_gradients(
 ) -> None:
     circuit = CIRCUITS[name]()
     fast, exact = models(circuit, net)
-    assert isinstance(fast.kernels, Accelerated)
+    assert isinstance(fast.kernels, Narrow)
     assert isinstance(fast.kernels.source, Generated)
     x = rows(circuit, batch, missing)
     weights = torch.rand(batch, device="cuda") + 0.5
-    want = exact(x.double())
-    assert float(((fast(x, not missing).double() - want) / want).abs().max()) < 1e-6
+    assert worst(fast, x, not missing, exact(x.double())) < 1e-6
     found = flat_gradient(fast, x, weights, not missing)
     assert relative(found, flat_gradient(exact, x.double(), weights.double(), False)) < 1e-4
 
@@ -101,7 +107,7 @@ def test_all_generators(net: pc.Hypernetwork) -> None:
 def test_weights_that_torch_makes() -> None:
     circuit = pc.rat_spn(20, 4, 5, seed=0)
     fast, exact = models(circuit, None)
-    assert isinstance(fast.kernels, Accelerated)
+    assert isinstance(fast.kernels, Narrow)
     fast.kernels.source = Arranged(fast.kernels.engine)
     x, ones = rows(circuit, 100, True), torch.ones(100, device="cuda")
     found = flat_gradient(fast, x, ones, False)
@@ -139,6 +145,35 @@ def test_training_agrees_with_float64() -> None:
         fit(model, x, steps=60, batch_size=100, weight_decay=1e-3, progress=False)
         histories.append(float(model.log_likelihood(x).mean()))
     assert abs(histories[0] - histories[1]) < 2e-3
+
+
+def test_copies_are_models_of_their_own() -> None:
+    model = pc.compile(pc.rat_spn(9, 2, 3, seed=0), device="cuda")
+    x = rows(model.circuit, 5, False)
+    before = model(x)
+    copy = deepcopy(model)
+    with torch.no_grad():
+        for parameter in copy.parameters():
+            parameter.add_(torch.rand_like(parameter))
+    assert torch.equal(model(x), before)
+    assert not torch.equal(copy(x), before)
+
+
+def test_no_rows_and_many() -> None:
+    model = pc.compile(pc.rat_spn(9, 2, 3, seed=0), device="cuda")
+    assert model(rows(model.circuit, 0, False)).shape == (0,)
+    x = rows(model.circuit, 300_000, True)
+    with torch.no_grad():
+        assert torch.equal(model(x)[-7:], model(x[-7:]))
+
+
+def test_wide_circuits_have_kernels_too() -> None:
+    data = np.random.default_rng(0).integers(0, 2, (300, 12)).cumsum(axis=1) % 2
+    circuit = hclt(data, 16)
+    fast, exact = models(circuit)
+    assert isinstance(fast.kernels, Wide)
+    x = rows(circuit, 100, True)
+    assert worst(fast, x, False, exact(x.double())) < 1e-3
 
 
 def test_a_fallback_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
