@@ -2,16 +2,21 @@
 
     python -m benchmarks.gpu_step
 
-Beside the times, the error against float64 on the same GPU: of log-likelihoods, and of the
-gradients of all parameters together (2-norm of the difference over the 2-norm).
+Fused kernels beside the layered engine, in the same run. "first" is the time from the circuit to
+the end of the first step; "fit" is the wall-clock time of a step inside `pccompiler.fit`, batches
+drawn and gathered. Errors are against float64 in level order on the same GPU: of log-likelihoods,
+and of the gradients of all parameters together (2-norm of the difference over the 2-norm).
 """
 
 from __future__ import annotations
 
 import statistics
+import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import pccompiler as pc
 from benchmarks.common import Report
@@ -32,22 +37,52 @@ def compiled(n: int, hypernetwork: bool, dtype: Dtype) -> pc.CompiledCircuit:
     return pc.compile(pc.rat_spn(n, 50, 5, seed=0), net, device="cuda", dtype=dtype)
 
 
+def graph_ms(replay: Callable[[], object], repeats: int = 50) -> float:
+    """Median time by CUDA events."""
+    times: list[float] = []
+    for repeat in range(repeats + 5):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        replay()
+        end.record()
+        torch.cuda.synchronize()
+        if repeat >= 5:
+            times.append(start.elapsed_time(end))
+    return statistics.median(times)
+
+
+def forward_ms(model: pc.CompiledCircuit, rows: torch.Tensor) -> float:
+    """Median time of log-likelihoods alone, weights made anew, in a CUDA graph."""
+    with torch.no_grad():
+        for _ in range(3):
+            model(rows, True)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            model(rows, True)
+        return graph_ms(graph.replay)
+
+
+def fit_ms(model: pc.CompiledCircuit, data: torch.Tensor, steps: int = 400) -> float:
+    """Wall-clock time of a step of `fit`, the start-up taken off."""
+
+    def run(number: int) -> float:
+        start = time.perf_counter()
+        pc.fit(model, data, steps=number, progress=False, evaluate_every=number)
+        torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    run(5)
+    few = statistics.median(run(5) for _ in range(3))
+    return 1e3 * (run(steps + 5) - few) / steps
+
+
 def step_ms(model: pc.CompiledCircuit, data: torch.Tensor, repeats: int = 50) -> float:
     """Median time of one step, by CUDA events around graph replays."""
     stepper = _Stepper(model, data, None, 500, 5e-3, 0.0, cuda_graph=True)
     stepper.rows.copy_(torch.randperm(len(data), device="cuda")[:500])
     if stepper.graph is None:
         raise RuntimeError("no CUDA graph was captured")
-    times: list[float] = []
-    for repeat in range(repeats + 5):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        stepper.graph.replay()
-        end.record()
-        torch.cuda.synchronize()
-        if repeat >= 5:
-            times.append(start.elapsed_time(end))
-    return statistics.median(times)
+    return graph_ms(stepper.graph.replay, repeats)
 
 
 def errors(n: int, hypernetwork: bool, data: torch.Tensor) -> dict[str, float]:
@@ -73,22 +108,37 @@ def main() -> None:
     for n in (16, 100, 500, 1556):
         x = np.random.default_rng(0).integers(0, 2, (2000, n))
         for hypernetwork in (True, False):
-            model = compiled(n, hypernetwork, "float32")
-            data = model.prepare(x)
-            accuracy = errors(n, hypernetwork, data) if n <= 500 else {}
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
-            milliseconds = step_ms(model, data)
             report.add(
-                n=n,
-                model="HyperSPN" if hypernetwork else "SPN",
-                step_ms=round(milliseconds, 3),
-                reference_ms=REFERENCE[n],
-                peak_gib=round(torch.cuda.max_memory_allocated() / 2**30, 2),
-                **accuracy,
+                n=n, model="HyperSPN" if hypernetwork else "SPN", **measure(n, x, hypernetwork)
             )
-            del model, data
             torch.cuda.empty_cache()
+
+
+def measure(n: int, x: NDArray[np.int64], hypernetwork: bool) -> dict[str, float | str]:
+    """One size."""
+    start = time.perf_counter()
+    model = compiled(n, hypernetwork, "float32")
+    data = model.prepare(x)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    _Stepper(model, data, None, 500, 5e-3, 0.0, cuda_graph=False).step()
+    torch.cuda.synchronize()
+    first = time.perf_counter() - start
+    milliseconds = step_ms(model, data)
+    peak = torch.cuda.max_memory_allocated() / 2**30
+    forward, wall = forward_ms(model, data[:500]), fit_ms(model, data)
+    layered = compiled(n, hypernetwork, "float32")
+    layered.without_kernels()
+    return {
+        "step_ms": round(milliseconds, 4),
+        "forward_ms": round(forward, 4),
+        "fit_ms": round(wall, 4),
+        "first_s": round(first, 2),
+        "layered_step_ms": round(step_ms(layered, data), 3),
+        "reference_ms": REFERENCE[n],
+        "peak_gib": round(peak, 3),
+        **errors(n, hypernetwork, data),
+    }
 
 
 if __name__ == "__main__":

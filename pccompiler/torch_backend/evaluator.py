@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from pccompiler.errors import DataError
-from pccompiler.ir import Circuit, Variable
+from pccompiler.ir import Circuit
 from pccompiler.ir.generate import by_weight, materialize, unconstrain
 from pccompiler.ir.layout import parameter_name
 from pccompiler.ir.plan import Plan
@@ -21,7 +21,7 @@ from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.packed import one_thread
 from pccompiler.torch_backend.program import Program, make_program
-from pccompiler.torch_backend.states import check_values
+from pccompiler.torch_backend.states import check_values, wrong_shape
 from pccompiler.torch_backend.weights import Weights
 
 if TYPE_CHECKING:
@@ -104,6 +104,10 @@ class Evaluator(nn.Module):
         if self._kernels is None or self._kernels[0] != key:
             self._kernels = key, accelerate(self)
         return self._kernels[1]
+
+    def without_kernels(self) -> None:
+        """Evaluate layer by layer on this device from now on, for comparisons."""
+        self._kernels = (self.device, self.dtype), None
 
     @property
     def program(self) -> Program:
@@ -237,7 +241,7 @@ class Evaluator(nn.Module):
         """``x`` as the module takes it: this device and precision, NaN where missing."""
         rows = torch.as_tensor(x if isinstance(x, Tensor) else np.asarray(x))
         if rows.ndim != 2 or rows.shape[1] != len(self.circuit.variables):
-            raise _wrong_shape(tuple(rows.shape), self.circuit.variables)
+            raise wrong_shape(tuple(rows.shape), self.circuit.variables)
         gone = None if missing is None else rows == missing
         rows = rows.to(self.device, self.dtype)
         if gone is not None:
@@ -289,13 +293,3 @@ class Evaluator(nn.Module):
         """
         plain = self.circuit.replace(sectors=None, generator=None)
         return plain.with_values(self.weight_values())
-
-
-def _wrong_shape(shape: tuple[int, ...], variables: tuple[Variable, ...]) -> DataError:
-    names = ", ".join(v.name for v in variables[:5]) + (", ..." if len(variables) > 5 else "")
-    return DataError.of(
-        "PC400",
-        f"the data have shape {shape}, but the circuit has {len(variables)} variables",
-        notes=(f"variables: {names}",),
-        help=f"give a table of shape (rows, {len(variables)}), one column a variable, in order",
-    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -50,4 +52,15 @@ def check_values(x: Tensor, variables: tuple[Variable, ...]) -> None:
         help="recode the column, or declare the variable with more states"
         if variable.discrete
         else "recode the column, or declare the variable otherwise",
+    )
+
+
+def wrong_shape(shape: tuple[int, ...], variables: Sequence[Variable]) -> DataError:
+    """What to say of data that do not fit the variables."""
+    names = ", ".join(v.name for v in variables[:5]) + (", ..." if len(variables) > 5 else "")
+    return DataError.of(
+        "PC400",
+        f"the data have shape {shape}, but the circuit has {len(variables)} variables",
+        notes=(f"variables: {names}",),
+        help=f"give a table of shape (rows, {len(variables)}), one column a variable, in order",
     )

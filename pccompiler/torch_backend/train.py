@@ -179,8 +179,9 @@ class _Stepper:
     def run(self, batches: Tensor) -> float:
         """Take a step for each row of ``batches``; the mean loss a data row, in nats."""
         self.total.zero_()
-        for rows in batches:
-            self._fetch(rows)
+        moved = batches if self.mapped is not None else batches.to(self.rows.device)
+        for rows, there in zip(batches, moved, strict=True):
+            self._fetch(rows, there)
             if self.graph is None:
                 self.step()
             else:
@@ -191,10 +192,10 @@ class _Stepper:
             return float(self.total) / float(self.all_shares[batches].sum())
         return float(self.total) / (len(batches) * self.batch)
 
-    def _fetch(self, rows: Tensor) -> None:
-        """Make these rows the next step's, and their weights."""
+    def _fetch(self, rows: Tensor, there: Tensor) -> None:
+        """Make these rows, ``there`` on the device, the next step's, and their weights."""
         if self.mapped is None:
-            self.rows.copy_(rows)
+            self.rows.copy_(there)
         else:
             self.data.copy_(self.mapped.take(rows))
         if self.shares is not None and self.all_shares is not None:

@@ -62,9 +62,10 @@ def relative(found: Tensor, want: Tensor) -> float:
 
 
 def worst(model: pc.CompiledCircuit, x: Tensor, complete: bool, want: Tensor) -> float:
-    """Largest relative error of a log-likelihood."""
+    """Largest relative error of a log-likelihood; absolute below 1 nat."""
     with torch.no_grad():
-        return float(((model(x, complete).double() - want) / want).abs().max())
+        scale = want.abs().clamp_min(1.0)
+        return float(((model(x, complete).double() - want) / scale).abs().max())
 
 
 @pytest.mark.parametrize("net", [None, pc.Hypernetwork()], ids=["direct", "net"])
@@ -143,7 +144,7 @@ def test_training_agrees_with_float64() -> None:
     for dtype in ("float32", "float64"):
         model = pc.compile(circuit, pc.Hypernetwork(), device="cuda", dtype=dtype)
         fit(model, x, steps=60, batch_size=100, weight_decay=1e-3, progress=False)
-        histories.append(float(model.log_likelihood(x).mean()))
+        histories.append(float(model.log_likelihood(x).detach().mean()))
     assert abs(histories[0] - histories[1]) < 2e-3
 
 
