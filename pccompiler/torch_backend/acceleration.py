@@ -13,7 +13,7 @@ from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan import Plan
 from pccompiler.passes.lanes import fuse
 from pccompiler.passes.region_trees import NotFusedError
-from pccompiler.torch_backend.dense import Dense, NotDense
+from pccompiler.torch_backend.dense import Dense, NotDense, Precision
 from pccompiler.torch_backend.lane_weights import Arranged, Generated, Source
 from pccompiler.torch_backend.nvrtc import KernelError
 from pccompiler.torch_backend.systolic import Systolic
@@ -28,6 +28,7 @@ _MOST_ROWS = 2**18
 """At once: launches count blocks of rows in 16 bits."""
 _LOG = logging.getLogger("pccompiler")
 _SAID: set[str] = set()
+_PRECISIONS: dict[str, Precision] = {"highest": "ieee", "high": "tf32", "medium": "bf16"}
 
 
 class Kernels(Protocol):
@@ -50,7 +51,8 @@ class Wide:
         self.dense, self.weights = Dense.of(plan, device), weights
 
     def __call__(self, x: Tensor, complete: bool) -> Tensor:
-        """See `Kernels`."""
+        """See `Kernels`. Matrix products are as precise as torch's are set to be."""
+        self.dense.runner.precision = _PRECISIONS[torch.get_float32_matmul_precision()]
         return self.dense.run(x, *self.weights())
 
 
