@@ -12,6 +12,7 @@ from rich.console import Console
 
 from pccompiler import cli_support as support
 from pccompiler.commands.ask import complete, marginals, sample
+from pccompiler.commands.bench import bench
 from pccompiler.commands.datasets import datasets
 from pccompiler.commands.draw import draw
 from pccompiler.commands.import_ import import_
@@ -52,6 +53,7 @@ app.command()(draw)
 app.command("import")(import_)
 app.command()(properties)
 app.command()(datasets)
+app.command()(bench)
 out = Console(soft_wrap=True, highlight=False)
 
 Data = Annotated[
@@ -292,3 +294,7 @@ def query(
     else:
         support.write_lines(file, [f"{value!r}" for value in values.tolist()])
     print(f"mean {values.mean():.4f} nats over {len(values):,} rows", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

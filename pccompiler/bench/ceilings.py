@@ -1,0 +1,178 @@
+"""What the machine in hand can do in a second: datasheets, and quick measurements."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pccompiler.bench.units import Work
+
+CHAIN = 64
+"""Exponentials one after the other for each number, so that memory does not matter."""
+_EXPONENTIALS = f"""
+template <typename T> T chain(T x) {{
+  for (int i = 0; i < {CHAIN}; ++i) x = exp2f(-x);
+  return x;
+}}"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Rates of a machine; 0: not known, and then no limit.
+
+    Attributes:
+        source: Where the rates come from.
+        flops: Multiplications and additions in float32, a second.
+        matrix: The same of matrix units in TF32 (on a CPU, of a float32 matrix product).
+        special: Exponentials, logarithms, reciprocals, a second.
+        bytes: Through device memory, a second.
+        launch: Seconds that the shortest timed piece of work takes: a CUDA graph of one kernel.
+    """
+
+    source: str
+    flops: float
+    matrix: float
+    special: float
+    bytes: float
+    launch: float = 0.0
+
+
+_HOPPER = Rates(source="", flops=67e12, matrix=494.7e12, special=132 * 16 * 1.98e9, bytes=3.35e12)
+DATASHEET = {
+    "H100": replace(_HOPPER, source="NVIDIA H100 SXM datasheet"),
+    "H200": replace(_HOPPER, source="NVIDIA H200 SXM datasheet", bytes=4.8e12),
+}
+"""By a word of the device's name, SXM modules: float32 67 TFLOP/s; TF32 dense 494.7 TFLOP/s (the
+datasheet's 989 is with sparsity); memory 3.35 and 4.8 TB/s. Special functions: 16 a clock and
+multiprocessor (CUDA C++ Programming Guide, arithmetic throughput of compute capability 9.0), 132
+multiprocessors at 1.98 GHz."""
+
+
+def datasheet(name: str) -> Rates | None:
+    """Rates of a GPU by its name, if it is in the table and an SXM module."""
+    found = [rates for word, rates in DATASHEET.items() if word in name]
+    return found[0] if found and "PCIe" not in name and "NVL" not in name else None
+
+
+def floor_ms(work: Work, rates: Rates) -> tuple[float, str]:
+    """The least time that ``work`` can take, in milliseconds, and the unit that sets it."""
+    amounts = asdict(work)
+    seconds = {
+        unit: amount / rate
+        for unit, amount in amounts.items()
+        if (rate := getattr(rates, unit)) > 0.0
+    }
+    seconds["launch"] = rates.launch
+    unit = max(seconds, key=lambda name: seconds[name])
+    return 1e3 * seconds[unit], unit
+
+
+def measured(device: torch.device) -> Rates:
+    """Ceilings of ``device``, measured in under two seconds; the best of several runs each."""
+    return _of_cuda(device) if device.type == "cuda" else _of_cpu()
+
+
+def _of_cpu() -> Rates:
+    a, b = (torch.rand(1024, 1024) for _ in range(2))
+    product = 2 * 1024**3 / _best(lambda: a @ b, 8)
+    source = torch.rand(2**24)
+    target = torch.empty_like(source)
+    copied = 8 * source.numel() / _best(lambda: target.copy_(source), 8)
+    small = torch.rand(2**17)
+    out = torch.empty_like(small)
+    runs = (lambda: torch.exp(small, out=out), lambda: torch.sqrt(small, out=out))
+    quickest = min(_best(run, 50) for run in runs)
+    threads = torch.get_num_threads()
+    return Rates(
+        source=f"measured, {threads} threads",
+        flops=product,
+        matrix=product,
+        special=small.numel() / quickest,
+        bytes=copied,
+    )
+
+
+def _best(run: Callable[[], object], repeats: int) -> float:
+    """Shortest time of a run, in seconds."""
+    run()
+    times: list[float] = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _of_cuda(device: torch.device) -> Rates:
+    sheet = datasheet(torch.cuda.get_device_name(device))
+    a, b = (torch.rand(8192, 8192, device=device) for _ in range(2))
+    out = torch.empty_like(a)
+    work = 2 * 8192**3
+    source = torch.rand(2**28, device=device)
+    target = torch.empty_like(source)
+    special = _exponentials(device)
+    if special == 0.0 and sheet is not None:
+        special = sheet.special
+    tiny = torch.zeros(1, device=device)
+    return Rates(
+        source="measured",
+        flops=work / _cuda_best(lambda: torch.mm(a, b, out=out), 3),
+        matrix=work / _in_tf32(lambda: _cuda_best(lambda: torch.mm(a, b, out=out), 5)),
+        special=special,
+        bytes=8 * source.numel() / _cuda_best(lambda: target.copy_(source), 5),
+        launch=_launch(tiny),
+    )
+
+
+def _in_tf32(run: Callable[[], float]) -> float:
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        return run()
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def _exponentials(device: torch.device) -> float:
+    """Exponentials a second, by a kernel of its own; 0 where torch cannot compile it."""
+    numbers = torch.rand(2**22, device=device)
+    try:
+        chain = torch.cuda.jiterator._create_jit_fn(_EXPONENTIALS)
+        chain(numbers)
+    except RuntimeError:  # no compiler for kernels here
+        return 0.0
+    return CHAIN * numbers.numel() / _cuda_best(lambda: chain(numbers), 5)
+
+
+def _cuda_best(run: Callable[[], object], repeats: int) -> float:
+    """Shortest time of a run by CUDA events, in seconds."""
+    run()
+    return min(_event_seconds(run) for _ in range(repeats))
+
+
+def _event_seconds(run: Callable[[], object]) -> float:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    run()
+    end.record()
+    torch.cuda.synchronize()
+    milliseconds: float = start.elapsed_time(end)
+    return 1e-3 * milliseconds
+
+
+def _launch(tiny: Tensor) -> float:
+    """Median time of a graph of one kernel that does next to nothing, in seconds."""
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        tiny.add_(1.0)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        tiny.add_(1.0)
+    graph.replay()
+    return statistics.median([_event_seconds(graph.replay) for _ in range(50)])

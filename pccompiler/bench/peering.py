@@ -1,0 +1,256 @@
+"""Peers: other packages timed on the same circuits, each in a process and a Python of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pccompiler.bench.cases import Case
+from pccompiler.bench.work import DIRECTIONS
+from pccompiler.errors import OptionError, PCCompilerError
+
+KNOWN = ("cirkit", "hyperspn", "pyjuice", "simple-einet", "spflow")
+"""Peers that a script of the package times."""
+SCRIPT = Path(__file__).parent / "peers" / "run.py"
+PYTHONS = ("bin/python", ".venv/bin/python", "venv/bin/python", "Scripts/python.exe")
+REPEATS = 20
+TIMEOUT = 900.0
+"""Seconds that a peer may take for one circuit and batch."""
+LINES = 4
+"""Last lines of what a peer said before it failed, to be told."""
+
+Answer = dict[str, Any]  # JSON values, hence ``Any``
+
+
+class PeerError(PCCompilerError):
+    """A peer could not be started, or did not answer (codes PC782 to PC785)."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A program that times circuits.
+
+    Attributes:
+        name: As the user gave it.
+        command: The words that start it; options follow.
+        folder: A checkout that it imports from.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    folder: Path | None = None
+
+
+def parse(text: str) -> Peer:
+    """A peer from ``NAME=VALUE``.
+
+    The value is a Python, a virtual environment or a checkout, for the peers that we have scripts
+    of; or a command that follows the protocol (docs/bench.md).
+
+    Raises:
+        OptionError: If the text is none of these (PC781), or what it names is not there (PC782).
+    """
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise OptionError.of(
+            "PC781",
+            f"--peer {text!r} is not NAME=VALUE",
+            help="as cirkit=/path/to/bin/python, or mine='python3 time_mine.py'",
+        )
+    path = Path(value).expanduser()
+    if path.is_dir():
+        return _of_folder(name, path)
+    if path.name.startswith("python") and name in KNOWN:
+        if shutil.which(path) is None:
+            raise _missing(name, str(path))
+        return Peer(name, (str(path), "-W", "ignore", str(SCRIPT), name))
+    return _of_command(name, value)
+
+
+def _of_folder(name: str, folder: Path) -> Peer:
+    """A virtual environment, or a checkout with or without one."""
+    _check_known(name, str(folder))
+    pythons = [folder / place for place in PYTHONS if (folder / place).exists()]
+    python = str(pythons[0]) if pythons else sys.executable
+    checkout = None if (folder / "pyvenv.cfg").exists() else folder.resolve()
+    return Peer(name, (python, "-W", "ignore", str(SCRIPT), name), checkout)
+
+
+def _of_command(name: str, value: str) -> Peer:
+    words = shlex.split(value)
+    if not words or shutil.which(words[0]) is None:
+        raise _missing(name, words[0] if words else value)
+    if len(words) == 1 and Path(words[0]).name.startswith("python"):
+        _check_known(name, value)
+    return Peer(name, tuple(words))
+
+
+def _check_known(name: str, value: str) -> None:
+    if name not in KNOWN:
+        raise OptionError.of(
+            "PC781",
+            f"--peer {name}={value}: there is no script that times {name!r}",
+            notes=(f"there is one for {', '.join(KNOWN)}",),
+            help="give a command that follows the protocol of docs/bench.md",
+        )
+
+
+def _missing(name: str, what: str) -> OptionError:
+    return OptionError.of(
+        "PC782",
+        f"--peer {name}: {what} is no program, environment or checkout here",
+        help="give the Python of an environment with the package, or the folder of its checkout",
+    )
+
+
+@dataclass(eq=False)
+class Contest:
+    """Peers beside us: asks each once for a circuit and a batch.
+
+    Attributes:
+        peers: Who takes part.
+        device: ``"cpu"`` or ``"cuda"``.
+        threads: On the CPU, as many as torch takes here.
+        repeats: How often each run is timed.
+        failures: What went wrong, in order.
+    """
+
+    peers: Sequence[Peer]
+    device: str
+    threads: int
+    repeats: int = REPEATS
+    timeout: float = TIMEOUT
+    failures: list[PeerError] = field(default_factory=list["PeerError"], init=False)
+    _known: dict[tuple[object, ...], Answer] = field(
+        default_factory=dict[tuple[object, ...], Answer], init=False
+    )
+
+    def answers(self, case: Case, milliseconds: float, edges: list[list[int]] | None) -> Answer:
+        """What each peer takes for the case: ``{name: {"ms": ..., "over_ours": ...}}``.
+
+        A peer that fails is told of in `failures`, and as ``{"error": ...}``.
+        """
+        return {
+            peer.name: _for_case(self._answer(peer, case, edges), case, milliseconds)
+            for peer in self.peers
+            if case.engine == "torch" and case.subject.structure != "file"
+        }
+
+    def _answer(self, peer: Peer, case: Case, edges: list[list[int]] | None) -> Answer:
+        key = peer, case.subject, case.batch
+        if key not in self._known:
+            try:
+                self._known[key] = self._ask(peer, case, edges)
+            except PeerError as error:
+                self.failures.append(error)
+                self._known[key] = {"error": error.diagnostics[0].message}
+        return self._known[key]
+
+    def _ask(self, peer: Peer, case: Case, edges: list[list[int]] | None) -> Answer:
+        with tempfile.TemporaryDirectory() as folder:
+            words = [*peer.command, *self._options(case)]
+            if edges is not None:
+                tree = Path(folder) / "tree.json"
+                tree.write_text(json.dumps(edges))
+                words += ["--tree", str(tree)]
+            return _read(peer, case, self._run(peer, case, words))
+
+    def _options(self, case: Case) -> list[str]:
+        subject = case.subject
+        options: dict[str, object] = {
+            "case": case.name,
+            "structure": subject.structure,
+            "n": subject.n,
+            "units": subject.units,
+            "replicas": subject.replicas,
+            "values": subject.values,
+            "weights": subject.weights,
+            "batch": case.batch,
+            "repeats": self.repeats,
+            "device": self.device,
+            "threads": self.threads,
+        }
+        return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+
+    def _run(self, peer: Peer, case: Case, words: list[str]) -> str:
+        """What the peer prints."""
+        environment = dict(os.environ)
+        if peer.folder is not None:
+            paths = [str(peer.folder), environment.get("PYTHONPATH", "")]
+            environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+        try:
+            done = subprocess.run(
+                words,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=self.timeout,
+                env=environment,
+            )
+        except subprocess.TimeoutExpired:
+            raise PeerError.of(
+                "PC784",
+                f"peer {peer.name} took more than {self.timeout:g} s for {case.name}",
+                help="choose smaller cases, or give it longer: --peer-timeout",
+            ) from None
+        if done.returncode != 0:
+            raise _crashed(peer, case, done)
+        return done.stdout
+
+
+def _crashed(peer: Peer, case: Case, done: subprocess.CompletedProcess[str]) -> PeerError:
+    said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    return PeerError.of(
+        "PC783",
+        f"peer {peer.name} failed on {case.name} with exit code {done.returncode}",
+        notes=[line.strip() for line in said[-LINES:]],
+        help=f"run it by hand: {shlex.join(peer.command)} --n {case.subject.n} ...",
+    )
+
+
+def _read(peer: Peer, case: Case, output: str) -> Answer:
+    """The peer's last line as JSON."""
+    lines = output.strip().splitlines() or [""]
+    found = _object(lines[-1])
+    if "skip" not in found and not _times(found):
+        raise PeerError.of(
+            "PC785",
+            f"peer {peer.name} gave no answer for {case.name}",
+            notes=(f"its last line: {lines[-1][:100]!r}",),
+            help='let it print {"step_ms": ...} last, or {"skip": "why"}; see docs/bench.md',
+        )
+    return found
+
+
+def _object(line: str) -> Answer:
+    """A JSON object, empty where the line is none."""
+    try:
+        found: object = json.loads(line)
+    except json.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _times(found: Answer) -> bool:
+    times = [found[f"{name}_ms"] for name in DIRECTIONS if f"{name}_ms" in found]
+    return bool(times) and all(isinstance(t, int | float) and t > 0 for t in times)
+
+
+def _for_case(answer: Answer, case: Case, milliseconds: float) -> Answer:
+    """The peer's time in the case's direction, beside ours."""
+    if "error" in answer or "skip" in answer:
+        return answer
+    name = f"{case.direction}_ms"
+    others = {k: v for k, v in answer.items() if not k.endswith("_ms")}
+    if name not in answer:
+        return {"skip": f"it does not time {case.direction}", **others}
+    return {"ms": answer[name], "over_ours": round(answer[name] / milliseconds, 2), **others}

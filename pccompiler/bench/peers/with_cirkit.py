@@ -1,0 +1,58 @@
+"""The paper's circuit in cirkit, layer for layer: direct weights, folded, log-sum-exp."""
+# mypy: ignore-errors
+# pyright: basic, reportMissingImports=false
+# ruff: noqa: D103
+
+from __future__ import annotations
+
+
+def make(options):
+    if options.structure != "rat-spn" or options.values != 2:
+        raise NotImplementedError("only RAT-SPNs over binary variables are built in cirkit")
+    import importlib.metadata
+
+    import torch
+    from cirkit.pipeline import PipelineContext
+
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    context = PipelineContext(backend="torch", semiring="lse-sum", fold=True, optimize=True)
+    circuit = context.compile(symbolic(options)).to(options.device)
+    parameters = list(circuit.parameters())
+    optimizer = torch.optim.Adam(parameters, lr=5e-3)
+    x = torch.randint(0, 2, (options.batch, options.n), device=options.device)
+
+    def forward():
+        with torch.no_grad():
+            circuit(x)
+
+    def gradients():
+        optimizer.zero_grad()
+        (-circuit(x).sum()).backward()
+
+    def step():
+        gradients()
+        optimizer.step()
+
+    return {
+        "runs": {"step": step, "gradients": gradients, "forward": forward},
+        "notes": {
+            "version": "cirkit " + importlib.metadata.version("libcirkit"),
+            "parameters": sum(p.numel() for p in parameters),
+        },
+    }
+
+
+def symbolic(options):
+    from cirkit.templates import utils
+    from cirkit.templates.region_graph import RandomBinaryTree
+
+    softmax = utils.Parameterization(activation="softmax", initialization="normal")
+    regions = RandomBinaryTree(options.n, num_repetitions=options.replicas, seed=0)
+    return regions.build_circuit(
+        input_factory=utils.name_to_input_layer_factory("categorical", num_categories=2),
+        sum_product="cp-t",
+        sum_weight_factory=utils.parameterization_to_factory(softmax),
+        num_input_units=options.units,
+        num_sum_units=options.units,
+    )

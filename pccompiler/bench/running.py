@@ -1,0 +1,95 @@
+"""A run of `pccompiler bench`: case after case, each with its peers."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pccompiler.bench.cases import Case
+from pccompiler.bench.measure import Bench, Record
+from pccompiler.bench.peering import Contest
+from pccompiler.errors import OptionError, PCCompilerError
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run found.
+
+    Attributes:
+        records: A line for each case, in order; of one that failed, its ``error``.
+        failures: What went wrong, peers included.
+    """
+
+    records: list[Record]
+    failures: list[PCCompilerError]
+
+
+def run_cases(cases: Sequence[Case], bench: Bench, contest: Contest) -> Outcome:
+    """Measure; a case or a peer that fails costs no other its figure."""
+    outcome = Outcome([], [])
+    with progress(len(cases)) as tell:
+        for case in cases:
+            tell(case.name)
+            try:
+                record = bench.run(case)
+            except Exception as error:  # of any library below: no other case shall be lost
+                outcome.failures.append(_failed(case, error))
+                record = {"case": case.name, "batch": case.batch, "error": str(error)}
+            else:
+                record |= _peers(case, record, bench, contest)
+            outcome.records.append(record)
+    outcome.failures.extend(contest.failures)
+    return outcome
+
+
+def _peers(case: Case, record: Record, bench: Bench, contest: Contest) -> Record:
+    if not contest.peers:
+        return {}
+    tree = bench.built(case.subject).made.tree
+    edges: list[list[int]] | None = None if tree is None else tree.tolist()
+    return {"peers": contest.answers(case, record["ms"], edges)}
+
+
+def _failed(case: Case, error: Exception) -> PCCompilerError:
+    if isinstance(error, PCCompilerError):
+        return error
+    lines = str(error).splitlines() or [type(error).__name__]
+    logging.getLogger("pccompiler").debug("case %s", case.name, exc_info=error)
+    return OptionError.of(
+        "PC786",
+        f"case {case.name} failed: {lines[0]}",
+        notes=lines[1:5],
+        help="choose a smaller case or batch, if memory ran out; else report it",
+    )
+
+
+@contextmanager
+def progress(steps: int) -> Generator[Tell]:
+    """A progress bar with what is being measured, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield lambda name: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(
+        *columns,
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bars:
+        task = bars.add_task("", total=steps)
+        started = False
+
+        def tell(name: str) -> None:
+            nonlocal started
+            bars.update(task, advance=int(started), description=name)
+            started = True
+
+        yield tell

@@ -1,0 +1,189 @@
+"""Runs of a case, their times, and the memory that they take."""
+
+from __future__ import annotations
+
+import ctypes
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pccompiler.bench.work import Direction
+from pccompiler.torch_backend import CompiledCircuit
+from pccompiler.torch_backend.train import _Stepper
+
+Run = Callable[[], object]
+LEARNING_RATE = 5e-3
+MOST_SECONDS = 2.0
+"""Time that the repeats of a case may take by default, once there are `FEWEST`."""
+FEWEST, MOST = 5, 200
+WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Times:
+    """Of a run, in milliseconds."""
+
+    median: float
+    lowest: float
+    repeats: int
+
+    @classmethod
+    def of(cls, times: list[float]) -> Times:
+        """Summarize."""
+        return cls(statistics.median(times), min(times), len(times))
+
+
+def run_of(model: CompiledCircuit, data: Tensor, batch: int, direction: Direction) -> Run:
+    """What is timed, run once at least; on CUDA the replay of a CUDA graph of all of it.
+
+    Args:
+        model: On the device.
+        data: Complete rows, there.
+        batch: Rows at once.
+        direction: A training step gathers its rows from ``data``, in the same piece of work.
+    """
+    rows = torch.arange(len(data)).repeat(batch // len(data) + 1)[:batch].to(data.device)
+    if direction == "step":
+        stepper = _Stepper(model, data, None, batch, LEARNING_RATE, 0.0, cuda_graph=True)
+        stepper.rows.copy_(rows)
+        run: Run = stepper.step if stepper.graph is None else _replay(stepper.graph, stepper)
+        run()
+        return run
+    x = data.index_select(0, rows)
+    parameters = [p.detach().requires_grad_() for p in model.parameters()]
+    names = [name for name, _ in model.named_parameters()]
+    leaves = dict(zip(names, parameters, strict=True))
+
+    def forward() -> Tensor:
+        with torch.no_grad():
+            value: Tensor = torch.func.functional_call(model, leaves, (x, True))
+        return value
+
+    def gradients() -> tuple[Tensor, ...]:
+        with torch.enable_grad():
+            value: Tensor = torch.func.functional_call(model, leaves, (x, True))
+            return torch.autograd.grad(-value.sum(), parameters)
+
+    chosen = forward if direction == "forward" else gradients
+    if data.device.type == "cuda":
+        return _captured(chosen)
+    chosen()
+    return chosen
+
+
+def _replay(graph: torch.cuda.CUDAGraph, owner: object) -> Run:
+    """The graph's replay; ``owner`` keeps its memory."""
+
+    def run() -> object:
+        graph.replay()
+        return owner
+
+    return run
+
+
+def _captured(run: Run) -> Run:
+    """The run as a CUDA graph."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UP):
+            run()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        kept = run()
+    graph.replay()
+    return _replay(graph, (kept, run))
+
+
+def onnx_run(model: CompiledCircuit, data: Tensor, batch: int) -> Run:
+    """Log-likelihoods by ONNX Runtime from an exported file, conversions included."""
+    import pccompiler as pc
+
+    rows = data[:batch].double().cpu().numpy()
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = pc.OnnxModel(pc.export_onnx(model, Path(folder) / "model.onnx").path)
+    loaded.log_likelihood(rows)
+    return lambda: loaded.log_likelihood(rows)
+
+
+def times_of(run: Run, device: str, repeats: int | None) -> Times:
+    """Time a run: by CUDA events, or by the clock.
+
+    Args:
+        run: What to time.
+        device: ``"cuda"``, or ``"cpu"``.
+        repeats: How often; ``None``: for about two seconds.
+    """
+    once = _cuda_ms if device == "cuda" else _clock_ms
+    for _ in range(WARM_UP - 1):
+        once(run)
+    start = time.perf_counter()
+    found: list[float] = []
+    while not _enough(len(found), time.perf_counter() - start, repeats):
+        found.append(once(run))
+    return Times.of(found)
+
+
+def _enough(number: int, seconds: float, repeats: int | None) -> bool:
+    if repeats is not None:
+        return number >= repeats
+    return number >= MOST or (number >= FEWEST and seconds > MOST_SECONDS)
+
+
+def _clock_ms(run: Run) -> float:
+    start = time.perf_counter()
+    run()
+    return 1e3 * (time.perf_counter() - start)
+
+
+def _cuda_ms(run: Run) -> float:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    run()
+    end.record()
+    torch.cuda.synchronize()
+    milliseconds: float = start.elapsed_time(end)
+    return milliseconds
+
+
+def baseline(device: str) -> int:
+    """Bytes that the process takes now, once it has given back what it can; on CUDA 0."""
+    if device == "cuda" or not Path("/proc/self/status").exists():
+        return 0
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:  # glibc
+        trim(0)
+    return _status("VmRSS")
+
+
+def forget_peak(device: str) -> bool:
+    """Begin a new peak; whether that is possible here."""
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        return True
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:  # not Linux, or not allowed
+        return False
+    return True
+
+
+def peak_over(device: str, before: int) -> int:
+    """Bytes at the peak: all that torch holds on CUDA; on a CPU what comes on top of ``before``."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return max(_status("VmHWM") - before, 0)
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    found = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
+    return 1024 * int(found[0]) if found else 0

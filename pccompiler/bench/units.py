@@ -1,0 +1,42 @@
+"""What is counted: work, by the unit of the chip that does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NUMBER = 4
+"""Bytes of a number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Amounts of work.
+
+    Attributes:
+        flops: Multiplications and additions.
+        matrix: Those of dense sums that matrix units can do, in TF32.
+        special: Exponentials, logarithms, reciprocals and square roots.
+        bytes: Through device memory.
+    """
+
+    flops: int = 0
+    matrix: int = 0
+    special: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(
+            flops=self.flops + other.flops,
+            matrix=self.matrix + other.matrix,
+            special=self.special + other.special,
+            bytes=self.bytes + other.bytes,
+        )
+
+    def times(self, number: int) -> Work:
+        """As much for each of ``number`` rows."""
+        return Work(
+            flops=number * self.flops,
+            matrix=number * self.matrix,
+            special=number * self.special,
+            bytes=number * self.bytes,
+        )

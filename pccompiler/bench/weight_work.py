@@ -1,0 +1,65 @@
+"""The work that makes weights from parameters, whatever the batch: hypernetwork and softmax."""
+
+from __future__ import annotations
+
+from pccompiler.bench.units import Work
+from pccompiler.ir.generators import Hypernetwork
+from pccompiler.ir.kinds import Family
+from pccompiler.ir.layout import lay_out
+from pccompiler.ir.plan import Plan, WeightGroup
+
+LEAF: dict[str, tuple[int, int]] = {
+    Family.BERNOULLI.keyword: (2, 2),
+    Family.GAUSSIAN.keyword: (0, 2),
+    Family.BINOMIAL.keyword: (2, 2),
+    Family.POISSON.keyword: (0, 1),
+    Family.LAPLACE.keyword: (0, 2),
+}
+"""Arithmetic and special functions of one unit: sigmoid, exponential of a scale, reciprocal."""
+LEAF_BACK = 2
+"""Arithmetic of the gradient of one parameter of these."""
+
+
+def weight_work(plan: Plan, back: bool) -> Work:
+    """The work of all weights; ``back``: of the gradients of their parameters too."""
+    total = _network(plan, back)
+    for group in plan.groups:
+        total += _constraint(group, back)
+    return total
+
+
+def _constraint(group: WeightGroup, back: bool) -> Work:
+    """Softmax, or what keeps a leaf's parameters where they may be."""
+    rows = len(group.weights) * group.rows
+    entries = rows * group.columns
+    if group.is_simplex:
+        again = rows * (4 * group.columns - 1) if back else 0
+        return Work(flops=rows * (2 * group.columns - 1) + again, special=entries + rows)
+    flops, special = LEAF.get(group.owner, (0, 0))
+    again = LEAF_BACK * entries if back else 0
+    return Work(flops=rows * flops + again, special=rows * special)
+
+
+def _network(plan: Plan, back: bool) -> Work:
+    """Hidden layers for each embedding, and each head for its sectors."""
+    generator, layout = plan.generator, lay_out(plan)
+    if not isinstance(generator, Hypernetwork) or not layout.heads:
+        return Work()
+    used = sum(len(head.sectors) for head in layout.heads)
+    width, total = generator.embedding, Work()
+    for hidden in generator.hidden:
+        total += _linear(used, width, hidden, back)
+        width = hidden
+    for head in layout.heads:
+        total += _linear(len(head.sectors), width, head.rows * head.columns, back)
+    return total
+
+
+def _linear(rows: int, inputs: int, outputs: int, back: bool) -> Work:
+    """``inputs`` multiplications and additions, bias included, for each output.
+
+    On the way down the gradients of weights and of inputs take as many each, and that of the bias
+    an addition for each output.
+    """
+    forward = 2 * rows * inputs * outputs
+    return Work(flops=3 * forward + rows * outputs if back else forward)

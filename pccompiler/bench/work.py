@@ -1,0 +1,196 @@
+"""The least work of a plan: arithmetic, special functions, bytes through device memory.
+
+What is counted is the definition's work in linear space, where nothing is done twice:
+
+* Each multiplication and each addition of sums and products counts one. A power-of-two scale
+  needs no arithmetic that floating point does not do anyway, so normalisation counts nothing.
+* A leaf with a table, and a sum over one indicator, look a value up: no arithmetic.
+* Gradients of weights take a multiplication and an addition for each row of the data; a leaf's, one
+  addition.
+* The special functions are those of softmax (an exponential an entry, a reciprocal a row), of
+  leaves, of the root's logarithm and its reciprocal on the way down, and of Adam.
+* Bytes: each input is read once and each output written once. Layer values, generated weights and,
+  in a whole step, gradients stay on chip in a fused kernel, so they do not count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pccompiler.bench.units import NUMBER, Work
+from pccompiler.bench.weight_work import weight_work
+from pccompiler.ir.arrays import Int
+from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.layout import lay_out
+from pccompiler.ir.plan import Layer, Operands, Plan
+
+Direction = Literal["forward", "gradients", "step"]
+DIRECTIONS: tuple[Direction, ...] = ("forward", "gradients", "step")
+MATRIX = 16
+"""Least units and fan-in of a dense sum that matrix units can do."""
+DENSITY: dict[Family, tuple[int, int, int]] = {
+    Family.GAUSSIAN: (5, 1, 6),
+    Family.BINOMIAL: (4, 1, 4),
+    Family.POISSON: (3, 1, 3),
+    Family.LAPLACE: (4, 1, 5),
+}
+"""Of one unit: arithmetic and special functions of the density, arithmetic of its gradients."""
+ADAM = 12, 2
+"""Arithmetic and special functions of one parameter's update."""
+
+
+def work_of(plan: Plan, batch: int, direction: Direction) -> Work:
+    """Count the least work for ``batch`` complete rows.
+
+    Args:
+        plan: Any plan.
+        batch: Rows.
+        direction: ``"forward"``: log-likelihoods from parameters. ``"gradients"``: these and the
+            gradients of all parameters. ``"step"``: a training step with Adam, which leaves only
+            new parameters and moments behind.
+    """
+    back = direction != "forward"
+    parameters = lay_out(plan).num_parameters
+    total = _log(batch, back) + weight_work(plan, back)
+    tables = _Rows.of(plan)
+    for number, layer in enumerate(plan.layers):
+        total += _forward(tables, layer).times(batch)
+        if back:
+            total += _backward(tables, number, layer).times(batch)
+    if direction == "step":
+        total += Work(flops=ADAM[0] * parameters, special=ADAM[1] * parameters)
+    return total + Work(bytes=_bytes(plan, batch, direction, parameters))
+
+
+def _log(batch: int, back: bool) -> Work:
+    """The root's logarithm; on the way down, its reciprocal."""
+    return Work(special=batch * (2 if back else 1))
+
+
+def _bytes(plan: Plan, batch: int, direction: Direction, parameters: int) -> int:
+    data = batch * len(plan.variables)
+    passes = {"forward": 1, "gradients": 2, "step": 6}[direction]
+    results = 1 if direction == "step" else batch
+    return NUMBER * (data + passes * parameters + results)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What is known of each row of each layer.
+
+    Attributes:
+        indicator: Whether a layer's rows are indicators.
+        trained: Whether a row depends on parameters, so that its gradient is needed.
+        readers: How many operands of other rows a row is.
+    """
+
+    indicator: list[bool]
+    trained: list[Int]
+    readers: list[Int]
+
+    @classmethod
+    def of(cls, plan: Plan) -> _Rows:
+        rows = cls([], [], [np.zeros(layer.rows, np.int64) for layer in plan.layers])
+        for layer in plan.layers:
+            rows.indicator.append(layer.family == Family.INDICATOR)
+            rows.trained.append(rows._trained(layer))
+            for operands in layer.operands:
+                for source in operands.sources:
+                    np.add.at(rows.readers[source.layer], source.rows, 1)
+        return rows
+
+    def _trained(self, layer: Layer) -> Int:
+        if layer.index is not None:
+            return np.ones(layer.rows, np.int64)
+        found = [self.of_operands(operands).max(0) for operands in layer.operands]
+        if layer.kind == Kind.PRODUCT:  # one part below the other
+            return np.concatenate(found)
+        return np.max(found, axis=0) if found else np.zeros(layer.rows, np.int64)
+
+    def of_operands(self, operands: Operands) -> Int:
+        """`trained` of the operands, shape (arity, rows)."""
+        found = np.zeros(operands.arity * operands.rows, np.int64)
+        for source in operands.sources:
+            found[source.positions] = self.trained[source.layer][source.rows]
+        return found.reshape(operands.arity, operands.rows)
+
+    def looked_up(self, layer: Layer) -> int:
+        """How many rows are sums over one indicator."""
+        if layer.kind != Kind.SUM or sum(o.arity for o in layer.operands) != 1:
+            return 0
+        sources = layer.operands[0].sources
+        return sum(len(s.rows) for s in sources if self.indicator[s.layer])
+
+
+def _forward(tables: _Rows, layer: Layer) -> Work:
+    """Work for one row of data."""
+    rows, units = layer.rows, layer.units
+    if layer.kind == Kind.INPUT:
+        flops, special, _ = DENSITY.get(layer.family or Family.INDICATOR, (0, 0, 0))
+        return Work(flops=rows * units * flops, special=rows * units * special)
+    if layer.kind == Kind.PRODUCT:
+        return Work(flops=units * sum(o.rows * (o.arity - 1) for o in layer.operands))
+    if layer.kind == Kind.KRONECKER:
+        widths = np.cumprod([w for o in layer.operands for w in [o.units] * o.arity])
+        return Work(flops=rows * int(widths[1:].sum()))
+    if layer.ragged:
+        return Work(flops=sum(o.rows * (2 * o.arity - 1) for o in layer.operands))
+    if layer.kind == Kind.MIXTURE:
+        return Work(flops=rows * units * (2 * sum(o.arity for o in layer.operands) - 1))
+    rows -= tables.looked_up(layer)
+    return _sums(layer, rows * units * (2 * layer.fan_in - 1))
+
+
+def _sums(layer: Layer, flops: int) -> Work:
+    """Work of dense sums, by matrix units where they are large enough."""
+    wide = min(layer.units, layer.fan_in) >= MATRIX
+    return Work(matrix=flops) if wide else Work(flops=flops)
+
+
+def _backward(tables: _Rows, number: int, layer: Layer) -> Work:
+    """Work for one row of data; of weight gradients, the sum over rows of data too."""
+    shared = layer.units * np.maximum(tables.readers[number] - 1, 0) * tables.trained[number]
+    found = Work(flops=int(shared.sum()))
+    if layer.kind == Kind.INPUT:
+        if layer.index is None:
+            return found
+        _, _, flops = DENSITY.get(layer.family or Family.INDICATOR, (0, 0, 1))
+        return found + Work(flops=layer.rows * layer.units * flops)
+    if layer.kind == Kind.PRODUCT:
+        return found + Work(flops=sum(_product_back(tables, o) for o in layer.operands))
+    if layer.kind == Kind.KRONECKER:
+        return found + Work(flops=_kronecker_back(tables, layer))
+    if layer.kind == Kind.MIXTURE or layer.ragged:
+        taken = sum(int(tables.of_operands(o).sum()) for o in layer.operands)
+        edges = sum(o.rows * o.arity for o in layer.operands)
+        return found + Work(flops=layer.units * (2 * edges + taken))
+    looked_up = tables.looked_up(layer)
+    found += Work(flops=looked_up * layer.units)
+    weights = 2 * (layer.rows - looked_up) * layer.units * layer.fan_in
+    inputs = sum(
+        int(tables.of_operands(o).sum()) * o.units * (2 * layer.units - 1) for o in layer.operands
+    )
+    return found + _sums(layer, weights + inputs)
+
+
+def _product_back(tables: _Rows, operands: Operands) -> int:
+    """Each operand's gradient is the product's times the other operands."""
+    taken = tables.of_operands(operands).sum(0)
+    flops = 2 * taken - 1 - (taken == operands.arity)
+    return operands.units * int(flops[taken > 0].sum())
+
+
+def _kronecker_back(tables: _Rows, layer: Layer) -> int:
+    """Operand by operand from the last: the gradient of what is left of it, and its own."""
+    widths = [w for o in layer.operands for w in [o.units] * o.arity]
+    taken = np.concatenate([tables.of_operands(o) for o in layer.operands])
+    left, total = int(np.prod(widths)), 0
+    for place in range(len(widths) - 1, 0, -1):
+        width = widths[place]
+        left //= width
+        total += int(taken[place].sum()) * width * (2 * left - 1)
+        total += int(taken[:place].max(0).sum()) * left * (2 * width - 1)
+    return total

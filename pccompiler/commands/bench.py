@@ -1,0 +1,98 @@
+"""``pccompiler bench``: every speed figure, beside the least time that the machine could take."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pccompiler.errors import OptionError
+
+
+class Device(StrEnum):
+    """Where to measure."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def bench(
+    cases: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CASE]...",
+            help="Names, groups, patterns ('step-*') or circuit files; by default the device's.",
+        ),
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to measure.")] = Device.AUTO,
+    batch: Annotated[
+        int | None, typer.Option(help="Rows at once, but in cases of single rows.")
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="Runs of each case; by default two seconds' worth.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--out", help="Write the results here, as JSON lines.")
+    ] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=PYTHON, NAME=CHECKOUT or NAME=COMMAND; may be repeated."),
+    ] = None,
+    peer_timeout: Annotated[
+        float, typer.Option(min=1.0, help="Seconds for a peer, circuit and batch.")
+    ] = 900.0,
+    list_: Annotated[bool, typer.Option("--list", help="List the cases, and stop.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few cases, few repeats: a look in seconds.")
+    ] = False,
+) -> None:
+    """Measure speed: time, floor, errors and memory of each case, and peers beside it."""
+    from rich.console import Console
+
+    from pccompiler.bench import cases as known
+    from pccompiler.bench.peering import parse
+
+    peers = [parse(text) for text in peer or ()]
+    where = _device(device)
+    chosen = known.select(cases or (), where, quick=quick, batch=batch)
+    if list_:
+        for case in chosen:
+            print(f"{case.name:<32} batch {case.batch}")
+        return
+    if file is not None and file.is_dir():
+        raise OptionError.of(
+            "PC787", f"--out {file} is a folder", help="name a file, such as bench.jsonl"
+        )
+    import torch
+
+    from pccompiler.bench.ceilings import datasheet, measured
+    from pccompiler.bench.measure import Bench
+    from pccompiler.bench.peering import REPEATS, Contest
+    from pccompiler.bench.report import header, table, write
+    from pccompiler.bench.running import run_cases
+
+    rates = measured(torch.device(where))
+    sheet = datasheet(torch.cuda.get_device_name()) if where == "cuda" else None
+    often = 5 if quick and repeats is None else repeats
+    measuring = Bench(where, rates, often, errors=not quick)
+    contest = Contest(peers, where, torch.get_num_threads(), often or REPEATS, peer_timeout)
+    outcome = run_cases(chosen, measuring, contest)
+    command = " ".join(["pccompiler", *sys.argv[1:]])
+    if file is not None:
+        write(file, [header(command, where, rates, sheet), *outcome.records])
+    made = table(outcome.records)
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(made)
+    for failure in outcome.failures:
+        print(failure, file=sys.stderr)
+    if outcome.failures:
+        raise typer.Exit(1)
+
+
+def _device(device: Device) -> str:
+    from pccompiler.cli_support import device as usable
+
+    return usable(device.value)
