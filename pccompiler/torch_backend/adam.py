@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -81,6 +82,8 @@ class KernelAdam:
             ("BLOCK", _BLOCK),
             ("BETA1", f"{_BETAS[0]}f"),
             ("BETA2", f"{_BETAS[1]}f"),
+            ("LOG_BETA1", f"{math.log(_BETAS[0])}f"),
+            ("LOG_BETA2", f"{math.log(_BETAS[1])}f"),
             ("EPSILON", f"{_EPS}f"),
         )
         self.kernel: Kernel = load(self.steps.device, ("adam.cu",), defines, ("adam",))["adam"]

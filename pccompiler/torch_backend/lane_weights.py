@@ -124,25 +124,27 @@ class Generated:
         if hidden:
             layers = [f"hidden_{i}_{kind}" for i in range(2) for kind in ("weight", "bias")]
             self.names = ["embedding", *layers, *self.names]
+        rows = [weights.values[n].shape[0] for n in (self.names[:1] if hidden else self.names)]
+        self.all_used = sum(rows) == sum(head.number for head in self.heads)
         self.kernels = self._load(weights, hidden)
         self.partial = _partial(weights, hidden, self.heads)
 
     def _heads(self, weights: Weights) -> list[_Head]:
-        shapes: dict[tuple[int, int], list[Int]] = {}
-        names: dict[tuple[int, int], tuple[str, ...]] = {}
+        kinds: dict[tuple[int, int, tuple[str, ...]], list[Int]] = {}
         for group, slots in self.engine.fused.slots().items():
             entry = weights.plan.groups[group]
-            shape = entry.rows, entry.columns
+            head = f"head_{entry.rows}x{entry.columns}"
+            own = (parameter_name(weights.plan, group),)
+            names: tuple[str, ...] = own
+            if self.net:
+                names = (f"{head}_weight", f"{head}_bias")
             where = slots.copy()
             where[0] = _parameter_rows(weights, group)[slots[0]]
-            shapes.setdefault(shape, []).append(where)
-            head = f"head_{shape[0]}x{shape[1]}"
-            own = (parameter_name(weights.plan, group),)
-            names.setdefault(shape, (f"{head}_weight", f"{head}_bias") if self.net else own)
+            kinds.setdefault((entry.rows, entry.columns, names), []).append(where)
         heads: list[_Head] = []
-        total = sum(-(-part.shape[1] // _TILE) for parts in shapes.values() for part in parts)
+        total = sum(-(-part.shape[1] // _TILE) for parts in kinds.values() for part in parts)
         rounds = -(-total // (_RESIDENT * self.engine.processors))
-        for (rows, columns), found in shapes.items():
+        for (rows, columns, names), found in kinds.items():
             slots = np.concatenate(found, axis=1)
             slots = slots[:, np.lexsort((slots[2], slots[1]))]
             if len(np.unique(slots[0])) != slots.shape[1]:
@@ -150,7 +152,7 @@ class Generated:
             table = torch.from_numpy(np.ascontiguousarray(slots, np.int32)).to(self.engine.device)
             number = slots.shape[1]
             blocks = -(-number // (_TILE * rounds))
-            heads.append(_Head(rows, columns, table, names[rows, columns], number, blocks))
+            heads.append(_Head(rows, columns, table, names, number, blocks))
         return heads
 
     def _load(self, weights: Weights, hidden: tuple[int, ...]) -> dict[str, Kernel]:
@@ -207,13 +209,14 @@ class Generated:
         net, own = self._split(tensors)
         arguments: list[Argument] = [found, self.engine.places(batch)]
         if not self.net:
-            outs = [torch.zeros_like(tensor) for tensor in tensors]
+            make = torch.empty_like if self.all_used else torch.zeros_like
+            outs = [make(tensor) for tensor in tensors]
             arguments += self._arguments(own, outs)
             blocks = sum(-(-head.number // _TILE) for head in self.heads)
             self.kernels["generate_back"]((blocks, 1), (_TILE, 1), 0, arguments)
             return outs
         numbers = [head.blocks for head in self.heads] + [0] * (3 - len(self.heads))
-        embedding = torch.zeros_like(tensors[0])
+        embedding = (torch.empty_like if self.all_used else torch.zeros_like)(tensors[0])
         partial = found.new_empty(sum(numbers), self.partial.size)
         arguments += [*net, *self._arguments(own, ()), *numbers, embedding, partial]
         shared = self.partial.shared[1]

@@ -133,9 +133,8 @@ class _Stepper:
             self.complete = not bool(data.isnan().any())
             self.data = data
         self.all_shares = shares
-        self.shares = None
-        if shares is not None:
-            self.shares = torch.ones(batch, dtype=model.dtype, device=model.device)
+        # Of the loss by each row's log-likelihood: less its weight.
+        self.slope = torch.full((batch,), -1.0, dtype=model.dtype, device=model.device)
         trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
         # Aliases of the parameters: a graph of the caller's that still lives would tie the
         # parameters themselves to its stream, and break the capture.
@@ -154,10 +153,9 @@ class _Stepper:
         """One step on the rows in ``self.rows``."""
         rows = self.data.index_select(0, self.rows)
         value = torch.func.functional_call(self.model, self.leaves, (rows, self.complete))
-        loss = -(value if self.shares is None else self.shares * value).sum()
-        grads = torch.autograd.grad(loss, list(self.leaves.values()))
-        self.optimizer.step(grads)
-        self.total += loss.detach()
+        self.optimizer.step(torch.autograd.grad(value, list(self.leaves.values()), self.slope))
+        value = value.detach()
+        self.total += (value if self.all_shares is None else -self.slope * value).sum()
 
     def capture(self) -> None:
         """Record one step. Warm-up steps change parameters and moments: both are put back."""
@@ -189,8 +187,8 @@ class _Stepper:
         for parameter in self.leaves.values():  # neither graphs nor kernels tell torch
             torch.autograd.graph.increment_version(parameter)
         if self.all_shares is not None:
-            return float(self.total) / float(self.all_shares[batches].sum())
-        return float(self.total) / (len(batches) * self.batch)
+            return -float(self.total) / float(self.all_shares[batches].sum())
+        return -float(self.total) / (len(batches) * self.batch)
 
     def _fetch(self, rows: Tensor, there: Tensor) -> None:
         """Make these rows, ``there`` on the device, the next step's, and their weights."""
@@ -198,8 +196,8 @@ class _Stepper:
             self.rows.copy_(there)
         else:
             self.data.copy_(self.mapped.take(rows))
-        if self.shares is not None and self.all_shares is not None:
-            self.shares.copy_(self.all_shares[rows])
+        if self.all_shares is not None:
+            self.slope.copy_(-self.all_shares[rows])
 
 
 def _draw(rng: np.random.Generator, number: int, batch: int, steps: int) -> Tensor:

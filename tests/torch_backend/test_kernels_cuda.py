@@ -168,13 +168,21 @@ def test_no_rows_and_many() -> None:
         assert torch.equal(model(x)[-7:], model(x[-7:]))
 
 
-def test_wide_circuits_have_kernels_too() -> None:
+@pytest.mark.parametrize(
+    ("precision", "bound"), [("highest", 1e-6), ("high", 1e-4), ("medium", 1e-3)]
+)
+def test_wide_circuits_follow_torchs_precision(precision: str, bound: float) -> None:
     data = np.random.default_rng(0).integers(0, 2, (300, 12)).cumsum(axis=1) % 2
     circuit = hclt(data, 16)
     fast, exact = models(circuit)
     assert isinstance(fast.kernels, Wide)
     x = rows(circuit, 100, True)
-    assert worst(fast, x, False, exact(x.double())) < 1e-3
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        assert worst(fast, x, False, exact(x.double())) < bound
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_a_fallback_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

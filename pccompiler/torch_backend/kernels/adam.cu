@@ -11,8 +11,8 @@ extern "C" __global__ void adam(Tensors tensors, int number, const float* __rest
                                 float rate, float decay) {
   __shared__ float corrections[2];
   if (threadIdx.x == 0) {
-    corrections[0] = (float)(rate / (1.0 - pow((double)BETA1, (double)*step)));
-    corrections[1] = (float)(1.0 / sqrt(1.0 - pow((double)BETA2, (double)*step)));
+    corrections[0] = -rate / expm1f(*step * LOG_BETA1);
+    corrections[1] = rsqrtf(-expm1f(*step * LOG_BETA2));
   }
   int tensor = 0, block = blockIdx.x;
   while (tensor < number - 1 && block >= (tensors.size[tensor] + BLOCK - 1) / BLOCK) {

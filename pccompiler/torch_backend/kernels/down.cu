@@ -23,9 +23,9 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) systolic_down(
 #pragma unroll
     for (int j = 0; j < K; ++j) d[u][j] = 0.f;
 #if LEAVES
-  float ones[2][K], all[K];
+  float ones[2][K];
 #pragma unroll
-  for (int u = 0; u < K; ++u) ones[0][u] = ones[1][u] = all[u] = 0.f;
+  for (int u = 0; u < K; ++u) ones[0][u] = ones[1][u] = 0.f;
 #if MISSING
   float gone[2][K];
 #pragma unroll
@@ -133,7 +133,6 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) systolic_down(
 #if LEAVES
 #pragma unroll
       for (int u = 0; u < K; ++u) {
-        all[u] += g[u];
         if (later0 & 1) ones[0][u] += g[u];
         if (later1 & 1) ones[1][u] += g[u];
 #if MISSING
@@ -170,7 +169,9 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) systolic_down(
       for (int u = 0; u < K; ++u) {
         const float* at = leaf + (side * STATES * K + u) * WARP + l.column[side];
         const float zero = at[0], one = at[K * WARP];
-        float rest = all[u] - ones[side][u], share = 0.f;
+        float rest = -ones[side][u], share = 0.f;  // the flow of all rows, less others' states
+#pragma unroll
+        for (int i = 0; i < K; ++i) rest = fmaf(w[i][u], d[i][u], rest);
 #if MISSING
         share = gone[side][u] / (zero + one);
         rest -= gone[side][u];
