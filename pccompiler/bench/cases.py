@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from pccompiler.bench.subjects import Subject, Weights
+from pccompiler.bench.units import Precision
 from pccompiler.bench.work import DIRECTIONS, Direction
 from pccompiler.errors import OptionError
 
@@ -30,6 +31,7 @@ class Case:
         subject: The circuit.
         direction: What is timed.
         batch: Rows at once.
+        precision: Of wide sums' products, as torch's setting "highest" or "high".
         engine: What runs it: torch, or ONNX Runtime from an exported file.
         devices: Where it is timed unless it is named.
         quick: Whether ``--quick`` keeps it.
@@ -39,6 +41,7 @@ class Case:
     subject: Subject
     direction: Direction
     batch: int = PAPER_BATCH
+    precision: Precision = "fp32"
     engine: Engine = "torch"
     devices: tuple[str, ...] = ("cpu", "cuda")
     quick: bool = False
@@ -59,7 +62,7 @@ def all_cases() -> tuple[Case, ...]:
     cases: list[Case] = []
     for n in (16, 100, 500, 1556):
         cases += _of_paper(n)
-    return (*cases, *_onnx(), *_hclt(), *_hmm(), *_learned())
+    return (*cases, *_onnx(), *_hclt(), *_others())
 
 
 def _of_paper(n: int) -> list[Case]:
@@ -98,32 +101,26 @@ def _onnx() -> list[Case]:
 def _hclt() -> list[Case]:
     large = Subject(structure="hclt", n=784, units=128, values=256)
     small = Subject(structure="hclt", n=64, units=32, values=256)
+    tf32 = _three("hclt", "784x256x128-tf32", large)
     return [
-        Case(
-            name=f"hclt-{direction}-{subject.n}x{subject.values}x{subject.units}",
-            subject=subject,
-            direction=direction,
-            batch=batch,
-            devices=(device,),
-        )
-        for subject, device, batch in ((large, "cuda", 512), (small, "cpu", 128))
+        *(replace(c, batch=128, devices=("cpu",)) for c in _three("hclt", "64x256x32", small)),
+        *(replace(c, batch=512, devices=("cuda",)) for c in _three("hclt", "784x256x128", large)),
+        *(replace(c, batch=512, devices=("cuda",), precision="tf32") for c in tf32),
+    ]
+
+
+def _three(group: str, tail: str, subject: Subject) -> list[Case]:
+    """A step, gradients, and the forward pass."""
+    return [
+        Case(name=f"{group}-{direction}-{tail}", subject=subject, direction=direction)
         for direction in BACKWARDS
     ]
 
 
-def _hmm() -> list[Case]:
-    subject = Subject(structure="hmm", n=128, units=64, values=64)
+def _others() -> list[Case]:
     return [
-        Case(name=f"hmm-{direction}-128x64x64", subject=subject, direction=direction)
-        for direction in BACKWARDS
-    ]
-
-
-def _learned() -> list[Case]:
-    subject = Subject(structure="learned", n=32)
-    return [
-        Case(name=f"scalar-{direction}-32", subject=subject, direction=direction)
-        for direction in BACKWARDS
+        *_three("hmm", "128x64x64", Subject(structure="hmm", n=128, units=64, values=64)),
+        *_three("scalar", "32", Subject(structure="learned", n=32)),
     ]
 
 

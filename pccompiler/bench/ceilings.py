@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
 
-from pccompiler.bench.units import Work
+from pccompiler.bench.units import Precision, Work
 
 CHAIN = 64
 """Exponentials one after the other for each number, so that memory does not matter."""
@@ -59,8 +60,13 @@ def datasheet(name: str) -> Rates | None:
     return found[0] if found and "PCIe" not in name and "NVL" not in name else None
 
 
-def floor_ms(work: Work, rates: Rates) -> tuple[float, str]:
-    """The least time that ``work`` can take, in milliseconds, and the unit that sets it."""
+def floor_ms(work: Work, rates: Rates, precision: Precision = "tf32") -> tuple[float, str]:
+    """The least time that ``work`` can take, in milliseconds, and the unit that sets it.
+
+    In ``"fp32"`` matrix units cannot help: all arithmetic is in one unit.
+    """
+    if precision == "fp32":
+        work = replace(work, flops=work.flops + work.matrix, matrix=0)
     amounts = asdict(work)
     seconds = {
         unit: amount / rate
@@ -121,21 +127,28 @@ def _of_cuda(device: torch.device) -> Rates:
     tiny = torch.zeros(1, device=device)
     return Rates(
         source="measured",
-        flops=work / _cuda_best(lambda: torch.mm(a, b, out=out), 3),
-        matrix=work / _in_tf32(lambda: _cuda_best(lambda: torch.mm(a, b, out=out), 5)),
+        flops=work / _product_seconds(a, b, out, "fp32"),
+        matrix=work / _product_seconds(a, b, out, "tf32"),
         special=special,
         bytes=8 * source.numel() / _cuda_best(lambda: target.copy_(source), 5),
         launch=_launch(tiny),
     )
 
 
-def _in_tf32(run: Callable[[], float]) -> float:
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = True
+def _product_seconds(a: Tensor, b: Tensor, out: Tensor, precision: Precision) -> float:
+    with matrix_precision(precision):
+        return _cuda_best(lambda: torch.mm(a, b, out=out), 4)
+
+
+@contextmanager
+def matrix_precision(precision: Precision) -> Generator[None]:
+    """Torch's setting for products of float32 matrices, for a while."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     try:
-        return run()
+        yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+        torch.set_float32_matmul_precision(before)
 
 
 def _exponentials(device: torch.device) -> float:

@@ -12,9 +12,18 @@ from torch import Tensor
 
 import pccompiler as pc
 from pccompiler.bench.cases import Case
-from pccompiler.bench.ceilings import Rates, datasheet, floor_ms
+from pccompiler.bench.ceilings import Rates, datasheet, floor_ms, matrix_precision
 from pccompiler.bench.subjects import Material, Subject, material
-from pccompiler.bench.timing import baseline, forget_peak, onnx_run, peak_over, run_of, times_of
+from pccompiler.bench.timing import (
+    Run,
+    baseline,
+    forget_peak,
+    onnx_run,
+    peak_over,
+    run_of,
+    times_of,
+)
+from pccompiler.bench.units import Precision
 from pccompiler.bench.work import work_of
 from pccompiler.torch_backend import CompiledCircuit
 
@@ -44,15 +53,13 @@ class Bench:
 
     def run(self, case: Case) -> Record:
         """Measure; the line of the result file."""
-        built = self.built(case.subject)
+        with matrix_precision(case.precision):
+            return self._run(case, self.built(case.subject))
+
+    def _run(self, case: Case, built: _Built) -> Record:
         peaks = forget_peak(self.device)
         start = time.perf_counter()
-        if case.engine == "onnx":
-            run = onnx_run(built.model, built.data, case.batch)
-        else:
-            run = run_of(built.model, built.data, case.batch, case.direction)
-        if self.device == "cuda":
-            torch.cuda.synchronize()
+        run = self._prepared(case, built)
         first = time.perf_counter() - start
         times = times_of(run, "cpu" if case.engine == "onnx" else self.device, self.repeats)
         peak = peak_over(self.device, built.before) if peaks else None
@@ -63,15 +70,24 @@ class Bench:
             "lowest_ms": round(times.lowest, 4),
             "repeats": times.repeats,
             **self._floor(case, built, times.median),
-            **(built.errors() if self.errors else {}),
+            **(built.errors(case.precision) if self.errors else {}),
             "peak_mib": None if peak is None else round(peak / 2**20, 1),
             "compile_s": round(built.compile_s, 3),
             "first_s": round(first, 3),
         }
 
+    def _prepared(self, case: Case, built: _Built) -> Run:
+        """What is timed, run once."""
+        if case.engine == "onnx":
+            return onnx_run(built.model, built.data, case.batch)
+        run = run_of(built.model, built.data, case.batch, case.direction)
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+        return run
+
     def _floor(self, case: Case, built: _Built, milliseconds: float) -> Record:
         work = work_of(built.model.plan, case.batch, case.direction)
-        least, unit = floor_ms(work, self.rates)
+        least, unit = floor_ms(work, self.rates, case.precision)
         found: Record = {
             "floor_ms": _digits(least),
             "floor_unit": unit,
@@ -80,7 +96,7 @@ class Bench:
         }
         sheet = datasheet(torch.cuda.get_device_name()) if self.device == "cuda" else None
         if sheet is not None:
-            found["datasheet_floor_ms"] = _digits(floor_ms(work, sheet)[0])
+            found["datasheet_floor_ms"] = _digits(floor_ms(work, sheet, case.precision)[0])
         return found
 
 
@@ -100,6 +116,7 @@ def _head(case: Case, built: _Built, device: str) -> Record:
         "weights": subject.weights,
         "direction": case.direction,
         "batch": case.batch,
+        "precision": case.precision,
         "engine": case.engine,
         "device": device,
         "parameters": built.model.num_parameters,
@@ -116,7 +133,7 @@ class _Built:
     data: Tensor
     compile_s: float
     before: int
-    _errors: Record | None = None
+    _errors: dict[Precision, Record] = field(default_factory=dict[Precision, Record])
 
     @classmethod
     def of(cls, subject: Subject, device: str) -> _Built:
@@ -128,11 +145,11 @@ class _Built:
         data = model.sample(ERROR_ROWS, seed=0) if made.data is None else model.prepare(made.data)
         return cls(subject, made, model, data, seconds, before)
 
-    def errors(self) -> Record:
-        """Of float32 against float64 on the device, a tenth of the values missing."""
-        if self._errors is None:
-            self._errors = _errors(self)
-        return self._errors
+    def errors(self, precision: Precision) -> Record:
+        """Against float64 on the device, a tenth of the values missing."""
+        if precision not in self._errors:
+            self._errors[precision] = _errors(self)
+        return self._errors[precision]
 
 
 def _errors(built: _Built) -> Record:

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -52,29 +53,41 @@ def run_of(model: CompiledCircuit, data: Tensor, batch: int, direction: Directio
     if direction == "step":
         stepper = _Stepper(model, data, None, batch, LEARNING_RATE, 0.0, cuda_graph=True)
         stepper.rows.copy_(rows)
-        run: Run = stepper.step if stepper.graph is None else _replay(stepper.graph, stepper)
-        run()
-        return run
+        step: Run = stepper.step if stepper.graph is None else _replay(stepper.graph, stepper)
+        step()
+        return step
     x = data.index_select(0, rows)
-    parameters = [p.detach().requires_grad_() for p in model.parameters()]
-    names = [name for name, _ in model.named_parameters()]
-    leaves = dict(zip(names, parameters, strict=True))
+    run = _forward(model, x) if direction == "forward" else _gradients(model, x)
+    if data.device.type == "cuda":
+        return _captured(run)
+    run()
+    return run
 
+
+def _forward(model: CompiledCircuit, x: Tensor) -> Run:
     def forward() -> Tensor:
         with torch.no_grad():
-            value: Tensor = torch.func.functional_call(model, leaves, (x, True))
+            value: Tensor = model(x, True)
         return value
+
+    return forward
+
+
+def _gradients(model: CompiledCircuit, x: Tensor) -> Run:
+    """Of all parameters; in a CUDA graph, of aliases, for the reason that `_Stepper` gives."""
+    parameters = list(model.parameters())
+    call: Callable[[], Tensor] = partial(model, x, True)
+    if x.device.type == "cuda":
+        parameters = [torch.nn.Parameter(p.detach()) for p in parameters]
+        names = [name for name, _ in model.named_parameters()]
+        leaves: dict[str, Tensor] = dict(zip(names, parameters, strict=True))
+        call = partial(torch.func.functional_call, model, leaves, (x, True))
 
     def gradients() -> tuple[Tensor, ...]:
         with torch.enable_grad():
-            value: Tensor = torch.func.functional_call(model, leaves, (x, True))
-            return torch.autograd.grad(-value.sum(), parameters)
+            return torch.autograd.grad(-call().sum(), parameters)
 
-    chosen = forward if direction == "forward" else gradients
-    if data.device.type == "cuda":
-        return _captured(chosen)
-    chosen()
-    return chosen
+    return gradients
 
 
 def _replay(graph: torch.cuda.CUDAGraph, owner: object) -> Run:

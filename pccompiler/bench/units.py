@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+Precision = Literal["fp32", "tf32"]
+"""How operands of wide sums are rounded."""
 NUMBER = 4
 """Bytes of a number."""
 
