@@ -157,12 +157,8 @@ def load(
     Raises:
         KernelError: If there is no compiler or driver, or a kernel does not compile.
     """
-    return _load(_index(device), files, defines, names)
-
-
-def _index(device: torch.device) -> int:
-    number: int | None = device.index  # torch's stub has no None
-    return torch.cuda.current_device() if number is None else number
+    index = torch.empty(0, device=device).get_device()  # and so torch's context is there
+    return _load(index, files, defines, names)
 
 
 @cache
