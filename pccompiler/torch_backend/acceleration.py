@@ -147,7 +147,7 @@ class _Run(torch.autograd.Function):
     ) -> Tensor:
         engine, batch = circuit.engine, len(x)
         weights = circuit.source.make(tensors)
-        codes = engine.pack(x)
+        codes = engine.pack(x, complete)
         roots, pieces = engine.up(codes, batch, weights, complete)
         values = roots[0].clone() if share is None else engine.mix(roots, share)
         if any(ctx.needs_input_grad):

@@ -46,12 +46,16 @@ class Systolic:
         self._places: dict[int, tuple[Tensor, Tensor]] = {}
         self.kernels = self.stages[0].kernels(complete=True)
 
-    def pack(self, x: Tensor) -> Tensor:
-        """States two bits a value, shape (variables, words), from rows (batch, variables)."""
+    def pack(self, x: Tensor, complete: bool) -> Tensor:
+        """States two bits a value, shape (variables, words), from rows (batch, variables).
+
+        ``complete``: kernels have no tables for missing values, so NaN counts as state 0.
+        """
         batch, variables = x.shape
         words = -(-batch // 16) + 4  # 16 rows of nothing before, more than that after
         out = torch.empty(variables, words, dtype=torch.int32, device=x.device)
-        arguments: list[Argument] = [x.contiguous(), out, batch, variables, words]
+        gone = 0 if complete else 2
+        arguments: list[Argument] = [x.contiguous(), out, batch, variables, words, gone]
         self.kernels["pack_states"]((-(-variables // 128), words), (128, 1), 0, arguments)
         return out
 

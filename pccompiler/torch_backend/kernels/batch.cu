@@ -25,9 +25,9 @@ extern "C" __global__ void collect_many(float* __restrict__ found, long first, l
   *from = total;
 }
 
-// Rows of data to states, two bits each: 0, 1, or 2 (missing); see `sixteen`.
+// Rows of data to states, two bits each: 0, 1, or ``gone`` (missing: 2); see `sixteen`.
 extern "C" __global__ void pack_states(const float* __restrict__ x, unsigned* __restrict__ codes,
-                                       int batch, int variables, int words) {
+                                       int batch, int variables, int words, unsigned gone) {
   const int v = blockIdx.x * blockDim.x + threadIdx.x, word = blockIdx.y;
   if (v >= variables) return;
   unsigned out = 0;
@@ -35,7 +35,7 @@ extern "C" __global__ void pack_states(const float* __restrict__ x, unsigned* __
   for (int i = 0; i < 16; ++i) {
     const int row = word * 16 + i - 16;
     const float state = row >= 0 && row < batch ? x[(long)row * variables + v] : 0.f;
-    out |= (isnan(state) ? 2u : state > 0.5f ? 1u : 0u) << (2 * i);
+    out |= (isnan(state) ? gone : state > 0.5f ? 1u : 0u) << (2 * i);
   }
   codes[(long)v * words + word] = out;
 }
