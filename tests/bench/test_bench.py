@@ -205,3 +205,12 @@ def test_out_is_no_folder(run: Run, tmp_path: Path) -> None:
     code, _, errors = run("--quick", "--device", "cpu", "--out", tmp_path)
     assert code == 1
     assert "error[PC787]" in errors
+
+
+@pytest.mark.gpu
+def test_cases_on_a_gpu() -> None:
+    bench = Bench("cuda", measured(torch.device("cuda")), repeats=3)
+    for case in select(["*-16-hyperspn", "*-16-spn"], "cuda"):
+        record = bench.run(case)
+        assert record["ms"] > record["floor_ms"] > 0.0
+        assert record["gradient_error"] < 1e-4
