@@ -208,7 +208,7 @@ class Contest:
 
 
 def _crashed(peer: Peer, case: Case, done: subprocess.CompletedProcess[str]) -> PeerError:
-    said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip(" ^~")]
     return PeerError.of(
         "PC783",
         f"peer {peer.name} failed on {case.name} with exit code {done.returncode}",
@@ -253,4 +253,4 @@ def _for_case(answer: Answer, case: Case, milliseconds: float) -> Answer:
     others = {k: v for k, v in answer.items() if not k.endswith("_ms")}
     if name not in answer:
         return {"skip": f"it does not time {case.direction}", **others}
-    return {"ms": answer[name], "over_ours": round(answer[name] / milliseconds, 2), **others}
+    return {"ms": answer[name], "over_ours": float(f"{answer[name] / milliseconds:.3g}"), **others}

@@ -115,7 +115,11 @@ def _row(record: Record, peers: Sequence[str]) -> list[str]:
 def _of_peer(answer: dict[str, Any]) -> str:
     if "error" in answer:
         return "failed"
-    return f"{_short(answer['ms'])} ({answer['over_ours']:,.1f}x)" if "ms" in answer else "-"
+    return f"{_short(answer['ms'])} ({_times(answer['over_ours'])})" if "ms" in answer else "-"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.1f}x" if ratio >= 0.1 else f"{ratio:.2g}x"
 
 
 def _short(value: float) -> str:
