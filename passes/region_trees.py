@@ -115,6 +115,7 @@ class _Walk:
             else:
                 _refuse(layer.kind != Kind.SUM or layer.ragged, f"a {layer.kind.keyword} layer")
                 self._sums(number)
+        _refuse(not self.out.roots, "the root is no sum")
         below = np.arange(self.base[self.top])
         inputs = [number for number in range(self.top) if layers[number].kind == Kind.INPUT]
         for number in inputs:

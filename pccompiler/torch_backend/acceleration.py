@@ -13,6 +13,7 @@ from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan import Plan
 from pccompiler.passes.lanes import fuse
 from pccompiler.passes.region_trees import NotFusedError
+from pccompiler.torch_backend.cpu_trees import NarrowOnCPU
 from pccompiler.torch_backend.dense import Dense, NotDense, Precision
 from pccompiler.torch_backend.lane_weights import Arranged, Generated, Source
 from pccompiler.torch_backend.nvrtc import KernelError
@@ -101,8 +102,12 @@ class Narrow:
 
 
 def accelerate(model: Evaluator) -> Kernels | None:
-    """Kernels for a model, if it is on CUDA in float32 and they fit; else says why not, once."""
-    if model.device.type != "cuda" or model.dtype != torch.float32:
+    """Kernels for a model in float32 that fit; says once what keeps them from running."""
+    if model.dtype != torch.float32:
+        return None
+    if model.device.type == "cpu":
+        return _on_cpu(model)
+    if model.device.type != "cuda":
         return None
     reasons: list[str] = []
     for kind in (Narrow, Wide):
@@ -114,6 +119,17 @@ def accelerate(model: Evaluator) -> Kernels | None:
         "no fused kernels fit the circuit, so it runs layer by layer (" + "; ".join(reasons) + ")"
     )
     return None
+
+
+def _on_cpu(model: Evaluator) -> Kernels | None:
+    """Few circuits have kernels here, so only the lack of a compiler is worth a word."""
+    try:
+        return NarrowOnCPU(model.plan, model.weights)
+    except NotFusedError:
+        return None
+    except KernelError as why:
+        say_once(f"the circuit could run several times quicker in C: {why}")
+        return None
 
 
 def say_once(what: str) -> None:

@@ -15,6 +15,7 @@ from pccompiler.ir.kinds import TABLES, Family
 from pccompiler.ir.layout import Head, Layout, lay_out, parameter_name
 from pccompiler.ir.plan import Plan, WeightGroup
 from pccompiler.torch_backend.selection import Selection
+from pccompiler.torch_backend.short_softmax import lifted_softmax
 
 
 class Weights(nn.Module):
@@ -229,7 +230,10 @@ def constrain(raw: Tensor, group: WeightGroup, floor: float) -> Tensor:
     Poisson ones the logarithm of the rate: so that no digits are lost.
     """
     if group.is_simplex:
-        return _lift(torch.softmax(raw, dim=-1), floor, group.columns)
+        quick = lifted_softmax(raw, floor)
+        return (
+            quick if quick is not None else _lift(torch.softmax(raw, dim=-1), floor, group.columns)
+        )
     if group.owner == Family.BERNOULLI.keyword:
         one = _lift(torch.sigmoid(raw), floor, 2)
         zero = _lift(torch.sigmoid(-raw), floor, 2)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import pccompiler as pc
-from pccompiler.ir import Circuit
+from pccompiler.ir import Builder, Circuit
 from pccompiler.ir.plan import Plan
 from pccompiler.passes import plan
 from pccompiler.passes.lanes import WARP, Field, Fused, Stage, fuse
@@ -141,11 +141,18 @@ def test_tables_keep_what_kernels_rely_on() -> None:
                 assert len(set(columns[of_leaf].tolist())) == of_leaf.sum()
 
 
+def product_of_sums() -> Circuit:
+    b = Builder()
+    sums = [b.sum([b.indicator(b.binary(name))], 1) for name in "xy"]
+    return b.build(b.product(sums))
+
+
 @pytest.mark.parametrize(
     ("circuit", "why"),
     [
         (lambda: pc.hmm(5, 3), "differ in units|several readers|not binary"),
         (lambda: naive_bayes_mixture(5, 4), "regions differ in units"),
+        (product_of_sums, "the root is no sum"),
     ],
 )
 def test_other_plans_are_refused_with_a_reason(circuit: object, why: str) -> None:

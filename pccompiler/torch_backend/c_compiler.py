@@ -1,0 +1,76 @@
+"""Compiles C at run time with the machine's own compiler, and keeps the libraries on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from pccompiler.files import write_bytes
+from pccompiler.torch_backend.nvrtc import KernelError, cache_folder
+
+_SOURCES = Path(__file__).parent / "kernels"
+_FLAGS = (
+    *("-std=c11", "-O3", "-march=native", "-shared", "-fPIC"),
+    *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"),
+)
+
+
+@cache
+def load_c(
+    file: str, defines: tuple[tuple[str, int], ...], *, reorder: bool = False
+) -> ctypes.CDLL:
+    """The library of a file in the folder ``kernels``, compiled for this processor.
+
+    Args:
+        file: Its name.
+        defines: Macros and their values.
+        reorder: Whether sums may be taken in any order.
+
+    Raises:
+        KernelError: If there is no C compiler (``$CC``, ``cc``), or it fails.
+    """
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None:
+        raise KernelError("there is no C compiler: neither $CC nor cc is found")
+    flags = (*_FLAGS, "-fassociative-math") if reorder else _FLAGS
+    options = [*flags, *(f"-D{name}={value}" for name, value in defines)]
+    told = "\0".join([(_SOURCES / file).read_text(), compiler, *options, _processor()])
+    path = cache_folder() / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.so"
+    if not path.exists():
+        library = _compile(compiler, options, _SOURCES / file)
+        with contextlib.suppress(OSError):  # no home, or a read-only one: compile each time
+            write_bytes(path, library)
+        if not path.exists():
+            with tempfile.NamedTemporaryFile(suffix=".so", delete=False) as other:
+                other.write(library)
+            path = Path(other.name)
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise KernelError(f"the compiled library does not load: {error}") from None
+
+
+def _compile(compiler: str, options: list[str], source: Path) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "library.so"
+        command = [compiler, *options, str(source), "-o", str(out), "-lm"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise KernelError(f"{compiler} fails: {done.stderr.strip()[:500]}")
+        return out.read_bytes()
+
+
+def _processor() -> str:
+    """What ``-march=native`` depends on."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return f"{platform.machine()} {platform.processor()} {flags}"

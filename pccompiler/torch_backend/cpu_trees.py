@@ -1,0 +1,238 @@
+"""Trees of small regions on a CPU, in C: one tree and one block of rows at a time, in cache.
+
+The same plans as the systolic kernels run on CUDA (`pccompiler.passes.region_trees`). Trees are
+shared out among threads, each with weights of its own, so repeats agree bit for bit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pccompiler.ir.kinds import Kind
+from pccompiler.ir.plan import Plan
+from pccompiler.passes.region_trees import Child, NotFusedError, RegionTrees, read_trees
+from pccompiler.torch_backend.c_compiler import load_c
+from pccompiler.torch_backend.threads import share_out
+from pccompiler.torch_backend.weights import Weights
+
+MOST_UNITS = 16
+"""Above, torch's matrix products are as quick."""
+_BLOCKS = (1, 32, 64)
+"""Rows of a block, for one or two, few, and many: between 1 and 32, compilers give up vectors."""
+_ALONE = 40_000
+"""Regions times rows that one thread does sooner than several."""
+_local = threading.local()
+
+
+class _Trees(ctypes.Structure):
+    """See kernels/trees.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("starts", "weight", "parent", "kind", "source")),
+        *((name, ctypes.c_void_p) for name in ("leaf", "square", "top", "leaves", "zero", "one")),
+        ("rows", ctypes.c_int64),
+    )
+
+
+_P, _N, _I = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
+_FUNCTIONS = {
+    "states": (_P, _N, _N, _N, _P, _P),
+    "trees_up": (_P, _I, _I, _P, _P),
+    "trees_down": (_P, _I, _I, _P, _P, _P, _P, _P),
+    "mix_up": (_P, _P, _N, _N, _N, _P),
+    "mix_down": (_P, _P, _P, _P, _N, _N, _N, _P, _P),
+}
+
+
+class NarrowOnCPU:
+    """A circuit of small regions in trees, in float32 on the CPU."""
+
+    def __init__(self, plan: Plan, weights: Weights) -> None:
+        """Read the trees and compile.
+
+        Raises:
+            NotFusedError: If the plan is no tree of small regions over binary leaves.
+            KernelError: If there is no C compiler.
+        """
+        trees = read_trees(plan)
+        if trees.units > MOST_UNITS:
+            raise NotFusedError(f"regions have {trees.units} units, more than {MOST_UNITS}")
+        self.plan, self.weights, self.units = plan, weights, trees.units
+        self.groups = trees.groups
+        self.tables = _tables(trees)
+        starts = self.tables["starts"]
+        self.trees, self.regions = len(starts) - 1, int(np.diff(starts).max())
+        self.mixed = plan.layers[-1].kind == Kind.MIXTURE
+        self.order: Tensor | None = None
+        if self.mixed:
+            rows = plan.layers[-1].operands[0].sources[0].rows
+            self.order = torch.from_numpy(np.argsort(rows))
+        self.library(_BLOCKS[-1])
+
+    def library(self, block: int) -> ctypes.CDLL:
+        """The compiled functions for blocks of so many rows."""
+        found = load_c("trees.c", (("K", self.units), ("B", block)), reorder=True)
+        for name, types in _FUNCTIONS.items():
+            getattr(found, name).argtypes = types
+        return found
+
+    def __call__(self, x: Tensor, complete: bool) -> Tensor:
+        """Log-likelihoods, shape (batch,), of rows (batch, variables)."""
+        if len(x) == 0:
+            return x.new_zeros(0)
+        tables = self.weights.by_group()
+        square, root, leaf = self.groups
+        share = tables[self.plan.layers[-1].group].flatten() if self.mixed else None
+        logs = None if share is None or self.order is None else share[self.order].log()
+        given = [tables[group] for group in dict.fromkeys((square, root, leaf)) if group >= 0]
+        result: Tensor = _Run.apply(self, x, logs, *given)  # type: ignore[no-untyped-call]
+        return result
+
+    def named(self, given: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights of regions, roots and leaves; the same tensor where groups are the same."""
+        groups = [group for group in dict.fromkeys(self.groups) if group >= 0]
+        by_group = dict(zip(groups, given, strict=True))
+        square, root, leaf = (by_group.get(group, given[0]) for group in self.groups)
+        return square, root, leaf
+
+
+def _tables(trees: RegionTrees) -> dict[str, NDArray[np.int32]]:
+    """Regions tree by tree, in post-order, as kernels/trees.c reads them."""
+    order: list[int] = []
+    starts = [0]
+    place = np.zeros(len(trees.weight), np.int64)
+    for root in trees.roots:
+        own = _post_order(trees, root)
+        place[own] = np.arange(len(own))
+        order += own
+        starts.append(len(order))
+    kinds, ids = (np.array(table).reshape(-1, 2)[order] for table in (trees.kinds, trees.ids))
+    inner = kinds == Child.LANE
+    source = np.where(inner, place[np.where(inner, ids, 0)], ids)
+    parent = np.full(len(order), -1)
+    tree = np.repeat(np.array(starts[:-1]), np.diff(starts))
+    region, side = np.nonzero(inner)
+    parent[tree[region] + source[region, side]] = region - tree[region]
+    found = {
+        "starts": np.array(starts),
+        "weight": np.array(trees.weight)[order],
+        "parent": parent,
+        "kind": kinds,
+        "source": source,
+        "leaf": np.array(trees.leaves).reshape(-1, 2)[order],
+    }
+    return {name: np.ascontiguousarray(table, np.int32) for name, table in found.items()}
+
+
+def _post_order(trees: RegionTrees, root: int) -> list[int]:
+    """Regions below ``root``, children before parents, the root last."""
+    found: list[int] = []
+    stack = [root]
+    while stack:
+        region = stack.pop()
+        found.append(region)
+        pairs = zip(trees.kinds[region], trees.ids[region], strict=True)
+        stack += [below for kind, below in pairs if kind == Child.LANE]
+    return found[::-1]
+
+
+class _Batch:
+    """The trees with weights and rows."""
+
+    def __init__(self, circuit: NarrowOnCPU, x: Tensor, given: tuple[Tensor, ...]) -> None:
+        self.circuit, self.batch = circuit, len(x)
+        block = _BLOCKS[(self.batch > 2) + (self.batch > _BLOCKS[1])]
+        self.library, self.block = circuit.library(block), block
+        self.rows = -(-self.batch // block) * block
+        self.tables = [tensor.contiguous() for tensor in circuit.named(given)]
+        self.states = x.new_empty(2, x.shape[1], self.rows)
+        self.x = x.contiguous()
+        zero, one = self.states.data_ptr(), self.states.data_ptr() + self.states[0].nbytes
+        self.library.states(self.x.data_ptr(), self.batch, x.shape[1], self.rows, zero, one)
+        self.struct = _Trees(
+            *(table.ctypes.data for table in circuit.tables.values()),
+            *(table.data_ptr() for table in self.tables),
+            zero,
+            one,
+            self.rows,
+        )
+        self.trees = ctypes.addressof(self.struct)
+
+    def up(self) -> Tensor:
+        """Log-values of roots, shape (trees, rows)."""
+        roots = self.x.new_empty(self.circuit.trees, self.rows)
+
+        def work(first: int, last: int) -> None:
+            self.library.trees_up(self.trees, first, last, roots.data_ptr(), self._space())
+
+        self._share(work)
+        return roots
+
+    def down(self, flows: Tensor, grads: tuple[Tensor, Tensor, Tensor]) -> None:
+        """Add to gradients of weights."""
+
+        def work(first: int, last: int) -> None:
+            places = (grad.data_ptr() for grad in (flows, *grads))
+            self.library.trees_down(self.trees, first, last, *places, self._space())
+
+        self._share(work)
+
+    def _share(self, work: Callable[[int, int], None]) -> None:
+        """Share the trees out among threads."""
+        circuit = self.circuit
+        alone = circuit.trees * circuit.regions * self.rows < _ALONE
+        share_out(work, circuit.trees, alone)
+
+    def _space(self) -> int:
+        """Where there is memory of this thread for the values of a tree and a block."""
+        needed = 2 * self.circuit.units * self.circuit.regions * self.block
+        known: Tensor | None = getattr(_local, "space", None)
+        if known is None or known.numel() < needed + 16:
+            known = _local.space = torch.empty(needed + 16)
+        return (known.data_ptr() + 63) // 64 * 64
+
+
+class _Run(torch.autograd.Function):
+    """From weights to log-likelihoods."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, circuit: NarrowOnCPU, x: Tensor, share: Tensor | None, *given: Tensor
+    ) -> Tensor:
+        batch = _Batch(circuit, x, given)
+        roots = batch.up()
+        if share is None:
+            values = roots[0, : len(x)].clone()
+        else:
+            values = x.new_empty(len(x))
+            pointers = roots.data_ptr(), share.data_ptr()
+            batch.library.mix_up(*pointers, *roots.shape, len(x), values.data_ptr())
+        if any(ctx.needs_input_grad):
+            ctx.batch, ctx.kept = batch, (roots, share, values)
+            ctx.save_for_backward(*given)
+        return values
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
+        batch, (roots, share, values) = ctx.batch, ctx.kept
+        above = grad_outputs[0].contiguous()
+        flows, sums = torch.zeros_like(roots), None
+        if share is None:
+            flows[0, : len(above)] = above
+        else:
+            sums = torch.empty_like(share)
+            given = (t.data_ptr() for t in (roots, share, values, above))
+            found = flows.data_ptr(), sums.data_ptr()
+            batch.library.mix_down(*given, *roots.shape, len(above), *found)
+        grads = tuple(torch.zeros(t.shape) for t in ctx.saved_tensors)
+        batch.down(flows, batch.circuit.named(grads))
+        return (None, None, sums, *grads)

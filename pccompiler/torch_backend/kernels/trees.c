@@ -1,0 +1,216 @@
+// Trees of regions on a CPU: one tree and one block of rows at a time, values in cache.
+//
+// Values and flows: [unit][row of the block]. A product is scaled by the power of two that brings its
+// largest unit to [1, 2); the exponents of a tree's products add up to its scale. On the way down,
+// flows need no scale. Compiled with K (units) and B (rows of a block, a multiple of 16).
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef struct {
+  const int32_t *starts;      // of each tree's regions; children before parents
+  const int32_t *weight;      // row among square weights, -1: none, -2 - row among the roots'
+  const int32_t *parent;      // in its tree; -1: root
+  const int32_t *kind;        // [region][side]: 0 none, 1 region, 2 leaf
+  const int32_t *source;      // [region][side]: region in its tree, or variable
+  const int32_t *leaf;        // [region][side]: row among leaf weights
+  const float *square, *top, *leaves;  // [row][K][K], [row][K], [row][K][2]
+  const float *zero, *one;    // [variable][rows]: whether a value may be 0, and 1; missing: both
+  int64_t rows;               // a multiple of B
+} Trees;
+
+typedef float Units[K][B];
+
+static void leaf_value(const Trees *t, int32_t row, int32_t variable, int64_t first, Units v) {
+  const float *w = t->leaves + (int64_t)row * 2 * K;
+  const float *zero = t->zero + variable * t->rows + first, *one = t->one + variable * t->rows + first;
+  for (int u = 0; u < K; ++u)
+    for (int b = 0; b < B; ++b) v[u][b] = zero[b] * w[2 * u] + one[b] * w[2 * u + 1];
+}
+
+static const float *weights_of(const Trees *t, int32_t weight, int *units) {
+  *units = weight >= 0 ? K : 1;
+  return weight >= 0 ? t->square + (int64_t)weight * K * K : t->top + (int64_t)(-2 - weight) * K;
+}
+
+// Values v and scaled products p of a tree's regions, and the sum of their exponents.
+static void up(const Trees *t, int32_t tree, int64_t first, Units *v, Units *p, int32_t *exponent) {
+  const int32_t start = t->starts[tree], regions = t->starts[tree + 1] - start;
+  for (int b = 0; b < B; ++b) exponent[b] = 0;
+  for (int32_t r = 0; r < regions; ++r) {
+    Units operand;
+    const int32_t *kind = t->kind + 2 * (start + r), *source = t->source + 2 * (start + r);
+    for (int side = 0; side < 2; ++side) {
+      const float(*from)[B] = operand;
+      if (kind[side] == 0) continue;
+      if (kind[side] == 1) from = v[source[side]];
+      else leaf_value(t, t->leaf[2 * (start + r) + side], source[side], first, operand);
+      if (side == 0) memcpy(p[r], from, sizeof(Units));
+      else
+        for (int u = 0; u < K; ++u)
+          for (int b = 0; b < B; ++b) p[r][u][b] *= from[u][b];
+    }
+    float scale[B];
+    int32_t bits[B];
+    for (int b = 0; b < B; ++b) scale[b] = p[r][0][b];
+    for (int u = 1; u < K; ++u)
+      for (int b = 0; b < B; ++b) scale[b] = p[r][u][b] > scale[b] ? p[r][u][b] : scale[b];
+    memcpy(bits, scale, sizeof(bits));
+    for (int b = 0; b < B; ++b) {
+      bits[b] &= 0x7f800000;
+      exponent[b] += (bits[b] >> 23) - 127;
+      bits[b] = 0x7f000000 - bits[b];
+    }
+    memcpy(scale, bits, sizeof(bits));
+    for (int u = 0; u < K; ++u)
+      for (int b = 0; b < B; ++b) p[r][u][b] *= scale[b];
+    if (t->weight[start + r] == -1) {
+      memcpy(v[r], p[r], sizeof(Units));
+      continue;
+    }
+    int units;
+    const float *w = weights_of(t, t->weight[start + r], &units);
+    for (int u = 0; u < units; ++u) {
+      float sum[B];
+      for (int b = 0; b < B; ++b) sum[b] = w[u * K] * p[r][0][b];
+      for (int j = 1; j < K; ++j)
+        for (int b = 0; b < B; ++b) sum[b] += w[u * K + j] * p[r][j][b];
+      memcpy(v[r][u], sum, sizeof(sum));
+    }
+  }
+}
+
+static float total(const float *a, const float *b) {
+  float sum = 0.f;
+  for (int i = 0; i < B; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+// Adds to the gradients of a leaf's weights, from the flow g of all its rows.
+static void leaf_gradient(const Trees *t, int32_t row, int32_t variable, int64_t first,
+                          const Units g, float *leaves) {
+  const float *w = t->leaves + (int64_t)row * 2 * K;
+  const float *zero = t->zero + variable * t->rows + first, *one = t->one + variable * t->rows + first;
+  float none[B], only_zero[B], only_one[B];
+  for (int b = 0; b < B; ++b) {
+    none[b] = zero[b] * one[b];
+    only_zero[b] = zero[b] - none[b];
+    only_one[b] = one[b] - none[b];
+  }
+  float *out = leaves + (int64_t)row * 2 * K;
+  for (int u = 0; u < K; ++u) {
+    const float both = total(g[u], none) / (w[2 * u] + w[2 * u + 1]);
+    out[2 * u] += total(g[u], only_zero) / w[2 * u] + both;
+    out[2 * u + 1] += total(g[u], only_one) / w[2 * u + 1] + both;
+  }
+}
+
+// Gradients of weights; flows of a region take the place of its product once they are known.
+static void down(const Trees *t, int32_t tree, int64_t first, const float *flow, Units *v, Units *p,
+                 float *square, float *top, float *leaves) {
+  const int32_t start = t->starts[tree], regions = t->starts[tree + 1] - start;
+  for (int32_t r = regions - 1; r >= 0; --r) {
+    const int32_t weight = t->weight[start + r], parent = t->parent[start + r];
+    Units ratio, g;
+    int units = K;
+    if (weight == -1) {
+      if (parent >= 0) memcpy(g, p[parent], sizeof(Units));
+      else
+        for (int u = 0; u < K; ++u)
+          for (int b = 0; b < B; ++b) g[u][b] = u == 0 ? flow[b] : 0.f;
+    } else {
+      const float *w = weights_of(t, weight, &units);
+      float *d = weight >= 0 ? square + (int64_t)weight * K * K : top + (int64_t)(-2 - weight) * K;
+      for (int u = 0; u < units; ++u) {
+        const float *from = parent >= 0 ? p[parent][u] : flow;
+        for (int b = 0; b < B; ++b) ratio[u][b] = from[b] / v[r][u][b];
+        for (int j = 0; j < K; ++j) d[u * K + j] += total(ratio[u], p[r][j]);
+      }
+      for (int j = 0; j < K; ++j) {
+        float sum[B];
+        for (int b = 0; b < B; ++b) sum[b] = w[j] * ratio[0][b];
+        for (int u = 1; u < units; ++u)
+          for (int b = 0; b < B; ++b) sum[b] += w[u * K + j] * ratio[u][b];
+        for (int b = 0; b < B; ++b) g[j][b] = sum[b] * p[r][j][b];
+      }
+    }
+    memcpy(p[r], g, sizeof(Units));
+    for (int side = 0; side < 2; ++side) {
+      const int64_t at = 2 * (int64_t)(start + r) + side;
+      if (t->kind[at] == 2)
+        leaf_gradient(t, t->leaf[at], t->source[at], first, (const float(*)[B])g, leaves);
+    }
+  }
+}
+
+// Log-values of the trees first, first + 1, ..., last - 1: roots [tree][rows]. space: regions of the
+// largest tree, twice.
+void trees_up(const Trees *t, int32_t from, int32_t to, float *roots, float *space) {
+  Units *v = (Units *)space;
+  int32_t exponent[B];
+  for (int32_t tree = from; tree < to; ++tree) {
+    const int32_t regions = t->starts[tree + 1] - t->starts[tree];
+    for (int64_t first = 0; first < t->rows; first += B) {
+      up(t, tree, first, v, v + regions, exponent);
+      for (int b = 0; b < B; ++b)
+        roots[tree * t->rows + first + b] =
+            logf(v[regions - 1][0][b]) + exponent[b] * 0.693147180559945309f;
+    }
+  }
+}
+
+// Adds to gradients of the trees' weights, from flows [tree][rows].
+void trees_down(const Trees *t, int32_t from, int32_t to, const float *flows, float *square,
+                float *top, float *leaves, float *space) {
+  Units *v = (Units *)space;
+  int32_t exponent[B];
+  for (int32_t tree = from; tree < to; ++tree) {
+    const int32_t regions = t->starts[tree + 1] - t->starts[tree];
+    for (int64_t first = 0; first < t->rows; first += B) {
+      up(t, tree, first, v, v + regions, exponent);
+      down(t, tree, first, flows + tree * t->rows + first, v, v + regions, square, top, leaves);
+    }
+  }
+}
+
+// Whether values may be 0, and 1, [variable][rows], from data [row][variable]; missing: both.
+void states(const float *x, int64_t batch, int64_t variables, int64_t rows, float *zero, float *one) {
+  for (int64_t v = 0; v < variables; ++v)
+    for (int64_t b = batch; b < rows; ++b) zero[v * rows + b] = one[v * rows + b] = 1.f;
+  for (int64_t b = 0; b < batch; ++b)
+    for (int64_t v = 0; v < variables; ++v) {
+      const float value = x[b * variables + v];
+      const int missing = value != value;
+      one[v * rows + b] = missing || value > 0.5f;
+      zero[v * rows + b] = missing || !(value > 0.5f);
+    }
+}
+
+// Log-values of a mixture: [batch], from roots [tree][rows].
+void mix_up(const float *roots, const float *share, int64_t trees, int64_t rows, int64_t batch,
+            float *out) {
+  for (int64_t b = 0; b < batch; ++b) {
+    float most = -1e38f, sum = 0.f;
+    for (int64_t r = 0; r < trees; ++r) {
+      const float value = roots[r * rows + b] + share[r];
+      most = value > most ? value : most;
+    }
+    for (int64_t r = 0; r < trees; ++r) sum += expf(roots[r * rows + b] + share[r] - most);
+    out[b] = most + logf(sum);
+  }
+}
+
+// Flows of roots [tree][rows], and their sums. share: logarithms.
+void mix_down(const float *roots, const float *share, const float *values, const float *above,
+              int64_t trees, int64_t rows, int64_t batch, float *flows, float *sums) {
+  for (int64_t r = 0; r < trees; ++r) {
+    float sum = 0.f;
+    for (int64_t b = 0; b < batch; ++b) {
+      const float flow = above[b] * expf(roots[r * rows + b] + share[r] - values[b]);
+      flows[r * rows + b] = flow;
+      sum += flow;
+    }
+    for (int64_t b = batch; b < rows; ++b) flows[r * rows + b] = 0.f;
+    sums[r] = sum;
+  }
+}

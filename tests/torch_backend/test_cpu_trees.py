@@ -1,0 +1,205 @@
+"""Trees in C on the CPU against float64 layer by layer, and the softmax of short rows."""
+
+from __future__ import annotations
+
+import logging
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import pccompiler as pc
+from pccompiler.structures import naive_bayes_mixture
+from pccompiler.torch_backend import acceleration, c_compiler
+from pccompiler.torch_backend.cpu_trees import NarrowOnCPU
+from pccompiler.torch_backend.nvrtc import KernelError
+from pccompiler.torch_backend.short_softmax import lifted_softmax
+
+
+@pytest.fixture(autouse=True, scope="module")
+def needs_a_compiler() -> None:
+    try:
+        c_compiler.load_c("softmax.c", ())
+    except KernelError as why:
+        pytest.skip(str(why))
+
+
+def rows(batch: int, variables: int, missing: bool) -> Tensor:
+    generator = torch.Generator().manual_seed(batch)
+    x = torch.randint(0, 2, (batch, variables), generator=generator).float()
+    if missing:
+        x[torch.rand(x.shape, generator=generator) < 0.2] = torch.nan
+    return x
+
+
+def gradient(model: pc.CompiledCircuit, x: Tensor, weights: Tensor) -> Tensor:
+    value = (model(x) * weights).sum()
+    grads = torch.autograd.grad(value, list(model.parameters()))
+    return torch.cat([grad.double().flatten() for grad in grads])
+
+
+@settings(max_examples=25)
+@given(
+    variables=st.integers(2, 40),
+    replicas=st.integers(1, 4),
+    units=st.sampled_from([2, 3, 5]),
+    batch=st.sampled_from([1, 2, 3, 31, 33, 70, 130]),
+    missing=st.booleans(),
+    network=st.booleans(),
+    seed=st.integers(0, 9),
+)
+def test_values_and_gradients(
+    variables: int,
+    replicas: int,
+    units: int,
+    batch: int,
+    missing: bool,
+    network: bool,
+    seed: int,
+) -> None:
+    circuit = pc.rat_spn(variables, replicas, units, seed=seed)
+    net = pc.Hypernetwork(hidden=(6,)) if network else None
+    fast = pc.compile(circuit, net, seed=seed)
+    exact = pc.compile(circuit, net, dtype="float64", seed=seed)
+    assert isinstance(fast.kernels, NarrowOnCPU)
+    assert exact.kernels is None
+    x = rows(batch, variables, missing)
+    weights = torch.linspace(0.5, 1.5, batch)
+    want = exact(x.double()).detach()
+    torch.testing.assert_close(fast(x).detach().double(), want, rtol=2e-6, atol=2e-6)
+    found, true = gradient(fast, x, weights), gradient(exact, x.double(), weights.double())
+    # Gradients of a softmax cancel: judged beside those of the weights, which are about batch.
+    assert float((found - true).norm()) < 1e-4 * float(true.norm()) + 1e-6 * batch
+
+
+@pytest.mark.parametrize("units", [8, 16])
+def test_more_units(units: int) -> None:
+    circuit = pc.rat_spn(12, 3, units, seed=1)
+    fast, exact = pc.compile(circuit), pc.compile(circuit, dtype="float64")
+    assert isinstance(fast.kernels, NarrowOnCPU)
+    x, ones = rows(70, 12, True), torch.ones(70)
+    found, true = gradient(fast, x, ones), gradient(exact, x.double(), ones.double())
+    assert float((found - true).norm() / true.norm()) < 1e-4
+
+
+def test_long_rows_need_their_scale() -> None:
+    circuit = pc.rat_spn(900, 1, 3, seed=0)  # 900 values underflow float32 by far
+    fast, exact = pc.compile(circuit), pc.compile(circuit, dtype="float64")
+    x = rows(5, 900, False)
+    torch.testing.assert_close(fast(x).double(), exact(x.double()), rtol=1e-6, atol=0.0)
+
+
+def test_any_batch_and_any_threads_give_the_same() -> None:
+    model = pc.compile(pc.rat_spn(60, 7, 5, seed=0), pc.Hypernetwork())
+    x, ones = rows(512, 60, True), torch.ones(512)
+    whole, values = gradient(model, x, ones), model(x).detach()
+    for batch in (33, 100, 500):
+        assert torch.equal(model(x[:batch]).detach(), values[:batch])
+    for batch in (1, 7):
+        torch.testing.assert_close(model(x[:batch]).detach(), values[:batch], rtol=1e-6, atol=0)
+    parts = sum(gradient(model, part, torch.ones(len(part))) for part in x.split(100))
+    assert float((parts - whole).norm() / whole.norm()) < 1e-5
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            again = gradient(model, x, ones)
+            assert float((again - whole).norm() / whole.norm()) < 1e-6
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_copies_are_models_of_their_own() -> None:
+    model = pc.compile(pc.rat_spn(9, 2, 3, seed=0))
+    x = rows(5, 9, False)
+    before = model(x).detach()
+    copy = deepcopy(model)
+    with torch.no_grad():
+        for parameter in copy.parameters():
+            parameter.add_(torch.rand_like(parameter))
+    assert torch.equal(model(x).detach(), before)
+    assert not torch.equal(copy(x).detach(), before)
+
+
+def test_no_rows() -> None:
+    model = pc.compile(pc.rat_spn(9, 2, 3, seed=0))
+    assert model(rows(0, 9, False)).shape == (0,)
+
+
+def test_other_circuits_run_as_before() -> None:
+    assert pc.compile(naive_bayes_mixture(5, 4)).kernels is None
+    assert pc.compile(pc.rat_spn(6, 2, 20)).kernels is None
+
+
+def test_without_a_compiler_it_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.setattr(acceleration, "_SAID", set())
+    c_compiler.load_c.cache_clear()
+    try:
+        with caplog.at_level(logging.WARNING, logger="pccompiler"):
+            for _ in range(2):
+                model = pc.compile(pc.rat_spn(6, 2, 3))
+                assert model.kernels is None
+                assert model(rows(3, 6, False)).shape == (3,)
+    finally:
+        c_compiler.load_c.cache_clear()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_a_compiler_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CC", "false")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    c_compiler.load_c.cache_clear()
+    try:
+        with pytest.raises(KernelError, match="false fails"):
+            c_compiler.load_c("softmax.c", ())
+    finally:
+        c_compiler.load_c.cache_clear()
+
+
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 4), st.integers(2, 32)),
+    spread=st.sampled_from([0.1, 3.0, 60.0]),
+    floor=st.sampled_from([0.0, 1e-12, 1e-3]),
+)
+def test_softmax_of_short_rows(shape: tuple[int, ...], spread: float, floor: float) -> None:
+    generator = torch.Generator().manual_seed(sum(shape))
+    raw = (spread * torch.randn(shape, generator=generator)).requires_grad_()
+    slope = torch.randn(shape, generator=generator)
+    found = lifted_softmax(raw, floor)
+    assert found is not None
+    (own,) = torch.autograd.grad(found, raw, slope)
+    exact = raw.detach().double().requires_grad_()
+    want = (torch.softmax(exact, dim=-1) + floor) / (1.0 + shape[-1] * floor)
+    (true,) = torch.autograd.grad(want, exact, slope.double())
+    torch.testing.assert_close(found.double(), want, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(own.double(), true, rtol=1e-5, atol=1e-6)
+
+
+def test_softmax_keeps_zeros_and_tiny_numbers() -> None:
+    raw = torch.tensor([[0.0, -torch.inf, -50.0, -95.0, -102.0, -200.0]])
+    found = lifted_softmax(raw, 0.0)
+    assert found is not None
+    assert found[0, 1] == found[0, 5] == 0.0
+    want = torch.exp(raw.double())[0, 2:5]
+    torch.testing.assert_close(found[0, 2:5].double(), want, rtol=1e-5, atol=3e-45)
+
+
+def test_softmax_leaves_other_tensors_to_torch() -> None:
+    assert lifted_softmax(torch.zeros(2, 3, dtype=torch.float64), 0.0) is None
+    assert lifted_softmax(torch.zeros(2, 50), 0.0) is None
+    assert lifted_softmax(torch.zeros(0, 3), 0.0) is None
+
+
+def test_softmax_shared_out_among_threads() -> None:
+    raw = torch.from_numpy(np.random.default_rng(0).normal(size=(50_001, 5)).astype(np.float32))
+    found = lifted_softmax(raw, 0.0)
+    assert found is not None
+    torch.testing.assert_close(found, torch.softmax(raw, dim=-1), rtol=1e-6, atol=1e-7)
