@@ -6,6 +6,7 @@ import statistics
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
@@ -42,7 +43,19 @@ def captured(step: Step) -> tuple[Step, bool]:
         print(f"# no CUDA graph: {str(why)[:200]}", flush=True)
         torch.cuda.synchronize()
         return step, False
-    return graph.replay, True
+    return _Replay(graph, step), True
+
+
+@dataclass(frozen=True)
+class _Replay:
+    """A graph with the step that it was captured from: graphs do not keep alive what they read."""
+
+    graph: torch.cuda.CUDAGraph
+    step: Step
+
+    def __call__(self) -> None:
+        """Replay."""
+        self.graph.replay()
 
 
 def times(step: Step, repeats: int) -> list[float]:
