@@ -13,6 +13,7 @@ from torch import Tensor
 from pccompiler.ir.kinds import TABLES, Kind
 from pccompiler.ir.plan import Form, Layer, Operands
 from pccompiler.torch_backend.forward import Forward
+from pccompiler.torch_backend.lookup import table_gradient
 from pccompiler.torch_backend.values import Value, safe_div, value_of
 
 
@@ -64,9 +65,13 @@ class Backward:
         if layer.family not in TABLES:
             self.input_grads[number] = grad.clone()  # the buffer itself goes back to the pool
         elif number in self.forward.weights:
+            states = self.forward.inputs[number]
+            if not states.is_floating_point():
+                table, log = self.forward.weights[number], layer.form == Form.LOG
+                self.weight_grads[number] = table_gradient(table, states, grad, log=log)
+                return
             if layer.form == Form.LOG:
                 grad = safe_div(grad, self.forward.saved[number][0])
-            states = self.forward.inputs[number]
             self.weight_grads[number] = torch.bmm(grad, states.transpose(1, 2))
 
     def product(self, number: int, layer: Layer, grad: Tensor) -> None:

@@ -49,7 +49,8 @@ class Engine:
 
         Args:
             inputs: One tensor for each input layer: states one-hot, shape (rows, states, batch),
-                all ones where missing; for Gaussians log-densities, shape (rows, units, batch).
+                all ones where missing; of layers with tables instead the states' codes, see
+                `lookup`; for Gaussians log-densities, shape (rows, units, batch).
             weights: One tensor for each use of weights (`Plan.uses`) except Gaussians, shape (rows,
                 units, fan-in).
             complete: A promise that no value is missing, which saves work.
@@ -159,6 +160,15 @@ def by_layer(
     )
 
 
+def _like(tensors: Sequence[Tensor]) -> Tensor:
+    """A floating tensor as long as the batch."""
+    first = tensors[0]
+    if first.is_floating_point():
+        return first
+    floating = next(tensor for tensor in tensors if tensor.is_floating_point())
+    return floating.new_empty(0, first.shape[-1])
+
+
 class _Run(torch.autograd.Function):
     """Forward and backward over all layers."""
 
@@ -168,7 +178,7 @@ class _Run(torch.autograd.Function):
     ) -> Tensor:
         keep = any(ctx.needs_input_grad)
         inputs, weights = by_layer(engine.plan, tensors[:num_inputs], tensors[num_inputs:])
-        forward = Forward(engine, inputs, weights, tensors[0], keep, complete)
+        forward = Forward(engine, inputs, weights, _like(tensors), keep, complete)
         result = forward.run()
         if keep:
             ctx.forward_pass = forward

@@ -102,7 +102,8 @@ class Evaluator(nn.Module):
         """Fused kernels, where the plan and the device have some."""
         key = (self.device, self.dtype)
         if self._kernels is None or self._kernels[0] != key:
-            self._kernels = key, accelerate(self)
+            with torch.inference_mode(False):  # its tensors take part in later gradients
+                self._kernels = key, accelerate(self)
         return self._kernels[1]
 
     def without_kernels(self) -> None:
@@ -258,8 +259,8 @@ class Evaluator(nn.Module):
         return rows
 
     def _inputs(self, x: Tensor, leaves: Mapping[int, Tensor]) -> list[Tensor]:
-        """The engine's inputs: states one-hot, or log-densities."""
-        return self.leaf_inputs(x, leaves)
+        """The engine's inputs: states one-hot or in codes, or log-densities."""
+        return self.leaf_inputs(x, leaves, lookup=not self.plan.packed)
 
     @torch.no_grad()
     def set_weights(self, values: Mapping[int, NDArray[np.float64]]) -> None:

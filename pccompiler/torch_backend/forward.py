@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan import Form, Layer
+from pccompiler.torch_backend.lookup import look_up
 from pccompiler.torch_backend.pool import Lease
 from pccompiler.torch_backend.values import Value, finite, has_table, to_log, value_of
 
@@ -69,7 +70,11 @@ class Forward:
         given = self.inputs[number]
         if not has_table(layer):
             return Value(given, None)
-        x = torch.bmm(self.weights[number], given)
+        table = self.weights[number]
+        if not given.is_floating_point():
+            out = self.lease.take((*table.shape[:2], given.shape[-1]))
+            return Value(look_up(table, given, log=layer.form == Form.LOG, out=out), None)
+        x = torch.bmm(table, given)
         if layer.form == Form.LINEAR:
             return Value(x, None)
         if self.keep:

@@ -16,6 +16,8 @@ from torch import Tensor
 from pccompiler.ir import Family, Variable
 from pccompiler.ir.kinds import TABLES, Kind
 from pccompiler.ir.plan import Plan
+from pccompiler.torch_backend.lookup import LEAST_STATES, codes_of
+from pccompiler.torch_backend.values import has_table
 
 LEAST_LOG_DENSITY = -1e30  # finite in float32: the forms rely on densities above zero
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -32,6 +34,7 @@ class LeafLayer:
         index: Shape ``(rows,)``, the variable of each row; ``None``: all variables, in order.
         constants: Trials of binomial leaves, shape (rows, 1, 1); lower edges, upper edges, each of
             shape (rows, bins, 1), and widths, (rows, 1, bins), of histograms.
+        looked_up: Whether the layer has a table of so many states that lookups pay.
     """
 
     number: int
@@ -39,6 +42,7 @@ class LeafLayer:
     states: int
     index: Tensor | None
     constants: tuple[Tensor, ...]
+    looked_up: bool
 
     def column(self, columns: Tensor) -> Tensor:
         """The rows' variables of the data, shape (rows, 1, batch), from (variables, batch)."""
@@ -92,12 +96,15 @@ class LeafInputs:
             if layer.kind == Kind.INPUT
         ]
 
-    def __call__(self, x: Tensor, parameters: Mapping[int, Tensor]) -> list[Tensor]:
+    def __call__(
+        self, x: Tensor, parameters: Mapping[int, Tensor], *, lookup: bool = False
+    ) -> list[Tensor]:
         """The engine's inputs.
 
         Args:
             x: Shape ``(batch, variables)``, NaN where missing.
             parameters: Layer number to leaf parameters, of families that are no tables.
+            lookup: Whether states of large tables may be codes (`lookup.codes_of`).
         """
         columns = x.t().contiguous()
         inputs: list[Tensor] = []
@@ -105,6 +112,8 @@ class LeafInputs:
             column = layer.column(columns)
             if layer.number in parameters:
                 inputs.append(layer.log_density(column, parameters[layer.number], self.exact))
+            elif lookup and layer.looked_up:
+                inputs.append(codes_of(column, layer.states))
             else:
                 inputs.append(layer.one_hot(column))
         return inputs
@@ -119,7 +128,8 @@ def _leaf_layer(plan: Plan, number: int, device: torch.device, dtype: torch.dtyp
     variables = [plan.variables[v] for v in layer.variables.tolist()]
     states = variables[0].cardinality if layer.family in TABLES else 0
     constants = _constants(layer.family, variables, device, dtype)
-    return LeafLayer(number, layer.family, states, index, constants)
+    looked_up = has_table(layer) and states >= LEAST_STATES
+    return LeafLayer(number, layer.family, states, index, constants, looked_up)
 
 
 def _constants(
