@@ -121,11 +121,22 @@ class Kernel:
         )
         stream = ctypes.c_void_p(torch.cuda.current_stream(self.device).cuda_stream)
         with torch.cuda.device(self.device):
+            _enter(self.device)
             self.reserve(shared)
             status = _driver().cuLaunchKernel(
                 self.function, *grid, 1, *block, 1, shared, stream, pointers, None
             )
         _check(status, "starting a kernel")
+
+
+def _enter(device: int) -> None:
+    """Make torch's context this thread's, if it has none: autograd's own threads start without."""
+    context = ctypes.c_void_p()
+    _check(_driver().cuCtxGetCurrent(ctypes.byref(context)), "asking for the context")
+    if not context.value:
+        status = _driver().cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
+        _check(status, "finding torch's context")
+        _check(_driver().cuCtxSetCurrent(context), "entering torch's context")
 
 
 def _passed(
