@@ -27,8 +27,8 @@ MOST_UNITS = 16
 """Above, torch's matrix products are as quick."""
 _BLOCKS = (1, 32, 64)
 """Rows of a block, for one or two, few, and many: between 1 and 32, compilers give up vectors."""
-_ALONE = 6_000
-"""Regions times blocks of rows below which one thread is done sooner than several."""
+_ALONE = 40_000
+"""Regions times rows that one thread does sooner than several."""
 _local = threading.local()
 
 
@@ -188,7 +188,7 @@ class _Batch:
     def _share(self, work: Callable[[int, int], None]) -> None:
         """Share the trees out among threads."""
         circuit = self.circuit
-        alone = circuit.trees * circuit.regions * self.rows < _ALONE * self.block
+        alone = circuit.trees * circuit.regions * self.rows < _ALONE
         share_out(work, circuit.trees, alone)
 
     def _space(self) -> int:
