@@ -57,7 +57,10 @@ def ours(n):
     data = model.prepare(np.random.default_rng(0).integers(0, 2, (2000, n)))
     stepper = _Stepper(model, data, None, 500, 5e-3, 0.0, cuda_graph=True)
     stepper.rows.copy_(torch.randperm(len(data), device="cuda")[:500])
-    return lambda: stepper.graph.replay()  # which keeps the stepper
+    graph = stepper.graph
+    if graph is None:
+        raise RuntimeError("no CUDA graph was captured")
+    return lambda: (graph.replay(), stepper)  # which keeps the stepper
 
 
 ALIVE = []  # CUDA graphs do not keep what they read

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor
 
+from pccompiler.bench.timing import cuda_ms
 from pccompiler.bench.units import Precision, Work
 
 SECONDS = 0.4
@@ -181,17 +182,7 @@ def _exponentials(device: torch.device) -> float:
 def _cuda_best(run: Callable[[], object], repeats: int) -> float:
     """Shortest time of a run by CUDA events, in seconds."""
     run()
-    return min(_event_seconds(run) for _ in range(repeats))
-
-
-def _event_seconds(run: Callable[[], object]) -> float:
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    run()
-    end.record()
-    torch.cuda.synchronize()
-    milliseconds: float = start.elapsed_time(end)
-    return 1e-3 * milliseconds
+    return 1e-3 * min(cuda_ms(run) for _ in range(repeats))
 
 
 def _launch(tiny: Tensor) -> float:
@@ -204,4 +195,4 @@ def _launch(tiny: Tensor) -> float:
     with torch.cuda.graph(graph):
         tiny.add_(1.0)
     graph.replay()
-    return statistics.median([_event_seconds(graph.replay) for _ in range(50)])
+    return 1e-3 * statistics.median([cuda_ms(graph.replay) for _ in range(50)])

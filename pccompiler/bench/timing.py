@@ -134,7 +134,7 @@ def times_of(run: Run, device: str, repeats: int | None) -> Times:
         device: ``"cuda"``, or ``"cpu"``.
         repeats: How often; ``None``: for about two seconds.
     """
-    once = _cuda_ms if device == "cuda" else _clock_ms
+    once = cuda_ms if device == "cuda" else _clock_ms
     for _ in range(WARM_UP - 1):
         once(run)
     start = time.perf_counter()
@@ -156,7 +156,8 @@ def _clock_ms(run: Run) -> float:
     return 1e3 * (time.perf_counter() - start)
 
 
-def _cuda_ms(run: Run) -> float:
+def cuda_ms(run: Run) -> float:
+    """Milliseconds of a run by CUDA events."""
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
     run()

@@ -1,4 +1,4 @@
-"""Kernels of their own for circuits on CUDA; the layered engine runs everything else."""
+"""Picks fused kernels for circuits that have some; the layered engine runs everything else."""
 
 from __future__ import annotations
 
@@ -50,11 +50,26 @@ class Wide:
             NotDense: If it has other layers than tables, products and wide sums.
         """
         self.dense, self.weights = Dense.of(plan, device), weights
+        self.proven = False
 
     def __call__(self, x: Tensor, complete: bool) -> Tensor:
-        """See `Kernels`. Matrix products are as precise as torch's are set to be."""
+        """See `Kernels`. Matrix products are as precise as torch's are set to be.
+
+        Raises:
+            KernelError: If Triton cannot compile or start them: it needs a C compiler, too.
+        """
         self.dense.runner.precision = _PRECISIONS[torch.get_float32_matmul_precision()]
-        return self.dense.run(x, *self.weights())
+        tables, leaves = self.weights()
+        try:
+            found = self.dense.run(x, tables, leaves)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # Triton has no class of its own for them
+            if self.proven:
+                raise
+            raise KernelError(f"Triton fails: {str(error)[:200]}") from error
+        self.proven = True
+        return found
 
 
 class Narrow:
@@ -119,6 +134,19 @@ def accelerate(model: Evaluator) -> Kernels | None:
         "no fused kernels fit the circuit, so it runs layer by layer (" + "; ".join(reasons) + ")"
     )
     return None
+
+
+def in_kernels(model: Evaluator, x: Tensor, complete: bool) -> Tensor | None:
+    """Log-likelihoods from the model's kernels; ``None``: it has none, or they do not run."""
+    kernels = model.kernels
+    if kernels is None:
+        return None
+    try:
+        return kernels(x, complete)
+    except KernelError as why:
+        say_once(f"fused kernels fail, so the circuit runs layer by layer: {why}")
+        model.without_kernels()
+        return None
 
 
 def _on_cpu(model: Evaluator) -> Kernels | None:

@@ -16,7 +16,7 @@ from pccompiler.ir import Circuit
 from pccompiler.ir.generate import by_weight, materialize, unconstrain
 from pccompiler.ir.layout import parameter_name
 from pccompiler.ir.plan import Plan
-from pccompiler.torch_backend.acceleration import Kernels, accelerate
+from pccompiler.torch_backend.acceleration import Kernels, accelerate, in_kernels
 from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.packed import one_thread
@@ -142,10 +142,9 @@ class Evaluator(nn.Module):
 
     def evaluate_kept(self, x: Tensor, complete: bool = False) -> Tensor:
         """`forward` in fused kernels or level order, whatever the memory budget."""
-        kernels = self.kernels
-        if kernels is not None:
-            value = kernels(x, complete)
-            return value + self.plan.log_scale if self.plan.log_scale else value
+        quick = in_kernels(self, x, complete)
+        if quick is not None:
+            return quick + self.plan.log_scale if self.plan.log_scale else quick
         with self._threads():
             tables, leaves = self.weights()
             value = self.engine.run(self._inputs(x, leaves), tables, complete=complete)

@@ -153,6 +153,24 @@ def test_without_a_compiler_it_says_so_once(
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
+def test_kernels_that_fail_give_way(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> Tensor:
+        raise KernelError("no luck")
+
+    monkeypatch.setattr(acceleration, "_SAID", set())
+    monkeypatch.setattr(NarrowOnCPU, "__call__", fail)
+    model = pc.compile(pc.rat_spn(6, 2, 3))
+    with caplog.at_level(logging.WARNING, logger="pccompiler"):
+        for _ in range(2):
+            assert model(rows(3, 6, False)).shape == (3,)
+    assert model.kernels is None
+    assert [record.getMessage() for record in caplog.records] == [
+        "fused kernels fail, so the circuit runs layer by layer: no luck"
+    ]
+
+
 def test_a_compiler_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CC", "false")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
