@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pccompiler.ir.arrays import Int
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan import Plan
 from pccompiler.passes.region_trees import Child, NotFusedError, RegionTrees, read_trees
@@ -67,7 +68,7 @@ class NarrowOnCPU:
             raise NotFusedError(f"regions have {trees.units} units, more than {MOST_UNITS}")
         self.plan, self.weights, self.units = plan, weights, trees.units
         self.groups = trees.groups
-        self.tables = _tables(trees)
+        self.tables = _tables(trees, {group: _rows(weights, group) for group in trees.groups})
         starts = self.tables["starts"]
         self.trees, self.regions = len(starts) - 1, int(np.diff(starts).max())
         self.mixed = plan.layers[-1].kind == Kind.MIXTURE
@@ -88,11 +89,14 @@ class NarrowOnCPU:
         """Log-likelihoods, shape (batch,), of rows (batch, variables)."""
         if len(x) == 0:
             return x.new_zeros(0)
-        tables = self.weights.by_group()
-        square, root, leaf = self.groups
-        share = tables[self.plan.layers[-1].group].flatten() if self.mixed else None
-        logs = None if share is None or self.order is None else share[self.order].log()
-        given = [tables[group] for group in dict.fromkeys((square, root, leaf)) if group >= 0]
+        own = [group for group in dict.fromkeys(self.groups) if group >= 0]
+        mixture = [self.plan.layers[-1].group] if self.mixed else []
+        made = [group for group in own if self.plan.groups[group].generated]
+        tables = self.weights.by_group([*made, *mixture])
+        logs = None if self.order is None else tables[mixture[0]].flatten()[self.order].log()
+        given = [
+            tables[group] if group in tables else self.weights.constrained(group) for group in own
+        ]
         result: Tensor = _Run.apply(self, x, logs, *given)  # type: ignore[no-untyped-call]
         return result
 
@@ -104,8 +108,26 @@ class NarrowOnCPU:
         return square, root, leaf
 
 
-def _tables(trees: RegionTrees) -> dict[str, NDArray[np.int32]]:
-    """Regions tree by tree, in post-order, as kernels/trees.c reads them."""
+def _rows(weights: Weights, group: int) -> Int | None:
+    """Of weights in the order of their uses: rows of the parameter; ``None``: they are the same."""
+    if group < 0 or weights.plan.groups[group].generated:
+        return None
+    rows = weights.orders[str(group)].rows
+    return rows.cpu().numpy() if isinstance(rows, Tensor) else None
+
+
+def _tables(trees: RegionTrees, rows: dict[int, Int | None]) -> dict[str, NDArray[np.int32]]:
+    """Regions tree by tree, in post-order, as kernels/trees.c reads them.
+
+    Args:
+        trees: The regions.
+        rows: Group to the places of its weights (see `_rows`).
+    """
+
+    def placed(group: int, numbers: Int) -> Int:
+        where = rows[group]
+        return numbers if where is None else where[np.maximum(numbers, 0)]
+
     order: list[int] = []
     starts = [0]
     place = np.zeros(len(trees.weight), np.int64)
@@ -121,13 +143,16 @@ def _tables(trees: RegionTrees) -> dict[str, NDArray[np.int32]]:
     tree = np.repeat(np.array(starts[:-1]), np.diff(starts))
     region, side = np.nonzero(inner)
     parent[tree[region] + source[region, side]] = region - tree[region]
+    weight, leaf = np.array(trees.weight)[order], np.array(trees.leaves).reshape(-1, 2)[order]
+    square, root, leaves = trees.groups
+    inner_weights = np.where(weight >= 0, placed(square, weight), weight)
     found = {
         "starts": np.array(starts),
-        "weight": np.array(trees.weight)[order],
+        "weight": np.where(weight < -1, -2 - placed(root, -2 - weight), inner_weights),
         "parent": parent,
         "kind": kinds,
         "source": source,
-        "leaf": np.array(trees.leaves).reshape(-1, 2)[order],
+        "leaf": np.where(leaf >= 0, placed(leaves, leaf), leaf),
     }
     return {name: np.ascontiguousarray(table, np.int32) for name, table in found.items()}
 
