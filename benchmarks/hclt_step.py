@@ -28,7 +28,7 @@ from pccompiler import structures
 from pccompiler.api import Dtype
 from pccompiler.ir import Circuit, Variable
 from pccompiler.torch_backend.dense import Dense, Precision
-from pccompiler.torch_backend.dense_regions import regions_of
+from pccompiler.torch_backend.dense_reading import regions_of
 from pccompiler.torch_backend.dense_run import Runner, Tiles
 
 PRECISIONS: tuple[Precision, ...] = ("tf32", "bf16", "ieee")

@@ -56,6 +56,18 @@ class Operands:
     sources: tuple[Source, ...]
     start: int | None
 
+    def places(self, first: Int, step: int = 1) -> Int:
+        """The operands' numbers, shape (arity, rows), where row i of layer l has ``first[l] + i``.
+
+        Args:
+            first: The number of each layer's first row.
+            step: Between the numbers of a layer's rows.
+        """
+        found = np.empty(self.arity * self.rows, np.int64)
+        for source in self.sources:
+            found[source.positions] = first[source.layer] + step * source.rows
+        return found.reshape(self.arity, self.rows)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Layer:

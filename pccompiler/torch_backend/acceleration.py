@@ -16,6 +16,7 @@ from pccompiler.passes.region_trees import NotFusedError
 from pccompiler.torch_backend.cpu_trees import NarrowOnCPU
 from pccompiler.torch_backend.dense import Dense, NotDense, Precision
 from pccompiler.torch_backend.lane_weights import Arranged, Generated, Source
+from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.nvrtc import KernelError
 from pccompiler.torch_backend.systolic import Systolic
 
@@ -47,9 +48,10 @@ class Wide:
         """Read the plan.
 
         Raises:
-            NotDense: If it has other layers than tables, products and wide sums.
+            NotDense: If it has other layers than inputs, products, mixtures and wide sums.
         """
         self.dense, self.weights = Dense.of(plan, device), weights
+        self.leaves = LeafInputs(plan, device, torch.float32)
         self.proven = False
 
     def __call__(self, x: Tensor, complete: bool) -> Tensor:
@@ -61,7 +63,7 @@ class Wide:
         self.dense.runner.precision = _PRECISIONS[torch.get_float32_matmul_precision()]
         tables, leaves = self.weights()
         try:
-            found = self.dense.run(x, tables, leaves)
+            found = self.dense.run(x, tables, self.leaves.densities(x, leaves))
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # Triton has no class of its own for them

@@ -1,6 +1,6 @@
-"""Plans of leaf tables, elementwise products and wide dense sums, in fused Triton kernels on CUDA.
+"""Plans of wide dense sums over elementwise products, in fused Triton kernels on CUDA.
 
-`pccompiler.torch_backend.dense_regions` says which plans these are, and reads them.
+`pccompiler.torch_backend.dense_regions` says what they are to the kernels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from pccompiler.ir.plan import Plan
-from pccompiler.torch_backend.dense_regions import NotDense, Regions, regions_of
+from pccompiler.torch_backend.dense_reading import regions_of
+from pccompiler.torch_backend.dense_regions import NotDense, Regions
 
 if TYPE_CHECKING:
     from pccompiler.torch_backend.dense_run import Runner
@@ -49,17 +50,20 @@ class Dense:
 
         return cls(regions, Runner(regions, device, precision, Tiles()))
 
-    def run(self, x: Tensor, tables: Sequence[Tensor], leaves: Mapping[int, Tensor]) -> Tensor:
+    def run(self, x: Tensor, tables: Sequence[Tensor], densities: Mapping[int, Tensor]) -> Tensor:
         """Log-likelihoods in nats, without `Plan.log_scale`, of shape (batch,); differentiable.
 
         Args:
             x: Shape (batch, variables), NaN where missing.
             tables: As `pccompiler.torch_backend.engine.Engine.run` takes them, in float32.
-            leaves: Parameters of other leaves: none here.
+            densities: Layer to log-densities of leaves without tables, shape (rows, units, batch).
         """
         from pccompiler.torch_backend.dense_run import Run
 
         if len(x) == 0:
             return x.new_zeros(0)
-        result: Tensor = Run.apply(self.runner, x, *tables)  # type: ignore[no-untyped-call]
+        given = [densities[each.layer] for each in self.regions.given]
+        result: Tensor = Run.apply(  # type: ignore[no-untyped-call]
+            self.runner, x, len(tables), *tables, *given
+        )
         return result

@@ -73,8 +73,41 @@ def log_tables(out, table, offset, states, units, TILE: tl.constexpr):
 
 
 @triton.jit
-def region_flow(flows, values, grad, row, root, lists, spots, region_values, b, m, batch, units):
-    """DL / d value, shape (b, m): flows from all readers, over the value."""
+def scale_of(scales, items, start, stop, b, batch):
+    """The scale of a product of regions, shape (b,)."""
+    scale = tl.zeros([b.shape[0]], tl.float64)
+    for j in range(start, stop):
+        scale += tl.load((scales + tl.load(items + j) * batch) + b, mask=b < batch, other=0.0)
+    return scale
+
+
+@triton.jit
+def times(
+    x, tables, codes, values, leaf_items, leaf_tables, leaf_states, leaf_start, leaf_stop,
+    child_items, region_values, child_start, child_stop, b, k, batch, width,
+):  # fmt: skip
+    """``x`` times leaf rows and regions, all in logarithms, shape (b, k)."""
+    here = b < batch
+    inside = here[:, None] & (k < width)[None, :]
+    for j in range(leaf_start, leaf_stop):
+        leaf = tl.load(leaf_items + j)
+        code = tl.load((codes + leaf * batch) + b, mask=here, other=-1)
+        known = (code >= 0) & (code < tl.load(leaf_states + leaf))
+        at = code[:, None] * width + k[None, :]
+        x += tl.load(
+            (tables + tl.load(leaf_tables + leaf)) + at, mask=inside & known[:, None], other=0.0
+        )
+        x = tl.where((code >= 0)[:, None] & (known == 0)[:, None], float("-inf"), x)
+    cell = b[:, None] * width + k[None, :]
+    for j in range(child_start, child_stop):
+        base = values + tl.load(region_values + tl.load(child_items + j)) * batch
+        x += tl.load(base + cell, mask=inside, other=0.0)
+    return x
+
+
+@triton.jit
+def incoming(flows, grad, row, root, lists, spots, b, m, batch, units):
+    """DL / d log value, shape (b, m): flows from all readers."""
     inside = (b < batch)[:, None] & (m < units)[None, :]
     flow = tl.zeros([b.shape[0], m.shape[0]], tl.float32)
     if row == root:
@@ -83,8 +116,19 @@ def region_flow(flows, values, grad, row, root, lists, spots, region_values, b, 
     for j in range(tl.load(lists + row), tl.load(lists + row + 1)):
         base = tl.load(spots + j) * batch
         flow += tl.load((flows + base) + cell, mask=inside, other=0.0)
+    return flow
+
+
+@triton.jit
+def region_flow(flows, values, grad, row, root, lists, spots, region_values, b, m, batch, units):
+    """DL / d value, shape (b, m): flows from all readers, over the value."""
+    flow = incoming(flows, grad, row, root, lists, spots, b, m, batch, units)
     base = tl.load(region_values + row) * batch
-    value = tl.load((values + base) + cell, mask=inside, other=0.0)
+    value = tl.load(
+        (values + base) + (b[:, None] * units + m[None, :]),
+        mask=(b < batch)[:, None] & (m < units)[None, :],
+        other=0.0,
+    )
     return tl.where(flow == 0.0, 0.0, flow * tl.exp(-tl.maximum(value, -87.0)))
 
 
@@ -92,54 +136,42 @@ def region_flow(flows, values, grad, row, root, lists, spots, region_values, b, 
 def forward_level(
     values, scales, terms, tops, weights, tables, codes,
     leaf_lists, leaf_items, leaf_tables, leaf_states, child_lists, child_items,
-    region_values, region_terms, term_spots, first, batch, units, width,
-    ARITY: tl.constexpr, KEEP: tl.constexpr, BB: tl.constexpr, BM: tl.constexpr,
+    region_values, region_terms, term_spots, first, batch, units, width, arity,
+    ONE: tl.constexpr, KEEP: tl.constexpr, BB: tl.constexpr, BM: tl.constexpr,
     BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Values of the regions of a level; the first program of a row also writes terms and scales."""
+    """Values of the regions of a level; the first program of a row also writes terms and scales.
+
+    ``ONE`` says that ``arity`` is 1.
+    """
     local = tl.program_id(0).to(tl.int64)
     row = first + local
     b = tl.program_id(1) * BB + tl.arange(0, BB)
     m = tl.program_id(2) * BM + tl.arange(0, BM)
-    here = b < batch
     mine = b < tl.where(tl.program_id(2) == 0, batch, 0)  # the first program writes for all
     first_term = tl.load(region_terms + row)
     top = tl.full([BB], float("-inf"), tl.float32)
     acc = tl.zeros([BB, BM], tl.float32)
-    base_scale = tl.zeros([BB], tl.float64)
-    weights += local * units * width * ARITY
-    for a in tl.static_range(ARITY):
+    r0, r1 = tl.load(child_lists + first_term), tl.load(child_lists + first_term + 1)
+    base_scale = scale_of(scales, child_items, r0, r1, b, batch)
+    weights += local * units * width * arity
+    for a in range(arity):
         term = first_term + a
         l0, l1 = tl.load(leaf_lists + term), tl.load(leaf_lists + term + 1)
         c0, c1 = tl.load(child_lists + term), tl.load(child_lists + term + 1)
         spot = tl.load(term_spots + term) * batch
-        scale = tl.zeros([BB], tl.float64)
-        for j in range(c0, c1):
-            scale += tl.load((scales + tl.load(child_items + j) * batch) + b, mask=here, other=0.0)
-        if a == 0:
-            base_scale = scale
-        shift = (scale - base_scale).to(tl.float32)
+        shift = tl.zeros([BB], tl.float32)
+        if not ONE:
+            shift = (scale_of(scales, child_items, c0, c1, b, batch) - base_scale).to(tl.float32)
         for start in range(0, width, BK):
             k = start + tl.arange(0, BK)
-            inside = here[:, None] & (k < width)[None, :]
-            cell = b[:, None] * width + k[None, :]
             x = tl.zeros([BB, BK], tl.float32) + shift[:, None]
-            for j in range(l0, l1):
-                leaf = tl.load(leaf_items + j)
-                code = tl.load((codes + leaf * batch) + b, mask=here, other=-1)
-                known = (code >= 0) & (code < tl.load(leaf_states + leaf))
-                at = code[:, None] * width + k[None, :]
-                x += tl.load(
-                    (tables + tl.load(leaf_tables + leaf)) + at,
-                    mask=inside & known[:, None],
-                    other=0.0,
-                )
-                x = tl.where((code >= 0)[:, None] & (known == 0)[:, None], float("-inf"), x)
-            for j in range(c0, c1):
-                child = tl.load(child_items + j)
-                base = values + tl.load(region_values + child) * batch
-                x += tl.load(base + cell, mask=inside, other=0.0)
+            x = times(
+                x, tables, codes, values, leaf_items, leaf_tables, leaf_states, l0, l1,
+                child_items, region_values, c0, c1, b, k, batch, width,
+            )  # fmt: skip
             if KEEP:
+                cell = b[:, None] * width + k[None, :]
                 tl.store((terms + spot) + cell, x, mask=mine[:, None] & (k < width)[None, :])
             x = tl.where((k < width)[None, :], x, float("-inf"))
             peak = tl.maximum(top, tl.max(x, 1))
@@ -147,11 +179,11 @@ def forward_level(
             acc *= tl.exp(top - safe)[:, None]
             top = peak
             both = (k < width)[:, None] & (m < units)[None, :]
-            column = m[None, :] * (width * ARITY) + a * width + k[:, None]
+            column = m[None, :] * (width * arity) + a * width + k[:, None]
             w = tl.load(weights + column, mask=both, other=0.0)
             acc = multiplied(tl.exp(x - safe[:, None]), w, acc, PRECISION)
     to = (values + tl.load(region_values + row) * batch) + (b[:, None] * units + m[None, :])
-    tl.store(to, tl.log(acc), mask=here[:, None] & (m < units)[None, :])
+    tl.store(to, tl.log(acc), mask=(b < batch)[:, None] & (m < units)[None, :])
     safe = tl.where(top == float("-inf"), 0.0, top)
     tl.store((scales + row * batch) + b, base_scale + safe.to(tl.float64), mask=mine)
     if KEEP:
@@ -161,8 +193,8 @@ def forward_level(
 @triton.jit(do_not_specialize=["first", "root"])
 def flow_level(
     flows, values, terms, tops, weights, grad, reader_lists, reader_spots, region_values,
-    region_terms, term_spots, first, root, batch, units, width,
-    ARITY: tl.constexpr, BB: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr,
+    region_terms, term_spots, first, root, batch, units, width, arity,
+    BB: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Flows into the terms of a level."""
@@ -172,7 +204,7 @@ def flow_level(
     tiles = tl.cdiv(width, BK)
     a = tl.program_id(2) // tiles
     k = (tl.program_id(2) % tiles) * BK + tl.arange(0, BK)
-    weights += local * units * width * ARITY + a * width
+    weights += local * units * width * arity + a * width
     acc = tl.zeros([BB, BK], tl.float32)
     for start in range(0, units, BM):
         m = start + tl.arange(0, BM)
@@ -181,7 +213,7 @@ def flow_level(
             batch, units,
         )  # fmt: skip
         both = (m < units)[:, None] & (k < width)[None, :]
-        at = m[:, None] * (width * ARITY) + k[None, :]
+        at = m[:, None] * (width * arity) + k[None, :]
         w = tl.load(weights + at, mask=both, other=0.0)
         acc = multiplied(g, w, acc, PRECISION)
     inside = (b < batch)[:, None] & (k < width)[None, :]
@@ -196,8 +228,8 @@ def flow_level(
 @triton.jit(do_not_specialize=["root"])
 def weight_gradients(
     out, flows, values, terms, tops, grad, rows, reader_lists, reader_spots, region_values,
-    region_terms, term_spots, root, batch, units, width,
-    ARITY: tl.constexpr, BB: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr,
+    region_terms, term_spots, root, batch, units, width, arity,
+    BB: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the weights of all regions of one shape; one program sums over the batch."""
@@ -220,8 +252,8 @@ def weight_gradients(
         top = tl.load((tops + row * batch) + b, mask=b < batch, other=0.0)
         x = tl.exp(tl.load((terms + spot) + cell, mask=inside, other=float("-inf")) - top[:, None])
         acc = multiplied(tl.trans(g), x, acc, PRECISION)
-    out += local * units * width * ARITY + a * width
-    to = out + (m[:, None] * (width * ARITY) + k[None, :])
+    out += local * units * width * arity + a * width
+    to = out + (m[:, None] * (width * arity) + k[None, :])
     tl.store(to, acc, mask=(m < units)[:, None] & (k < width)[None, :])
 
 

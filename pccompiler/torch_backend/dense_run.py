@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from pccompiler.ir.arrays import Int
 from pccompiler.torch_backend import dense_kernels
 from pccompiler.torch_backend.dense import Precision
 from pccompiler.torch_backend.dense_regions import Inputs, Level, Lists, Regions, Shape
+from pccompiler.torch_backend.dense_unitwise import Unitwise
 
 # Triton's launcher, ``kernel[grid](...)``, has no types: hence ``Any`` for kernels.
 _KERNELS: Any = dense_kernels
@@ -94,9 +95,10 @@ class Runner:
         self.values, self.terms = self._put(regions.values), self._put(regions.terms)
         self.spots, self.tables = self._put(spots), self._put(regions.tables)
         self.states, self.variables = self._put(regions.states), self._put(regions.variables)
-        self.shapes = _by_shape(regions.levels)
+        self.unitwise = Unitwise(self)
+        self.shapes = _by_shape(level for level in regions.levels if not level.shape.mixture)
         self.rows = {shape: self._put(_members(levels)) for shape, levels in self.shapes.items()}
-        self.blocks = -(-int(regions.states.max()) // tiles.states)
+        self.blocks = -(-int(regions.states.max(initial=1)) // tiles.states)
         edges = np.arange(self.blocks + 1) * tiles.states
         self.edges = self._put(np.minimum(edges, regions.states[:, None])).to(torch.int32)
 
@@ -111,7 +113,9 @@ class Runner:
         codes = torch.nan_to_num(x, nan=-1.0).to(torch.int32)
         return codes.t().index_select(0, self.variables)
 
-    def forward(self, x: Tensor, tables: Sequence[Tensor], keep: bool) -> tuple[Tensor, Kept]:
+    def forward(
+        self, x: Tensor, tables: Sequence[Tensor], given: Sequence[Tensor], keep: bool
+    ) -> tuple[Tensor, Kept]:
         """Log-likelihoods, shape (batch,), and what `backward` needs."""
         batch, regions = len(x), self.regions
         units, products, cells = regions.sizes
@@ -126,8 +130,11 @@ class Runner:
             self._empty(products * batch if keep else 1),
             self._empty(rows * batch if keep else 1),
         )
+        for each, density in zip(regions.given, given, strict=True):
+            self.unitwise.give(each, density, kept)
         for level in regions.levels:
-            self._level(level, tables[level.use], logs, kept, batch, keep)
+            forward = self.unitwise.forward if level.shape.mixture else self._level
+            forward(level, tables[level.use], logs, kept, batch, keep)
         return (kept.scales[-1] + kept.values[-batch:]).float(), kept
 
     def _empty(self, size: int) -> Tensor:
@@ -150,18 +157,23 @@ class Runner:
             kept.values, kept.scales, kept.terms, kept.tops, weights, logs, kept.codes,
             *self.leaves, self.tables, self.states, *self.children,
             self.values, self.terms, self.spots, level.first, batch, shape.units, shape.width,
-            ARITY=shape.arity, KEEP=keep, BB=tile.batch, BM=tile.out, BK=tile.step,
+            shape.arity, ONE=shape.arity == 1, KEEP=keep, BB=tile.batch, BM=tile.out, BK=tile.step,
             PRECISION=self.precision, num_warps=tile.warps,
         )  # fmt: skip
 
-    def backward(self, grad: Tensor, kept: Kept, tables: Sequence[Tensor]) -> list[Tensor]:
-        """Gradients of ``tables``, from those of the log-likelihoods."""
+    def backward(
+        self, grad: Tensor, kept: Kept, tables: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Gradients of tables and of given log-densities, from those of the log-likelihoods."""
         found = [table.new_empty(0) for table in tables]
         flows = torch.empty_like(kept.terms)
         for level in reversed(self.regions.levels):
-            self._flow(level, tables[level.use], flows, grad, kept)
+            flow = self.unitwise.flow if level.shape.mixture else self._flow
+            flow(level, tables[level.use], flows, grad, kept)
+            if level.shape.mixture:
+                found[level.use] = self.unitwise.weights(level, flows, grad, kept)
         for shape, levels in self.shapes.items():
-            out = grad.new_empty(sum(level.rows for level in levels), shape.units, shape.fan_in)
+            out = grad.new_empty(sum(level.rows for level in levels), shape.units, shape.columns)
             self._weights(shape, out, flows, grad, kept)
             for level, piece in zip(levels, out.split([e.rows for e in levels]), strict=True):
                 found[level.use] = piece
@@ -171,7 +183,8 @@ class Runner:
         for inputs in self.regions.inputs:
             found[inputs.use] = out = torch.empty_like(tables[inputs.use])
             self._tables(inputs, out, tables[inputs.use], flows, (order, codes, bounds))
-        return found
+        root = len(kept.scales) - 1
+        return found, [self.unitwise.given(e, flows, grad, root) for e in self.regions.given]
 
     def _tile(self, rows: int, batch: int, out: int, reads: int) -> Tile:
         """A program of a level: smaller where levels are thin, so that they fill the chip."""
@@ -193,8 +206,8 @@ class Runner:
         _KERNELS.flow_level[grid](
             flows, kept.values, kept.terms, kept.tops, weights, grad, *self.readers,
             self.values, self.terms, self.spots, level.first, len(kept.scales) - 1, batch,
-            shape.units, shape.width,
-            ARITY=shape.arity, BB=tile.batch, BM=tile.step, BK=tile.out,
+            shape.units, shape.width, shape.arity,
+            BB=tile.batch, BM=tile.step, BK=tile.out,
             PRECISION=self.precision, num_warps=tile.warps,
         )  # fmt: skip
 
@@ -208,8 +221,8 @@ class Runner:
         _KERNELS.weight_gradients[grid](
             out, flows, kept.values, kept.terms, kept.tops, grad, self.rows[shape],
             *self.readers, self.values, self.terms, self.spots, len(kept.scales) - 1, batch,
-            shape.units, shape.width,
-            ARITY=shape.arity, BB=_block(batch, tiles.gradient_batch), BM=high, BK=wide,
+            shape.units, shape.width, shape.arity,
+            BB=_block(batch, tiles.gradient_batch), BM=high, BK=wide,
             PRECISION=self.precision, num_warps=tiles.gradient_warps,
         )  # fmt: skip
 
@@ -232,11 +245,11 @@ class Run(torch.autograd.Function):
     """From tables to log-likelihoods."""
 
     @staticmethod
-    def forward(ctx: Any, runner: Runner, x: Tensor, *tables: Tensor) -> Tensor:
-        """Log-likelihoods of the rows ``x``."""
-        tables = tuple(table.contiguous() for table in tables)
+    def forward(ctx: Any, runner: Runner, x: Tensor, number: int, *tensors: Tensor) -> Tensor:
+        """Log-likelihoods of the rows ``x``; ``number`` of the tensors are tables."""
+        tables, given = tuple(t.contiguous() for t in tensors[:number]), tensors[number:]
         keep = any(ctx.needs_input_grad)
-        result, kept = runner.forward(x, tables, keep)
+        result, kept = runner.forward(x, tables, given, keep)
         if keep:
             ctx.runner = runner
             ctx.save_for_backward(*kept, *tables)
@@ -245,10 +258,11 @@ class Run(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Gradients of the tables."""
+        """Gradients of the tables, and of given log-densities."""
         saved = ctx.saved_tensors
         kept, tables = Kept(*saved[: len(Kept._fields)]), saved[len(Kept._fields) :]
-        return (None, None, *ctx.runner.backward(grad_outputs[0].contiguous(), kept, tables))
+        slopes, given = ctx.runner.backward(grad_outputs[0].contiguous(), kept, tables)
+        return (None, None, None, *slopes, *given)
 
 
 def _block(size: int, most: int = 128) -> int:
@@ -256,7 +270,7 @@ def _block(size: int, most: int = 128) -> int:
     return min(most, max(16, 1 << (size - 1).bit_length()))
 
 
-def _by_shape(levels: Sequence[Level]) -> dict[Shape, list[Level]]:
+def _by_shape(levels: Iterable[Level]) -> dict[Shape, list[Level]]:
     found: dict[Shape, list[Level]] = {}
     for level in levels:
         found.setdefault(level.shape, []).append(level)

@@ -118,6 +118,17 @@ class LeafInputs:
                 inputs.append(layer.one_hot(column))
         return inputs
 
+    def densities(self, x: Tensor, parameters: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """Log-densities of the leaves that have no tables, by layer; arguments as of a call."""
+        columns = x.t().contiguous()
+        return {
+            layer.number: layer.log_density(
+                layer.column(columns), parameters[layer.number], self.exact
+            )
+            for layer in self.layers
+            if layer.number in parameters
+        }
+
 
 def _leaf_layer(plan: Plan, number: int, device: torch.device, dtype: torch.dtype) -> LeafLayer:
     layer = plan.layers[number]

@@ -58,8 +58,12 @@ class PackedEngine:
         return [slice(start, min(start + size, batch)) for start in range(0, batch, size)]
 
     def spaces(self, dtype: torch.dtype) -> list[torch.dtype]:
-        """Precisions in which linear space is tried, cheapest first."""
-        if not self.linear or self.failures > 2:
+        """Precisions in which linear space is tried, cheapest first.
+
+        None on an accelerator: to learn whether it was certain, the host would have to wait, and
+        no CUDA graph could hold the step.
+        """
+        if not self.linear or self.failures > 2 or self.device.type != "cpu":
             return []
         return [dtype, torch.float64] if dtype == torch.float32 else [dtype]
 
@@ -74,9 +78,12 @@ class PackedEngine:
     def certain(self, tables: Tables) -> Tensor:
         """Log-likelihood of a chunk: linear where that is certain, in log space elsewhere."""
         dtype = tables.dtype
+        spaces = self.spaces(dtype)
+        if not spaces:
+            return self.sweep(tables, log=True).up()
         out = next(iter(tables.inputs.values())).new_empty(tables.batch)
         left = torch.arange(tables.batch, device=self.device)
-        for space in self.spaces(dtype):
+        for space in spaces:
             some = tables if len(left) == tables.batch else tables.rows(left, space)
             root = self.sweep(some.rows(slice(None), space), log=False).up()
             sure = root >= certain_root(self.program, space)

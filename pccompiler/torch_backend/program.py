@@ -173,11 +173,9 @@ def _operations(plan: Plan, step: Step) -> int:
 
 def _unit_rows(plan: Plan, base: Int, operands: Operands) -> Int:
     """Arena rows of operands, shape (arity, rows, units)."""
-    first = np.empty(operands.arity * operands.rows, np.int64)
-    for source in operands.sources:
-        first[source.positions] = base[source.layer] + source.rows * operands.units
-    table: Int = first[:, None] + np.arange(operands.units)
-    return table.reshape(operands.arity, operands.rows, operands.units)
+    first = operands.places(base, operands.units)
+    table: Int = first[:, :, None] + np.arange(operands.units)
+    return table
 
 
 def _crossed(tables: list[Int]) -> Int:

@@ -16,7 +16,8 @@ import torch
 
 import pccompiler as pc
 from pccompiler import structures
-from pccompiler.ir import Circuit
+from pccompiler.ir import Builder, Circuit, Family
+from pccompiler.ir.variables import real
 from pccompiler.torch_backend.dense import Dense, Precision
 
 
@@ -43,7 +44,8 @@ def compare(circuit: Circuit, x: torch.Tensor, precision: Precision) -> tuple[fl
     true = double.evaluate_kept(x.double())
     slopes = torch.autograd.grad((true * share).sum(), list(double.parameters()))
     tables, leaves = single.weights()
-    out = Dense.of(single.plan, device, precision).run(x, tables, leaves)
+    densities = single.leaf_inputs.densities(x, leaves)
+    out = Dense.of(single.plan, device, precision).run(x, tables, densities)
     found = torch.autograd.grad((out * share).sum(), list(single.parameters()))
     a, b = (torch.cat([g.double().flatten() for g in grads]) for grads in (found, slopes))
     value = (out.double() - true).abs().max() / true.abs().max().clamp_min(1.0)
@@ -56,6 +58,43 @@ def tree(variables: int, states: int, units: int) -> Circuit:
     return structures.hclt(data, units)
 
 
+def mixed(units: int) -> Circuit:
+    """States, tables and densities; mixtures of many units, of which some weights are zero."""
+    build = Builder()
+    flag, level = build.binary("flag"), build.categorical("level", 5)
+    size, count = build.real("size"), build.categorical("count", 4)
+    parts: list[int] = []
+    for _ in range(3):
+        states = build.sum([build.indicator(flag)], units)
+        inner = build.product([states, build.categorical_input(level, units=units)])
+        parts.append(build.product([inner, build.gaussian(size, units=units)]))
+    shares = np.random.default_rng(1).dirichlet([0.3] * 3, units)
+    shares[0] = [1.0, 0.0, 0.0]
+    roots: list[int] = []
+    for part in (build.mixture(parts, weights=shares), *parts[:2]):
+        counts = build.inputs([count], Family.BINOMIAL, units=units).item()
+        roots.append(build.sum([build.product([build.sum([part], units), counts])], 1))
+    return build.build(build.mixture(roots))
+
+
+def kinds(rows: int) -> torch.Tensor:
+    """Rows for `mixed`, some of them far out."""
+    rng = np.random.default_rng(3)
+    x = np.stack([rng.integers(0, 2, rows), rng.integers(0, 5, rows),
+                  3.0 * rng.standard_normal(rows), rng.integers(0, 4, rows)], axis=1)  # fmt: skip
+    x[0, 2] = 60.0
+    x[rng.random(x.shape) < 0.2] = np.nan
+    return torch.from_numpy(x.astype(np.float32))
+
+
+def reals(rows: int, variables: int) -> torch.Tensor:
+    """Normal numbers, a tenth missing."""
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((rows, variables))
+    x[rng.random(x.shape) < 0.1] = np.nan
+    return torch.from_numpy(x.astype(np.float32))
+
+
 def main() -> int:
     """Run all cases; the exit code says whether all agree."""
     cases: list[tuple[str, Circuit, torch.Tensor, Precision]] = [
@@ -64,6 +103,25 @@ def main() -> int:
         ("HCLT, 40 units, 20 states", tree(4, 20, 40), correlated(30, 4, 20), "ieee"),
         ("HCLT, batch 1", tree(5, 3, 16), correlated(5, 5, 3)[:1], "ieee"),
         ("HMM, Bernoulli leaves", pc.hmm(5, 20), correlated(17, 5, 2), "ieee"),
+        (
+            "RAT-SPN: sums over states, a mixture of roots",
+            pc.rat_spn(7, 3, 16, seed=1),
+            correlated(33, 7, 2),
+            "ieee",
+        ),
+        (
+            "Gaussian leaves",
+            structures.quad_tree(2, 3, 16, variables=[real(f"p{i}") for i in range(6)]),
+            reals(21, 6),
+            "ieee",
+        ),
+        ("leaves of many kinds, wide mixtures", mixed(20), kinds(19), "ieee"),
+        (
+            "sums over up to five products",
+            structures.poon_domingos(3, 3, 16, states=3),
+            correlated(20, 9, 3),
+            "ieee",
+        ),
         (
             "quad graph: parts read twice, and sums over two products",
             structures.quad_graph(2, 4, 16, states=3),

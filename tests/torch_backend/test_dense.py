@@ -14,10 +14,12 @@ import torch
 
 import pccompiler as pc
 from pccompiler import structures
-from pccompiler.ir import Circuit
+from pccompiler.ir import Builder, Circuit
+from pccompiler.ir.variables import real
 from pccompiler.passes import plan
 from pccompiler.torch_backend.dense import Dense, NotDense
-from pccompiler.torch_backend.dense_regions import Lists, Shape, regions_of
+from pccompiler.torch_backend.dense_reading import regions_of
+from pccompiler.torch_backend.dense_regions import Lists, Shape
 
 TRITON = importlib.util.find_spec("triton") is not None
 CHECK = Path(__file__).with_name("dense_check.py")
@@ -28,6 +30,12 @@ def small_tree(units: int) -> Circuit:
     data = rng.integers(0, 3, (50, 6))
     data[:, 1:] = np.where(rng.random((50, 5)) < 0.8, data[:, :-1], data[:, 1:])
     return structures.hclt(data, units)
+
+
+def product_of_states() -> Circuit:
+    build = Builder()
+    pair = build.product([build.indicator(build.categorical(name, 16)) for name in "ab"])
+    return build.build(build.sum([build.sum([pair], 16)], 1))
 
 
 def test_tree_becomes_a_region_for_each_variable() -> None:
@@ -51,6 +59,24 @@ def test_children_come_before_their_readers() -> None:
     assert np.diff(readers.starts).max() == 2
 
 
+def test_sums_over_states_are_tables_and_roots_a_mixture() -> None:
+    regions = regions_of(plan(pc.rat_spn(5, 3, 16, seed=0)))
+    assert [(each.units, each.states) for each in regions.inputs] == [(16, 2)]
+    assert sorted(regions.variables.tolist()) == sorted([*range(5)] * 3)
+    assert regions.levels[-1].shape == Shape(1, 1, 3, mixture=True)
+    assert regions.levels[-1].shape.columns == 3
+    assert not regions.given
+
+
+def test_densities_are_given() -> None:
+    pixels = [real(f"p{number}") for number in range(8)]
+    regions = regions_of(plan(structures.quad_tree(2, 4, 16, variables=pixels)))
+    assert [(each.rows, each.units) for each in regions.given] == [(8, 16)]
+    assert not regions.inputs
+    assert len(regions.values) == 8 + sum(level.rows for level in regions.levels)
+    assert set(regions.children.items.tolist()) >= set(range(8))
+
+
 def test_lists_transposed() -> None:
     lists = Lists.of([[2, 0], [], [2]])
     assert lists.starts.tolist() == [0, 2, 2, 3]
@@ -63,7 +89,7 @@ def test_lists_transposed() -> None:
     ("circuit", "why"),
     [
         (small_tree(8), "8 units"),
-        (pc.rat_spn(16, 2, 16, seed=0), "indicator leaves"),
+        (product_of_states(), "states of a variable"),
         (structures.quad_tree(2, 2, 16, states=2, product="kronecker"), "kronecker"),
     ],
 )

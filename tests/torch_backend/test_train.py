@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import pccompiler as pc
+from pccompiler.bench.subjects import Subject, material
 from pccompiler.errors import PCCompilerError
 from pccompiler.ir import Builder, Hypernetwork, real
 from pccompiler.torch_backend import Evaluation, mean_log_likelihood
@@ -180,6 +181,19 @@ def test_a_captured_step_equals_an_eager_one() -> None:
     for one, other in zip(histories[0].evaluations, histories[1].evaluations, strict=True):
         assert one.train == pytest.approx(other.train, rel=1e-5)
         assert one.valid == pytest.approx(other.valid, rel=1e-5)
+
+
+@pytest.mark.gpu
+def test_a_circuit_of_single_units_trains_in_a_captured_step() -> None:
+    made = material(Subject(structure="learned", n=12))
+    assert made.data is not None
+    results = []
+    for device in ("cpu", "cuda"):
+        model = pc.compile(made.circuit, device=device)
+        assert model.plan.packed
+        pc.fit(model, made.data, steps=30, batch_size=100, progress=False)
+        results.append(model.log_likelihood(made.data).detach().cpu())
+    torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.gpu

@@ -1,0 +1,95 @@
+"""Launches the kernels of regions that mix unit by unit, and of given ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pccompiler.torch_backend import dense_mixtures
+from pccompiler.torch_backend.dense_regions import Given, Level
+from pccompiler.torch_backend.values import finite
+
+if TYPE_CHECKING:
+    from pccompiler.torch_backend.dense_run import Kept, Runner
+
+_KERNELS: Any = dense_mixtures
+_TILE = 2048
+"""Numbers in a program, unless one row of data has more."""
+_WIDE = 128
+
+
+class Unitwise:
+    """The launches of one runner."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+
+    def give(self, given: Given, density: Tensor, kept: Kept) -> None:
+        """Make log-densities, shape (rows, units, batch), the values of their regions."""
+        regions = self.runner.regions
+        top = finite(density.amax(1))
+        kept.scales[given.first : given.first + given.rows] = top
+        batch = density.shape[2]
+        first = int(regions.values[given.first]) * batch
+        spot = kept.values[first : first + density.numel()].view(given.rows, batch, given.units)
+        torch.sub(density.transpose(1, 2), top.unsqueeze(2), out=spot)
+
+    def forward(
+        self, level: Level, weights: Tensor, logs: Tensor, kept: Kept, batch: int, keep: bool
+    ) -> None:
+        """Values of the mixtures of a level."""
+        runner, shape = self.runner, level.shape
+        wide = _power(shape.units)
+        high = max(1, min(64, _TILE // wide))
+        _KERNELS.forward_mixture[level.rows, -(-batch // high)](
+            kept.values, kept.scales, kept.terms, kept.tops, weights, logs, kept.codes,
+            *runner.leaves, runner.tables, runner.states, *runner.children,
+            runner.values, runner.terms, runner.spots, level.first, batch, shape.units,
+            shape.arity, KEEP=keep, BB=high, BK=wide,
+        )  # fmt: skip
+
+    def flow(self, level: Level, weights: Tensor, flows: Tensor, grad: Tensor, kept: Kept) -> None:
+        """Flows into the terms of the mixtures of a level."""
+        runner, shape, batch = self.runner, level.shape, len(grad)
+        high, wide = _tile(shape.units)
+        _KERNELS.flow_mixture[level.rows, -(-batch // high), -(-shape.units // wide)](
+            flows, kept.values, kept.terms, kept.tops, weights, grad, *runner.readers,
+            runner.values, runner.terms, runner.spots, level.first, len(kept.scales) - 1, batch,
+            shape.units, shape.arity, BB=high, BK=wide,
+        )  # fmt: skip
+
+    def weights(self, level: Level, flows: Tensor, grad: Tensor, kept: Kept) -> Tensor:
+        """Gradients of the weights of the mixtures of a level, shape (rows, units, arity)."""
+        runner, shape, batch = self.runner, level.shape, len(grad)
+        high, wide = _tile(shape.units)
+        out = grad.new_empty(level.rows, shape.units, shape.arity)
+        _KERNELS.mixture_gradients[level.rows, shape.arity, -(-shape.units // wide)](
+            out, flows, kept.values, kept.terms, kept.tops, grad, *runner.readers,
+            runner.values, runner.terms, runner.spots, level.first, len(kept.scales) - 1, batch,
+            shape.units, shape.arity, BB=high, BK=wide,
+        )  # fmt: skip
+        return out
+
+    def given(self, given: Given, flows: Tensor, grad: Tensor, root: int) -> Tensor:
+        """Gradients of log-densities, shape (rows, units, batch)."""
+        batch = len(grad)
+        high, wide = _tile(given.units)
+        out = grad.new_empty(given.rows, batch, given.units)
+        _KERNELS.given_gradients[given.rows, -(-batch // high), -(-given.units // wide)](
+            out, flows, grad, *self.runner.readers, given.first, root, batch, given.units,
+            BB=high, BK=wide,
+        )  # fmt: skip
+        return out.transpose(1, 2)
+
+
+def _power(size: int) -> int:
+    """The power of two that covers ``size``."""
+    return 1 << (size - 1).bit_length()
+
+
+def _tile(units: int) -> tuple[int, int]:
+    """Rows of data and units in a program."""
+    wide = min(_WIDE, _power(units))
+    return min(64, _TILE // wide), wide
