@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pccompiler.torch_backend.c_compiler import load_c
-from pccompiler.torch_backend.nvrtc import KernelError
+from pccompiler.torch_backend.kernel_files import KernelError
 from pccompiler.torch_backend.threads import share_out
 
 _MOST = 32
