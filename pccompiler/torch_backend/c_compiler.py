@@ -17,17 +17,24 @@ _FLAGS = (
     *("-std=c11", "-O3", "-march=native", "-shared", "-fPIC"),
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"),
 )
+CType = type[ctypes.c_void_p | ctypes.c_int | ctypes.c_int64 | ctypes.c_float]
+Functions = tuple[tuple[str, tuple[CType, ...]], ...]
 
 
 @cache
 def load_c(
-    file: str, defines: tuple[tuple[str, int], ...], *, reorder: bool = False
+    file: str,
+    defines: tuple[tuple[str, int], ...],
+    functions: Functions = (),
+    *,
+    reorder: bool = False,
 ) -> ctypes.CDLL:
     """The library of a file in the folder ``kernels``, compiled for this processor.
 
     Args:
         file: Its name.
         defines: Macros and their values.
+        functions: Names, and types of the arguments.
         reorder: Whether sums may be taken in any order.
 
     Raises:
@@ -45,9 +52,12 @@ def load_c(
             other.write(library)
         path = Path(other.name)
     try:
-        return ctypes.CDLL(str(path))
+        found = ctypes.CDLL(str(path))
     except OSError as error:
         raise KernelError(f"the compiled library does not load: {error}") from None
+    for name, types in functions:
+        getattr(found, name).argtypes = types
+    return found
 
 
 def _compile(compiler: str, options: list[str], source: Path) -> bytes:

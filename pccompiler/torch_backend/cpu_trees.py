@@ -44,13 +44,13 @@ class _Trees(ctypes.Structure):
 
 
 _P, _N, _I = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
-_FUNCTIONS = {
-    "states": (_P, _N, _N, _N, _P, _P),
-    "trees_up": (_P, _I, _I, _P, _P),
-    "trees_down": (_P, _I, _I, _P, _P, _P, _P, _P),
-    "mix_up": (_P, _P, _N, _N, _N, _P),
-    "mix_down": (_P, _P, _P, _P, _N, _N, _N, _P, _P),
-}
+_FUNCTIONS = (
+    ("states", (_P, _N, _N, _N, _P, _P)),
+    ("trees_up", (_P, _I, _I, _P, _P)),
+    ("trees_down", (_P, _I, _I, _P, _P, _P, _P, _P)),
+    ("mix_up", (_P, _P, _N, _N, _N, _P)),
+    ("mix_down", (_P, _P, _P, _P, _N, _N, _N, _P, _P)),
+)
 
 
 class NarrowOnCPU:
@@ -80,10 +80,7 @@ class NarrowOnCPU:
 
     def library(self, block: int) -> ctypes.CDLL:
         """The compiled functions for blocks of so many rows."""
-        found = load_c("trees.c", (("K", self.units), ("B", block)), reorder=True)
-        for name, types in _FUNCTIONS.items():
-            getattr(found, name).argtypes = types
-        return found
+        return load_c("trees.c", (("K", self.units), ("B", block)), _FUNCTIONS, reorder=True)
 
     def __call__(self, x: Tensor, complete: bool) -> Tensor:
         """Log-likelihoods, shape (batch,), of rows (batch, variables)."""

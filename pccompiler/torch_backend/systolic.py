@@ -178,6 +178,7 @@ class _Stage:
         self.table = torch.from_numpy(stage.table.astype(np.int32)).to(device)
         self.warps, self.depth = stage.weight.shape[0], stage.depth
         self.blocks = -(-self.warps // _WARPS)
+        self._kernels: dict[bool, dict[str, Kernel]] = {}
 
     def arguments(self, lanes: int, codes: Tensor, weights: Tensor) -> list[Argument]:
         """What both directions take first."""
@@ -186,16 +187,18 @@ class _Stage:
 
     def kernels(self, complete: bool) -> dict[str, Kernel]:
         """Compiled for the stage."""
-        defines = (
-            ("K", self.units),
-            ("DEPTH", self.depth),
-            ("ENTRIES", self.stage.entries),
-            ("LEAVES", int(self.stage.leaves)),
-            ("PIECES", int(self.stage.pieces)),
-            ("MISSING", int(not complete)),
-            ("WARPS", _WARPS),
-        )
-        return load(self.table.device, _FILES, defines, _NAMES)
+        if complete not in self._kernels:
+            defines = (
+                ("K", self.units),
+                ("DEPTH", self.depth),
+                ("ENTRIES", self.stage.entries),
+                ("LEAVES", int(self.stage.leaves)),
+                ("PIECES", int(self.stage.pieces)),
+                ("MISSING", int(not complete)),
+                ("WARPS", _WARPS),
+            )
+            self._kernels[complete] = load(self.table.device, _FILES, defines, _NAMES)
+        return self._kernels[complete]
 
     def bytes(self, complete: bool) -> tuple[int, int]:
         """Shared memory of a block, upward and downward; systolic_source says what lies there."""
