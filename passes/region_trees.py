@@ -86,6 +86,14 @@ def read_trees(plan: Plan) -> RegionTrees:
     return _Walk(plan, top).run()
 
 
+def root_order(plan: Plan) -> Int | None:
+    """The mixture's column of each root; ``None``: in order, or no mixture."""
+    if plan.layers[-1].kind != Kind.MIXTURE:
+        return None
+    rows = plan.layers[-1].operands[0].sources[0].rows
+    return None if np.array_equal(rows, np.arange(len(rows))) else np.argsort(rows)
+
+
 class _Walk:
     """Reads regions off the layers, bottom up."""
 

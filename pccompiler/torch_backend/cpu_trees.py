@@ -19,7 +19,7 @@ from torch import Tensor
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan import Plan
-from pccompiler.passes.region_trees import Child, NotFusedError, RegionTrees, read_trees
+from pccompiler.passes.region_trees import Child, NotFusedError, RegionTrees, read_trees, root_order
 from pccompiler.torch_backend.c_compiler import load_c
 from pccompiler.torch_backend.threads import share_out
 from pccompiler.torch_backend.weights import Weights
@@ -72,10 +72,8 @@ class NarrowOnCPU:
         starts = self.tables["starts"]
         self.trees, self.regions = len(starts) - 1, int(np.diff(starts).max())
         self.mixed = plan.layers[-1].kind == Kind.MIXTURE
-        self.order: Tensor | None = None
-        if self.mixed:
-            rows = plan.layers[-1].operands[0].sources[0].rows
-            self.order = torch.from_numpy(np.argsort(rows))
+        order = root_order(plan)
+        self.order = None if order is None else torch.from_numpy(order)
         self.library(_BLOCKS[-1])
 
     def library(self, block: int) -> ctypes.CDLL:
@@ -90,7 +88,10 @@ class NarrowOnCPU:
         mixture = [self.plan.layers[-1].group] if self.mixed else []
         made = [group for group in own if self.plan.groups[group].generated]
         tables = self.weights.by_group([*made, *mixture])
-        logs = None if self.order is None else tables[mixture[0]].flatten()[self.order].log()
+        logs: Tensor | None = None
+        if self.mixed:
+            share = tables[mixture[0]].flatten()
+            logs = (share if self.order is None else share[self.order]).log()
         given = [
             tables[group] if group in tables else self.weights.constrained(group) for group in own
         ]
