@@ -51,6 +51,11 @@ class RegionTrees:
     units: int
     groups: tuple[int, int, int]
 
+    def below(self, region: int) -> list[int]:
+        """Regions that a region reads."""
+        pairs = zip(self.kinds[region], self.ids[region], strict=True)
+        return [below for kind, below in pairs if kind == Child.LANE]
+
 
 def _refuse(condition: bool, why: str) -> None:
     if condition:

@@ -162,8 +162,7 @@ def _post_order(trees: RegionTrees, root: int) -> list[int]:
     while stack:
         region = stack.pop()
         found.append(region)
-        pairs = zip(trees.kinds[region], trees.ids[region], strict=True)
-        stack += [below for kind, below in pairs if kind == Child.LANE]
+        stack += trees.below(region)
     return found[::-1]
 
 
