@@ -142,8 +142,7 @@ def fuse(plan: Plan) -> Fused:
         NotFusedError: If the plan is not made of such trees; the message says why.
     """
     trees = read_trees(plan)
-    pieces = _cut(trees)
-    return _stages(plan, trees, pieces)
+    return _stages(trees, _cut(trees))
 
 
 @dataclass(eq=False)
@@ -161,11 +160,7 @@ def _cut(trees: RegionTrees) -> _Cut:
     size, level, stage = [1] * number, [0] * number, [0] * number
     is_root = [False] * number
     for region in range(number):
-        below = [
-            i
-            for k, i in zip(trees.kinds[region], trees.ids[region], strict=True)
-            if k == Child.LANE
-        ]
+        below = trees.below(region)
         total = 1 + sum(size[i] for i in below)
         height = 1 + max((level[i] for i in below), default=-1)
         before = max((stage[i] for i in below), default=0)
@@ -185,13 +180,12 @@ def _cut(trees: RegionTrees) -> _Cut:
     return _Cut(is_root, level, stage)
 
 
-def _stages(plan: Plan, trees: RegionTrees, cut: _Cut) -> Fused:
+def _stages(trees: RegionTrees, cut: _Cut) -> Fused:
     number = len(trees.weight)
     parent = [-1] * number
     for region in range(number):
-        for kind, below in zip(trees.kinds[region], trees.ids[region], strict=True):
-            if kind == Child.LANE:
-                parent[below] = region
+        for below in trees.below(region):
+            parent[below] = region
     top = list(range(number))  # piece root of each region
     for region in reversed(range(number)):
         if not cut.is_root[region]:

@@ -51,6 +51,11 @@ class RegionTrees:
     units: int
     groups: tuple[int, int, int]
 
+    def below(self, region: int) -> list[int]:
+        """Regions that a region reads."""
+        pairs = zip(self.kinds[region], self.ids[region], strict=True)
+        return [below for kind, below in pairs if kind == Child.LANE]
+
 
 def _refuse(condition: bool, why: str) -> None:
     if condition:
@@ -84,6 +89,14 @@ def read_trees(plan: Plan) -> RegionTrees:
         )
         _refuse(not same, "a tree has several readers")
     return _Walk(plan, top).run()
+
+
+def root_order(plan: Plan) -> Int | None:
+    """The mixture's column of each root; ``None``: in order, or no mixture."""
+    if plan.layers[-1].kind != Kind.MIXTURE:
+        return None
+    rows = plan.layers[-1].operands[0].sources[0].rows
+    return None if np.array_equal(rows, np.arange(len(rows))) else np.argsort(rows)
 
 
 class _Walk:

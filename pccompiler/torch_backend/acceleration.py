@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan import Plan
 from pccompiler.passes.lanes import fuse
-from pccompiler.passes.region_trees import NotFusedError
+from pccompiler.passes.region_trees import NotFusedError, root_order
 from pccompiler.torch_backend.cpu_trees import NarrowOnCPU
 from pccompiler.torch_backend.dense import Dense, NotDense, Precision
 from pccompiler.torch_backend.lane_weights import Arranged, Generated, Source
@@ -95,7 +94,8 @@ class Narrow:
         except NotFusedError as why:
             say_once(f"torch makes the weights for the fused kernels: {why}")
             self.source = Arranged(self.engine)
-        self.order = _root_order(plan, device)
+        order = root_order(plan)
+        self.order = None if order is None else torch.from_numpy(order).to(device)
 
     def __call__(self, x: Tensor, complete: bool) -> Tensor:
         """See `Kernels`."""
@@ -167,16 +167,6 @@ def say_once(what: str) -> None:
     if what not in _SAID:
         _SAID.add(what)
         _LOG.warning("%s", what)
-
-
-def _root_order(plan: Plan, device: torch.device) -> Tensor | None:
-    """The mixture's column of each root; ``None``: in order."""
-    if plan.layers[-1].kind != Kind.MIXTURE:
-        return None
-    rows = plan.layers[-1].operands[0].sources[0].rows
-    if np.array_equal(rows, np.arange(len(rows))):
-        return None
-    return torch.from_numpy(np.argsort(rows)).to(device)
 
 
 class _Run(torch.autograd.Function):

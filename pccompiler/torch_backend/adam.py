@@ -10,7 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.nvrtc import Argument, Kernel, KernelError, Struct, load
+from pccompiler.torch_backend.kernel_files import KernelError
+from pccompiler.torch_backend.nvrtc import Argument, Kernel, Struct, load
 
 _BETAS = (0.9, 0.999)
 _EPS = 1e-8

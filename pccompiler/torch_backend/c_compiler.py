@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import hashlib
 import os
 import platform
 import shutil
@@ -13,25 +11,30 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from pccompiler.files import write_bytes
-from pccompiler.torch_backend.nvrtc import KernelError, cache_folder
+from pccompiler.torch_backend.kernel_files import SOURCES, KernelError, compiled
 
-_SOURCES = Path(__file__).parent / "kernels"
 _FLAGS = (
     *("-std=c11", "-O3", "-march=native", "-shared", "-fPIC"),
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"),
 )
+CType = type[ctypes.c_void_p | ctypes.c_int | ctypes.c_int64 | ctypes.c_float]
+Functions = tuple[tuple[str, tuple[CType, ...]], ...]
 
 
 @cache
 def load_c(
-    file: str, defines: tuple[tuple[str, int], ...], *, reorder: bool = False
+    file: str,
+    defines: tuple[tuple[str, int], ...],
+    functions: Functions = (),
+    *,
+    reorder: bool = False,
 ) -> ctypes.CDLL:
     """The library of a file in the folder ``kernels``, compiled for this processor.
 
     Args:
         file: Its name.
         defines: Macros and their values.
+        functions: Names, and types of the arguments.
         reorder: Whether sums may be taken in any order.
 
     Raises:
@@ -42,20 +45,19 @@ def load_c(
         raise KernelError("there is no C compiler: neither $CC nor cc is found")
     flags = (*_FLAGS, "-fassociative-math") if reorder else _FLAGS
     options = [*flags, *(f"-D{name}={value}" for name, value in defines)]
-    told = "\0".join([(_SOURCES / file).read_text(), compiler, *options, _processor()])
-    path = cache_folder() / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.so"
+    told = [(SOURCES / file).read_text(), compiler, *options, _processor()]
+    path, library = compiled(told, ".so", lambda: _compile(compiler, options, SOURCES / file))
     if not path.exists():
-        library = _compile(compiler, options, _SOURCES / file)
-        with contextlib.suppress(OSError):  # no home, or a read-only one: compile each time
-            write_bytes(path, library)
-        if not path.exists():
-            with tempfile.NamedTemporaryFile(suffix=".so", delete=False) as other:
-                other.write(library)
-            path = Path(other.name)
+        with tempfile.NamedTemporaryFile(suffix=".so", delete=False) as other:
+            other.write(library)
+        path = Path(other.name)
     try:
-        return ctypes.CDLL(str(path))
+        found = ctypes.CDLL(str(path))
     except OSError as error:
         raise KernelError(f"the compiled library does not load: {error}") from None
+    for name, types in functions:
+        getattr(found, name).argtypes = types
+    return found
 
 
 def _compile(compiler: str, options: list[str], source: Path) -> bytes:

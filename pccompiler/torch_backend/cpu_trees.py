@@ -19,7 +19,7 @@ from torch import Tensor
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan import Plan
-from pccompiler.passes.region_trees import Child, NotFusedError, RegionTrees, read_trees
+from pccompiler.passes.region_trees import Child, NotFusedError, RegionTrees, read_trees, root_order
 from pccompiler.torch_backend.c_compiler import load_c
 from pccompiler.torch_backend.threads import share_out
 from pccompiler.torch_backend.weights import Weights
@@ -44,13 +44,13 @@ class _Trees(ctypes.Structure):
 
 
 _P, _N, _I = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
-_FUNCTIONS = {
-    "states": (_P, _N, _N, _N, _P, _P),
-    "trees_up": (_P, _I, _I, _P, _P),
-    "trees_down": (_P, _I, _I, _P, _P, _P, _P, _P),
-    "mix_up": (_P, _P, _N, _N, _N, _P),
-    "mix_down": (_P, _P, _P, _P, _N, _N, _N, _P, _P),
-}
+_FUNCTIONS = (
+    ("states", (_P, _N, _N, _N, _P, _P)),
+    ("trees_up", (_P, _I, _I, _P, _P)),
+    ("trees_down", (_P, _I, _I, _P, _P, _P, _P, _P)),
+    ("mix_up", (_P, _P, _N, _N, _N, _P)),
+    ("mix_down", (_P, _P, _P, _P, _N, _N, _N, _P, _P)),
+)
 
 
 class NarrowOnCPU:
@@ -72,18 +72,13 @@ class NarrowOnCPU:
         starts = self.tables["starts"]
         self.trees, self.regions = len(starts) - 1, int(np.diff(starts).max())
         self.mixed = plan.layers[-1].kind == Kind.MIXTURE
-        self.order: Tensor | None = None
-        if self.mixed:
-            rows = plan.layers[-1].operands[0].sources[0].rows
-            self.order = torch.from_numpy(np.argsort(rows))
+        order = root_order(plan)
+        self.order = None if order is None else torch.from_numpy(order)
         self.library(_BLOCKS[-1])
 
     def library(self, block: int) -> ctypes.CDLL:
         """The compiled functions for blocks of so many rows."""
-        found = load_c("trees.c", (("K", self.units), ("B", block)), reorder=True)
-        for name, types in _FUNCTIONS.items():
-            getattr(found, name).argtypes = types
-        return found
+        return load_c("trees.c", (("K", self.units), ("B", block)), _FUNCTIONS, reorder=True)
 
     def __call__(self, x: Tensor, complete: bool) -> Tensor:
         """Log-likelihoods, shape (batch,), of rows (batch, variables)."""
@@ -93,7 +88,10 @@ class NarrowOnCPU:
         mixture = [self.plan.layers[-1].group] if self.mixed else []
         made = [group for group in own if self.plan.groups[group].generated]
         tables = self.weights.by_group([*made, *mixture])
-        logs = None if self.order is None else tables[mixture[0]].flatten()[self.order].log()
+        logs: Tensor | None = None
+        if self.mixed:
+            share = tables[mixture[0]].flatten()
+            logs = (share if self.order is None else share[self.order]).log()
         given = [
             tables[group] if group in tables else self.weights.constrained(group) for group in own
         ]
@@ -164,8 +162,7 @@ def _post_order(trees: RegionTrees, root: int) -> list[int]:
     while stack:
         region = stack.pop()
         found.append(region)
-        pairs = zip(trees.kinds[region], trees.ids[region], strict=True)
-        stack += [below for kind, below in pairs if kind == Child.LANE]
+        stack += trees.below(region)
     return found[::-1]
 
 

@@ -55,8 +55,7 @@ class Arranged:
 
     def tensors(self, weights: Weights) -> list[Tensor]:
         """The weights of regions, roots and leaves, in plan order."""
-        tables = weights.by_group()
-        return [tables[group].contiguous() for group in self.slots]
+        return [table.contiguous() for table in weights.by_group(self.slots).values()]
 
     def make(self, tensors: Sequence[Tensor]) -> Tensor:
         """See `Source`."""

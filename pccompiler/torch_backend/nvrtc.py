@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pccompiler.files import write_bytes
+from pccompiler.torch_backend.kernel_files import SOURCES, compiled
+from pccompiler.torch_backend.kernel_files import KernelError as KernelError
 
 
 @dataclass(frozen=True)
@@ -29,12 +27,7 @@ class Long(int):
 
 
 Argument = Tensor | int | float | Struct
-_SOURCES = Path(__file__).parent / "kernels"
 _SHARED_LIMIT = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-
-
-class KernelError(RuntimeError):
-    """A kernel could not be compiled or started."""
 
 
 @cache
@@ -176,12 +169,12 @@ def load(
 def _load(
     index: int, files: tuple[str, ...], defines: Defines, names: tuple[str, ...]
 ) -> dict[str, Kernel]:
-    source = "\n".join((_SOURCES / file).read_text() for file in files)
+    source = "\n".join((SOURCES / file).read_text() for file in files)
     major, minor = torch.cuda.get_device_capability(index)
     options = [f"--gpu-architecture=sm_{major}{minor}", "-default-device", "--std=c++17"]
     options += [f"-D{name}={value}" for name, value in defines]
-    told = "\0".join([source, *options, str(torch.version.cuda)])
-    code = _cached(hashlib.sha256(told.encode()).hexdigest(), source, options)
+    told = [source, *options, str(torch.version.cuda)]
+    _, code = compiled(told, ".cubin", lambda: compile_cubin(source, options))
     module = ctypes.c_void_p()
     kernels: dict[str, Kernel] = {}
     with torch.cuda.device(index):
@@ -192,20 +185,3 @@ def _load(
             _check(found, f"finding {name}")
             kernels[name] = Kernel(function, index)
     return kernels
-
-
-def _cached(key: str, source: str, options: Sequence[str]) -> bytes:
-    """Machine code from the cache on disk, or compiled and put there if it can be."""
-    path = cache_folder() / f"{key[:32]}.cubin"
-    if path.exists():
-        return path.read_bytes()
-    code = compile_cubin(source, options)
-    with contextlib.suppress(OSError):  # no home, or a read-only one: compile each time
-        write_bytes(path, code)
-    return code
-
-
-def cache_folder() -> Path:
-    """Where compiled kernels are kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "pccompiler" / "kernels"

@@ -10,13 +10,18 @@ import torch
 from torch import Tensor
 
 from pccompiler.torch_backend.c_compiler import load_c
-from pccompiler.torch_backend.nvrtc import KernelError
+from pccompiler.torch_backend.kernel_files import KernelError
 from pccompiler.torch_backend.threads import share_out
 
 _MOST = 32
 """Columns, from which on torch's is as quick."""
 _ALONE = 200_000
 """Numbers that one thread does sooner than several."""
+_P, _N = ctypes.c_void_p, ctypes.c_int64
+_FUNCTIONS = (
+    ("softmax_up", (_P, _N, _N, ctypes.c_int, ctypes.c_float, _P)),
+    ("softmax_down", (_P, _P, _N, _N, ctypes.c_int, ctypes.c_float, _P)),
+)
 
 
 def lifted_softmax(raw: Tensor, floor: float) -> Tensor | None:
@@ -31,14 +36,9 @@ def lifted_softmax(raw: Tensor, floor: float) -> Tensor | None:
 @cache
 def _library() -> ctypes.CDLL | None:
     try:
-        library = load_c("softmax.c", ())
+        return load_c("softmax.c", (), _FUNCTIONS)
     except KernelError:
         return None
-    pointer, row = ctypes.c_void_p, ctypes.c_int64
-    tail = (row, row, ctypes.c_int, ctypes.c_float, pointer)
-    library.softmax_up.argtypes = (pointer, *tail)
-    library.softmax_down.argtypes = (pointer, pointer, *tail)
-    return library
 
 
 class _Softmax(torch.autograd.Function):

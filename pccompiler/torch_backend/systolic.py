@@ -33,14 +33,13 @@ class Systolic:
 
     def __init__(self, fused: Fused, device: torch.device) -> None:
         self.fused, self.device = fused, device
-        self.wide = (fused.units + 4) & ~3
+        self.lanes, self.wide = fused.lanes, (fused.units + 4) & ~3
         self.components = fused.units**2 + 4 * fused.units
         self.stages: list[_Stage] = []
         first = 0
         for stage in fused.stages:
             self.stages.append(_Stage(stage, first, fused.units, device))
             first += stage.weight.size
-        self.lanes = first
         self.processors = torch.cuda.get_device_properties(device).multi_processor_count
         self._parts: dict[tuple[int, int], tuple[int, int]] = {}
         self._places: dict[int, tuple[Tensor, Tensor]] = {}
@@ -100,7 +99,8 @@ class Systolic:
         if not many:
             return
         first = min(many)
-        arguments: list[Argument] = [found, Long(first), Long(self.lanes), self._split(batch), _FEW]
+        places = self._all_places(batch)[0]
+        arguments: list[Argument] = [found, Long(first), Long(self.lanes), places, _FEW]
         blocks = (-(-(self.lanes - first) // 128), self.components)
         self.kernels["collect_many"](blocks, (128, 1), 0, arguments)
 
@@ -118,11 +118,10 @@ class Systolic:
         The number of parts, the lanes of the stage, and where the stage starts, less its first
         lane. There, gradients have the shape (parts, components, lanes of the stage).
         """
-        self._split(batch)
-        return self._places[batch][1]
+        return self._all_places(batch)[1]
 
-    def _split(self, batch: int) -> Tensor:
-        """The same before many parts are summed up."""
+    def _all_places(self, batch: int) -> tuple[Tensor, Tensor]:
+        """`places` before and after `_collect_many`, which makes many parts one."""
         if batch not in self._places:
             starts = np.cumsum([0, *self._sizes(batch)])
             entries = [
@@ -134,7 +133,7 @@ class Systolic:
             after[after[:, 0] > _FEW, 0] = 1
             before, then = (torch.from_numpy(t).to(self.device) for t in (table, after))
             self._places[batch] = before, then
-        return self._places[batch][0]
+        return self._places[batch]
 
     def _sizes(self, batch: int) -> list[int]:
         each = [self.parts(stage, batch)[0] * stage.warps * WARP for stage in self.stages]
@@ -178,6 +177,7 @@ class _Stage:
         self.table = torch.from_numpy(stage.table.astype(np.int32)).to(device)
         self.warps, self.depth = stage.weight.shape[0], stage.depth
         self.blocks = -(-self.warps // _WARPS)
+        self._kernels: dict[bool, dict[str, Kernel]] = {}
 
     def arguments(self, lanes: int, codes: Tensor, weights: Tensor) -> list[Argument]:
         """What both directions take first."""
@@ -186,19 +186,21 @@ class _Stage:
 
     def kernels(self, complete: bool) -> dict[str, Kernel]:
         """Compiled for the stage."""
-        defines = (
-            ("K", self.units),
-            ("DEPTH", self.depth),
-            ("ENTRIES", self.stage.entries),
-            ("LEAVES", int(self.stage.leaves)),
-            ("PIECES", int(self.stage.pieces)),
-            ("MISSING", int(not complete)),
-            ("WARPS", _WARPS),
-        )
-        return load(self.table.device, _FILES, defines, _NAMES)
+        if complete not in self._kernels:
+            defines = (
+                ("K", self.units),
+                ("DEPTH", self.depth),
+                ("ENTRIES", self.stage.entries),
+                ("LEAVES", int(self.stage.leaves)),
+                ("PIECES", int(self.stage.pieces)),
+                ("MISSING", int(not complete)),
+                ("WARPS", _WARPS),
+            )
+            self._kernels[complete] = load(self.table.device, _FILES, defines, _NAMES)
+        return self._kernels[complete]
 
     def bytes(self, complete: bool) -> tuple[int, int]:
-        """Shared memory of a block, upward and downward; systolic_source says what lies there."""
+        """Shared memory of a block, upward and downward; up.cu and down.cu say what lies there."""
         leaves = 4 if complete else 6
         wide = (self.units + 4) & ~3
         buffers = 2 * _AHEAD * wide if self.stage.pieces else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import torch
@@ -137,7 +137,7 @@ class Weights(nn.Module):
         return [tables[use] for use in sorted(tables)], leaves
 
     def by_group(
-        self, numbers: Iterable[int] | None = None, given: Mapping[int, Tensor] | None = None
+        self, numbers: Collection[int] | None = None, given: Mapping[int, Tensor] | None = None
     ) -> dict[int, Tensor]:
         """Weights of some groups, or of all, in the order of their uses; ``given`` as `forward`."""
         known = given or {}

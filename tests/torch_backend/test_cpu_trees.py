@@ -17,7 +17,7 @@ import pccompiler as pc
 from pccompiler.structures import naive_bayes_mixture
 from pccompiler.torch_backend import acceleration, c_compiler
 from pccompiler.torch_backend.cpu_trees import NarrowOnCPU
-from pccompiler.torch_backend.nvrtc import KernelError
+from pccompiler.torch_backend.kernel_files import KernelError
 from pccompiler.torch_backend.short_softmax import lifted_softmax
 
 
