@@ -6,50 +6,72 @@ import logging
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pccompiler.bench.cases import Case
 from pccompiler.bench.measure import Bench, Record
 from pccompiler.bench.peering import Contest
 from pccompiler.errors import OptionError, PCCompilerError
 
+Keep = Callable[[Sequence[Record]], None]
 Tell = Callable[[str], None]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
     """What a run found.
 
     Attributes:
         records: A line for each case, in order; of one that failed, its ``error``.
         failures: What went wrong, peers included.
+        interrupted: Whether the run was stopped by Ctrl-C; the records are those until then.
     """
 
-    records: list[Record]
-    failures: list[PCCompilerError]
+    records: list[Record] = field(default_factory=list[Record])
+    failures: list[PCCompilerError] = field(default_factory=list[PCCompilerError])
+    interrupted: bool = False
 
 
-def run_cases(cases: Sequence[Case], bench: Bench, contest: Contest) -> Outcome:
-    """Measure; a case or a peer that fails costs no other its figure."""
-    outcome = Outcome([], [])
-    with progress(len(cases)) as tell:
-        for case in cases:
-            tell(case.name)
-            try:
-                record = bench.run(case)
-            except Exception as error:  # of any library below: no other case shall be lost
-                outcome.failures.append(_failed(case, error))
-                record = {"case": case.name, "batch": case.batch, "error": str(error)}
-            else:
-                record |= _peers(case, record, bench, contest)
-            outcome.records.append(record)
+def run_cases(
+    cases: Sequence[Case], bench: Bench, contest: Contest, keep: Keep = lambda records: None
+) -> Outcome:
+    """Measure; a case or a peer that fails costs no other its figure.
+
+    Args:
+        cases: What to measure.
+        bench: What measures it.
+        contest: The peers.
+        keep: Called with all records so far whenever there is more of them.
+    """
+    outcome = Outcome()
+    try:
+        with progress(len(cases)) as tell:
+            for case in cases:
+                tell(case.name)
+                _run_case(case, bench, contest, outcome, keep)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+        if outcome.records:  # the last time may have been cut short
+            keep(outcome.records)
     outcome.failures.extend(contest.failures)
     return outcome
 
 
+def _run_case(case: Case, bench: Bench, contest: Contest, outcome: Outcome, keep: Keep) -> None:
+    """Our figure, kept before peers begin: they may take long."""
+    try:
+        record = bench.run(case)
+    except Exception as error:  # of any library below: no other case shall be lost
+        outcome.failures.append(_failed(case, error))
+        record = {"case": case.name, "batch": case.batch, "error": str(error)}
+    outcome.records.append(record)
+    keep(outcome.records)
+    if contest.peers and "error" not in record:
+        record |= _peers(case, record, bench, contest)
+        keep(outcome.records)
+
+
 def _peers(case: Case, record: Record, bench: Bench, contest: Contest) -> Record:
-    if not contest.peers:
-        return {}
     tree = bench.built(case.subject).made.tree
     edges: list[list[int]] | None = None if tree is None else tree.tolist()
     return {"peers": contest.answers(case, record["ms"], edges)}

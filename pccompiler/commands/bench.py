@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pccompiler.errors import OptionError
+
+if TYPE_CHECKING:
+    from pccompiler.bench.measure import Record
+
+INTERRUPTED = 130
+"""Exit code of a program that Ctrl-C ended: 128 and the signal's number."""
 
 
 class Device(StrEnum):
@@ -80,16 +87,28 @@ def bench(
     often = 5 if quick and repeats is None else repeats
     measuring = Bench(where, rates, often, errors=not quick)
     contest = Contest(peers, where, torch.get_num_threads(), often or REPEATS, peer_timeout)
-    outcome = run_cases(chosen, measuring, contest)
-    command = " ".join(["pccompiler", *sys.argv[1:]])
-    if file is not None:
-        write(file, [header(command, where, rates, sheet), *outcome.records])
+    first = header(" ".join(["pccompiler", *sys.argv[1:]]), where, rates, sheet)
+
+    def keep(records: Sequence[Record]) -> None:
+        if file is not None:
+            write(file, [first, *records])
+
+    outcome = run_cases(chosen, measuring, contest, keep)
     made = table(outcome.records)
     Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(made)
     for failure in outcome.failures:
         print(failure, file=sys.stderr)
+    if outcome.interrupted:
+        print(_interrupted(len(outcome.records), len(chosen), file), file=sys.stderr)
+        raise typer.Exit(INTERRUPTED)
     if outcome.failures:
         raise typer.Exit(1)
+
+
+def _interrupted(done: int, cases: int, file: Path | None) -> str:
+    """What there is of a run that was stopped."""
+    where = f", in {file}" if file is not None and done else ""
+    return f"interrupted: {done} of {cases} cases measured{where}"
 
 
 def _device(device: Device) -> str:

@@ -15,7 +15,7 @@ import torch
 import pccompiler as pc
 from pccompiler import cli
 from pccompiler.bench import peering
-from pccompiler.bench.cases import all_cases, select
+from pccompiler.bench.cases import Case, all_cases, select
 from pccompiler.bench.ceilings import Rates, datasheet, floor_ms, measured
 from pccompiler.bench.measure import Bench
 from pccompiler.bench.running import run_cases
@@ -99,6 +99,43 @@ def test_a_case_that_fails(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> N
     bench, contest = Bench("cpu", RATES), peering.Contest([], "cpu", 1)
     outcome = run_cases(select(["step-16-spn"], "cpu"), bench, contest)
     golden("\n".join(map(str, outcome.failures)))
+
+
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt, SystemExit])
+def test_what_was_measured_is_kept(
+    stopped: type[BaseException], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure, out = Bench.run, tmp_path / "bench.jsonl"
+
+    def once(self: Bench, case: Case) -> dict[str, Any]:  # JSON values
+        if case.name != "step-16-spn":
+            raise stopped
+        return measure(self, case)
+
+    monkeypatch.setattr(Bench, "run", once)
+    options = ("--quick", "--device", "cpu", "--out", out)
+    code, text, errors = run("step-16-spn", "forward-16-spn", "step-16-hyperspn", *options)
+    assert [record.get("case") for record in lines(out)] == [None, "step-16-spn"]
+    assert list(tmp_path.iterdir()) == [out]
+    if stopped is KeyboardInterrupt:
+        assert (code, errors) == (130, f"interrupted: 1 of 3 cases measured, in {out}\n")
+        assert "step-16-spn" in text
+
+
+def test_our_figure_is_kept_before_peers_begin(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "bench.jsonl"
+
+    def interrupt(*_: object) -> None:
+        assert len(lines(out)) == 2
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(peering.Contest, "answers", interrupt)
+    options = ("--quick", "--device", "cpu", "--out", out, "--peer", fake("answer"))
+    code, _, errors = run("forward-16-spn", *options)
+    assert (code, errors) == (130, f"interrupted: 1 of 1 cases measured, in {out}\n")
+    assert lines(out)[1]["ms"] > 0.0
 
 
 def test_a_circuit_of_the_users(run: Run, tmp_path: Path) -> None:
