@@ -285,8 +285,13 @@ def table_gradients(
         for j in range(r0, r1):
             base = flows + tl.load(reader_spots + j) * batch
             flow += tl.load(base + cell, mask=inside, other=0.0)
-        hot = (s[:, None] == code[None, :]).to(tl.float32)
-        acc = multiplied(hot, flow, acc, PRECISION)
+        if BS < 16:  # too few states for a matrix product
+            for state in tl.static_range(BS):
+                some = tl.sum(tl.where((code == state)[:, None], flow, 0.0), 0)
+                acc += tl.where((s == state)[:, None], some[None, :], 0.0)
+        else:
+            hot = (s[:, None] == code[None, :]).to(tl.float32)
+            acc = multiplied(hot, flow, acc, PRECISION)
     table, out = table + local * units * states, out + local * units * states
     at = k[:, None] * states + s[None, :]
     inside = (k < units)[:, None] & (s < states)[None, :]

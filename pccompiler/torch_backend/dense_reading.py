@@ -21,8 +21,8 @@ from pccompiler.torch_backend.dense_regions import (
 )
 from pccompiler.torch_backend.values import has_table
 
-LEAST_UNITS = 16
-"""The tensor cores' smallest tile: below it, other engines are faster."""
+LEAST_UNITS = 4
+"""Below, tiles of 16 units are mostly empty; from here up they pay (benchmarks/wide_step)."""
 MOST_CHILDREN = 2**22
 _TOO_MANY = "its products share so many factors that terms would not fit in memory"
 

@@ -18,6 +18,8 @@ from pccompiler.torch_backend.dense_unitwise import Unitwise
 
 # Triton's launcher, ``kernel[grid](...)``, has no types: hence ``Any`` for kernels.
 _KERNELS: Any = dense_kernels
+_FEW = 4
+"""States that are added up one by one, without a matrix product."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,10 @@ class Runner:
         self.unitwise = Unitwise(self)
         self.shapes = _by_shape(level for level in regions.levels if not level.shape.mixture)
         self.rows = {shape: self._put(_members(levels)) for shape, levels in self.shapes.items()}
-        self.blocks = -(-int(regions.states.max(initial=1)) // tiles.states)
-        edges = np.arange(self.blocks + 1) * tiles.states
+        most = int(regions.states.max(initial=1))
+        self.tile = _FEW if most <= _FEW else tiles.states
+        self.blocks = -(-most // self.tile)
+        edges = np.arange(self.blocks + 1) * self.tile
         self.edges = self._put(np.minimum(edges, regions.states[:, None])).to(torch.int32)
 
     def _put(self, numbers: Int) -> Tensor:
@@ -232,11 +236,11 @@ class Runner:
     ) -> None:  # fmt: skip
         tiles, batch = self.tiles, data[0].shape[1]
         wide = _block(inputs.units, tiles.out)
-        grid = (inputs.rows, -(-inputs.states // tiles.states), -(-inputs.units // wide))
+        grid = (inputs.rows, -(-inputs.states // self.tile), -(-inputs.units // wide))
         _KERNELS.table_gradients[grid](
             out, table, flows, *data, *self.takers, inputs.first, batch, inputs.units,
             inputs.states,
-            BLOCKS=self.blocks, BS=tiles.states, BK=wide, BB=_block(batch, tiles.state_batch),
+            BLOCKS=self.blocks, BS=self.tile, BK=wide, BB=_block(batch, tiles.state_batch),
             PRECISION="ieee" if self.precision == "ieee" else "tf32",
         )  # fmt: skip
 

@@ -88,7 +88,7 @@ def test_lists_transposed() -> None:
 @pytest.mark.parametrize(
     ("circuit", "why"),
     [
-        (small_tree(8), "8 units"),
+        (small_tree(3), "3 units"),
         (product_of_states(), "states of a variable"),
         (structures.quad_tree(2, 2, 16, states=2, product="kronecker"), "kronecker"),
     ],

@@ -185,7 +185,7 @@ def test_a_captured_step_equals_an_eager_one() -> None:
 
 @pytest.mark.gpu
 def test_a_circuit_of_single_units_trains_in_a_captured_step() -> None:
-    made = material(Subject(structure="learned", n=12))
+    made = material(Subject(structure="learned", n=32))
     assert made.data is not None
     results = []
     for device in ("cpu", "cuda"):
