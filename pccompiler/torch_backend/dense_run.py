@@ -27,7 +27,9 @@ class Tiles:
     """Block shapes, powers of two, and warps.
 
     Attributes:
-        batch: Rows of data in a program of a level.
+        batch: Rows of data in a program of a level; but of
+        narrow: units or fewer, which have 4 warps,
+        narrow_batch: rows, where products are in float32, and where they round.
         out: Units that such a program writes.
         step: Units that it reads at a time.
         warps: Of such a program.
@@ -42,6 +44,8 @@ class Tiles:
     """
 
     batch: int = 64
+    narrow: int = 64
+    narrow_batch: tuple[int, int] = (128, 32)
     out: int = 128
     step: int = 32
     warps: int = 8
@@ -193,14 +197,18 @@ class Runner:
     def _tile(self, rows: int, batch: int, out: int, reads: int) -> Tile:
         """A program of a level: smaller where levels are thin, so that they fill the chip."""
         tiles = self.tiles
-        high, wide = _block(batch, tiles.batch), _block(out, tiles.out)
+        wide = _block(out, tiles.out)
+        narrow = wide <= tiles.narrow
+        most = tiles.narrow_batch[self.precision != "ieee"] if narrow else tiles.batch
+        high, whole = _block(batch, most), True
         while rows * -(-batch // high) * -(-out // wide) < tiles.programs:
             if max(high, wide) <= tiles.least:
                 break
             high, wide = (high, wide // 2) if wide >= high else (high // 2, wide)
-        if high * wide < 4096:
+            whole = False
+        if high * wide < 4096 and not (narrow and whole):
             return Tile(high, wide, _block(reads, tiles.thin_step), 4)
-        return Tile(high, wide, _block(reads, tiles.step), tiles.warps)
+        return Tile(high, wide, _block(reads, tiles.step), 4 if narrow else tiles.warps)
 
     def _flow(self, level: Level, weights: Tensor, flows: Tensor, grad: Tensor, kept: Kept) -> None:
         shape, batch = level.shape, len(grad)
