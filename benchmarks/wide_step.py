@@ -20,7 +20,7 @@ from pccompiler import structures
 from pccompiler.bench.timing import run_of, times_of
 from pccompiler.ir import Circuit
 from pccompiler.ir.variables import real
-from pccompiler.torch_backend import acceleration, dense_reading
+from pccompiler.torch_backend.acceleration import Wide
 
 BATCH = 500
 
@@ -43,7 +43,6 @@ def circuits() -> Iterator[tuple[str, Circuit]]:
 def main() -> None:
     """Time and compare."""
     report = Report("wide_step")
-    dense_reading.LEAST_UNITS = 2  # to see where it pays
     for name, circuit in circuits():
         generator = torch.Generator().manual_seed(0)
         states = [v.cardinality for v in circuit.variables]
@@ -52,7 +51,7 @@ def main() -> None:
         x = (x if states[0] else 4.0 * uniform - 2.0).cuda()
         fused, layered = (pc.compile(circuit, device="cuda") for _ in range(2))
         layered.without_kernels()
-        if not isinstance(fused.kernels, acceleration.Wide):
+        if not isinstance(fused.kernels, Wide):
             raise SystemExit(f"{name} is not fused")
         double = pc.compile(circuit, device="cuda", dtype="float64")
         for setting, precision in (("highest", "fp32"), ("high", "tf32")):

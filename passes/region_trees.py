@@ -13,7 +13,7 @@ import numpy as np
 
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.kinds import Family, Kind
-from pccompiler.ir.plan import Form, Operands, Plan
+from pccompiler.ir.plan import Form, Plan
 
 
 class Child(IntEnum):
@@ -60,14 +60,6 @@ class RegionTrees:
 def _refuse(condition: bool, why: str) -> None:
     if condition:
         raise NotFusedError(why)
-
-
-def _places(operands: Operands, base: Int) -> Int:
-    """Global row numbers of operands, shape (rows, arity)."""
-    flat = np.empty(operands.arity * operands.rows, np.int64)
-    for source in operands.sources:
-        flat[source.positions] = base[source.layer] + source.rows
-    return np.asarray(flat.reshape(operands.arity, operands.rows).T)
 
 
 def read_trees(plan: Plan) -> RegionTrees:
@@ -147,7 +139,7 @@ class _Walk:
     def _products(self, number: int) -> None:
         row = int(self.base[number])
         for operands in self.plan.layers[number].operands:
-            places = _places(operands, self.base)
+            places = operands.places(self.base).T
             np.add.at(self.reads, places.ravel(), 1)
             for operand in places.tolist():
                 self.product[row] = operand
@@ -156,7 +148,7 @@ class _Walk:
     def _sums(self, number: int) -> None:
         layer = self.plan.layers[number]
         _refuse(len(layer.operands) != 1 or layer.operands[0].arity != 1, "a sum of many operands")
-        places = _places(layer.operands[0], self.base)[:, 0]
+        places = layer.operands[0].places(self.base)[0]
         np.add.at(self.reads, places, 1)
         first, offset = int(self.base[number]), self.offset[number]
         if self.plan.layers[layer.operands[0].sources[0].layer].kind == Kind.INPUT:

@@ -14,9 +14,9 @@ from pccompiler.passes.lanes import fuse
 from pccompiler.passes.region_trees import NotFusedError, root_order
 from pccompiler.torch_backend.cpu_trees import NarrowOnCPU
 from pccompiler.torch_backend.dense import Dense, NotDense, Precision
+from pccompiler.torch_backend.kernel_files import KernelError
 from pccompiler.torch_backend.lane_weights import Arranged, Generated, Source
 from pccompiler.torch_backend.leaves import LeafInputs
-from pccompiler.torch_backend.nvrtc import KernelError
 from pccompiler.torch_backend.systolic import Systolic
 
 if TYPE_CHECKING:

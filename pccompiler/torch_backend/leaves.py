@@ -120,6 +120,8 @@ class LeafInputs:
 
     def densities(self, x: Tensor, parameters: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """Log-densities of the leaves that have no tables, by layer; arguments as of a call."""
+        if not parameters:
+            return {}
         columns = x.t().contiguous()
         return {
             layer.number: layer.log_density(

@@ -11,8 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.kernel_files import SOURCES, compiled
-from pccompiler.torch_backend.kernel_files import KernelError as KernelError
+from pccompiler.torch_backend.kernel_files import SOURCES, KernelError, compiled
 
 
 @dataclass(frozen=True)
