@@ -73,10 +73,10 @@ def log_tables(out, table, offset, states, units, TILE: tl.constexpr):
 
 
 @triton.jit
-def scale_of(scales, items, start, stop, b, batch):
-    """The scale of a product of regions, shape (b,)."""
+def scale_of(scales, lists, items, term, b, batch):
+    """The scale of a term, shape (b,)."""
     scale = tl.zeros([b.shape[0]], tl.float64)
-    for j in range(start, stop):
+    for j in range(tl.load(lists + term), tl.load(lists + term + 1)):
         scale += tl.load((scales + tl.load(items + j) * batch) + b, mask=b < batch, other=0.0)
     return scale
 
@@ -152,8 +152,7 @@ def forward_level(
     first_term = tl.load(region_terms + row)
     top = tl.full([BB], float("-inf"), tl.float32)
     acc = tl.zeros([BB, BM], tl.float32)
-    r0, r1 = tl.load(child_lists + first_term), tl.load(child_lists + first_term + 1)
-    base_scale = scale_of(scales, child_items, r0, r1, b, batch)
+    base_scale = scale_of(scales, child_lists, child_items, first_term, b, batch)
     weights += local * units * width * arity
     for a in range(arity):
         term = first_term + a
@@ -162,7 +161,8 @@ def forward_level(
         spot = tl.load(term_spots + term) * batch
         shift = tl.zeros([BB], tl.float32)
         if not ONE:
-            shift = (scale_of(scales, child_items, c0, c1, b, batch) - base_scale).to(tl.float32)
+            scale = scale_of(scales, child_lists, child_items, term, b, batch)
+            shift = (scale - base_scale).to(tl.float32)
         for start in range(0, width, BK):
             k = start + tl.arange(0, BK)
             x = tl.zeros([BB, BK], tl.float32) + shift[:, None]
@@ -194,8 +194,7 @@ def forward_level(
 def flow_level(
     flows, values, terms, tops, weights, grad, reader_lists, reader_spots, region_values,
     region_terms, term_spots, first, root, batch, units, width, arity,
-    BB: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr,
-    PRECISION: tl.constexpr,
+    BB: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Flows into the terms of a level."""
     local = tl.program_id(0).to(tl.int64)
@@ -229,8 +228,7 @@ def flow_level(
 def weight_gradients(
     out, flows, values, terms, tops, grad, rows, reader_lists, reader_spots, region_values,
     region_terms, term_spots, root, batch, units, width, arity,
-    BB: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr,
-    PRECISION: tl.constexpr,
+    BB: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the weights of all regions of one shape; one program sums over the batch."""
     local = tl.program_id(0).to(tl.int64)

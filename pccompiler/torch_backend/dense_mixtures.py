@@ -27,8 +27,7 @@ def forward_mixture(
     inside = here[:, None] & (k < units)[None, :]
     cell = b[:, None] * units + k[None, :]
     first_term = tl.load(region_terms + row)
-    r0, r1 = tl.load(child_lists + first_term), tl.load(child_lists + first_term + 1)
-    base_scale = scale_of(scales, child_items, r0, r1, b, batch)
+    base_scale = scale_of(scales, child_lists, child_items, first_term, b, batch)
     top = tl.full([BB, BK], float("-inf"), tl.float32)
     acc = tl.zeros([BB, BK], tl.float32)
     weights += local * units * arity
@@ -36,7 +35,8 @@ def forward_mixture(
         term = first_term + a
         l0, l1 = tl.load(leaf_lists + term), tl.load(leaf_lists + term + 1)
         c0, c1 = tl.load(child_lists + term), tl.load(child_lists + term + 1)
-        shift = (scale_of(scales, child_items, c0, c1, b, batch) - base_scale).to(tl.float32)
+        scale = scale_of(scales, child_lists, child_items, term, b, batch)
+        shift = (scale - base_scale).to(tl.float32)
         x = tl.zeros([BB, BK], tl.float32) + shift[:, None]
         x = times(
             x, tables, codes, values, leaf_items, leaf_tables, leaf_states, l0, l1,
@@ -61,6 +61,18 @@ def forward_mixture(
 
 
 @triton.jit
+def reached(
+    flows, values, tops, grad, row, root, lists, spots, region_values, b, k, batch, units
+):  # fmt: skip
+    """Flows from all readers, and values over the scale of the first term, both of shape (b, k)."""
+    flow = incoming(flows, grad, row, root, lists, spots, b, k, batch, units)
+    own = (values + tl.load(region_values + row) * batch) + (b[:, None] * units + k[None, :])
+    value = tl.load(own, mask=(b < batch)[:, None] & (k < units)[None, :], other=0.0)
+    top = tl.load((tops + row * batch) + b, mask=b < batch, other=0.0)
+    return flow, value + top[:, None]
+
+
+@triton.jit
 def share(flow, value, x):
     """The part of ``flow`` that a factor exp(x) of a summand of exp(value) takes, over the rest."""
     none = (flow == 0.0) | (value == float("-inf"))
@@ -80,10 +92,10 @@ def flow_mixture(
     k = tl.program_id(2) * BK + tl.arange(0, BK)
     inside = (b < batch)[:, None] & (k < units)[None, :]
     cell = b[:, None] * units + k[None, :]
-    flow = incoming(flows, grad, row, root, reader_lists, reader_spots, b, k, batch, units)
-    top = tl.load((tops + row * batch) + b, mask=b < batch, other=0.0)
-    own = (values + tl.load(region_values + row) * batch) + cell
-    value = tl.load(own, mask=inside, other=0.0) + top[:, None]
+    flow, value = reached(
+        flows, values, tops, grad, row, root, reader_lists, reader_spots, region_values, b, k,
+        batch, units,
+    )  # fmt: skip
     first_term = tl.load(region_terms + row)
     weights += local * units * arity
     for a in range(arity):
@@ -105,15 +117,15 @@ def mixture_gradients(
     a = tl.program_id(1)
     k = tl.program_id(2) * BK + tl.arange(0, BK)
     terms += tl.load(term_spots + tl.load(region_terms + row) + a) * batch
-    values += tl.load(region_values + row) * batch
     acc = tl.zeros([BB, BK], tl.float32)
     for start in range(0, batch, BB):
         b = start + tl.arange(0, BB)
         inside = (b < batch)[:, None] & (k < units)[None, :]
         cell = b[:, None] * units + k[None, :]
-        flow = incoming(flows, grad, row, root, reader_lists, reader_spots, b, k, batch, units)
-        top = tl.load((tops + row * batch) + b, mask=b < batch, other=0.0)
-        value = tl.load(values + cell, mask=inside, other=0.0) + top[:, None]
+        flow, value = reached(
+            flows, values, tops, grad, row, root, reader_lists, reader_spots, region_values, b, k,
+            batch, units,
+        )  # fmt: skip
         x = tl.load(terms + cell, mask=inside, other=float("-inf"))
         acc += share(flow, value, x)
     to = (out + local * units * arity) + (k * arity + a)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 
 import numpy as np
@@ -57,6 +57,8 @@ class _Reader:
         self.starts = np.cumsum([0, *(layer.rows for layer in plan.layers)])
         tables = [use.layer for use in plan.uses if has_table(plan.layers[use.layer])]
         self.uses = {layer: number for number, layer in enumerate(tables)}
+        self.regions_at = self._numbers(Role.REGION, Role.GIVEN)
+        self.tables_at = self._numbers(Role.TABLE)
         self._check()
 
     def _check(self) -> None:
@@ -71,23 +73,16 @@ class _Reader:
     def regions(self) -> Regions:
         """All of it."""
         inputs, levels, given = self._inputs(), self._levels(), self._given()
-        terms = self._terms()
-        rows = [
-            (e.shape.units, e.shape.arity, e.shape.width) for e in levels for _ in range(e.rows)
-        ]
-        firsts = [e.first + i for e in levels for i in range(e.rows)]
-        total = len(firsts) + sum(e.rows for e in given)
-        units, arity, width = np.zeros((3, total), np.int64)
-        units[firsts], arity[firsts], width[firsts] = np.array(rows).T
+        units, arity, width = np.zeros((3, self.regions_at.max() + 1), np.int64)
+        for level in levels:
+            span, shape = slice(level.first, level.first + level.rows), level.shape
+            units[span], arity[span], width[span] = shape.units, shape.arity, shape.width
         for each in given:
             units[each.first : each.first + each.rows] = each.units
         widths = np.repeat(width, arity)
         leaves = [each for each in inputs for _ in range(each.rows)]
         cells = np.array([each.units * each.states for each in leaves], np.int64)
-        regions, tables = self._numbers(Role.REGION, Role.GIVEN), self._numbers(Role.TABLE)
-        for row in {row for term in terms for row in term}:
-            if row not in regions and row not in tables:
-                raise NotDense("a product reads the states of a variable")
+        terms = self._terms()
         return Regions(
             levels=levels,
             given=given,
@@ -95,8 +90,8 @@ class _Reader:
             values=_before(units),
             terms=_before(arity),
             products=_before(widths),
-            children=_picked(terms, regions),
-            leaves=_picked(terms, tables),
+            children=_picked(terms, self.regions_at),
+            leaves=_picked(terms, self.tables_at),
             tables=_before(cells),
             states=np.array([each.states for each in leaves], np.int64),
             variables=self._variables(),
@@ -109,11 +104,11 @@ class _Reader:
     def _places(self, *roles: Role) -> list[int]:
         return [number for number, role in enumerate(self.roles) if role in roles]
 
-    def _numbers(self, *roles: Role) -> dict[int, int]:
-        """Row in the plan to its number among the rows of all layers of these roles."""
-        places = self._places(*roles)
-        rows = [row for n in places for row in range(self.starts[n], self.starts[n + 1])]
-        return {row: number for number, row in enumerate(rows)}
+    def _numbers(self, *roles: Role) -> Int:
+        """Each row's number among the rows of all layers of these roles, -1 elsewhere."""
+        rows = [layer.rows for layer in self.plan.layers]
+        inside = np.repeat([role in roles for role in self.roles], rows)
+        return np.where(inside, np.cumsum(inside) - 1, -1)
 
     def _inputs(self) -> tuple[Inputs, ...]:
         found: list[Inputs] = []
@@ -129,37 +124,31 @@ class _Reader:
 
     def _variables(self) -> Int:
         """The variable of each leaf row."""
-        of_row = np.full(self.starts[-1], -1)
+        found = np.full(self.starts[-1], -1)
         for number, layer in enumerate(self.plan.layers):
+            span = slice(self.starts[number], self.starts[number + 1])
             if layer.variables is not None:
-                of_row[self.starts[number] : self.starts[number + 1]] = layer.variables
-        rows = [np.zeros(0, np.int64)]
-        for number in self._places(Role.TABLE):
-            layer = self.plan.layers[number]
-            if layer.kind == Kind.INPUT:
-                rows.append(np.arange(self.starts[number], self.starts[number + 1]))
-            else:
-                rows.append(layer.operands[0].places(self.starts)[0])
-        return of_row[np.concatenate(rows)]
+                found[span] = layer.variables
+            elif self.roles[number] == Role.TABLE:
+                found[span] = found[layer.operands[0].places(self.starts)[0]]
+        return found[self.tables_at >= 0]
 
     def _levels(self) -> tuple[Level, ...]:
-        numbers = self._numbers(Role.REGION, Role.GIVEN)
         found: list[Level] = []
         for number in self._places(Role.REGION):
             layer = self.plan.layers[number]
             operands, mixture = layer.operands[0], layer.kind == Kind.MIXTURE
             shape = Shape(layer.units, operands.units, operands.arity, mixture)
-            first = numbers[int(self.starts[number])]
-            found.append(Level(self.uses[number], first, layer.rows, shape))
+            found.append(Level(self.uses[number], self._first(number), layer.rows, shape))
         return tuple(found)
 
     def _given(self) -> tuple[Given, ...]:
-        numbers = self._numbers(Role.REGION, Role.GIVEN)
-        return tuple(
-            Given(number, numbers[int(self.starts[number])], layer.rows, layer.units)
-            for number, layer in enumerate(self.plan.layers)
-            if self.roles[number] == Role.GIVEN
-        )
+        layers = [(number, self.plan.layers[number]) for number in self._places(Role.GIVEN)]
+        return tuple(Given(n, self._first(n), layer.rows, layer.units) for n, layer in layers)
+
+    def _first(self, number: int) -> int:
+        """The first region of a layer."""
+        return int(self.regions_at[self.starts[number]])
 
     def _factors(self) -> dict[int, list[int]]:
         """For each product's row in the plan, the rows that it multiplies; none is a product."""
@@ -184,6 +173,9 @@ class _Reader:
         terms = [factors.get(row, [row]) for row in rows]
         if sum(map(len, terms)) > MOST_CHILDREN:
             raise NotDense(_TOO_MANY)
+        read = np.array([row for term in terms for row in term])
+        if (np.maximum(self.regions_at, self.tables_at)[read] < 0).any():
+            raise NotDense("a product reads the states of a variable")
         return terms
 
 
@@ -209,8 +201,10 @@ def _role(plan: Plan, number: int) -> Role:
     return Role.TABLE
 
 
-def _picked(terms: Sequence[Sequence[int]], numbers: Mapping[int, int]) -> Lists:
-    return Lists.of([[numbers[row] for row in term if row in numbers] for term in terms])
+def _picked(terms: Sequence[Sequence[int]], numbers: Int) -> Lists:
+    """Of each term the rows that have numbers, by these."""
+    at: list[int] = numbers.tolist()
+    return Lists.of([[at[row] for row in term if at[row] >= 0] for term in terms])
 
 
 def _before(sizes: Int) -> Int:

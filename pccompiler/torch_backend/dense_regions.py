@@ -32,6 +32,11 @@ class NotDense(Exception):  # noqa: N818  # a verdict, not a failure
         self.reason = reason
 
 
+def power_of_two(size: int) -> int:
+    """The power of two that covers ``size``."""
+    return 1 << (size - 1).bit_length()
+
+
 @dataclass(frozen=True)
 class Shape:
     """The shape of a region: ``units`` sums over ``arity`` terms of ``width`` units each.
@@ -135,3 +140,11 @@ class Regions:
     states: Int
     variables: Int
     sizes: tuple[int, int, int]
+
+    def sums_by_shape(self) -> dict[Shape, list[Level]]:
+        """The levels that are no mixtures."""
+        found: dict[Shape, list[Level]] = {}
+        for level in self.levels:
+            if not level.shape.mixture:
+                found.setdefault(level.shape, []).append(level)
+        return found

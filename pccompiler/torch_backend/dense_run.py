@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,7 +13,14 @@ from torch import Tensor
 from pccompiler.ir.arrays import Int
 from pccompiler.torch_backend import dense_kernels
 from pccompiler.torch_backend.dense import Precision
-from pccompiler.torch_backend.dense_regions import Inputs, Level, Lists, Regions, Shape
+from pccompiler.torch_backend.dense_regions import (
+    Inputs,
+    Level,
+    Lists,
+    Regions,
+    Shape,
+    power_of_two,
+)
 from pccompiler.torch_backend.dense_unitwise import Unitwise
 
 # Triton's launcher, ``kernel[grid](...)``, has no types: hence ``Any`` for kernels.
@@ -27,12 +34,12 @@ class Tiles:
     """Block shapes, powers of two, and warps.
 
     Attributes:
-        batch: Rows of data in a program of a level; but of
-        narrow: units or fewer, which have 4 warps,
-        narrow_batch: rows, where products are in float32, and where they round.
+        batch: Rows of data in a program of a level.
         out: Units that such a program writes.
         step: Units that it reads at a time.
         warps: Of such a program.
+        narrow: Programs that write so many units or fewer have 4 warps, and
+        narrow_batch: rows, where products are in float32, and where they round.
         least: Levels of few programs are cut up, down to squares of this size,
         programs: until they have this many; such small programs have 4 warps, and
         thin_step: read this many units at a time.
@@ -44,11 +51,11 @@ class Tiles:
     """
 
     batch: int = 64
-    narrow: int = 64
-    narrow_batch: tuple[int, int] = (128, 32)
     out: int = 128
     step: int = 32
     warps: int = 8
+    narrow: int = 64
+    narrow_batch: tuple[int, int] = (128, 32)
     least: int = 32
     programs: int = 132
     thin_step: int = 128
@@ -102,12 +109,12 @@ class Runner:
         self.spots, self.tables = self._put(spots), self._put(regions.tables)
         self.states, self.variables = self._put(regions.states), self._put(regions.variables)
         self.unitwise = Unitwise(self)
-        self.shapes = _by_shape(level for level in regions.levels if not level.shape.mixture)
+        self.shapes = regions.sums_by_shape()
         self.rows = {shape: self._put(_members(levels)) for shape, levels in self.shapes.items()}
         most = int(regions.states.max(initial=1))
-        self.tile = _FEW if most <= _FEW else tiles.states
-        self.blocks = -(-most // self.tile)
-        edges = np.arange(self.blocks + 1) * self.tile
+        self.state_tile = _FEW if most <= _FEW else tiles.states
+        self.blocks = -(-most // self.state_tile)
+        edges = np.arange(self.blocks + 1) * self.state_tile
         self.edges = self._put(np.minimum(edges, regions.states[:, None])).to(torch.int32)
 
     def _put(self, numbers: Int) -> Tensor:
@@ -176,10 +183,11 @@ class Runner:
         found = [table.new_empty(0) for table in tables]
         flows = torch.empty_like(kept.terms)
         for level in reversed(self.regions.levels):
-            flow = self.unitwise.flow if level.shape.mixture else self._flow
-            flow(level, tables[level.use], flows, grad, kept)
+            weights = tables[level.use]
             if level.shape.mixture:
-                found[level.use] = self.unitwise.weights(level, flows, grad, kept)
+                found[level.use] = self.unitwise.backward(level, weights, flows, grad, kept)
+            else:
+                self._flow(level, weights, flows, grad, kept)
         for shape, levels in self.shapes.items():
             out = grad.new_empty(sum(level.rows for level in levels), shape.units, shape.columns)
             self._weights(shape, out, flows, grad, kept)
@@ -244,11 +252,11 @@ class Runner:
     ) -> None:  # fmt: skip
         tiles, batch = self.tiles, data[0].shape[1]
         wide = _block(inputs.units, tiles.out)
-        grid = (inputs.rows, -(-inputs.states // self.tile), -(-inputs.units // wide))
+        grid = (inputs.rows, -(-inputs.states // self.state_tile), -(-inputs.units // wide))
         _KERNELS.table_gradients[grid](
             out, table, flows, *data, *self.takers, inputs.first, batch, inputs.units,
             inputs.states,
-            BLOCKS=self.blocks, BS=self.tile, BK=wide, BB=_block(batch, tiles.state_batch),
+            BLOCKS=self.blocks, BS=self.state_tile, BK=wide, BB=_block(batch, tiles.state_batch),
             PRECISION="ieee" if self.precision == "ieee" else "tf32",
         )  # fmt: skip
 
@@ -279,14 +287,7 @@ class Run(torch.autograd.Function):
 
 def _block(size: int, most: int = 128) -> int:
     """The power of two from 16 to ``most`` that covers ``size``, or ``most``."""
-    return min(most, max(16, 1 << (size - 1).bit_length()))
-
-
-def _by_shape(levels: Iterable[Level]) -> dict[Shape, list[Level]]:
-    found: dict[Shape, list[Level]] = {}
-    for level in levels:
-        found.setdefault(level.shape, []).append(level)
-    return found
+    return min(most, max(16, power_of_two(size)))
 
 
 def _members(levels: Sequence[Level]) -> Int:

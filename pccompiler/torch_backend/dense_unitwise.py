@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pccompiler.torch_backend import dense_mixtures
-from pccompiler.torch_backend.dense_regions import Given, Level
+from pccompiler.torch_backend.dense_regions import Given, Level, power_of_two
 from pccompiler.torch_backend.values import finite
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Unitwise:
     ) -> None:
         """Values of the mixtures of a level."""
         runner, shape = self.runner, level.shape
-        wide = _power(shape.units)
+        wide = power_of_two(shape.units)
         high = max(1, min(64, _TILE // wide))
         _KERNELS.forward_mixture[level.rows, -(-batch // high)](
             kept.values, kept.scales, kept.terms, kept.tops, weights, logs, kept.codes,
@@ -50,26 +50,25 @@ class Unitwise:
             shape.arity, KEEP=keep, BB=high, BK=wide,
         )  # fmt: skip
 
-    def flow(self, level: Level, weights: Tensor, flows: Tensor, grad: Tensor, kept: Kept) -> None:
-        """Flows into the terms of the mixtures of a level."""
+    def backward(
+        self, level: Level, weights: Tensor, flows: Tensor, grad: Tensor, kept: Kept
+    ) -> Tensor:
+        """Flows into the terms of a level's mixtures. Returns the gradients of ``weights``."""
         runner, shape, batch = self.runner, level.shape, len(grad)
         high, wide = _tile(shape.units)
-        _KERNELS.flow_mixture[level.rows, -(-batch // high), -(-shape.units // wide)](
-            flows, kept.values, kept.terms, kept.tops, weights, grad, *runner.readers,
-            runner.values, runner.terms, runner.spots, level.first, len(kept.scales) - 1, batch,
-            shape.units, shape.arity, BB=high, BK=wide,
+        blocks, tiles = -(-batch // high), -(-shape.units // wide)
+        numbers = (
+            *runner.readers, runner.values, runner.terms, runner.spots, level.first,
+            len(kept.scales) - 1, batch, shape.units, shape.arity,
         )  # fmt: skip
-
-    def weights(self, level: Level, flows: Tensor, grad: Tensor, kept: Kept) -> Tensor:
-        """Gradients of the weights of the mixtures of a level, shape (rows, units, arity)."""
-        runner, shape, batch = self.runner, level.shape, len(grad)
-        high, wide = _tile(shape.units)
-        out = grad.new_empty(level.rows, shape.units, shape.arity)
-        _KERNELS.mixture_gradients[level.rows, shape.arity, -(-shape.units // wide)](
-            out, flows, kept.values, kept.terms, kept.tops, grad, *runner.readers,
-            runner.values, runner.terms, runner.spots, level.first, len(kept.scales) - 1, batch,
-            shape.units, shape.arity, BB=high, BK=wide,
-        )  # fmt: skip
+        values = (flows, kept.values, kept.terms, kept.tops)
+        out = torch.empty_like(weights)
+        _KERNELS.flow_mixture[level.rows, blocks, tiles](
+            *values, weights, grad, *numbers, BB=high, BK=wide
+        )
+        _KERNELS.mixture_gradients[level.rows, shape.arity, tiles](
+            out, *values, grad, *numbers, BB=high, BK=wide
+        )
         return out
 
     def given(self, given: Given, flows: Tensor, grad: Tensor, root: int) -> Tensor:
@@ -84,12 +83,7 @@ class Unitwise:
         return out.transpose(1, 2)
 
 
-def _power(size: int) -> int:
-    """The power of two that covers ``size``."""
-    return 1 << (size - 1).bit_length()
-
-
 def _tile(units: int) -> tuple[int, int]:
     """Rows of data and units in a program."""
-    wide = min(_WIDE, _power(units))
+    wide = min(_WIDE, power_of_two(units))
     return min(64, _TILE // wide), wide
