@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pccompiler.bench.cases import Case
 from pccompiler.bench.measure import Bench, Record
 from pccompiler.bench.peering import Contest
 from pccompiler.errors import OptionError, PCCompilerError
-
-Tell = Callable[[str], None]
+from pccompiler.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -32,9 +29,9 @@ class Outcome:
 def run_cases(cases: Sequence[Case], bench: Bench, contest: Contest) -> Outcome:
     """Measure; a case or a peer that fails costs no other its figure."""
     outcome = Outcome([], [])
-    with progress(len(cases)) as tell:
-        for case in cases:
-            tell(case.name)
+    with progress_bar("measuring", len(cases), left=False) as advance:
+        for number, case in enumerate(cases):
+            advance(min(number, 1), case.name)
             try:
                 record = bench.run(case)
             except Exception as error:  # of any library below: no other case shall be lost
@@ -66,30 +63,3 @@ def _failed(case: Case, error: Exception) -> PCCompilerError:
         notes=lines[1:5],
         help="choose a smaller case or batch, if memory ran out; else report it",
     )
-
-
-@contextmanager
-def progress(steps: int) -> Generator[Tell]:
-    """A progress bar with what is being measured, on a terminal only."""
-    if not sys.stderr.isatty():
-        yield lambda name: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(
-        *columns,
-        TextColumn("{task.description}"),
-        console=Console(stderr=True),
-        transient=True,
-    ) as bars:
-        task = bars.add_task("", total=steps)
-        started = False
-
-        def tell(name: str) -> None:
-            nonlocal started
-            bars.update(task, advance=int(started), description=name)
-            started = True
-
-        yield tell
