@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ settings.register_profile("fuzz", deadline=None, max_examples=5000)
 settings.load_profile("ci")
 
 Golden = Callable[[str], None]
+Run = Callable[..., tuple[int, str, str]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,3 +64,19 @@ def golden(request: pytest.FixtureRequest) -> Golden:
         assert wanted == path.read_text()
 
     return compare
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run ``pccompiler`` with arguments: exit code, output, errors."""
+    from pccompiler import cli
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pccompiler", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        streams = capsys.readouterr()
+        code = stop.value.code
+        return (code if isinstance(code, int) else 0), streams.out, streams.err
+
+    return call

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pccompiler.bench.cases import Case
 from pccompiler.bench.measure import Bench, Record
 from pccompiler.bench.peering import Contest
 from pccompiler.errors import OptionError, PCCompilerError
+from pccompiler.progress import progress_bar
 
 Keep = Callable[[Sequence[Record]], None]
-Tell = Callable[[str], None]
 
 
 @dataclass
@@ -45,9 +43,9 @@ def run_cases(
     """
     outcome = Outcome()
     try:
-        with progress(len(cases)) as tell:
-            for case in cases:
-                tell(case.name)
+        with progress_bar("measuring", len(cases), left=False) as advance:
+            for number, case in enumerate(cases):
+                advance(min(number, 1), case.name)
                 _run_case(case, bench, contest, outcome, keep)
     except KeyboardInterrupt:
         outcome.interrupted = True
@@ -88,30 +86,3 @@ def _failed(case: Case, error: Exception) -> PCCompilerError:
         notes=lines[1:5],
         help="choose a smaller case or batch, if memory ran out; else report it",
     )
-
-
-@contextmanager
-def progress(steps: int) -> Generator[Tell]:
-    """A progress bar with what is being measured, on a terminal only."""
-    if not sys.stderr.isatty():
-        yield lambda name: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(
-        *columns,
-        TextColumn("{task.description}"),
-        console=Console(stderr=True),
-        transient=True,
-    ) as bars:
-        task = bars.add_task("", total=steps)
-        started = False
-
-        def tell(name: str) -> None:
-            nonlocal started
-            bars.update(task, advance=int(started), description=name)
-            started = True
-
-        yield tell

@@ -142,12 +142,11 @@ class Evaluator(nn.Module):
 
     def evaluate_kept(self, x: Tensor, complete: bool = False) -> Tensor:
         """`forward` in fused kernels or level order, whatever the memory budget."""
-        quick = in_kernels(self, x, complete)
-        if quick is not None:
-            return quick + self.plan.log_scale if self.plan.log_scale else quick
-        with self._threads():
-            tables, leaves = self.weights()
-            value = self.engine.run(self._inputs(x, leaves), tables, complete=complete)
+        value = in_kernels(self, x, complete)
+        if value is None:
+            with self._threads():
+                tables, leaves = self.weights()
+                value = self.engine.run(self._inputs(x, leaves), tables, complete=complete)
         return value + self.plan.log_scale if self.plan.log_scale else value
 
     @property

@@ -119,6 +119,7 @@ class Generated:
         hidden = self.net.hidden if isinstance(self.net, Hypernetwork) else ()
         _check(weights, hidden)
         self.heads = self._heads(weights)
+        self.tiles = sum(-(-head.number // _TILE) for head in self.heads)
         self.names = [name for head in self.heads for name in head.names]
         if hidden:
             layers = [f"hidden_{i}_{kind}" for i in range(2) for kind in ("weight", "bias")]
@@ -192,11 +193,10 @@ class Generated:
     def make(self, tensors: Sequence[Tensor]) -> Tensor:
         """See `Source`."""
         out = tensors[0].new_empty(self.engine.components, self.engine.lanes)
-        blocks = sum(-(-head.number // _TILE) for head in self.heads)
         shared = self.partial.shared[0] if self.net else 0
         net, own = self._split(tensors)
         arguments: list[Argument] = [out, Long(self.engine.lanes), *net, *self._arguments(own, ())]
-        self.kernels["generate"]((blocks, 1), (_TILE, 1), shared, arguments)
+        self.kernels["generate"]((self.tiles, 1), (_TILE, 1), shared, arguments)
         return out
 
     def _split(self, tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
@@ -211,8 +211,7 @@ class Generated:
             make = torch.empty_like if self.all_used else torch.zeros_like
             outs = [make(tensor) for tensor in tensors]
             arguments += self._arguments(own, outs)
-            blocks = sum(-(-head.number // _TILE) for head in self.heads)
-            self.kernels["generate_back"]((blocks, 1), (_TILE, 1), 0, arguments)
+            self.kernels["generate_back"]((self.tiles, 1), (_TILE, 1), 0, arguments)
             return outs
         numbers = [head.blocks for head in self.heads] + [0] * (3 - len(self.heads))
         embedding = (torch.empty_like if self.all_used else torch.zeros_like)(tensors[0])

@@ -57,6 +57,12 @@ class LeafLayer:
         values = torch.arange(self.states, dtype=column.dtype, device=column.device)
         return ((column == values.view(1, -1, 1)) | column.isnan()).to(column.dtype)
 
+    def table_input(self, column: Tensor, lookup: bool = True) -> Tensor:
+        """States in codes (`codes_of`) where ``lookup`` allows and lookups pay; else one-hot."""
+        if lookup and self.looked_up:
+            return codes_of(column, self.states)
+        return self.one_hot(column)
+
     def bins(self, column: Tensor) -> Tensor:
         """Of a histogram: bins one-hot, shape (rows, bins, batch), zeros outside and if missing."""
         lower, upper, _ = self.constants
@@ -112,10 +118,8 @@ class LeafInputs:
             column = layer.column(columns)
             if layer.number in parameters:
                 inputs.append(layer.log_density(column, parameters[layer.number], self.exact))
-            elif lookup and layer.looked_up:
-                inputs.append(codes_of(column, layer.states))
             else:
-                inputs.append(layer.one_hot(column))
+                inputs.append(layer.table_input(column, lookup))
         return inputs
 
     def densities(self, x: Tensor, parameters: Mapping[int, Tensor]) -> dict[int, Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pccompiler.errors import DataError
+from pccompiler.progress import progress_bar
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.rows import MappedRows
 from pccompiler.torch_backend.rows_weights import row_weights
@@ -127,7 +127,7 @@ def learn(
     history, best = History(), Best(model)
     started = time.perf_counter()
     step = stale = 0
-    with best.kept(), progress_bar(steps, progress) as advance:
+    with best.kept(), _progress(steps, progress) as advance:
         while step < steps and (patience is None or stale < patience):
             taken, mean = work(step)
             step += taken
@@ -187,31 +187,15 @@ def check_loss(
 
 
 @contextlib.contextmanager
-def progress_bar(steps: int, show: bool) -> Generator[Callable[[int, Evaluation], None]]:
-    """A progress bar with the latest values, on a terminal only."""
-    if not (show and sys.stderr.isatty()):
+def _progress(steps: int, show: bool) -> Generator[Callable[[int, Evaluation], None]]:
+    """A progress bar with the latest values."""
+    if not show:
         yield lambda chunk, record: None
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    with progress_bar("training", steps, left=True) as advance:
 
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns,
-        TextColumn("{task.description}"),
-        console=Console(stderr=True),
-        transient=True,
-    ) as bars:
-        task = bars.add_task("", total=steps)
-
-        def advance(chunk: int, record: Evaluation) -> None:
+        def tell(chunk: int, record: Evaluation) -> None:
             valid = "" if record.valid is None else f", valid {record.valid:.4f}"
-            bars.update(task, advance=chunk, description=f"train {record.train:.4f}{valid} nats")
+            advance(chunk, f"train {record.train:.4f}{valid} nats")
 
-        yield advance
+        yield tell

@@ -18,7 +18,6 @@ from pccompiler.ir.plan import Layer, Plan
 from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.forward import Forward
 from pccompiler.torch_backend.leaves import LeafInputs
-from pccompiler.torch_backend.lookup import codes_of
 from pccompiler.torch_backend.pool import Lease
 from pccompiler.torch_backend.selection import Selection
 from pccompiler.torch_backend.values import Value, has_table
@@ -114,9 +113,7 @@ class LazyInputs(Mapping[int, Tensor]):
         layer = self.layers[number]
         if layer.family != Family.INDICATOR and not has_table(self.weights.plan.layers[number]):
             return self.density(number, self.weights[number])
-        if layer.looked_up:
-            return codes_of(self.columns(layer.index).unsqueeze(1), layer.states)
-        return layer.one_hot(self.columns(layer.index).unsqueeze(1))
+        return layer.table_input(self.columns(layer.index).unsqueeze(1))
 
     def density(self, number: int, parameters: Tensor) -> Tensor:
         """Log-densities of a layer's leaves, from their parameters."""

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import pytest
 import torch
 
 import pccompiler as pc
-from pccompiler import cli
 from pccompiler.bench import peering
 from pccompiler.bench.cases import Case, all_cases, select
 from pccompiler.bench.ceilings import Rates, datasheet, floor_ms, measured
@@ -31,16 +31,8 @@ RATES = Rates(source="made up", flops=1e9, matrix=2e9, special=1e6, bytes=1e8, l
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pccompiler", "bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        streams = capsys.readouterr()
-        code = stop.value.code
-        return (code if isinstance(code, int) else 0), streams.out, streams.err
-
-    return call
+def run(run: Run) -> Run:
+    return partial(run, "bench")
 
 
 def fake(what: str) -> str:
