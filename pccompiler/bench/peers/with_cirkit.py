@@ -12,15 +12,31 @@ def make(options):
     import importlib.metadata
 
     import torch
-    from cirkit.pipeline import PipelineContext
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    context = PipelineContext(backend="torch", semiring="lse-sum", fold=True, optimize=True)
-    circuit = context.compile(symbolic(options)).to(options.device)
-    parameters = list(circuit.parameters())
-    optimizer = torch.optim.Adam(parameters, lr=5e-3)
+    circuit = compiled(options).to(options.device)
     x = torch.randint(0, 2, (options.batch, options.n), device=options.device)
+    return {
+        "runs": runs(circuit, x),
+        "notes": {
+            "version": "cirkit " + importlib.metadata.version("libcirkit"),
+            "parameters": sum(p.numel() for p in circuit.parameters()),
+        },
+    }
+
+
+def compiled(options):
+    from cirkit.pipeline import PipelineContext
+
+    context = PipelineContext(backend="torch", semiring="lse-sum", fold=True, optimize=True)
+    return context.compile(symbolic(options))
+
+
+def runs(circuit, x):
+    import torch
+
+    optimizer = torch.optim.Adam(circuit.parameters(), lr=5e-3)
 
     def forward():
         with torch.no_grad():
@@ -28,19 +44,16 @@ def make(options):
 
     def gradients():
         optimizer.zero_grad()
-        (-circuit(x).sum()).backward()
+        loss = -circuit(x).sum()
+        loss.backward()
+        return loss.detach()
 
     def step():
-        gradients()
+        loss = gradients()
         optimizer.step()
+        return loss
 
-    return {
-        "runs": {"step": step, "gradients": gradients, "forward": forward},
-        "notes": {
-            "version": "cirkit " + importlib.metadata.version("libcirkit"),
-            "parameters": sum(p.numel() for p in parameters),
-        },
-    }
+    return {"step": step, "gradients": gradients, "forward": forward}
 
 
 def symbolic(options):
