@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -21,6 +20,8 @@ from numpy.typing import NDArray
 import pccompiler as pc
 from benchmarks.common import Report
 from pccompiler.api import Dtype
+from pccompiler.bench.timing import run_of, times_of
+from pccompiler.bench.work import Direction
 from pccompiler.torch_backend.train import _Stepper
 
 REFERENCE = {
@@ -37,29 +38,9 @@ def compiled(n: int, hypernetwork: bool, dtype: Dtype) -> pc.CompiledCircuit:
     return pc.compile(pc.rat_spn(n, 50, 5, seed=0), net, device="cuda", dtype=dtype)
 
 
-def graph_ms(replay: Callable[[], object], repeats: int = 50) -> float:
-    """Median time by CUDA events."""
-    times: list[float] = []
-    for repeat in range(repeats + 5):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        replay()
-        end.record()
-        torch.cuda.synchronize()
-        if repeat >= 5:
-            times.append(start.elapsed_time(end))
-    return statistics.median(times)
-
-
-def forward_ms(model: pc.CompiledCircuit, rows: torch.Tensor) -> float:
-    """Median time of log-likelihoods alone, weights made anew, in a CUDA graph."""
-    with torch.no_grad():
-        for _ in range(3):
-            model(rows, True)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            model(rows, True)
-        return graph_ms(graph.replay)
+def run_ms(model: pc.CompiledCircuit, data: torch.Tensor, direction: Direction) -> float:
+    """Median time of a CUDA graph's replays, by CUDA events."""
+    return times_of(run_of(model, data, 500, direction), "cuda", 50).median
 
 
 def fit_ms(model: pc.CompiledCircuit, data: torch.Tensor, steps: int = 400) -> float:
@@ -74,15 +55,6 @@ def fit_ms(model: pc.CompiledCircuit, data: torch.Tensor, steps: int = 400) -> f
     run(5)
     few = statistics.median(run(5) for _ in range(3))
     return 1e3 * (run(steps + 5) - few) / steps
-
-
-def step_ms(model: pc.CompiledCircuit, data: torch.Tensor, repeats: int = 50) -> float:
-    """Median time of one step, by CUDA events around graph replays."""
-    stepper = _Stepper(model, data, None, 500, 5e-3, 0.0, cuda_graph=True)
-    stepper.rows.copy_(torch.randperm(len(data), device="cuda")[:500])
-    if stepper.graph is None:
-        raise RuntimeError("no CUDA graph was captured")
-    return graph_ms(stepper.graph.replay, repeats)
 
 
 def errors(
@@ -123,9 +95,9 @@ def measure(n: int, x: NDArray[np.int64], hypernetwork: bool) -> dict[str, float
     _Stepper(model, data, None, 500, 5e-3, 0.0, cuda_graph=False).step()
     torch.cuda.synchronize()
     first = time.perf_counter() - start
-    milliseconds = step_ms(model, data)
+    milliseconds = run_ms(model, data, "step")
     peak = torch.cuda.max_memory_allocated() / 2**30
-    forward, wall = forward_ms(model, data[:500]), fit_ms(model, data)
+    forward, wall = run_ms(model, data, "forward"), fit_ms(model, data)
     layered, fused = (compiled(n, hypernetwork, "float32") for _ in range(2))
     layered.without_kernels()
     rows = data[:500].clone()
@@ -135,7 +107,7 @@ def measure(n: int, x: NDArray[np.int64], hypernetwork: bool) -> dict[str, float
         "forward_ms": round(forward, 4),
         "fit_ms": round(wall, 4),
         "first_s": round(first, 2),
-        "layered_step_ms": round(step_ms(layered, data), 3),
+        "layered_step_ms": round(run_ms(layered, data, "step"), 3),
         "reference_ms": REFERENCE[n],
         "peak_gib": round(peak, 3),
         **errors(fused, compiled(n, hypernetwork, "float64"), rows),

@@ -6,11 +6,11 @@ import statistics
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 
 from benchmarks.common import Report
+from pccompiler.bench import timing
 
 Step = Callable[[], object]
 
@@ -29,33 +29,12 @@ def guarded(name: str, part: Step) -> None:
 
 def captured(step: Step) -> tuple[Step, bool]:
     """The step as a CUDA graph, if it can be captured."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
     try:
-        with torch.cuda.graph(graph):
-            step()
+        return timing.captured(step), True
     except Exception as why:
         print(f"# no CUDA graph: {str(why)[:200]}", flush=True)
         torch.cuda.synchronize()
         return step, False
-    return _Replay(graph, step), True
-
-
-@dataclass(frozen=True)
-class _Replay:
-    """A graph with the step that it was captured from: graphs do not keep alive what they read."""
-
-    graph: torch.cuda.CUDAGraph
-    step: Step
-
-    def __call__(self) -> None:
-        """Replay."""
-        self.graph.replay()
 
 
 def times(step: Step, repeats: int) -> list[float]:

@@ -12,9 +12,10 @@ counts (parameter times gradient): one flow for each parameter, as many numbers 
 import networkx as nx
 import pyjuice as juice
 import torch
-from pyjuice.nodes import inputs, multiply, set_block_size, summate
 from pyjuice.nodes.distributions import Categorical
 from pyjuice.structures.compilation import BayesianTreeToHiddenRegionGraph
+
+from pccompiler.bench.peers.with_pyjuice import hclt
 
 
 def use_cuda_kernels(wanted):
@@ -26,35 +27,18 @@ def use_cuda_kernels(wanted):
 
 
 def circuit(edges, variables, latents, states, same):
-    tree = nx.Graph()
-    tree.add_nodes_from(range(variables))
-    tree.add_edges_from(edges)
-    root = nx.center(tree)[0]
     if same:
-        nodes = _one_latent_each(tree, root, latents, states)
+        nodes = hclt(edges, variables, latents, states)
     else:
+        tree = nx.Graph()
+        tree.add_nodes_from(range(variables))
+        tree.add_edges_from(edges)
         nodes = BayesianTreeToHiddenRegionGraph(
-            tree, root, latents, Categorical, {"num_cats": states}
+            tree, nx.center(tree)[0], latents, Categorical, {"num_cats": states}
         )
     nodes.init_parameters(perturbation=2.0)
     made = juice.TensorCircuit(nodes)
     return made.to(torch.device("cuda"))
-
-
-def _one_latent_each(tree, root, latents, states):
-    block = latents & -latents  # the largest power of two that divides it
-    below = nx.bfs_tree(tree, root)
-    regions = {}
-    with set_block_size(block):
-        for v in nx.dfs_postorder_nodes(tree, root):
-            blocks = latents // block
-            leaf = inputs(v, num_node_blocks=blocks, dist=Categorical(num_cats=states))
-            product = multiply(*(regions[c] for c in below.successors(v)), leaf)
-            if v == root:
-                regions[v] = summate(product, num_node_blocks=1, block_size=1)
-            else:
-                regions[v] = summate(product, num_node_blocks=blocks)
-    return regions[root]
 
 
 class Step:

@@ -25,7 +25,7 @@ import pccompiler as pc
 from benchmarks.common import Report
 from benchmarks.hclt_contest import Contest
 from benchmarks.hclt_pyjuice import Step, use_cuda_kernels
-from pccompiler.torch_backend.train import _Stepper
+from pccompiler.bench.timing import run_of
 
 
 def tree(variables, units, block):
@@ -55,12 +55,7 @@ def circuit(n, replicas, units, seed=0):
 def ours(n):
     model = pc.compile(pc.rat_spn(n, 50, 5, seed=0), pc.Hypernetwork(), device="cuda")
     data = model.prepare(np.random.default_rng(0).integers(0, 2, (2000, n)))
-    stepper = _Stepper(model, data, None, 500, 5e-3, 0.0, cuda_graph=True)
-    stepper.rows.copy_(torch.randperm(len(data), device="cuda")[:500])
-    graph = stepper.graph
-    if graph is None:
-        raise RuntimeError("no CUDA graph was captured")
-    return lambda: (graph.replay(), stepper)  # which keeps the stepper
+    return run_of(model, data, 500, "step")
 
 
 ALIVE = []  # CUDA graphs do not keep what they read

@@ -62,7 +62,7 @@ def all_cases() -> tuple[Case, ...]:
     cases: list[Case] = []
     for n in (16, 100, 500, 1556):
         cases += _of_paper(n)
-    return (*cases, *_onnx(), *_hclt(), *_others())
+    return (*cases, *_onnx(), *_hclt(), *_image(), *_others())
 
 
 def _of_paper(n: int) -> list[Case]:
@@ -106,6 +106,19 @@ def _hclt() -> list[Case]:
         *(replace(c, batch=128, devices=("cpu",)) for c in _three("hclt", "64x256x32", small)),
         *(replace(c, batch=512, devices=("cuda",)) for c in _three("hclt", "784x256x128", large)),
         *(replace(c, batch=512, devices=("cuda",), precision="tf32") for c in tf32),
+    ]
+
+
+def _image() -> list[Case]:
+    """Quad trees, as cirkit's `image_data` builds them."""
+    small = Subject(structure="quad-tree", n=14 * 14, units=32, values=256)
+    large = Subject(structure="quad-tree", n=28 * 28, units=32, values=256)
+    rows = _three("image", "14x14x256x32", small)
+    single = _three("image-latency", "14x14x256x32", small)
+    return [
+        *(replace(c, batch=128, devices=("cpu",)) for c in rows),
+        *(replace(c, batch=1, devices=("cpu",)) for c in single),
+        *(replace(c, batch=512, devices=("cuda",)) for c in _three("image", "28x28x256x32", large)),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 from pccompiler.ir import Circuit, Hypernetwork
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.variables import Variable, binary, categorical
-from pccompiler.structures import chow_liu_tree, hclt, hmm, learn_spn, rat_spn
+from pccompiler.structures import chow_liu_tree, hclt, hmm, learn_spn, quad_tree, rat_spn
 
-Structure = Literal["rat-spn", "hclt", "hmm", "learned", "file"]
+Structure = Literal["rat-spn", "hclt", "hmm", "quad-tree", "learned", "file"]
 Weights = Literal["hypernetwork", "direct"]
 ROWS = 2000
 """Rows of data, of which steps gather their batches."""
@@ -26,7 +27,7 @@ class Subject:
 
     Attributes:
         structure: What builds it.
-        n: Variables; of an HCLT a square. Of a file: 0, as it says itself.
+        n: Variables; of an HCLT and a quad tree a square. Of a file: 0, as it says itself.
         units: Width of sums, or states of latents.
         replicas: Of a RAT-SPN: random trees.
         values: States of each variable.
@@ -69,8 +70,13 @@ def material(subject: Subject) -> Material:
         from pccompiler.cli_support import read_circuit
 
         return Material(read_circuit(subject.file or Path()), None)
+    side = math.isqrt(subject.n)
+    if subject.structure == "quad-tree":
+        data = fields(ROWS, side, subject.values)
+        circuit = quad_tree(side, side, subject.units, parts=2, states=subject.values)
+        return Material(circuit, data.astype(np.float64))
     if subject.structure == "hclt":
-        data = fields(ROWS, round(subject.n**0.5), subject.values)
+        data = fields(ROWS, side, subject.values)
         tree = chow_liu_tree(data, _variables(subject), mi_bins=8)
         return Material(hclt(tree, subject.units), data.astype(np.float64), tree.edges)
     if subject.structure == "learned":

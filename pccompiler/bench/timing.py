@@ -59,7 +59,7 @@ def run_of(model: CompiledCircuit, data: Tensor, batch: int, direction: Directio
     x = data.index_select(0, rows)
     run = _forward(model, x) if direction == "forward" else _gradients(model, x)
     if data.device.type == "cuda":
-        return _captured(run)
+        return captured(run)
     run()
     return run
 
@@ -100,8 +100,8 @@ def _replay(graph: torch.cuda.CUDAGraph, owner: object) -> Run:
     return run
 
 
-def _captured(run: Run) -> Run:
-    """The run as a CUDA graph."""
+def captured(run: Run) -> Run:
+    """The run as a CUDA graph, which keeps alive what it reads and writes."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):

@@ -67,8 +67,9 @@ def bench(
     where = _device(device)
     chosen = known.select(cases or (), where, quick=quick, batch=batch)
     if list_:
+        width = max(len(case.name) for case in chosen)
         for case in chosen:
-            print(f"{case.name:<32} batch {case.batch}")
+            print(f"{case.name:<{width}} batch {case.batch}")
         return
     if file is not None and file.is_dir():
         raise OptionError.of(

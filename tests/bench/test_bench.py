@@ -157,6 +157,7 @@ def test_names_are_unique_and_groups_stand_together() -> None:
     "subject",
     [
         Subject(structure="hclt", n=9, units=4, values=8),
+        Subject(structure="quad-tree", n=9, units=4, values=8),
         Subject(structure="hmm", n=5, units=4, values=3),
         Subject(structure="learned", n=6),
     ],
