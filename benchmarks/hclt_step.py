@@ -29,7 +29,8 @@ from pccompiler.api import Dtype
 from pccompiler.ir import Circuit, Variable
 from pccompiler.torch_backend.dense import Dense, Precision
 from pccompiler.torch_backend.dense_reading import regions_of
-from pccompiler.torch_backend.dense_run import Runner, Tiles
+from pccompiler.torch_backend.dense_run import Runner
+from pccompiler.torch_backend.dense_tiles import Tiles
 
 PRECISIONS: tuple[Precision, ...] = ("tf32", "bf16", "ieee")
 Evaluate = Callable[[Tensor, list[Tensor]], Tensor]

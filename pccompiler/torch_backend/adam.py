@@ -17,6 +17,7 @@ _BETAS = (0.9, 0.999)
 _EPS = 1e-8
 _MOST = 24
 _BLOCK = 1024  # numbers
+_THREADS = 256
 
 
 class Optimizer(Protocol):
@@ -77,21 +78,21 @@ class KernelAdam:
         self.rate, self.decay = rate, decay
         self.first = [torch.zeros_like(p) for p in self.parameters]
         self.second = [torch.zeros_like(p) for p in self.parameters]
-        self.steps = torch.zeros((), device=self.parameters[0].device)
+        self.counts = torch.zeros(2, dtype=torch.int32, device=self.parameters[0].device)
         defines = (
             ("MOST", _MOST),
             ("BLOCK", _BLOCK),
+            ("THREADS", _THREADS),
             ("BETA1", f"{_BETAS[0]}f"),
             ("BETA2", f"{_BETAS[1]}f"),
             ("LOG_BETA1", f"{math.log(_BETAS[0])}f"),
             ("LOG_BETA2", f"{math.log(_BETAS[1])}f"),
             ("EPSILON", f"{_EPS}f"),
         )
-        self.kernel: Kernel = load(self.steps.device, ("adam.cu",), defines, ("adam",))["adam"]
+        self.kernel: Kernel = load(self.counts.device, ("adam.cu",), defines, ("adam",))["adam"]
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """See `Optimizer`."""
-        self.steps += 1.0
         table = _Tensors()
         rows = zip(self.parameters, gradients, self.first, self.second, strict=True)
         kept: list[Tensor] = []  # until the launch
@@ -104,12 +105,12 @@ class KernelAdam:
             table.size[i] = parameter.numel()
         blocks = sum(-(-p.numel() // _BLOCK) for p in self.parameters)
         number = len(self.parameters)
-        arguments: list[Argument] = [Struct(table), number, self.steps, self.rate, self.decay]
-        self.kernel((blocks, 1), (256, 1), 0, arguments)
+        arguments: list[Argument] = [Struct(table), number, self.counts, self.rate, self.decay]
+        self.kernel((blocks, 1), (_THREADS, 1), 0, arguments)
 
     def reset(self) -> None:
         """See `Optimizer`."""
-        for moment in (*self.first, *self.second, self.steps):
+        for moment in (*self.first, *self.second, self.counts):
             moment.zero_()
 
 

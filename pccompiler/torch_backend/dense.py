@@ -46,7 +46,8 @@ class Dense:
         regions = regions_of(plan)
         if importlib.util.find_spec("triton") is None:
             raise NotDense("Triton is not installed")
-        from pccompiler.torch_backend.dense_run import Runner, Tiles
+        from pccompiler.torch_backend.dense_run import Runner
+        from pccompiler.torch_backend.dense_tiles import Tiles
 
         return cls(regions, Runner(regions, device, precision, Tiles()))
 

@@ -54,6 +54,8 @@ def multiplied(a, b, acc, PRECISION: tl.constexpr):
     a, b = rounded(a, PRECISION), rounded(b, PRECISION)
     if PRECISION == "ieee":
         acc = tl.dot(a, b, acc, input_precision="ieee")
+    elif PRECISION == "split":  # each operand in two parts, three products of them
+        acc = tl.dot(a, b, acc, input_precision="tf32x3")
     else:
         acc = tl.dot(a, b, acc, input_precision="tf32")
     return acc

@@ -65,6 +65,11 @@ class Level:
     shape: Shape
 
 
+def members(levels: Sequence[Level]) -> Int:
+    """The regions of all these levels."""
+    return np.concatenate([np.arange(e.first, e.first + e.rows) for e in levels])
+
+
 @dataclass(frozen=True)
 class Given:
     """The regions ``first, first + 1, ...`` of one input layer, whose log-densities are given."""

@@ -1,9 +1,8 @@
-"""Launches the dense kernels: one a level each way, then one a shape for gradients of weights."""
+"""Launches dense kernels: one a level or chain each way, then one a shape for weights' slopes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,66 +12,24 @@ from torch import Tensor
 from pccompiler.ir.arrays import Int
 from pccompiler.torch_backend import dense_kernels
 from pccompiler.torch_backend.dense import Precision
+from pccompiler.torch_backend.dense_chains import Chain, Chains
 from pccompiler.torch_backend.dense_regions import (
     Inputs,
     Level,
     Lists,
     Regions,
     Shape,
-    power_of_two,
+    members,
 )
+from pccompiler.torch_backend.dense_tiles import Tile, Tiles, block
 from pccompiler.torch_backend.dense_unitwise import Unitwise
 
 # Triton's launcher, ``kernel[grid](...)``, has no types: hence ``Any`` for kernels.
 _KERNELS: Any = dense_kernels
+_SPLIT = 32
+"""Flows into so many units or fewer are quicker in split products than in float32 ones."""
 _FEW = 4
 """States that are added up one by one, without a matrix product."""
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """Block shapes, powers of two, and warps.
-
-    Attributes:
-        batch: Rows of data in a program of a level.
-        out: Units that such a program writes.
-        step: Units that it reads at a time.
-        warps: Of such a program.
-        narrow: Programs that write so many units or fewer have 4 warps, and
-        narrow_batch: rows, where products are in float32, and where they round.
-        least: Levels of few programs are cut up, down to squares of this size,
-        programs: until they have this many; such small programs have 4 warps, and
-        thin_step: read this many units at a time.
-        gradient: Rows and columns of weight gradients in a program.
-        gradient_batch: Rows of data that it reads at a time.
-        gradient_warps: Of such a program.
-        states: States in a program of table gradients.
-        state_batch: Rows of data that it reads at a time.
-    """
-
-    batch: int = 64
-    out: int = 128
-    step: int = 32
-    warps: int = 8
-    narrow: int = 64
-    narrow_batch: tuple[int, int] = (128, 32)
-    least: int = 32
-    programs: int = 132
-    thin_step: int = 128
-    gradient: tuple[int, int] = (64, 128)
-    gradient_batch: int = 32
-    gradient_warps: int = 4
-    states: int = 32
-    state_batch: int = 32
-
-
-class Tile(NamedTuple):
-    """What a program of a level writes, how many units it reads at a time, and its warps."""
-
-    batch: int
-    out: int
-    step: int
-    warps: int
 
 
 class Kept(NamedTuple):
@@ -99,28 +56,37 @@ class Runner:
         self, regions: Regions, device: torch.device, precision: Precision, tiles: Tiles
     ) -> None:
         self.regions, self.device, self.precision, self.tiles = regions, device, precision, tiles
-        self.leaves, self.children = self._lists(regions.leaves), self._lists(regions.children)
+        self.leaves, self.children = self.lists(regions.leaves), self.lists(regions.children)
         spots, rows = regions.products, len(regions.values)
         readers = regions.children.transposed(rows)
         takers = regions.leaves.transposed(len(regions.states))
-        self.readers = self._lists(Lists(readers.starts, spots[readers.items]))
-        self.takers = self._lists(Lists(takers.starts, spots[takers.items]))
+        self.readers = self.lists(Lists(readers.starts, spots[readers.items]))
+        self.takers = self.lists(Lists(takers.starts, spots[takers.items]))
         self.values, self.terms = self._put(regions.values), self._put(regions.terms)
         self.spots, self.tables = self._put(spots), self._put(regions.tables)
         self.states, self.variables = self._put(regions.states), self._put(regions.variables)
-        self.unitwise = Unitwise(self)
+        self.unitwise, self.chains = Unitwise(self), Chains(self)
         self.shapes = regions.sums_by_shape()
-        self.rows = {shape: self._put(_members(levels)) for shape, levels in self.shapes.items()}
+        self.rows = {shape: self._put(members(levels)) for shape, levels in self.shapes.items()}
         most = int(regions.states.max(initial=1))
         self.state_tile = _FEW if most <= _FEW else tiles.states
         self.blocks = -(-most // self.state_tile)
         edges = np.arange(self.blocks + 1) * self.state_tile
         self.edges = self._put(np.minimum(edges, regions.states[:, None])).to(torch.int32)
 
+    @property
+    def products(self) -> str:
+        """The precision of products that are quicker split than in float32."""
+        return "split" if self.precision == "ieee" else self.precision
+
+    def _tile(self, rows: int, batch: int, out: int, reads: int) -> Tile:
+        return self.tiles.level(rows, batch, out, reads, self.precision != "ieee")
+
     def _put(self, numbers: Int) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(numbers, np.int64)).to(self.device)
 
-    def _lists(self, lists: Lists) -> Lookup:
+    def lists(self, lists: Lists) -> Lookup:
+        """On the device."""
         return Lookup(self._put(lists.starts), self._put(lists.items))
 
     def encode(self, x: Tensor) -> Tensor:
@@ -147,16 +113,19 @@ class Runner:
         )
         for each, density in zip(regions.given, given, strict=True):
             self.unitwise.give(each, density, kept)
-        for level in regions.levels:
-            forward = self.unitwise.forward if level.shape.mixture else self._level
-            forward(level, tables[level.use], logs, kept, batch, keep)
+        for level in self.chains.parts:
+            if isinstance(level, Chain):
+                self.chains.forward(level, tables, logs, kept, keep)
+            else:
+                forward = self.unitwise.forward if level.shape.mixture else self._level
+                forward(level, tables[level.use], logs, kept, batch, keep)
         return (kept.scales[-1] + kept.values[-batch:]).float(), kept
 
     def _empty(self, size: int) -> Tensor:
         return torch.empty(size, dtype=torch.float32, device=self.device)
 
     def _log_tables(self, inputs: Inputs, table: Tensor, logs: Tensor) -> None:
-        tile = min(64, _block(max(inputs.units, inputs.states)))
+        tile = min(64, block(max(inputs.units, inputs.states)))
         grid = (inputs.rows, -(-inputs.states // tile), -(-inputs.units // tile))
         _KERNELS.log_tables[grid](
             logs, table, inputs.offset, inputs.states, inputs.units, TILE=tile
@@ -173,7 +142,7 @@ class Runner:
             *self.leaves, self.tables, self.states, *self.children,
             self.values, self.terms, self.spots, level.first, batch, shape.units, shape.width,
             shape.arity, ONE=shape.arity == 1, KEEP=keep, BB=tile.batch, BM=tile.out, BK=tile.step,
-            PRECISION=self.precision, num_warps=tile.warps,
+            PRECISION=self.products, num_warps=tile.warps,
         )  # fmt: skip
 
     def backward(
@@ -182,12 +151,14 @@ class Runner:
         """Gradients of tables and of given log-densities, from those of the log-likelihoods."""
         found = [table.new_empty(0) for table in tables]
         flows = torch.empty_like(kept.terms)
-        for level in reversed(self.regions.levels):
-            weights = tables[level.use]
-            if level.shape.mixture:
+        for level in reversed(self.chains.parts):
+            if isinstance(level, Chain):
+                self.chains.backward(level, tables, flows, grad, kept)
+            elif level.shape.mixture:
+                weights = tables[level.use]
                 found[level.use] = self.unitwise.backward(level, weights, flows, grad, kept)
             else:
-                self._flow(level, weights, flows, grad, kept)
+                self._flow(level, tables[level.use], flows, grad, kept)
         for shape, levels in self.shapes.items():
             out = grad.new_empty(sum(level.rows for level in levels), shape.units, shape.columns)
             self._weights(shape, out, flows, grad, kept)
@@ -202,39 +173,23 @@ class Runner:
         root = len(kept.scales) - 1
         return found, [self.unitwise.given(e, flows, grad, root) for e in self.regions.given]
 
-    def _tile(self, rows: int, batch: int, out: int, reads: int) -> Tile:
-        """A program of a level: smaller where levels are thin, so that they fill the chip."""
-        tiles = self.tiles
-        wide = _block(out, tiles.out)
-        narrow = wide <= tiles.narrow
-        most = tiles.narrow_batch[self.precision != "ieee"] if narrow else tiles.batch
-        high, whole = _block(batch, most), True
-        while rows * -(-batch // high) * -(-out // wide) < tiles.programs:
-            if max(high, wide) <= tiles.least:
-                break
-            high, wide = (high, wide // 2) if wide >= high else (high // 2, wide)
-            whole = False
-        if high * wide < 4096 and not (narrow and whole):
-            return Tile(high, wide, _block(reads, tiles.thin_step), 4)
-        return Tile(high, wide, _block(reads, tiles.step), 4 if narrow else tiles.warps)
-
     def _flow(self, level: Level, weights: Tensor, flows: Tensor, grad: Tensor, kept: Kept) -> None:
         shape, batch = level.shape, len(grad)
         tile = self._tile(level.rows * shape.arity, batch, shape.width, shape.units)
         columns = shape.arity * -(-shape.width // tile.out)
+        precision = self.products if shape.width <= _SPLIT else self.precision
         grid = (level.rows, -(-batch // tile.batch), columns)
         _KERNELS.flow_level[grid](
             flows, kept.values, kept.terms, kept.tops, weights, grad, *self.readers,
             self.values, self.terms, self.spots, level.first, len(kept.scales) - 1, batch,
             shape.units, shape.width, shape.arity,
-            BB=tile.batch, BM=tile.step, BK=tile.out,
-            PRECISION=self.precision, num_warps=tile.warps,
+            BB=tile.batch, BM=tile.step, BK=tile.out, PRECISION=precision, num_warps=tile.warps,
         )  # fmt: skip
 
     def _weights(self, shape: Shape, out: Tensor, flows: Tensor, grad: Tensor, kept: Kept) -> None:
         tiles, batch = self.tiles, len(grad)
         high, wide = (
-            _block(size, most)
+            block(size, most)
             for size, most in zip((shape.units, shape.width), tiles.gradient, strict=True)
         )
         grid = (len(out), -(-shape.units // high), shape.arity * -(-shape.width // wide))
@@ -242,7 +197,7 @@ class Runner:
             out, flows, kept.values, kept.terms, kept.tops, grad, self.rows[shape],
             *self.readers, self.values, self.terms, self.spots, len(kept.scales) - 1, batch,
             shape.units, shape.width, shape.arity,
-            BB=_block(batch, tiles.gradient_batch), BM=high, BK=wide,
+            BB=block(batch, tiles.gradient_batch), BM=high, BK=wide,
             PRECISION=self.precision, num_warps=tiles.gradient_warps,
         )  # fmt: skip
 
@@ -251,12 +206,12 @@ class Runner:
         data: tuple[Tensor, Tensor, Tensor],
     ) -> None:  # fmt: skip
         tiles, batch = self.tiles, data[0].shape[1]
-        wide = _block(inputs.units, tiles.out)
+        wide = block(inputs.units, tiles.out)
         grid = (inputs.rows, -(-inputs.states // self.state_tile), -(-inputs.units // wide))
         _KERNELS.table_gradients[grid](
             out, table, flows, *data, *self.takers, inputs.first, batch, inputs.units,
             inputs.states,
-            BLOCKS=self.blocks, BS=self.state_tile, BK=wide, BB=_block(batch, tiles.state_batch),
+            BLOCKS=self.blocks, BS=self.state_tile, BK=wide, BB=block(batch, tiles.state_batch),
             PRECISION="ieee" if self.precision == "ieee" else "tf32",
         )  # fmt: skip
 
@@ -283,12 +238,3 @@ class Run(torch.autograd.Function):
         kept, tables = Kept(*saved[: len(Kept._fields)]), saved[len(Kept._fields) :]
         slopes, given = ctx.runner.backward(grad_outputs[0].contiguous(), kept, tables)
         return (None, None, None, *slopes, *given)
-
-
-def _block(size: int, most: int = 128) -> int:
-    """The power of two from 16 to ``most`` that covers ``size``, or ``most``."""
-    return min(most, max(16, power_of_two(size)))
-
-
-def _members(levels: Sequence[Level]) -> Int:
-    return np.concatenate([np.arange(e.first, e.first + e.rows) for e in levels])

@@ -17,6 +17,7 @@ from pccompiler.ir.arrays import Int
 from pccompiler.ir.generators import Hypernetwork
 from pccompiler.ir.layout import parameter_name
 from pccompiler.passes.region_trees import NotFusedError
+from pccompiler.torch_backend.kernel_files import KernelError
 from pccompiler.torch_backend.nvrtc import Argument, Kernel, Long, load
 from pccompiler.torch_backend.systolic import Systolic
 from pccompiler.torch_backend.weights import Weights
@@ -126,8 +127,12 @@ class Generated:
             self.names = ["embedding", *layers, *self.names]
         rows = [weights.values[n].shape[0] for n in (self.names[:1] if hidden else self.names)]
         self.all_used = sum(rows) == sum(head.number for head in self.heads)
-        self.kernels = self._load(weights, hidden)
         self.partial = _partial(weights, hidden, self.heads)
+        self.kernels = self._load(weights, hidden)
+        try:
+            self.kernels["generate_back"].reserve(self.partial.shared[1])
+        except KernelError as why:
+            raise NotFusedError("the hypernetwork is too wide for a multiprocessor") from why
 
     def _heads(self, weights: Weights) -> list[_Head]:
         kinds: dict[tuple[int, int, tuple[str, ...]], list[Int]] = {}
@@ -254,9 +259,10 @@ def _partial(weights: Weights, hidden: tuple[int, ...], heads: list[_Head]) -> _
 
     up = (width + 1) * pad(first) + (first + 1) * pad(second) + (second + 1) * pad(out)
     down = first * pad(width) + second * pad(first) + out * pad(second)
-    stage = max(out + second, second + first, first + width) + 1
-    total = up + down + stage * (_TILE + 4)
-    return _Partial(*_sizes(width, hidden, heads), (4 * (up + down), 4 * total))
+    columns = width + first + second
+    back = columns + out + second + first + 1
+    shared = up + columns * (_TILE + 4), up + down + back * (_TILE + 4)
+    return _Partial(*_sizes(width, hidden, heads), (4 * shared[0], 4 * shared[1]))
 
 
 def _check(weights: Weights, hidden: tuple[int, ...]) -> None:

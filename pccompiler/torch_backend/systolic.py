@@ -17,6 +17,8 @@ _AHEAD = 4
 _FILES = ("lanes.cuh", "up.cu", "down.cu", "batch.cu")
 _FEW = 4
 """Parts of the batch that readers of gradients sum up themselves."""
+_MIXERS = 16
+"""Shares of the roots of a mixture that threads sum up."""
 _NAMES = (
     "systolic_up",
     "systolic_down",
@@ -144,7 +146,7 @@ class Systolic:
         number, batch = roots.shape
         out = roots.new_empty(batch)
         arguments: list[Argument] = [roots, share, number, batch, out]
-        self.kernels["mix_up"]((-(-batch // 32), 1), (32, 8), 0, arguments)
+        self.kernels["mix_up"]((-(-batch // 32), 1), (32, _MIXERS), 0, arguments)
         return out
 
     def unmix(
@@ -195,6 +197,7 @@ class _Stage:
                 ("PIECES", int(self.stage.pieces)),
                 ("MISSING", int(not complete)),
                 ("WARPS", _WARPS),
+                ("MIXERS", _MIXERS),
             )
             self._kernels[complete] = load(self.table.device, _FILES, defines, _NAMES)
         return self._kernels[complete]

@@ -140,7 +140,7 @@ class _Stepper:
         # parameters themselves to its stream, and break the capture.
         self.leaves = {n: p.detach().requires_grad_() for n, p in trained}
         self.optimizer = make_adam(list(self.leaves.values()), learning_rate, weight_decay)
-        self.total = torch.zeros((), dtype=torch.float64, device=model.device)
+        self.totals = torch.zeros(batch, dtype=torch.float64, device=model.device)
         self.rows = torch.zeros(batch, dtype=torch.int64, device=model.device)
         if self.mapped is not None:
             torch.arange(batch, out=self.rows)
@@ -155,7 +155,7 @@ class _Stepper:
         value = torch.func.functional_call(self.model, self.leaves, (rows, self.complete))
         self.optimizer.step(torch.autograd.grad(value, list(self.leaves.values()), self.slope))
         value = value.detach()
-        self.total += (value if self.all_shares is None else -self.slope * value).sum()
+        self.totals += value if self.all_shares is None else -self.slope * value
 
     def capture(self) -> None:
         """Record one step. Warm-up steps change parameters and moments: both are put back."""
@@ -176,7 +176,7 @@ class _Stepper:
 
     def run(self, batches: Tensor) -> float:
         """Take a step for each row of ``batches``; the mean loss a data row, in nats."""
-        self.total.zero_()
+        self.totals.zero_()
         moved = batches if self.mapped is not None else batches.to(self.rows.device)
         for rows, there in zip(batches, moved, strict=True):
             self._fetch(rows, there)
@@ -186,9 +186,10 @@ class _Stepper:
                 self.graph.replay()
         for parameter in self.leaves.values():  # neither graphs nor kernels tell torch
             torch.autograd.graph.increment_version(parameter)
+        total = float(self.totals.sum())
         if self.all_shares is not None:
-            return -float(self.total) / float(self.all_shares[batches].sum())
-        return -float(self.total) / (len(batches) * self.batch)
+            return -total / float(self.all_shares[batches].sum())
+        return -total / (len(batches) * self.batch)
 
     def _fetch(self, rows: Tensor, there: Tensor) -> None:
         """Make these rows, ``there`` on the device, the next step's, and their weights."""

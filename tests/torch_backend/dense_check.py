@@ -17,7 +17,7 @@ import torch
 import pccompiler as pc
 from pccompiler import structures
 from pccompiler.ir import Builder, Circuit, Family
-from pccompiler.ir.variables import real
+from pccompiler.ir.variables import binary, real
 from pccompiler.torch_backend.dense import Dense, Precision
 
 
@@ -87,6 +87,16 @@ def kinds(rows: int) -> torch.Tensor:
     return torch.from_numpy(x.astype(np.float32))
 
 
+def hmms(length: int, states: int) -> Circuit:
+    """A mixture of two hidden Markov models, whose steps are levels of two regions."""
+    build = Builder([binary(f"x{i}") for i in range(length)])
+    steps = [build.inputs([i, i], Family.BERNOULLI, states) for i in range(length)]
+    rest = steps[0]
+    for step in steps[1:]:
+        rest = build.products(np.stack([step, build.sums(rest, states)], axis=1))
+    return build.build(build.mixture(build.sums(rest, 1).tolist()))
+
+
 def reals(rows: int, variables: int) -> torch.Tensor:
     """Normal numbers, a tenth missing."""
     rng = np.random.default_rng(2)
@@ -103,6 +113,20 @@ def main() -> int:
         ("HCLT, 40 units, 20 states", tree(4, 20, 40), correlated(30, 4, 20), "ieee"),
         ("HCLT, batch 1", tree(5, 3, 16), correlated(5, 5, 3)[:1], "ieee"),
         ("HMM, Bernoulli leaves", pc.hmm(5, 20), correlated(17, 5, 2), "ieee"),
+        (
+            "HMM, units that differ from step to step",
+            pc.hmm(7, 16, homogeneous=False),
+            correlated(33, 7, 2),
+            "ieee",
+        ),
+        ("HMM, 128 units, TF32", pc.hmm(5, 128), correlated(20, 5, 2), "tf32"),
+        (
+            "HMM, Gaussian leaves",
+            pc.hmm([real(f"x{i}") for i in range(6)], 16),
+            reals(21, 6),
+            "ieee",
+        ),
+        ("two HMMs mixed", hmms(6, 18), correlated(23, 6, 2), "ieee"),
         (
             "RAT-SPN: sums over states, a mixture of roots",
             pc.rat_spn(7, 3, 16, seed=1),

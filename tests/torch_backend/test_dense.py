@@ -18,6 +18,7 @@ from pccompiler.ir import Builder, Circuit
 from pccompiler.ir.variables import real
 from pccompiler.passes import plan
 from pccompiler.torch_backend.dense import Dense, NotDense
+from pccompiler.torch_backend.dense_chains import Chain, with_chains
 from pccompiler.torch_backend.dense_reading import regions_of
 from pccompiler.torch_backend.dense_regions import Lists, Shape
 
@@ -57,6 +58,31 @@ def test_children_come_before_their_readers() -> None:
     assert max(level.shape.arity for level in regions.levels) == 2
     readers = regions.children.transposed(len(regions.values))
     assert np.diff(readers.starts).max() == 2
+
+
+def steps(circuit: Circuit) -> list[int]:
+    """The lengths of the plan's chains."""
+    parts = with_chains(regions_of(plan(circuit)))
+    return [len(part.levels) for part in parts if isinstance(part, Chain)]
+
+
+def test_steps_of_hidden_markov_models_are_chains() -> None:
+    real_ones = [real(f"x{i}") for i in range(9)]
+    assert steps(pc.hmm(9, 16)) == [7]  # all but the first, which reads leaves alone, and the root
+    assert steps(pc.hmm(real_ones, 16)) == [7]
+    assert steps(pc.hmm(9, 200)) == []
+    assert steps(structures.quad_tree(4, 4, 16, states=2)) == []
+    assert steps(small_tree(16)) == []
+
+
+def test_chains_hold_all_levels_once_and_in_order() -> None:
+    regions = regions_of(plan(pc.hmm(9, 16)))
+    found = [
+        level
+        for part in with_chains(regions)
+        for level in (part.levels if isinstance(part, Chain) else (part,))
+    ]
+    assert tuple(found) == regions.levels
 
 
 def test_sums_over_states_are_tables_and_roots_a_mixture() -> None:

@@ -93,6 +93,7 @@ def test_values_and_gradients(
         pc.Hypernetwork(hidden=(40, 40)),
         pc.Hypernetwork(allocation="reference"),
         pc.Hypernetwork(embedding=3, hidden=(7, 9)),
+        pc.Hypernetwork(embedding=400),  # too wide for a multiprocessor
     ],
 )
 def test_all_generators(net: pc.Hypernetwork) -> None:

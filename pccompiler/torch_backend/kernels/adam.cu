@@ -6,28 +6,42 @@ struct Tensors {
   int size[MOST];
 };
 
-// Adam (Kingma and Ba, 2015, algorithm 1); decay is added to the gradient.
-extern "C" __global__ void adam(Tensors tensors, int number, const float* __restrict__ step,
-                                float rate, float decay) {
-  __shared__ float corrections[2];
-  if (threadIdx.x == 0) {
-    corrections[0] = -rate / expm1f(*step * LOG_BETA1);
-    corrections[1] = rsqrtf(-expm1f(*step * LOG_BETA2));
-  }
+// Adam (Kingma and Ba, 2015, algorithm 1); decay is added to the gradient. counts: the steps so far,
+// and the blocks of this one that are done; the last block counts the step.
+extern "C" __global__ void __launch_bounds__(THREADS) adam(Tensors tensors, int number, int* counts,
+                                                           float rate, float decay) {
+  constexpr int EACH = BLOCK / THREADS;
   int tensor = 0, block = blockIdx.x;
   while (tensor < number - 1 && block >= (tensors.size[tensor] + BLOCK - 1) / BLOCK) {
     block -= (tensors.size[tensor] + BLOCK - 1) / BLOCK;
     ++tensor;
   }
-  __syncthreads();
-  const float rate_now = corrections[0], root = corrections[1];
-  const int last = min((block + 1) * BLOCK, tensors.size[tensor]);
-  for (int i = block * BLOCK + threadIdx.x; i < last; i += blockDim.x) {
-    const float old = tensors.parameter[tensor][i];
-    const float g = tensors.gradient[tensor][i] + decay * old;
-    const float m = tensors.first[tensor][i] = BETA1 * tensors.first[tensor][i] + (1.f - BETA1) * g;
-    const float v = tensors.second[tensor][i] =
-        BETA2 * tensors.second[tensor][i] + (1.f - BETA2) * g * g;
-    tensors.parameter[tensor][i] = old - rate_now * m / (sqrtf(v) * root + EPSILON);
+  const int steps = counts[0] + 1, size = tensors.size[tensor];
+  float old[EACH], gradient[EACH], first[EACH], second[EACH];
+#pragma unroll
+  for (int k = 0; k < EACH; ++k) {
+    const int i = min(block * BLOCK + k * THREADS + (int)threadIdx.x, size - 1);
+    old[k] = tensors.parameter[tensor][i];
+    gradient[k] = tensors.gradient[tensor][i];
+    first[k] = tensors.first[tensor][i];
+    second[k] = tensors.second[tensor][i];
+  }
+  const float rate_now = -rate / expm1f(steps * LOG_BETA1);
+  const float root = rsqrtf(-expm1f(steps * LOG_BETA2));
+#pragma unroll
+  for (int k = 0; k < EACH; ++k) {
+    const int i = block * BLOCK + k * THREADS + threadIdx.x;
+    if (i >= size) break;
+    const float g = gradient[k] + decay * old[k];
+    const float m = BETA1 * first[k] + (1.f - BETA1) * g;
+    const float v = BETA2 * second[k] + (1.f - BETA2) * g * g;
+    tensors.first[tensor][i] = m;
+    tensors.second[tensor][i] = v;
+    tensors.parameter[tensor][i] = old[k] - rate_now * m / (sqrtf(v) * root + EPSILON);
+  }
+  __syncthreads();  // all have read the count
+  if (threadIdx.x == 0 && atomicAdd(counts + 1, 1) == (int)gridDim.x - 1) {
+    counts[0] = steps;
+    counts[1] = 0;
   }
 }

@@ -40,13 +40,15 @@ extern "C" __global__ void pack_states(const float* __restrict__ x, unsigned* __
   codes[(long)v * words + word] = out;
 }
 
-// Log-values of a mixture of roots. Blocks of 32 x 8 threads: 32 rows, the roots in eight shares.
+// Log-values of a mixture of roots. Blocks of 32 x MIXERS threads: 32 rows, the roots in
+// shares.
 extern "C" __global__ void mix_up(const float* __restrict__ roots, const float* __restrict__ share,
                                   int number, int batch, float* __restrict__ out) {
-  __shared__ float tops[8][32], totals[8][32];
+  __shared__ float tops[MIXERS][32], totals[MIXERS][32];
   const int row = blockIdx.x * 32 + threadIdx.x;
   float top = -1e38f, total = 0.f;
-  for (int r = threadIdx.y; r < number && row < batch; r += 8) {
+#pragma unroll 4
+  for (int r = threadIdx.y; r < number && row < batch; r += MIXERS) {
     const float value = roots[(long)r * batch + row] + logf(share[r]);
     const float more = fmaxf(top, value);
     total = total * expf(top - more) + expf(value - more);
@@ -57,10 +59,11 @@ extern "C" __global__ void mix_up(const float* __restrict__ roots, const float* 
   __syncthreads();
   if (threadIdx.y > 0 || row >= batch) return;
 #pragma unroll
-  for (int i = 1; i < 8; ++i) top = fmaxf(top, tops[i][threadIdx.x]);
+  for (int i = 1; i < MIXERS; ++i) top = fmaxf(top, tops[i][threadIdx.x]);
   total = 0.f;
 #pragma unroll
-  for (int i = 0; i < 8; ++i) total += totals[i][threadIdx.x] * expf(tops[i][threadIdx.x] - top);
+  for (int i = 0; i < MIXERS; ++i)
+    total += totals[i][threadIdx.x] * expf(tops[i][threadIdx.x] - top);
   out[row] = top + logf(total);
 }
 
@@ -74,6 +77,7 @@ extern "C" __global__ void mix_down(const float* __restrict__ roots,
   const int r = blockIdx.x;
   const float weight = share[r], log_weight = logf(weight);
   float total = 0.f;
+#pragma unroll 4
   for (int row = threadIdx.x; row < batch; row += blockDim.x) {
     const long at = (long)r * batch + row;
     const float flow = above[row] * expf(roots[at] + log_weight - values[row]);

@@ -25,11 +25,12 @@ __device__ void back(int block, const int* __restrict__ slots, int number,
   const int i = block * blockDim.x + threadIdx.x;
   if (i >= number) return;
   const Slot slot = read_slot(slots, number, i);
-  float z[R * C], dz[R * C];
+  float z[R * C], d[R * C];
+  weight_gradients<R * C>(slot, found, places, d);
   read_logits<R, C>(logits, slot.row, z);
-  logit_gradients<R, C>(z, slot, found, places, dz);
+  through_softmax<R, C>(z, d);
 #pragma unroll
-  for (int c = 0; c < R * C; ++c) out[(long)slot.row * R * C + c] = dz[c];
+  for (int c = 0; c < R * C; ++c) out[(long)slot.row * R * C + c] = d[c];
 }
 
 #define ARGUMENTS(i) const int* slots##i, int number##i, const float* values##i, float* out##i

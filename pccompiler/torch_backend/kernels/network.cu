@@ -1,20 +1,37 @@
-// Weights from embeddings through the hypernetwork, and back.
+// Weights from embeddings through the hypernetwork, and back. Sectors are read before the network
+// is, and the next ones while sums are added up: a block has little else to do while it waits.
+struct Sector {
+  Slot slot;
+  float e[E];
+
+  __device__ __forceinline__ Sector(const int* __restrict__ slots, int number, int i,
+                                    const float* __restrict__ embedding)
+      : slot(read_slot(slots, number, min(i, number - 1))) {
+#pragma unroll
+    for (int j = 0; j < E; ++j) e[j] = embedding[(long)slot.row * E + j];
+  }
+  __device__ __forceinline__ void keep(float* to) const {
+#pragma unroll
+    for (int j = 0; j < E; ++j) to[j * STRIDE] = e[j];
+  }
+};
+
 template <int R, int C>
 __device__ void make(int block, const float* const* p, const float* __restrict__ embedding,
                      const int* __restrict__ slots, int number, const float* w3, const float* c3,
                      float* __restrict__ weights, long lanes) {
   extern __shared__ __align__(16) float shared[];
+  const int i = block * TILE + threadIdx.x;
+  const Sector sector(slots, number, i, embedding);
   Net<R * C> net(shared);
   net.fill(p, w3, c3, false);
-  const int i = block * TILE + threadIdx.x;
   if (i >= number) return;
-  const Slot slot = read_slot(slots, number, i);
-  float e[E], h1[PAD(H1)], h2[PAD(H2)], z[PAD(R * C)];
-#pragma unroll
-  for (int j = 0; j < E; ++j) e[j] = embedding[(long)slot.row * E + j];
+  float *e = net.n1 + threadIdx.x, *h1 = e + E * STRIDE, *h2 = h1 + H1 * STRIDE;
+  sector.keep(e);
+  float z[PAD(R * C)];
   net.run(e, h1, h2, z);
   softmax<R, C>(z);
-  write_weights<R, C>(z, slot, weights, lanes);
+  write_weights<R, C>(z, sector.slot, weights, lanes);
 }
 
 template <int R, int C>
@@ -25,36 +42,48 @@ __device__ void back(int block, int blocks, const float* const* p,
                      float* __restrict__ partial) {
   extern __shared__ __align__(16) float shared[];
   constexpr int OUT = R * C;
+  const int own = threadIdx.x;
+  Sector sector(slots, number, block * TILE + own, embedding);
+  float d[OUT];
+  weight_gradients<OUT>(sector.slot, found, places, d);
   Net<OUT> net(shared);
   net.fill(p, w3, c3, true);
-  float* stage = net.end;
+  float *e = net.end, *h1 = e + E * STRIDE, *h2 = h1 + H1 * STRIDE, *dz = h2 + H2 * STRIDE;
+  float *dh2 = dz + OUT * STRIDE, *dh1 = dh2 + H2 * STRIDE, *ones = dh1 + H1 * STRIDE;
+  ones[own] = 1.f;
   Share<E, H1> first;
   Share<H1, H2> second;
   Share<H2, OUT> third;
   for (int tile = block; tile * TILE < number; tile += blocks) {
-    const int i = tile * TILE + threadIdx.x;
-    const bool valid = i < number;
-    const Slot slot = read_slot(slots, number, valid ? i : 0);
-    float e[PAD(E)], h1[PAD(H1)], h2[PAD(H2)], z[PAD(OUT)], dz[OUT];
-#pragma unroll
-    for (int j = 0; j < E; ++j) e[j] = embedding[(long)slot.row * E + j];
-    net.run(e, h1, h2, z);
+    const bool valid = tile * TILE + own < number;
+    float z[PAD(OUT)], d2[PAD(H2)], d1[PAD(H1)], de[PAD(E)];
+    sector.keep(e + own);
+    net.run(e + own, h1 + own, h2 + own, z);
     softmax<R, C>(z);
-    logit_gradients<R, C>(z, slot, found, places, dz);
-    third.add(stage, dz, h2, valid);
-    float dh2[PAD(H2)], dh1[PAD(H1)], de[PAD(E)];
-    linear<OUT, H2>(net.n3, nullptr, dz, dh2);
+    through_softmax<R, C>(z, d);
 #pragma unroll
-    for (int j = 0; j < H2; ++j) dh2[j] = h2[j] > 0.f ? dh2[j] : 0.f;
-    second.add(stage, dh2, h1, valid);
-    linear<H2, H1>(net.n2, nullptr, dh2, dh1);
+    for (int j = 0; j < OUT; ++j) dz[j * STRIDE + own] = valid ? d[j] : 0.f;
+    linear<OUT, H2>(net.n3, nullptr, dz + own, d2);
 #pragma unroll
-    for (int j = 0; j < H1; ++j) dh1[j] = h1[j] > 0.f ? dh1[j] : 0.f;
-    first.add(stage, dh1, e, valid);
-    linear<H1, E>(net.n1, nullptr, dh1, de);
+    for (int j = 0; j < H2; ++j)
+      dh2[j * STRIDE + own] = h2[j * STRIDE + own] > 0.f ? d2[j] : 0.f;
+    linear<H2, H1>(net.n2, nullptr, dh2 + own, d1);
+#pragma unroll
+    for (int j = 0; j < H1; ++j)
+      dh1[j * STRIDE + own] = h1[j * STRIDE + own] > 0.f ? d1[j] : 0.f;
+    linear<H1, E>(net.n1, nullptr, dh1 + own, de);
     if (valid)
 #pragma unroll
-      for (int j = 0; j < E; ++j) out[(long)slot.row * E + j] = de[j];
+      for (int j = 0; j < E; ++j) out[(long)sector.slot.row * E + j] = de[j];
+    if ((tile + blocks) * TILE < number) {
+      sector = Sector(slots, number, (tile + blocks) * TILE + own, embedding);
+      weight_gradients<OUT>(sector.slot, found, places, d);
+    }
+    __syncthreads();
+    third.add(dz, h2, ones);
+    second.add(dh2, h1, ones);
+    first.add(dh1, e, ones);
+    __syncthreads();
   }
   float* to = partial + (long)blockIdx.x * PARTIAL;
   first.keep(to);

@@ -1,25 +1,30 @@
-// A network of two hidden layers in shared memory, and sums of its gradients over sectors.
+// A network of two hidden layers in shared memory, and sums of its gradients over sectors. Units of
+// all threads' sectors lie there too, [unit][STRIDE], a column a thread.
 #define PAD(x) (((x) + 3) & ~3)
 #define FIRST (H1 * (E + 1))   // gradients of the first layer
 #define SECOND (H2 * (H1 + 1))
 #define STRIDE (TILE + 4)
 
-// y[OUT] = bias + T^T x, T: [IN][PAD(OUT)] in shared memory
+// y[OUT] = bias + T^T x. T: [IN][PAD(OUT)] and x: [IN][STRIDE] are in shared memory; x starts at the
+// thread's own column. The loop stays rolled: a block runs it about once, so that fetching unrolled
+// instructions would take longer than running them.
 template <int IN, int OUT>
 __device__ __forceinline__ void linear(const float* __restrict__ t, const float* __restrict__ bias,
                                        const float* x, float* y) {
 #pragma unroll
   for (int o = 0; o < PAD(OUT); ++o) y[o] = bias ? bias[o] : 0.f;
-#pragma unroll
-  for (int i = 0; i < IN; ++i)
+#pragma unroll 2
+  for (int i = 0; i < IN; ++i) {
+    const float xi = x[i * STRIDE];
 #pragma unroll
     for (int o = 0; o < PAD(OUT); o += 4) {
-      float4 w = *(const float4*)(t + i * PAD(OUT) + o);
-      y[o] = fmaf(w.x, x[i], y[o]);
-      y[o + 1] = fmaf(w.y, x[i], y[o + 1]);
-      y[o + 2] = fmaf(w.z, x[i], y[o + 2]);
-      y[o + 3] = fmaf(w.w, x[i], y[o + 3]);
+      const float4 w = *(const float4*)(t + i * PAD(OUT) + o);
+      y[o] = fmaf(w.x, xi, y[o]);
+      y[o + 1] = fmaf(w.y, xi, y[o + 1]);
+      y[o + 2] = fmaf(w.z, xi, y[o + 2]);
+      y[o + 3] = fmaf(w.w, xi, y[o + 3]);
     }
+  }
 }
 
 // A layer's weights [OUT][IN] and biases on their way into shared memory: transposed,
@@ -72,13 +77,15 @@ struct Net {  // in shared memory
     third.store(t3, b3, back ? n3 : nullptr);
     __syncthreads();
   }
-  __device__ __forceinline__ void run(const float* e, float* h1, float* h2, float* z) const {
-    linear<E, H1>(t1, b1, e, h1);
+  // Logits z from the embedding, which lies with the hidden units in columns of the block's threads.
+  __device__ __forceinline__ void run(float* e, float* h1, float* h2, float* z) const {
+    float y1[PAD(H1)], y2[PAD(H2)];
+    linear<E, H1>(t1, b1, e, y1);
 #pragma unroll
-    for (int i = 0; i < PAD(H1); ++i) h1[i] = fmaxf(h1[i], 0.f);
-    linear<H1, H2>(t2, b2, h1, h2);
+    for (int i = 0; i < H1; ++i) h1[i * STRIDE] = fmaxf(y1[i], 0.f);
+    linear<H1, H2>(t2, b2, h1, y2);
 #pragma unroll
-    for (int i = 0; i < PAD(H2); ++i) h2[i] = fmaxf(h2[i], 0.f);
+    for (int i = 0; i < H2; ++i) h2[i * STRIDE] = fmaxf(y2[i], 0.f);
     linear<H2, OUT>(t3, b3, h2, z);
   }
 };
@@ -110,40 +117,35 @@ struct Share {
 #pragma unroll
       for (int b = 0; b < WIDE; ++b) sum[a][b] = 0.f;
   }
-  __device__ __forceinline__ void add(float* stage, const float* y, const float* x, bool valid) {
-    float *ys = stage, *xs = stage + OUT * STRIDE;
-#pragma unroll
-    for (int o = 0; o < OUT; ++o) ys[o * STRIDE + threadIdx.x] = valid ? y[o] : 0.f;
-#pragma unroll
-    for (int i = 0; i < IN; ++i) xs[i * STRIDE + threadIdx.x] = valid ? x[i] : 0.f;
-    xs[IN * STRIDE + threadIdx.x] = 1.f;
-    __syncthreads();
+  // y: [OUT][STRIDE], x: [IN][STRIDE], of all of the block's threads.
+  __device__ __forceinline__ void add(const float* ys, const float* xs, const float* ones) {
     const int row = threadIdx.x / ACROSS, column = threadIdx.x % ACROSS;
-    if (row < DOWN) {
-      const float4 *l[HIGH], *r[WIDE];
+    if (row >= DOWN) return;
+    const float4 *l[HIGH], *r[WIDE];
 #pragma unroll
-      for (int a = 0; a < HIGH; ++a) l[a] = (const float4*)(ys + min(row + a * DOWN, OUT - 1) * STRIDE);
+    for (int a = 0; a < HIGH; ++a) l[a] = (const float4*)(ys + min(row + a * DOWN, OUT - 1) * STRIDE);
 #pragma unroll
-      for (int b = 0; b < WIDE; ++b) r[b] = (const float4*)(xs + min(column + b * ACROSS, IN) * STRIDE);
-#pragma unroll 2
-      for (int q = 0; q < TILE / 4; ++q) {
-        float4 left[HIGH], right[WIDE];
-#pragma unroll
-        for (int a = 0; a < HIGH; ++a) left[a] = l[a][q];
-#pragma unroll
-        for (int b = 0; b < WIDE; ++b) right[b] = r[b][q];
-#pragma unroll
-        for (int a = 0; a < HIGH; ++a)
-#pragma unroll
-          for (int b = 0; b < WIDE; ++b) {
-            sum[a][b] = fmaf(left[a].x, right[b].x, sum[a][b]);
-            sum[a][b] = fmaf(left[a].y, right[b].y, sum[a][b]);
-            sum[a][b] = fmaf(left[a].z, right[b].z, sum[a][b]);
-            sum[a][b] = fmaf(left[a].w, right[b].w, sum[a][b]);
-          }
-      }
+    for (int b = 0; b < WIDE; ++b) {
+      const int i = column + b * ACROSS;
+      r[b] = (const float4*)(i < IN ? xs + i * STRIDE : ones);
     }
-    __syncthreads();
+#pragma unroll 2
+    for (int q = 0; q < TILE / 4; ++q) {
+      float4 left[HIGH], right[WIDE];
+#pragma unroll
+      for (int a = 0; a < HIGH; ++a) left[a] = l[a][q];
+#pragma unroll
+      for (int b = 0; b < WIDE; ++b) right[b] = r[b][q];
+#pragma unroll
+      for (int a = 0; a < HIGH; ++a)
+#pragma unroll
+        for (int b = 0; b < WIDE; ++b) {
+          sum[a][b] = fmaf(left[a].x, right[b].x, sum[a][b]);
+          sum[a][b] = fmaf(left[a].y, right[b].y, sum[a][b]);
+          sum[a][b] = fmaf(left[a].z, right[b].z, sum[a][b]);
+          sum[a][b] = fmaf(left[a].w, right[b].w, sum[a][b]);
+        }
+    }
   }
   // Matrix, then biases.
   __device__ __forceinline__ void keep(float* to) const {

@@ -33,30 +33,33 @@ __device__ __forceinline__ void write_weights(const float soft[R * C], const Slo
   for (int c = 0; c < R * C; ++c) to[c * lanes] = (soft[c] + FLOOR) * SCALE(C);
 }
 
-// Gradients of weights, summed over the parts of the batch, to gradients of logits. places: of each
-// warp the parts, the lanes of its stage, and where its stage starts, less its first lane.
-template <int R, int C>
-__device__ __forceinline__ void logit_gradients(const float soft[R * C], const Slot& slot,
-                                                const float* __restrict__ found,
-                                                const long* __restrict__ places, float dz[R * C]) {
+// Gradients of weights, summed over the parts of the batch. places: of each warp the parts, the
+// lanes of its stage, and where its stage starts, less its first lane.
+template <int OUT>
+__device__ __forceinline__ void weight_gradients(const Slot& slot, const float* __restrict__ found,
+                                                 const long* __restrict__ places, float d[OUT]) {
   const long* place = places + slot.lane / 32 * 3;
   const long number = place[0], lanes = place[1];
   const float* from = found + place[2] + slot.component * lanes + slot.lane;
 #pragma unroll
-  for (int c = 0; c < R * C; ++c) dz[c] = 0.f;
+  for (int c = 0; c < OUT; ++c) d[c] = 0.f;
 #pragma unroll 2
   for (int part = 0; part < number; ++part) {
 #pragma unroll
-    for (int c = 0; c < R * C; ++c) dz[c] += from[c * lanes];
+    for (int c = 0; c < OUT; ++c) d[c] += from[c * lanes];
     from += COMPONENTS * lanes;
   }
+}
+
+// From gradients of weights to those of logits.
+template <int R, int C>
+__device__ __forceinline__ void through_softmax(const float soft[R * C], float d[R * C]) {
 #pragma unroll
   for (int u = 0; u < R; ++u) {
     float mean = 0.f;
 #pragma unroll
-    for (int j = 0; j < C; ++j) mean = fmaf(soft[u * C + j], dz[u * C + j], mean);
+    for (int j = 0; j < C; ++j) mean = fmaf(soft[u * C + j], d[u * C + j], mean);
 #pragma unroll
-    for (int j = 0; j < C; ++j)
-      dz[u * C + j] = SCALE(C) * soft[u * C + j] * (dz[u * C + j] - mean);
+    for (int j = 0; j < C; ++j) d[u * C + j] = SCALE(C) * soft[u * C + j] * (d[u * C + j] - mean);
   }
 }
