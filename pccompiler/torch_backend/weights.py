@@ -14,6 +14,7 @@ from pccompiler.ir.generators import Direct
 from pccompiler.ir.kinds import TABLES, Family
 from pccompiler.ir.layout import Head, Layout, lay_out, parameter_name
 from pccompiler.ir.plan import Plan, WeightGroup
+from pccompiler.torch_backend.cuda_softmax import softmax_on_cuda
 from pccompiler.torch_backend.selection import Selection
 from pccompiler.torch_backend.short_softmax import lifted_softmax
 
@@ -230,7 +231,7 @@ def constrain(raw: Tensor, group: WeightGroup, floor: float) -> Tensor:
     Poisson ones the logarithm of the rate: so that no digits are lost.
     """
     if group.is_simplex:
-        quick = lifted_softmax(raw, floor)
+        quick = (softmax_on_cuda if raw.is_cuda else lifted_softmax)(raw, floor)
         return (
             quick if quick is not None else _lift(torch.softmax(raw, dim=-1), floor, group.columns)
         )

@@ -1,0 +1,70 @@
+"""Softmax and floor on CUDA: one launch each way, where torch takes three or four."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pccompiler.torch_backend.kernel_files import KernelError
+from pccompiler.torch_backend.nvrtc import Kernel, Long, load
+
+_MOST = 1024
+"""Columns, of which a warp keeps a row in registers."""
+_THREADS = 256
+
+
+def softmax_on_cuda(raw: Tensor, floor: float) -> Tensor | None:
+    """``(softmax(raw) + floor) / (1 + columns floor)`` of the last axis; ``None``: torch's job."""
+    short = 1 < raw.shape[-1] <= _MOST and raw.numel() > 0
+    if not short or raw.dtype != torch.float32 or raw.device.type != "cuda":
+        return None
+    try:
+        _kernels(raw)
+    except KernelError:
+        return None
+    result: Tensor = _Softmax.apply(raw, floor)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _lanes(columns: int) -> int:
+    return min(32, 1 << (columns - 1).bit_length())
+
+
+def _kernels(raw: Tensor) -> dict[str, Kernel]:
+    columns = raw.shape[-1]
+    defines = (
+        ("COLUMNS", columns),
+        ("WIDTH", _lanes(columns)),
+        ("EACH", -(-columns // 32)),
+        ("THREADS", _THREADS),
+    )
+    return load(raw.device, ("softmax_rows.cu",), defines, ("softmax_up", "softmax_down"))
+
+
+class _Softmax(torch.autograd.Function):
+    """Softmax and floor."""
+
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor, floor: float) -> Tensor:
+        raw = raw.contiguous()
+        ctx.floor = floor
+        ctx.save_for_backward(raw)
+        return _call("softmax_up", (raw,), floor)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
+        (raw,) = ctx.saved_tensors
+        return _call("softmax_down", (raw, grad_outputs[0].contiguous()), ctx.floor), None
+
+
+def _call(name: str, given: tuple[Tensor, ...], floor: float) -> Tensor:
+    out = torch.empty_like(given[0])
+    columns = out.shape[-1]
+    rows = out.numel() // columns
+    blocks = -(-rows * _lanes(columns) // _THREADS)
+    kernel = _kernels(out)[name]
+    kernel((blocks, 1), (_THREADS, 1), 0, [*given, Long(rows), floor, out])
+    return out
