@@ -150,14 +150,19 @@ class Backward:
         """The slice of the gradient buffer that this operand alone writes, or ``None``."""
         operands = self.plan.layers[number].operands[part]
         below = operands.sources[0].layer
-        if operands.start is None or not self.engine.exclusive[below]:
+        if operands.start is None or not self.engine.once[below]:
             return None
-        buffer = self.grads[below]
-        if buffer is None:
-            buffer = self.grads[below] = self.lease.take(value_of(self.values, below).x.shape)
         stop = operands.start + operands.arity * operands.rows
-        piece: Tensor = buffer[operands.start : stop]
-        return piece.view(operands.arity, operands.rows, *buffer.shape[1:])
+        piece: Tensor = self.buffer(below)[operands.start : stop]
+        return piece.view(operands.arity, operands.rows, *piece.shape[1:])
+
+    def buffer(self, layer: int) -> Tensor:
+        """Where the layer's gradient goes: zeros, unless each row is read, and so written, once."""
+        buffer = self.grads[layer]
+        if buffer is None:
+            buffer = self.lease.take(value_of(self.values, layer).x.shape)
+            self.grads[layer] = buffer if self.engine.once[layer] else buffer.zero_()
+        return buffer
 
     def scatter(self, number: int, part: int, grad: Tensor) -> None:
         """Add ``grad``, shape (arity, rows, units, batch), to the operands' gradients."""
@@ -166,16 +171,18 @@ class Backward:
         for place, source in enumerate(operands.sources):
             if not self.engine.wants(source.layer):
                 continue
-            buffer = self.grads[source.layer]
-            if buffer is None:
-                buffer = self.lease.take(value_of(self.values, source.layer).x.shape).zero_()
-                self.grads[source.layer] = buffer
+            buffer, once = self.buffer(source.layer), self.engine.once[source.layer]
             if operands.start is not None:
-                buffer[operands.start : operands.start + len(flat)] += flat
-            else:
-                rows, positions = self.engine.index[number, part, place]
-                piece = flat if len(operands.sources) == 1 else flat.index_select(0, positions)
-                buffer.index_add_(0, rows, piece)
+                to = buffer[operands.start : operands.start + len(flat)]
+                to.copy_(flat) if once else to.add_(flat)
+                continue
+            rows, positions = self.engine.index[number, part, place]
+            span = self.engine.spans[number, part, place]
+            if once and span is not None and len(operands.sources) > 1:
+                torch.index_select(flat, 0, positions, out=buffer[span])
+                continue
+            piece = flat if len(operands.sources) == 1 else flat.index_select(0, positions)
+            (buffer.index_copy_ if once else buffer.index_add_)(0, rows, piece)
 
     def kronecker(self, number: int, layer: Layer, grad: Tensor) -> None:
         if layer.form == Form.LINEAR:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from pccompiler.ir.arrays import Int
 from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.plan import Form, Operands, Plan
 from pccompiler.torch_backend.backward import Backward
@@ -24,6 +26,7 @@ class Engine:
         self.plan = plan
         self.device = device
         self.index: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
+        self.spans: dict[tuple[int, int, int], slice | None] = {}
         self.pool = Pool()
         self.packed = PackedEngine(plan, device) if plan.packed else None
         if self.packed is not None:
@@ -32,8 +35,8 @@ class Engine:
             for part, operands in enumerate(layer.operands):
                 if operands.start is None:
                     self._place(number, part, operands)
-        self.exclusive = _exclusive(plan)
-        self.lookup = _lookups(plan, self.exclusive)
+        self.once = _once(plan)
+        self.lookup = _lookups(plan, self.once)
 
     def _place(self, number: int, part: int, operands: Operands) -> None:
         for place, source in enumerate(operands.sources):
@@ -41,6 +44,7 @@ class Engine:
                 torch.from_numpy(source.rows.copy()).to(self.device),
                 torch.from_numpy(source.positions.copy()).to(self.device),
             )
+            self.spans[number, part, place] = _span(source.rows)
 
     def run(
         self, inputs: Sequence[Tensor], weights: Sequence[Tensor], *, complete: bool = False
@@ -96,7 +100,9 @@ class Engine:
             return torch.index_select(tensors[0], 0, rows, out=out)
         for place, tensor in enumerate(tensors):
             rows, positions = self.index[number, part, place]
-            out.index_copy_(0, positions, tensor.index_select(0, rows))
+            span = self.spans[number, part, place]
+            piece = tensor.index_select(0, rows) if span is None else tensor[span]
+            out.index_copy_(0, positions, piece)
         return out
 
     def wants(self, layer: int) -> bool:
@@ -104,37 +110,37 @@ class Engine:
         return self.plan.layers[layer].family != Family.INDICATOR
 
 
-def _exclusive(plan: Plan) -> list[bool]:
-    """Whether each layer's rows are read exactly once, always through a view."""
-    reads = [0] * len(plan.layers)
-    views = [True] * len(plan.layers)
+def _span(rows: Int) -> slice | None:
+    """The slice that ascending neighbours are."""
+    if len(rows) == 0 or (np.diff(rows) != 1).any():
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1)
+
+
+def _once(plan: Plan) -> list[bool]:
+    """Whether each row of a layer is read exactly once."""
+    reads = [np.zeros(layer.rows, np.int64) for layer in plan.layers]
     for layer in plan.layers:
         for operands in layer.operands:
             for source in operands.sources:
-                reads[source.layer] += len(source.rows)
-                views[source.layer] &= operands.start is not None
-    starts: list[set[int]] = [set() for _ in plan.layers]
-    for layer in plan.layers:
-        for operands in layer.operands:
-            if operands.start is not None:
-                span = range(operands.start, operands.start + operands.arity * operands.rows)
-                below = operands.sources[0].layer
-                views[below] &= starts[below].isdisjoint(span)
-                starts[below].update(span)
-    return [
-        view and read == layer.rows
-        for view, read, layer in zip(views, reads, plan.layers, strict=True)
-    ]
+                reads[source.layer] += np.bincount(source.rows, minlength=len(reads[source.layer]))
+    return [bool((counts == 1).all()) for counts in reads]
 
 
-def _lookups(plan: Plan, exclusive: list[bool]) -> list[bool]:
+def _lookups(plan: Plan, once: list[bool]) -> list[bool]:
     """Whether a layer is a dense sum over indicators that linear elementwise products alone read.
 
     Its unit u is then a weight, w[u, state], and flows sum up to weight gradients by state: the
     backward pass needs no gradient of the layer's value.
     """
+    views = [True] * len(plan.layers)
+    for layer in plan.layers:
+        for operands in layer.operands:
+            for source in operands.sources:
+                views[source.layer] &= operands.start is not None
     lookup = [
-        exclusive[number]
+        once[number]
+        and views[number]
         and layer.kind == Kind.SUM
         and not layer.shift
         and all(plan.layers[below].family == Family.INDICATOR for below in layer.below)

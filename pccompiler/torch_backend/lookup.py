@@ -41,11 +41,15 @@ def look_up(table: Tensor, codes: Tensor, *, log: bool, out: Tensor) -> Tensor:
         log: Whether logarithms are wanted.
         out: Where they go.
     """
-    states, index = table.shape[2], codes.expand(out.shape)
+    states = table.shape[2]
+    if _all_known(codes, states):
+        torch.gather(table, 2, codes.expand(out.shape), out=out)
+        return out.log_() if log else out
     if out.shape[2] >= states:
         wide = _extended(table)
-        return torch.gather(wide.log_() if log else wide, 2, index, out=out)
-    torch.gather(table, 2, index.clamp_max(states - 1), out=out)  # few rows: no copy of the table
+        return torch.gather(wide.log_() if log else wide, 2, codes.expand(out.shape), out=out)
+    index = codes.clamp_max(states - 1).expand(out.shape)
+    torch.gather(table, 2, index, out=out)  # few rows: no copy of the table
     other = (codes == states).to(table.dtype) * table.sum(2, keepdim=True)
     torch.where(codes < states, out, other, out=out)
     return out.log_() if log else out
@@ -66,6 +70,8 @@ def table_gradient(table: Tensor, codes: Tensor, grad: Tensor, *, log: bool) -> 
     states, few = table.shape[2], grad.shape[2] < table.shape[2]
     if log and few:
         grad = safe_div(grad, look_up(table, codes, log=False, out=torch.empty_like(grad)))
+    if _all_known(codes, states) and not (log and not few):
+        return torch.zeros_like(table).scatter_add_(2, codes.expand(grad.shape), grad)
     if grad.device.type == "cpu":
         totals = grad.new_zeros(*table.shape[:2], states + 2)
         totals.scatter_add_(2, codes.expand(grad.shape), grad)
@@ -75,6 +81,11 @@ def table_gradient(table: Tensor, codes: Tensor, grad: Tensor, *, log: bool) -> 
     if log and not few:  # no flow passes through a zero
         totals = safe_div(totals, _extended(table))
     return totals[..., :states] + totals[..., states : states + 1]
+
+
+def _all_known(codes: Tensor, states: int) -> bool:
+    """Whether each code is a state; only a CPU can tell without waiting."""
+    return codes.device.type == "cpu" and codes.numel() > 0 and int(codes.amax()) < states
 
 
 def _extended(table: Tensor) -> Tensor:
