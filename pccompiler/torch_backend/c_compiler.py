@@ -15,7 +15,7 @@ from pccompiler.torch_backend.kernel_files import SOURCES, KernelError, compiled
 
 _FLAGS = (
     *("-std=c11", "-O3", "-march=native", "-shared", "-fPIC"),
-    *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"),
+    *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-ffp-contract=fast"),
 )
 CType = type[ctypes.c_void_p | ctypes.c_int | ctypes.c_int64 | ctypes.c_float]
 Functions = tuple[tuple[str, tuple[CType, ...]], ...]
@@ -28,6 +28,7 @@ def load_c(
     functions: Functions = (),
     *,
     reorder: bool = False,
+    parallel: bool = False,
 ) -> ctypes.CDLL:
     """The library of a file in the folder ``kernels``, compiled for this processor.
 
@@ -36,6 +37,8 @@ def load_c(
         defines: Macros and their values.
         functions: Names, and types of the arguments.
         reorder: Whether sums may be taken in any order.
+        parallel: Whether to heed OpenMP's directives, where the compiler can: the threads are then
+            torch's own, which loads the same library.
 
     Raises:
         KernelError: If there is no C compiler (``$CC``, ``cc``), or it fails.
@@ -45,6 +48,15 @@ def load_c(
         raise KernelError("there is no C compiler: neither $CC nor cc is found")
     flags = (*_FLAGS, "-fassociative-math") if reorder else _FLAGS
     options = [*flags, *(f"-D{name}={value}" for name, value in defines)]
+    if not parallel:
+        return _load(compiler, options, file, functions)
+    try:
+        return _load(compiler, [*options, "-fopenmp"], file, functions)
+    except KernelError:
+        return _load(compiler, options, file, functions)
+
+
+def _load(compiler: str, options: list[str], file: str, functions: Functions) -> ctypes.CDLL:
     told = [(SOURCES / file).read_text(), compiler, *options, _processor()]
     path, library = compiled(told, ".so", lambda: _compile(compiler, options, SOURCES / file))
     if not path.exists():

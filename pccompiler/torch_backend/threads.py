@@ -18,7 +18,9 @@ def share_out(work: Callable[[int, int], None], number: int, alone: bool) -> Non
         work(0, number)
         return
     edges = np.linspace(0, number, threads + 1).astype(int).tolist()
-    tasks = [_pool(threads).submit(work, *pair) for pair in itertools.pairwise(edges)]
+    own, *others = itertools.pairwise(edges)
+    tasks = [_pool(threads).submit(work, *pair) for pair in others]
+    work(*own)  # sooner than another thread would wake up
     for task in tasks:
         task.result()
 

@@ -16,7 +16,7 @@ from pccompiler.ir.layout import Head, Layout, lay_out, parameter_name
 from pccompiler.ir.plan import Plan, WeightGroup
 from pccompiler.torch_backend.cuda_softmax import softmax_on_cuda
 from pccompiler.torch_backend.selection import Selection
-from pccompiler.torch_backend.short_softmax import lifted_softmax
+from pccompiler.torch_backend.softmax import lifted_softmax
 
 
 class Weights(nn.Module):
@@ -158,9 +158,20 @@ class Weights(nn.Module):
                 raw = self.orders[key](flat).view(-1, group.rows, group.columns)
                 found[number] = self.constrained(number, raw)
             else:
-                own = known[number] if number in known else self.constrained(number)
-                found[number] = self.orders[key](own)
+                lent = known.get(number)
+                found[number] = self._ordered(number) if lent is None else self.orders[key](lent)
         return found
+
+    def _ordered(self, number: int) -> Tensor:
+        """Weights of a group that is not generated, in the order of its uses."""
+        group, order = self.plan.groups[number], self.orders[str(number)]
+        if group.is_simplex and isinstance(order, Selection):
+            raw: Tensor = self.values[parameter_name(self.plan, number)]
+            quick = lifted_softmax(raw, self.plan.floor, order)
+            if quick is not None:
+                return quick
+        own: Tensor = order(self.constrained(number))
+        return own
 
     def constrained(self, number: int, raw: Tensor | None = None) -> Tensor:
         """Weights of group ``number``, from its parameter or from ``raw``."""

@@ -1,0 +1,104 @@
+"""Softmax of many rows on a CPU, with the floor and a choice of rows, each number touched once.
+
+torch takes ten nanoseconds a number of short rows. Of long ones its softmax is as quick, but adding
+the floor and putting rows in order are passes of their own, through fresh memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pccompiler.torch_backend.c_compiler import load_c
+from pccompiler.torch_backend.kernel_files import KernelError
+from pccompiler.torch_backend.selection import Selection
+
+_LONG = 16
+"""Columns, from which on a row fills vectors of its own."""
+_ALONE = 20_000
+"""Numbers that one thread does sooner than several."""
+_P, _N, _I, _F = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_float
+_SHORT = (_N, _I, _F, _I, _P)
+_LONG_ROWS = (_P, _N, _N, _I, _F, _I, _P)
+_FUNCTIONS = (
+    ("short_up", (_P, *_SHORT)),
+    ("short_down", (_P, _P, *_SHORT)),
+    ("long_up", (_P, *_LONG_ROWS)),
+    ("long_down", (_P, _P, *_LONG_ROWS)),
+)
+
+
+def lifted_softmax(raw: Tensor, floor: float, order: Selection | None = None) -> Tensor | None:
+    """``(softmax(raw) + floor) / (1 + columns floor)`` of the last axis; ``None``: torch's job.
+
+    Args:
+        raw: Shape (matrices, ..., columns).
+        floor: What weights are lifted by.
+        order: Which of ``raw`` to take, along the first axis.
+    """
+    if raw.dtype != torch.float32 or raw.device.type != "cpu" or _library() is None:
+        return None
+    if raw.ndim < 2 or raw.shape[-1] < 2 or raw.numel() == 0:
+        return None
+    rows = None if order is None else order.rows
+    if order is not None and rows is not None and (order.back is None or raw.shape[-1] < _LONG):
+        return None
+    result: Tensor = _Softmax.apply(raw, floor, rows)  # type: ignore[no-untyped-call]
+    return result
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    try:
+        return load_c("softmax.c", (), _FUNCTIONS, parallel=True)
+    except KernelError:
+        return None
+
+
+class _Softmax(torch.autograd.Function):
+    """Softmax and floor of rows, or of a choice of rows of which none repeats."""
+
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor, floor: float, rows: Tensor | None) -> Tensor:
+        raw = raw.contiguous()
+        shape = raw.shape if rows is None else (len(rows), *raw.shape[1:])
+        out = raw.new_empty(shape)
+        _call("up", (raw,), rows, floor, out, out)
+        ctx.floor, ctx.number = floor, len(raw)
+        ctx.save_for_backward(out, *(() if rows is None else (rows,)))
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
+        weights, *order = ctx.saved_tensors
+        rows = order[0] if order else None
+        shape = (ctx.number, *weights.shape[1:])
+        out = weights.new_empty(shape) if len(weights) == ctx.number else weights.new_zeros(shape)
+        _call("down", (weights, grad_outputs[0].contiguous()), rows, ctx.floor, weights, out)
+        return out, None, None
+
+
+def _call(
+    name: str,
+    given: tuple[Tensor, ...],
+    order: Tensor | None,
+    floor: float,
+    like: Tensor,
+    out: Tensor,
+) -> None:
+    """Run a function of the library on the rows of ``like``, one by one, or in an order."""
+    columns, number = like.shape[-1], like.numel()
+    threads = 1 if number < _ALONE else torch.get_num_threads()
+    pointers = [tensor.data_ptr() for tensor in given]
+    rest = (columns, floor, threads, out.data_ptr())
+    if columns < _LONG:
+        getattr(_library(), f"short_{name}")(*pointers, number // columns, *rest)
+        return
+    pointers.append(0 if order is None else order.data_ptr())
+    rows = number // (len(like) * columns)
+    getattr(_library(), f"long_{name}")(*pointers, len(like), rows, *rest)
