@@ -1,4 +1,4 @@
-"""Trees in C on the CPU against float64 layer by layer, and the softmax of short rows."""
+"""Trees in C on the CPU against float64 layer by layer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 from copy import deepcopy
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,7 +17,6 @@ from pccompiler.structures import naive_bayes_mixture
 from pccompiler.torch_backend import acceleration, c_compiler
 from pccompiler.torch_backend.cpu_trees import NarrowOnCPU
 from pccompiler.torch_backend.kernel_files import KernelError
-from pccompiler.torch_backend.softmax import lifted_softmax
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -180,43 +178,3 @@ def test_a_compiler_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch, tmp_p
             c_compiler.load_c("softmax.c", ())
     finally:
         c_compiler.load_c.cache_clear()
-
-
-@given(
-    shape=st.tuples(st.integers(1, 40), st.integers(1, 4), st.integers(2, 32)),
-    spread=st.sampled_from([0.1, 3.0, 60.0]),
-    floor=st.sampled_from([0.0, 1e-12, 1e-3]),
-)
-def test_softmax_of_short_rows(shape: tuple[int, ...], spread: float, floor: float) -> None:
-    generator = torch.Generator().manual_seed(sum(shape))
-    raw = (spread * torch.randn(shape, generator=generator)).requires_grad_()
-    slope = torch.randn(shape, generator=generator)
-    found = lifted_softmax(raw, floor)
-    assert found is not None
-    (own,) = torch.autograd.grad(found, raw, slope)
-    exact = raw.detach().double().requires_grad_()
-    want = (torch.softmax(exact, dim=-1) + floor) / (1.0 + shape[-1] * floor)
-    (true,) = torch.autograd.grad(want, exact, slope.double())
-    torch.testing.assert_close(found.double(), want, rtol=1e-5, atol=1e-7)
-    torch.testing.assert_close(own.double(), true, rtol=1e-5, atol=1e-6)
-
-
-def test_softmax_keeps_zeros_and_tiny_numbers() -> None:
-    raw = torch.tensor([[0.0, -torch.inf, -50.0, -95.0, -102.0, -200.0]])
-    found = lifted_softmax(raw, 0.0)
-    assert found is not None
-    assert found[0, 1] == found[0, 5] == 0.0
-    want = torch.exp(raw.double())[0, 2:5]
-    torch.testing.assert_close(found[0, 2:5].double(), want, rtol=1e-5, atol=3e-45)
-
-
-def test_softmax_leaves_other_tensors_to_torch() -> None:
-    assert lifted_softmax(torch.zeros(2, 3, dtype=torch.float64), 0.0) is None
-    assert lifted_softmax(torch.zeros(0, 3), 0.0) is None
-
-
-def test_softmax_shared_out_among_threads() -> None:
-    raw = torch.from_numpy(np.random.default_rng(0).normal(size=(50_001, 5)).astype(np.float32))
-    found = lifted_softmax(raw, 0.0)
-    assert found is not None
-    torch.testing.assert_close(found, torch.softmax(raw, dim=-1), rtol=1e-6, atol=1e-7)

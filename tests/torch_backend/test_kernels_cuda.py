@@ -16,7 +16,6 @@ from pccompiler.structures import hclt, naive_bayes_mixture
 from pccompiler.torch_backend import acceleration
 from pccompiler.torch_backend.acceleration import Narrow, Wide
 from pccompiler.torch_backend.adam import KernelAdam, TorchAdam
-from pccompiler.torch_backend.cuda_softmax import softmax_on_cuda
 from pccompiler.torch_backend.lane_weights import Arranged, Generated
 from pccompiler.torch_backend.train import fit
 
@@ -194,38 +193,6 @@ def test_a_fallback_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
             model = pc.compile(naive_bayes_mixture(5, 4), device="cuda")
             assert model(rows(model.circuit, 3, False)).shape == (3,)
     assert len(caplog.records) == 1
-
-
-@pytest.mark.parametrize(
-    "shape", [(4, 2), (7, 3, 5), (1, 50), (1000, 32), (5, 33), (6, 40, 256), (3, 1000), (2, 1024)]
-)
-@pytest.mark.parametrize(("spread", "floor"), [(0.1, 0.0), (3.0, 1e-12), (60.0, 1e-3)])
-def test_softmax_of_rows(shape: tuple[int, ...], spread: float, floor: float) -> None:
-    raw = (spread * torch.randn(shape, device="cuda")).requires_grad_()
-    slope = torch.randn(shape, device="cuda")
-    found = softmax_on_cuda(raw, floor)
-    assert found is not None
-    (own,) = torch.autograd.grad(found, raw, slope)
-    exact = raw.detach().double().requires_grad_()
-    want = (torch.softmax(exact, dim=-1) + floor) / (1.0 + shape[-1] * floor)
-    (true,) = torch.autograd.grad(want, exact, slope.double())
-    torch.testing.assert_close(found.double(), want, rtol=1e-5, atol=1e-7)
-    torch.testing.assert_close(own.double(), true, rtol=1e-5, atol=1e-6)
-
-
-def test_softmax_keeps_zeros_and_tiny_numbers() -> None:
-    raw = torch.tensor([[0.0, -torch.inf, -50.0, -95.0, -102.0, -200.0]], device="cuda")
-    found = softmax_on_cuda(raw, 0.0)
-    assert found is not None
-    assert found[0, 1] == found[0, 5] == 0.0
-    want = torch.exp(raw.double())[0, 2:5]
-    torch.testing.assert_close(found[0, 2:5].double(), want, rtol=1e-5, atol=3e-45)
-
-
-def test_softmax_leaves_other_tensors_to_torch() -> None:
-    assert softmax_on_cuda(torch.zeros(2, 3, dtype=torch.float64, device="cuda"), 0.0) is None
-    assert softmax_on_cuda(torch.zeros(2, 1025, device="cuda"), 0.0) is None
-    assert softmax_on_cuda(torch.zeros(0, 3, device="cuda"), 0.0) is None
 
 
 def test_adam_is_adam() -> None:
