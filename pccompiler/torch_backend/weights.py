@@ -130,7 +130,10 @@ class Weights(nn.Module):
         for number, weights in self.by_group(given=given).items():
             group = self.plan.groups[number]
             uses = [self.plan.uses[user] for user in self.users[number]]
-            pieces = weights.split([len(use.index) for use in uses])
+            lengths = [len(use.index) for use in uses]
+            pieces = (
+                (weights,) if len(uses) == 1 else weights.split(lengths)
+            )  # whose gradient: a copy
             if group.is_sum or group.owner in _TABLES:
                 tables.update(zip(self.users[number], pieces, strict=True))
             else:
