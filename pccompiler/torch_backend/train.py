@@ -146,7 +146,7 @@ class _Stepper:
         if self.mapped is not None:
             torch.arange(batch, out=self.rows)
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.aside = torch.cuda.Stream() if on_cuda and cuda_graph else None
+        self.aside = torch.cuda.Stream(model.device) if on_cuda and cuda_graph else None
         if on_cuda and cuda_graph:
             self.capture()
 

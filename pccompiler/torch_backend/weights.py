@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -130,10 +130,9 @@ class Weights(nn.Module):
         for number, weights in self.by_group(given=given).items():
             group = self.plan.groups[number]
             uses = [self.plan.uses[user] for user in self.users[number]]
-            lengths = [len(use.index) for use in uses]
-            pieces = (
-                (weights,) if len(uses) == 1 else weights.split(lengths)
-            )  # whose gradient: a copy
+            pieces: Sequence[Tensor] = (weights,)
+            if len(uses) > 1:  # the gradient of a split is a copy
+                pieces = weights.split([len(use.index) for use in uses])
             if group.is_sum or group.owner in _TABLES:
                 tables.update(zip(self.users[number], pieces, strict=True))
             else:
