@@ -56,6 +56,15 @@ def load_c(
         return _load(compiler, options, file, functions)
 
 
+@cache
+def load_c_if_any(file: str, functions: Functions) -> ctypes.CDLL | None:
+    """The library of a file with OpenMP's directives; ``None``: torch has to do its work."""
+    try:
+        return load_c(file, (), functions, parallel=True)
+    except KernelError:
+        return None
+
+
 def _load(compiler: str, options: list[str], file: str, functions: Functions) -> ctypes.CDLL:
     told = [(SOURCES / file).read_text(), compiler, *options, _processor()]
     path, library = compiled(told, ".so", lambda: _compile(compiler, options, SOURCES / file))

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pccompiler.torch_backend.dense_regions import power_of_two
 from pccompiler.torch_backend.kernel_files import KernelError
 from pccompiler.torch_backend.nvrtc import Kernel, Long, load
 
@@ -21,15 +22,15 @@ def softmax_on_cuda(raw: Tensor, floor: float) -> Tensor | None:
     if not short or raw.dtype != torch.float32 or raw.device.type != "cuda":
         return None
     try:
-        _kernels(raw)
+        kernels = _kernels(raw)
     except KernelError:
         return None
-    result: Tensor = _Softmax.apply(raw, floor)  # type: ignore[no-untyped-call]
+    result: Tensor = _Softmax.apply(kernels, raw, floor)  # type: ignore[no-untyped-call]
     return result
 
 
 def _lanes(columns: int) -> int:
-    return min(32, 1 << (columns - 1).bit_length())
+    return min(32, power_of_two(columns))
 
 
 def _kernels(raw: Tensor) -> dict[str, Kernel]:
@@ -47,24 +48,23 @@ class _Softmax(torch.autograd.Function):
     """Softmax and floor."""
 
     @staticmethod
-    def forward(ctx: Any, raw: Tensor, floor: float) -> Tensor:
+    def forward(ctx: Any, kernels: dict[str, Kernel], raw: Tensor, floor: float) -> Tensor:
         raw = raw.contiguous()
-        ctx.floor = floor
+        ctx.kernel, ctx.floor = kernels["softmax_down"], floor
         ctx.save_for_backward(raw)
-        return _call("softmax_up", (raw,), floor)
+        return _call(kernels["softmax_up"], (raw,), floor)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[None, Tensor, None]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
         (raw,) = ctx.saved_tensors
-        return _call("softmax_down", (raw, grad_outputs[0].contiguous()), ctx.floor), None
+        return None, _call(ctx.kernel, (raw, grad_outputs[0].contiguous()), ctx.floor), None
 
 
-def _call(name: str, given: tuple[Tensor, ...], floor: float) -> Tensor:
+def _call(kernel: Kernel, given: tuple[Tensor, ...], floor: float) -> Tensor:
     out = torch.empty_like(given[0])
     columns = out.shape[-1]
     rows = out.numel() // columns
     blocks = -(-rows * _lanes(columns) // _THREADS)
-    kernel = _kernels(out)[name]
     kernel((blocks, 1), (_THREADS, 1), 0, [*given, Long(rows), floor, out])
     return out

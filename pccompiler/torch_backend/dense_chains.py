@@ -16,7 +16,8 @@ from torch import Tensor
 
 from pccompiler.ir.arrays import Int
 from pccompiler.torch_backend import dense_chain_kernels
-from pccompiler.torch_backend.dense_regions import Level, Lists, Regions, power_of_two
+from pccompiler.torch_backend.dense_regions import Level, Lists, Regions
+from pccompiler.torch_backend.dense_tiles import block
 
 if TYPE_CHECKING:
     from pccompiler.torch_backend.dense_run import Kept, Runner
@@ -129,7 +130,7 @@ class Chains:
         runner, (high, most) = self.runner, _ROWS
         while high < most and level.rows * -(-batch // (2 * high)) >= runner.tiles.programs:
             high *= 2
-        wide = max(16, power_of_two(level.shape.units))
+        wide = block(level.shape.units, _MOST_UNITS)
         options = {"BB": high, "BK": wide, "PRECISION": runner.products, "num_warps": _WARPS}
         return (level.rows, -(-batch // high)), options
 

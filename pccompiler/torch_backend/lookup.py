@@ -7,13 +7,12 @@ column for each: its row sums, as states all ones would give, and zeros.
 from __future__ import annotations
 
 import ctypes
-from functools import cache
 
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.c_compiler import load_c
-from pccompiler.torch_backend.kernel_files import KernelError
+from pccompiler.torch_backend.c_compiler import load_c_if_any
+from pccompiler.torch_backend.threads import threads_for
 from pccompiler.torch_backend.values import safe_div
 
 LEAST_STATES = 3
@@ -23,8 +22,6 @@ Measured on a CPU, one thread, float32, 1,000 rows of 32 units, batch 500, both 
 states one-hot: 27 and 117 ms with 3 states, 69 and 740 ms with 256.
 """
 
-_ALONE = 20_000
-"""Numbers that one thread does sooner than several."""
 _P, _N, _I = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
 _FUNCTIONS = (
     ("codes", (_P, _N, _N, _P)),
@@ -65,7 +62,7 @@ def look_up(table: Tensor, codes: Tensor, *, log: bool, out: Tensor) -> Tensor:
     if library is not None:
         table, codes = table.contiguous(), codes.contiguous()
         given = (table.data_ptr(), codes.data_ptr(), *table.shape, codes.shape[2])
-        library.look_up(*given, _threads(out), out.data_ptr())
+        library.look_up(*given, threads_for(out.numel()), out.data_ptr())
         return out.log_() if log else out
     states = table.shape[2]
     if out.shape[2] >= states:
@@ -95,7 +92,7 @@ def table_gradient(table: Tensor, codes: Tensor, grad: Tensor, *, log: bool) -> 
         table, codes, grad = table.contiguous(), codes.contiguous(), grad.contiguous()
         totals = torch.empty_like(table)
         given = (table.data_ptr(), codes.data_ptr(), grad.data_ptr(), *table.shape, grad.shape[2])
-        library.table_gradient(*given, log, _threads(totals), totals.data_ptr())
+        library.table_gradient(*given, log, threads_for(totals.numel()), totals.data_ptr())
         return totals
     states, few = table.shape[2], grad.shape[2] < table.shape[2]
     if log and few:
@@ -119,16 +116,5 @@ def _extended(table: Tensor) -> Tensor:
 
 def _library(like: Tensor) -> ctypes.CDLL | None:
     """Functions in C for tensors such as ``like``; ``None``: torch's job."""
-    return _loaded() if like.dtype == torch.float32 and like.device.type == "cpu" else None
-
-
-@cache
-def _loaded() -> ctypes.CDLL | None:
-    try:
-        return load_c("lookup.c", (), _FUNCTIONS, parallel=True)
-    except KernelError:
-        return None
-
-
-def _threads(out: Tensor) -> int:
-    return 1 if out.numel() < _ALONE else torch.get_num_threads()
+    fits = like.dtype == torch.float32 and like.device.type == "cpu"
+    return load_c_if_any("lookup.c", _FUNCTIONS) if fits else None

@@ -7,20 +7,17 @@ the floor and putting rows in order are passes of their own, through fresh memor
 from __future__ import annotations
 
 import ctypes
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.c_compiler import load_c
-from pccompiler.torch_backend.kernel_files import KernelError
+from pccompiler.torch_backend.c_compiler import load_c_if_any
 from pccompiler.torch_backend.selection import Selection
+from pccompiler.torch_backend.threads import threads_for
 
 _LONG = 16
 """Columns, from which on a row fills vectors of its own."""
-_ALONE = 20_000
-"""Numbers that one thread does sooner than several."""
 _P, _N, _I, _F = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_float
 _SHORT = (_N, _I, _F, _I, _P)
 _LONG_ROWS = (_P, _N, _N, _I, _F, _I, _P)
@@ -51,12 +48,8 @@ def lifted_softmax(raw: Tensor, floor: float, order: Selection | None = None) ->
     return result
 
 
-@cache
 def _library() -> ctypes.CDLL | None:
-    try:
-        return load_c("softmax.c", (), _FUNCTIONS, parallel=True)
-    except KernelError:
-        return None
+    return load_c_if_any("softmax.c", _FUNCTIONS)
 
 
 class _Softmax(torch.autograd.Function):
@@ -93,9 +86,8 @@ def _call(
 ) -> None:
     """Run a function of the library on the rows of ``like``, one by one, or in an order."""
     columns, number = like.shape[-1], like.numel()
-    threads = 1 if number < _ALONE else torch.get_num_threads()
     pointers = [tensor.data_ptr() for tensor in given]
-    rest = (columns, floor, threads, out.data_ptr())
+    rest = (columns, floor, threads_for(number), out.data_ptr())
     if columns < _LONG:
         getattr(_library(), f"short_{name}")(*pointers, number // columns, *rest)
         return

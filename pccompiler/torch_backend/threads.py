@@ -10,6 +10,14 @@ from functools import cache
 import numpy as np
 import torch
 
+_ALONE = 20_000
+"""Numbers that one thread does sooner than several."""
+
+
+def threads_for(numbers: int) -> int:
+    """OpenMP's threads for work on so many numbers."""
+    return 1 if numbers < _ALONE else torch.get_num_threads()
+
 
 def share_out(work: Callable[[int, int], None], number: int, alone: bool) -> None:
     """Call ``work(first, last)`` for runs of ``number`` items, or once if ``alone``."""
@@ -18,9 +26,7 @@ def share_out(work: Callable[[int, int], None], number: int, alone: bool) -> Non
         work(0, number)
         return
     edges = np.linspace(0, number, threads + 1).astype(int).tolist()
-    own, *others = itertools.pairwise(edges)
-    tasks = [_pool(threads).submit(work, *pair) for pair in others]
-    work(*own)  # sooner than another thread would wake up
+    tasks = [_pool(threads).submit(work, *pair) for pair in itertools.pairwise(edges)]
     for task in tasks:
         task.result()
 

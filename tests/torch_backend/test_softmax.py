@@ -11,24 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pccompiler.torch_backend.c_compiler import load_c
+from pccompiler.torch_backend.c_compiler import load_c_if_any
 from pccompiler.torch_backend.cuda_softmax import softmax_on_cuda
-from pccompiler.torch_backend.kernel_files import KernelError
 from pccompiler.torch_backend.selection import Selection
 from pccompiler.torch_backend.softmax import lifted_softmax
 
 Softmax = Callable[[Tensor, float], Tensor | None]
 
 
-def _compiles() -> bool:
-    try:
-        load_c("softmax.c", ())
-    except KernelError:
-        return False
-    return True
-
-
-IN_C = pytest.mark.skipif(not _compiles(), reason="no C compiler")
+IN_C = pytest.mark.skipif(load_c_if_any("softmax.c", ()) is None, reason="no C compiler")
 ON_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 BOTH = pytest.mark.parametrize(
     ("softmax", "device"),
