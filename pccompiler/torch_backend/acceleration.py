@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -17,6 +16,7 @@ from pccompiler.torch_backend.dense import Dense, NotDense, Precision
 from pccompiler.torch_backend.kernel_files import KernelError
 from pccompiler.torch_backend.lane_weights import Arranged, Generated, Source
 from pccompiler.torch_backend.leaves import LeafInputs
+from pccompiler.torch_backend.notices import say_once
 from pccompiler.torch_backend.systolic import Systolic
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ MOST_UNITS = 8
 """Above, a lane's weights and their gradients do not fit in its registers."""
 _MOST_ROWS = 2**18
 """At once: launches count blocks of rows in 16 bits."""
-_LOG = logging.getLogger("pccompiler")
-_SAID: set[str] = set()
 _PRECISIONS: dict[str, Precision] = {"highest": "ieee", "high": "tf32", "medium": "bf16"}
 
 
@@ -160,13 +158,6 @@ def _on_cpu(model: Evaluator) -> Kernels | None:
     except KernelError as why:
         say_once(f"the circuit could run several times quicker in C: {why}")
         return None
-
-
-def say_once(what: str) -> None:
-    """Log a warning, if it has not been said in this process."""
-    if what not in _SAID:
-        _SAID.add(what)
-        _LOG.warning("%s", what)
 
 
 class _Run(torch.autograd.Function):

@@ -67,7 +67,9 @@ class Bounds:
     """
 
     def __init__(self, model: Queries, columns: Sequence[int]) -> None:
-        self.model, self.known = model, Knowledge(model)
+        self.model = model
+        with model.threads(1):
+            self.known = Knowledge(model)
         self.chosen = set(columns)
         everything = len(self.chosen) == len(model.circuit.variables)
         if everything and model.deterministic:
@@ -78,7 +80,8 @@ class Bounds:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Bounds in nats, shape (batch,), of checked rows, shape (batch, variables)."""
-        parts = [self._evaluate(part)[1][-1] for part in rows.split(self.chunk)]
+        with self.model.threads(len(rows)):
+            parts = [self._evaluate(part)[1][-1] for part in rows.split(self.chunk)]
         return torch.cat(parts) + self.model.plan.log_scale
 
     @cached_property
@@ -96,7 +99,8 @@ class Bounds:
             Shapes (batch,) and (batch, variables, states), in nats; of variables that are given
             or not in the query they mean nothing.
         """
-        parts = [self._children(part) for part in rows.split(max(1, self.chunk // 2))]
+        with self.model.threads(len(rows)):
+            parts = [self._children(part) for part in rows.split(max(1, self.chunk // 2))]
         roots, masses = (torch.cat(part) for part in zip(*parts, strict=True))
         return roots, masses
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,15 +20,13 @@ from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan import Plan
 from pccompiler.passes.region_trees import Child, NotFusedError, RegionTrees, read_trees, root_order
 from pccompiler.torch_backend.c_compiler import load_c
-from pccompiler.torch_backend.threads import share_out
+from pccompiler.torch_backend.threads import threads_for
 from pccompiler.torch_backend.weights import Weights
 
 MOST_UNITS = 16
 """Above, torch's matrix products are as quick."""
 _BLOCKS = (1, 32, 64)
 """Rows of a block, for one or two, few, and many: between 1 and 32, compilers give up vectors."""
-_ALONE = 40_000
-"""Regions times rows that one thread does sooner than several."""
 _local = threading.local()
 
 
@@ -43,11 +40,11 @@ class _Trees(ctypes.Structure):
     )
 
 
-_P, _N, _I = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
+_P, _N, _I = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
 _FUNCTIONS = (
     ("states", (_P, _N, _N, _N, _P, _P)),
-    ("trees_up", (_P, _I, _I, _P, _P)),
-    ("trees_down", (_P, _I, _I, _P, _P, _P, _P, _P)),
+    ("trees_up", (_P, _I, _I, _P, _N, _P)),
+    ("trees_down", (_P, _I, _I, _P, _N, _P, _P, _P, _P)),
     ("mix_up", (_P, _P, _N, _N, _N, _P)),
     ("mix_down", (_P, _P, _P, _P, _N, _N, _N, _P, _P)),
 )
@@ -71,6 +68,7 @@ class NarrowOnCPU:
         self.tables = _tables(trees, {group: _rows(weights, group) for group in trees.groups})
         starts = self.tables["starts"]
         self.trees, self.regions = len(starts) - 1, int(np.diff(starts).max())
+        self.separate = _separate(self.tables)
         self.mixed = plan.layers[-1].kind == Kind.MIXTURE
         order = root_order(plan)
         self.order = None if order is None else torch.from_numpy(order)
@@ -78,7 +76,8 @@ class NarrowOnCPU:
 
     def library(self, block: int) -> ctypes.CDLL:
         """The compiled functions for blocks of so many rows."""
-        return load_c("trees.c", (("K", self.units), ("B", block)), _FUNCTIONS, reorder=True)
+        defines = ("K", self.units), ("B", block)
+        return load_c("trees.c", defines, _FUNCTIONS, reorder=True, parallel=True)
 
     def __call__(self, x: Tensor, complete: bool) -> Tensor:
         """Log-likelihoods, shape (batch,), of rows (batch, variables)."""
@@ -155,6 +154,12 @@ def _tables(trees: RegionTrees, rows: dict[int, Int | None]) -> dict[str, NDArra
     return {name: np.ascontiguousarray(table, np.int32) for name, table in found.items()}
 
 
+def _separate(tables: dict[str, NDArray[np.int32]]) -> bool:
+    """Whether no weight is used twice, so that threads never add to the same gradient."""
+    own = (tables["weight"][tables["weight"] != -1], tables["leaf"][tables["kind"] == Child.LEAF])
+    return all(len(np.unique(places)) == places.size for places in own)
+
+
 def _post_order(trees: RegionTrees, root: int) -> list[int]:
     """Regions below ``root``, children before parents, the root last."""
     found: list[int] = []
@@ -191,35 +196,33 @@ class _Batch:
     def up(self) -> Tensor:
         """Log-values of roots, shape (trees, rows)."""
         roots = self.x.new_empty(self.circuit.trees, self.rows)
-
-        def work(first: int, last: int) -> None:
-            self.library.trees_up(self.trees, first, last, roots.data_ptr(), self._space())
-
-        self._share(work)
+        threads = self._threads()
+        self.library.trees_up(
+            self.trees, self.circuit.trees, threads, *self._space(threads), roots.data_ptr()
+        )
         return roots
 
     def down(self, flows: Tensor, grads: tuple[Tensor, Tensor, Tensor]) -> None:
         """Add to gradients of weights."""
+        threads = self._threads() if self.circuit.separate else 1
+        places = (grad.data_ptr() for grad in (flows, *grads))
+        self.library.trees_down(
+            self.trees, self.circuit.trees, threads, *self._space(threads), *places
+        )
 
-        def work(first: int, last: int) -> None:
-            places = (grad.data_ptr() for grad in (flows, *grads))
-            self.library.trees_down(self.trees, first, last, *places, self._space())
-
-        self._share(work)
-
-    def _share(self, work: Callable[[int, int], None]) -> None:
-        """Share the trees out among threads."""
+    def _threads(self) -> int:
+        """Threads that the trees are shared out among."""
         circuit = self.circuit
-        alone = circuit.trees * circuit.regions * self.rows < _ALONE
-        share_out(work, circuit.trees, alone)
+        values = len(circuit.tables["weight"]) * circuit.units * self.rows
+        return min(threads_for(values), circuit.trees)
 
-    def _space(self) -> int:
-        """Where there is memory of this thread for the values of a tree and a block."""
-        needed = 2 * self.circuit.units * self.circuit.regions * self.block
+    def _space(self, threads: int) -> tuple[int, int]:
+        """Where threads have memory for the values of a tree and a block, and how much each."""
+        needed = -(-2 * self.circuit.units * self.circuit.regions * self.block // 16) * 16
         known: Tensor | None = getattr(_local, "space", None)
-        if known is None or known.numel() < needed + 16:
-            known = _local.space = torch.empty(needed + 16)
-        return (known.data_ptr() + 63) // 64 * 64
+        if known is None or known.numel() < threads * needed + 16:
+            known = _local.space = torch.empty(threads * needed + 16)
+        return (known.data_ptr() + 63) // 64 * 64, needed
 
 
 class _Run(torch.autograd.Function):

@@ -106,15 +106,16 @@ def fit_em(
         check_loss(mean, model, data, step + 1, given)
         return 1, mean
 
-    return learn(
-        model,
-        work,
-        held_out,
-        steps=iterations,
-        patience=patience,
-        progress=progress,
-        on_evaluation=on_evaluation,
-    )
+    with model.threads(min(learner.part, batch_size or len(counted))):
+        return learn(
+            model,
+            work,
+            held_out,
+            steps=iterations,
+            patience=patience,
+            progress=progress,
+            on_evaluation=on_evaluation,
+        )
 
 
 class _Learner:

@@ -16,6 +16,7 @@ from pccompiler.torch_backend.backward import Backward
 from pccompiler.torch_backend.forward import Forward
 from pccompiler.torch_backend.packed import PackedEngine
 from pccompiler.torch_backend.pool import Lease, Pool
+from pccompiler.torch_backend.threads import few_threads
 from pccompiler.torch_backend.values import Value, has_table, value_of
 
 
@@ -193,6 +194,7 @@ class _Run(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
-        backward = Backward(ctx.forward_pass)
-        inputs, weights = backward.run(grad_outputs[0])
+        backward, engine = Backward(ctx.forward_pass), ctx.forward_pass.engine
+        with few_threads(engine.plan, engine.device, len(grad_outputs[0])):
+            inputs, weights = backward.run(grad_outputs[0])
         return (None, None, None, *inputs, *weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -19,9 +19,9 @@ from pccompiler.ir.plan import Plan
 from pccompiler.torch_backend.acceleration import Kernels, accelerate, in_kernels
 from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.leaves import LeafInputs
-from pccompiler.torch_backend.packed import one_thread
 from pccompiler.torch_backend.program import Program, make_program
 from pccompiler.torch_backend.states import check_values, wrong_shape
+from pccompiler.torch_backend.threads import few_threads
 from pccompiler.torch_backend.weights import Weights
 
 if TYPE_CHECKING:
@@ -142,9 +142,9 @@ class Evaluator(nn.Module):
 
     def evaluate_kept(self, x: Tensor, complete: bool = False) -> Tensor:
         """`forward` in fused kernels or level order, whatever the memory budget."""
-        value = in_kernels(self, x, complete)
-        if value is None:
-            with self._threads():
+        with self.forward_threads(len(x)):
+            value = in_kernels(self, x, complete)
+            if value is None:
                 tables, leaves = self.weights()
                 value = self.engine.run(self._inputs(x, leaves), tables, complete=complete)
         return value + self.plan.log_scale if self.plan.log_scale else value
@@ -203,8 +203,8 @@ class Evaluator(nn.Module):
             DataError: If the columns do not fit the circuit's variables, or a value is no state of
                 its variable.
         """
-        with self._threads():
-            rows = self.prepare(x, mask=mask, missing=missing)
+        rows = self.prepare(x, mask=mask, missing=missing)
+        with self.forward_threads(len(rows)):
             if check:
                 check_values(rows, self.circuit.variables)
             if torch.is_grad_enabled():
@@ -212,9 +212,14 @@ class Evaluator(nn.Module):
                 return result
             return torch.cat([self(part) for part in rows.split(self.evaluation_batch)])
 
-    def _threads(self) -> AbstractContextManager[None]:
-        """Packed plans run in one thread, see `one_thread`."""
-        return one_thread() if self.plan.packed else nullcontext()
+    def threads(self, rows: int) -> AbstractContextManager[None]:
+        """`few_threads` for operations on so many rows."""
+        return few_threads(self.plan, self.device, rows)
+
+    def forward_threads(self, rows: int) -> AbstractContextManager[None]:
+        """`threads` for `forward` and its gradient: kernels count their work themselves."""
+        layered = self._planned is not None or self.plan.packed or self.kernels is None
+        return self.threads(rows if layered else 0)
 
     @property
     def evaluation_batch(self) -> int:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from pccompiler.errors import OptionError
 from pccompiler.torch_backend.expectations_ascent import Ascent, Known
+from pccompiler.torch_backend.known import Evidence, sharing_little
 
 if TYPE_CHECKING:
-    from pccompiler.torch_backend.known import Evidence
     from pccompiler.torch_backend.queries import Queries
 
 Function = Callable[[Tensor], Tensor] | Tensor | ArrayLike
@@ -23,6 +23,7 @@ Functions = Mapping[str, Function] | Mapping[int, Function] | Mapping[str | int,
 _Apply = Callable[[Tensor], Tensor]
 
 
+@sharing_little
 def expectation(
     model: Queries,
     functions: Functions,
@@ -73,6 +74,7 @@ def expectation(
     return torch.cat(parts)
 
 
+@sharing_little
 def variance(
     model: Queries,
     functions: Functions,

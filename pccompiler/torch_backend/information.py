@@ -21,17 +21,18 @@ from pccompiler.torch_backend.information_leaves import (
     log_inner,
     log_share_and_mean,
 )
+from pccompiler.torch_backend.known import Evidence, sharing_little
 from pccompiler.torch_backend.leaf_moments import Leaves
 from pccompiler.torch_backend.pairs import MOST_PAIRS, evaluate
 
 if TYPE_CHECKING:
-    from pccompiler.torch_backend.known import Evidence
     from pccompiler.torch_backend.queries import Queries
 
 _LEAST_OUTSIDE = 1e-9
 """Mass of ``p`` outside the support of ``q`` that rounding cannot make."""
 
 
+@sharing_little
 def entropy(model: Queries, evidence: Evidence | None = None) -> Tensor:
     """The entropy of what is missing given each row of the evidence, in nats: one pass up.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sized
+from typing import Concatenate, ParamSpec, TypeVar
 
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -13,6 +16,9 @@ from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.evidence import Evaluated, Knowledge
 from pccompiler.torch_backend.states import check_values
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_Model = TypeVar("_Model", bound=Evaluator)
 Evidence = Tensor | ArrayLike | Mapping[str, float]
 _BYTES = 2**29
 """Values, flows and the largest layer's terms of one chunk of rows."""
@@ -68,3 +74,25 @@ def chunk_rows(model: Evaluator) -> int:
     widest = max(step.stop - step.start for step in model.program.steps)
     a_row = model.dtype.itemsize * (2 * model.program.rows + 8 * widest)
     return max(1, _BYTES // a_row)
+
+
+def sharing_little(
+    query: Callable[Concatenate[_Model, _P], _R],
+) -> Callable[Concatenate[_Model, _P], _R]:
+    """A query that runs in one thread where its work is too little to share out (`few_threads`)."""
+
+    @functools.wraps(query)
+    def run(model: _Model, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        sizes = [_rows(given) for given in args]
+        sizes += [_rows(kwargs[name]) for name in ("evidence", "number") if name in kwargs]
+        with model.threads(math.prod(sizes)):
+            return query(model, *args, **kwargs)
+
+    return run
+
+
+def _rows(given: object) -> int:
+    """Rows that an argument of a query stands for: rows of evidence, or draws."""
+    if isinstance(given, int):
+        return given
+    return len(given) if isinstance(given, Sized) and not isinstance(given, Mapping) else 1

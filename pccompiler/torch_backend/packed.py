@@ -6,8 +6,7 @@ batch, and values are still in the cache when flows need them.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from pccompiler.ir.plan import Plan
 from pccompiler.torch_backend.arena import Descent, Gradients, Sweep, certain_root
 from pccompiler.torch_backend.program import BagStep, Program, make_program
 from pccompiler.torch_backend.tables import Tables, tables_of
+from pccompiler.torch_backend.threads import one_thread
 from pccompiler.torch_backend.values import has_table
 
 _CACHE_BYTES = 2**23
@@ -133,24 +133,6 @@ class PackedEngine:
         descent = Descent(sweep)
         descent.run(grad)
         return descent.gradients
-
-
-@contextmanager
-def one_thread() -> Generator[None]:
-    """Torch in one thread meanwhile.
-
-    A layer of a chunk is too little work to share out. Measured on two shared cores, a circuit of
-    10^5 edges and 1,000 rows: 40 ms in one thread, 1.9 s in two.
-    """
-    threads = torch.get_num_threads()
-    if threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class _Run(torch.autograd.Function):

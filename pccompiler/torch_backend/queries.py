@@ -17,7 +17,12 @@ from pccompiler.passes.determinism import determinism
 from pccompiler.torch_backend.answers import Classes, Completion, Draws, Posterior
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.evidence import Evaluated, Knowledge
-from pccompiler.torch_backend.known import Evidence, KnowsEvidence, chunk_rows
+from pccompiler.torch_backend.known import (
+    Evidence,
+    KnowsEvidence,
+    chunk_rows,
+    sharing_little,
+)
 from pccompiler.torch_backend.states import impossible
 
 
@@ -89,6 +94,7 @@ class Queries(KnowsEvidence):
         return value[0]
 
     @torch.no_grad()
+    @sharing_little
     def posterior_marginals(self, evidence: Evidence | None = None) -> Posterior:
         """The marginal of every variable given each row of the evidence: one pass up, one down.
 
@@ -111,6 +117,7 @@ class Queries(KnowsEvidence):
         return Posterior(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
     @torch.no_grad()
+    @sharing_little
     def mpe(self, evidence: Evidence | None = None) -> Completion:
         """A most probable completion of each row, by one pass up with maxima and one down.
 
@@ -135,6 +142,7 @@ class Queries(KnowsEvidence):
         return Completion(rows, self.log_likelihood(rows, check=False), self.deterministic)
 
     @torch.no_grad()
+    @sharing_little
     def sample(self, number: int, *, seed: int | None = None) -> Tensor:
         """Independent draws from the circuit, shape ``(number, variables)``.
 
@@ -152,6 +160,7 @@ class Queries(KnowsEvidence):
         return torch.cat(parts)
 
     @torch.no_grad()
+    @sharing_little
     def sample_conditional(
         self, evidence: Evidence, number: int = 1, *, seed: int | None = None
     ) -> Tensor:

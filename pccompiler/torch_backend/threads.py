@@ -1,36 +1,122 @@
-"""Work shared out among as many threads as torch uses; C code lets go of Python's lock."""
+"""How many threads a piece of work gets: what is too little to share out gets one.
+
+A second thread has to be woken and waited for. That takes microseconds on an idle machine, but
+milliseconds where another process holds its core, and torch's operations wake it one by one.
+"""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Generator
 
-import numpy as np
 import torch
 
-_ALONE = 20_000
-"""Numbers that one thread does sooner than several."""
+from pccompiler.ir.plan import Plan
+
+ALONE = 100_000
+"""Numbers that one thread works on sooner than several: it takes about 0.1 ms for them."""
+
+_WORK: weakref.WeakKeyDictionary[Plan, tuple[int, int]] = weakref.WeakKeyDictionary()
+"""Of plans: values a row, with what sums add and multiply for them, and weights."""
+_FLOPS = 8
+"""Additions and multiplications in the time of a number that goes through memory."""
 
 
 def threads_for(numbers: int) -> int:
-    """OpenMP's threads for work on so many numbers."""
-    return 1 if numbers < _ALONE else torch.get_num_threads()
+    """OpenMP's threads for C code that works on so many numbers."""
+    return 1 if numbers < ALONE else _ALLOWED.number()
 
 
-def share_out(work: Callable[[int, int], None], number: int, alone: bool) -> None:
-    """Call ``work(first, last)`` for runs of ``number`` items, or once if ``alone``."""
-    threads = 1 if alone else min(torch.get_num_threads(), number)
-    if threads <= 1:
-        work(0, number)
-        return
-    edges = np.linspace(0, number, threads + 1).astype(int).tolist()
-    tasks = [_pool(threads).submit(work, *pair) for pair in itertools.pairwise(edges)]
-    for task in tasks:
-        task.result()
+@contextlib.contextmanager
+def one_thread() -> Generator[None]:
+    """Torch's operations in one thread meanwhile; C code goes by its own work (`threads_for`)."""
+    _ALLOWED.enter()
+    try:
+        yield
+    finally:
+        _ALLOWED.leave()
 
 
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="pccompiler")
+def few_threads(
+    plan: Plan, device: torch.device, rows: int
+) -> contextlib.AbstractContextManager[None]:
+    """`one_thread` on a CPU, if a plan's layers are too little work to share out.
+
+    Always so for packed plans: they are run in small parts.
+
+    Args:
+        plan: What runs.
+        device: Where it runs.
+        rows: Of the data, at once; 0 where our own kernels run, and torch makes only the weights.
+    """
+    if device.type != "cpu":
+        return contextlib.nullcontext()
+    if plan not in _WORK:
+        weights = sum(len(group.weights) * group.rows * group.columns for group in plan.groups)
+        cost = plan.cost(1)
+        _WORK[plan] = cost.all_values + cost.flops // _FLOPS, weights
+    a_row, weights = _WORK[plan]
+    alone = plan.packed or rows * a_row + weights < ALONE * len(plan.layers)
+    return one_thread() if alone else contextlib.nullcontext()
+
+
+class _Allowed:
+    """The number of threads that torch has outside of `one_thread`.
+
+    Torch keeps the number in two places: one for the process, from which each thread starts, and
+    one for each thread, which counts. So Python threads do not disturb one another. But one that
+    first uses torch while another is inside starts with 1, and gets the right number when it
+    leaves `one_thread` itself.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0  # Python threads
+        self.known = 1  # what the first of them found
+        self.own = threading.local()
+        self.forked = False
+
+    def number(self) -> int:
+        """Threads that this Python thread may use."""
+        if self.forked:
+            return 1
+        before: int | None = getattr(self.own, "before", None)
+        return torch.get_num_threads() if before is None else before
+
+    def enter(self) -> None:
+        """Go down to one thread, unless this Python thread is there already."""
+        self.own.depth = getattr(self.own, "depth", 0) + 1
+        if self.own.depth > 1:
+            return
+        with self.lock:
+            before = torch.get_num_threads()
+            if self.inside:
+                before = max(before, self.known)
+            else:
+                self.known = before
+            self.inside += 1
+            self.own.before = before
+            torch.set_num_threads(1)
+
+    def leave(self) -> None:
+        """Undo `enter`."""
+        self.own.depth -= 1
+        if self.own.depth:
+            return
+        with self.lock:
+            self.inside -= 1
+            torch.set_num_threads(self.own.before)
+            self.own.before = None
+
+    def fork(self) -> None:
+        """In a forked child, OpenMP's threads are gone, and it would wait for them forever."""
+        self.lock = threading.Lock()
+        self.inside, self.forked = int(getattr(self.own, "depth", 0) > 0), True
+
+
+_ALLOWED = _Allowed()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ALLOWED.fork)

@@ -90,15 +90,16 @@ def fit(
         check_loss(loss, model, data, step + chunk, shares)
         return chunk, -loss
 
-    return learn(
-        model,
-        work,
-        held_out,
-        steps=steps,
-        patience=patience,
-        progress=progress,
-        on_evaluation=on_evaluation,
-    )
+    with model.forward_threads(batch):
+        return learn(
+            model,
+            work,
+            held_out,
+            steps=steps,
+            patience=patience,
+            progress=progress,
+            on_evaluation=on_evaluation,
+        )
 
 
 def _rows(model: CompiledCircuit, train: Tensor | ArrayLike) -> Tensor | MappedRows:

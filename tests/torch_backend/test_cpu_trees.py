@@ -6,6 +6,7 @@ import logging
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import pccompiler as pc
+from pccompiler.ir.circuit import WeightTable
 from pccompiler.structures import naive_bayes_mixture
-from pccompiler.torch_backend import acceleration, c_compiler
+from pccompiler.torch_backend import c_compiler, notices
 from pccompiler.torch_backend.cpu_trees import NarrowOnCPU
 from pccompiler.torch_backend.kernel_files import KernelError
 
@@ -112,6 +114,29 @@ def test_any_batch_and_any_threads_give_the_same() -> None:
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_threads_do_not_change_a_bit(tied: bool) -> None:
+    circuit = pc.rat_spn(40, 6, 4, seed=0)
+    if tied:  # all weights of a shape are one: threads would add to the same gradients
+        shapes = np.stack([circuit.weights.rows, circuit.weights.columns], 1)
+        kinds, place = np.unique(shapes, axis=0, return_inverse=True)
+        one = np.where(circuit.weight >= 0, place.ravel()[circuit.weight], -1)
+        circuit = circuit.replace(weight=one, weights=WeightTable(*kinds.T))
+    model = pc.compile(circuit)
+    assert isinstance(model.kernels, NarrowOnCPU)
+    assert model.kernels.separate is not tied
+    x, ones = rows(1000, 40, True), torch.ones(1000)
+    before = torch.get_num_threads()
+    found: list[Tensor] = []
+    try:
+        for threads in (1, 2, 3, 6, 6):
+            torch.set_num_threads(threads)
+            found.append(torch.cat([model(x).detach().double(), gradient(model, x, ones)]))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(other, found[0]) for other in found[1:])
+
+
 def test_copies_are_models_of_their_own() -> None:
     model = pc.compile(pc.rat_spn(9, 2, 3, seed=0))
     x = rows(5, 9, False)
@@ -138,7 +163,7 @@ def test_without_a_compiler_it_says_so_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
-    monkeypatch.setattr(acceleration, "_SAID", set())
+    monkeypatch.setattr(notices, "_SAID", set())
     c_compiler.load_c.cache_clear()
     try:
         with caplog.at_level(logging.WARNING, logger="pccompiler"):
@@ -157,7 +182,7 @@ def test_kernels_that_fail_give_way(
     def fail(*_: object) -> Tensor:
         raise KernelError("no luck")
 
-    monkeypatch.setattr(acceleration, "_SAID", set())
+    monkeypatch.setattr(notices, "_SAID", set())
     monkeypatch.setattr(NarrowOnCPU, "__call__", fail)
     model = pc.compile(pc.rat_spn(6, 2, 3))
     with caplog.at_level(logging.WARNING, logger="pccompiler"):

@@ -13,7 +13,7 @@ from torch import Tensor
 import pccompiler as pc
 from pccompiler.ir import Circuit
 from pccompiler.structures import hclt, naive_bayes_mixture
-from pccompiler.torch_backend import acceleration
+from pccompiler.torch_backend import notices
 from pccompiler.torch_backend.acceleration import Narrow, Wide
 from pccompiler.torch_backend.adam import KernelAdam, TorchAdam
 from pccompiler.torch_backend.lane_weights import Arranged, Generated
@@ -187,7 +187,7 @@ def test_wide_circuits_follow_torchs_precision(precision: str, bound: float) -> 
 
 
 def test_a_fallback_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    acceleration._SAID.clear()
+    notices._SAID.clear()
     with caplog.at_level(logging.WARNING, logger="pccompiler"):
         for _ in range(2):
             model = pc.compile(naive_bayes_mixture(5, 4), device="cuda")

@@ -143,34 +143,49 @@ static void down(const Trees *t, int32_t tree, int64_t first, const float *flow,
   }
 }
 
-// Log-values of the trees first, first + 1, ..., last - 1: roots [tree][rows]. space: regions of the
-// largest tree, twice.
-void trees_up(const Trees *t, int32_t from, int32_t to, float *roots, float *space) {
-  Units *v = (Units *)space;
+static void tree_up(const Trees *t, int32_t tree, int64_t first, Units *v, float *roots) {
+  const int32_t regions = t->starts[tree + 1] - t->starts[tree];
   int32_t exponent[B];
-  for (int32_t tree = from; tree < to; ++tree) {
-    const int32_t regions = t->starts[tree + 1] - t->starts[tree];
-    for (int64_t first = 0; first < t->rows; first += B) {
-      up(t, tree, first, v, v + regions, exponent);
-      for (int b = 0; b < B; ++b)
-        roots[tree * t->rows + first + b] =
-            logf(v[regions - 1][0][b]) + exponent[b] * 0.693147180559945309f;
-    }
-  }
+  up(t, tree, first, v, v + regions, exponent);
+  for (int b = 0; b < B; ++b)
+    roots[tree * t->rows + first + b] =
+        logf(v[regions - 1][0][b]) + exponent[b] * 0.693147180559945309f;
 }
 
-// Adds to gradients of the trees' weights, from flows [tree][rows].
-void trees_down(const Trees *t, int32_t from, int32_t to, const float *flows, float *square,
-                float *top, float *leaves, float *space) {
-  Units *v = (Units *)space;
+static void tree_down(const Trees *t, int32_t tree, int64_t first, Units *v, const float *flows,
+                      float *square, float *top, float *leaves) {
+  const int32_t regions = t->starts[tree + 1] - t->starts[tree];
   int32_t exponent[B];
-  for (int32_t tree = from; tree < to; ++tree) {
-    const int32_t regions = t->starts[tree + 1] - t->starts[tree];
-    for (int64_t first = 0; first < t->rows; first += B) {
-      up(t, tree, first, v, v + regions, exponent);
-      down(t, tree, first, flows + tree * t->rows + first, v, v + regions, square, top, leaves);
-    }
+  up(t, tree, first, v, v + regions, exponent);
+  down(t, tree, first, flows + tree * t->rows + first, v, v + regions, square, top, leaves);
+}
+
+// Trees are shared out among threads in runs. space: for each thread so many floats, a multiple of 16,
+// at least twice the regions of the largest tree.
+#define EACH_TREE(CALL) \
+  for (int piece = 0; piece < threads; ++piece) { \
+    Units *v = (Units *)(space + piece * size); \
+    const int32_t end = (int32_t)((int64_t)trees * (piece + 1) / threads); \
+    for (int32_t tree = (int32_t)((int64_t)trees * piece / threads); tree < end; ++tree) \
+      for (int64_t first = 0; first < t->rows; first += B) CALL(t, tree, first, v); \
   }
+
+// Log-values of the trees: roots [tree][rows].
+void trees_up(const Trees *t, int32_t trees, int threads, float *space, int64_t size, float *roots) {
+#define CALL(t, tree, first, v) tree_up(t, tree, first, v, roots)
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+  EACH_TREE(CALL)
+#undef CALL
+}
+
+// Adds to gradients of the trees' weights, from flows [tree][rows]. No two trees share weights, or
+// threads is 1.
+void trees_down(const Trees *t, int32_t trees, int threads, float *space, int64_t size,
+                const float *flows, float *square, float *top, float *leaves) {
+#define CALL(t, tree, first, v) tree_down(t, tree, first, v, flows, square, top, leaves)
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+  EACH_TREE(CALL)
+#undef CALL
 }
 
 // Whether values may be 0, and 1, [variable][rows], from data [row][variable]; missing: both.
