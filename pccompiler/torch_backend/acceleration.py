@@ -11,6 +11,7 @@ from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan import Plan
 from pccompiler.passes.lanes import fuse
 from pccompiler.passes.region_trees import NotFusedError, root_order
+from pccompiler.torch_backend.c_compiler import say_slower
 from pccompiler.torch_backend.cpu_trees import NarrowOnCPU
 from pccompiler.torch_backend.dense import Dense, NotDense, Precision
 from pccompiler.torch_backend.kernel_files import KernelError
@@ -156,7 +157,7 @@ def _on_cpu(model: Evaluator) -> Kernels | None:
     except NotFusedError:
         return None
     except KernelError as why:
-        say_once(f"the circuit could run several times quicker in C: {why}")
+        say_slower(why)
         return None
 
 

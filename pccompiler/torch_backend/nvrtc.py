@@ -72,7 +72,7 @@ def compile_cubin(source: str, options: Sequence[str]) -> bytes:
         nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
         log = ctypes.create_string_buffer(size.value)
         nvrtc.nvrtcGetProgramLog(program, log)
-        raise KernelError("the kernel does not compile:\n" + log.value.decode())
+        raise KernelError("the kernel does not compile:\n" + log.value.decode(errors="replace"))
     size = ctypes.c_size_t()
     _check(nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size)), "size")
     code = ctypes.create_string_buffer(size.value)
@@ -173,7 +173,7 @@ def _load(
     options = [f"--gpu-architecture=sm_{major}{minor}", "-default-device", "--std=c++17"]
     options += [f"-D{name}={value}" for name, value in defines]
     told = [source, *options, str(torch.version.cuda)]
-    _, code = compiled(told, ".cubin", lambda: compile_cubin(source, options))
+    code = compiled(told, ".cubin", lambda: compile_cubin(source, options))
     module = ctypes.c_void_p()
     kernels: dict[str, Kernel] = {}
     with torch.cuda.device(index):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from copy import deepcopy
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,23 +158,6 @@ def test_other_circuits_run_as_before() -> None:
     assert pc.compile(pc.rat_spn(6, 2, 20)).kernels is None
 
 
-def test_without_a_compiler_it_says_so_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("CC", "no-such-compiler")
-    monkeypatch.setattr(notices, "_SAID", set())
-    c_compiler.load_c.cache_clear()
-    try:
-        with caplog.at_level(logging.WARNING, logger="pccompiler"):
-            for _ in range(2):
-                model = pc.compile(pc.rat_spn(6, 2, 3))
-                assert model.kernels is None
-                assert model(rows(3, 6, False)).shape == (3,)
-    finally:
-        c_compiler.load_c.cache_clear()
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-
-
 def test_kernels_that_fail_give_way(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -192,14 +174,3 @@ def test_kernels_that_fail_give_way(
     assert [record.getMessage() for record in caplog.records] == [
         "fused kernels fail, so the circuit runs layer by layer: no luck"
     ]
-
-
-def test_a_compiler_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("CC", "false")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    c_compiler.load_c.cache_clear()
-    try:
-        with pytest.raises(KernelError, match="false fails"):
-            c_compiler.load_c("softmax.c", ())
-    finally:
-        c_compiler.load_c.cache_clear()

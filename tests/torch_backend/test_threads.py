@@ -40,13 +40,17 @@ def data(rows: int, variables: int) -> Tensor:
 
 
 def test_torch_goes_back_to_its_threads() -> None:
-    with pytest.raises(ZeroDivisionError), threads.one_thread():
-        assert torch.get_num_threads() == 1
+    def fail() -> None:
         with threads.one_thread():
             assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 1
-        assert threads.threads_for(threads.ALONE) == 3
-        raise ZeroDivisionError
+            with threads.one_thread():
+                assert torch.get_num_threads() == 1
+            assert torch.get_num_threads() == 1
+            assert threads.threads_for(threads.ALONE) == 3
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert torch.get_num_threads() == 3
 
 
