@@ -18,6 +18,13 @@ from pccompiler.ir.plan import Plan
 
 ALONE = 100_000
 """Numbers that one thread works on sooner than several: it takes about 0.1 ms for them."""
+_LAYER = 500_000
+"""Numbers of a layer, on average, from which on torch shares its operations out.
+
+There are several operations a layer, each way, and each waits for all threads: so more than of C's.
+A step of EM of 140,000 a layer took 8 ms of CPU time in one thread; in two, on a machine with other
+work, 170 to 290, most of it spent waiting.
+"""
 
 _WORK: weakref.WeakKeyDictionary[Plan, tuple[int, int]] = weakref.WeakKeyDictionary()
 """Of plans: values a row, with what sums add and multiply for them, and weights."""
@@ -59,7 +66,7 @@ def few_threads(
         cost = plan.cost(1)
         _WORK[plan] = cost.all_values + cost.flops // _FLOPS, weights
     a_row, weights = _WORK[plan]
-    alone = plan.packed or rows * a_row + weights < ALONE * len(plan.layers)
+    alone = plan.packed or rows * a_row + weights < _LAYER * len(plan.layers)
     return one_thread() if alone else contextlib.nullcontext()
 
 

@@ -160,20 +160,27 @@ static void tree_down(const Trees *t, int32_t tree, int64_t first, Units *v, con
   down(t, tree, first, flows + tree * t->rows + first, v, v + regions, square, top, leaves);
 }
 
-// Trees are shared out among threads in runs. space: for each thread so many floats, a multiple of 16,
-// at least twice the regions of the largest tree.
+static int own_thread(void) {
+#ifdef _OPENMP
+  extern int omp_get_thread_num(void);
+  return omp_get_thread_num();
+#else
+  return 0;
+#endif
+}
+
+// Threads take one tree after the other, so that a thread whose core is taken holds few up. space:
+// for each thread so many floats, a multiple of 16, at least twice the regions of the largest tree.
 #define EACH_TREE(CALL) \
-  for (int piece = 0; piece < threads; ++piece) { \
-    Units *v = (Units *)(space + piece * size); \
-    const int32_t end = (int32_t)((int64_t)trees * (piece + 1) / threads); \
-    for (int32_t tree = (int32_t)((int64_t)trees * piece / threads); tree < end; ++tree) \
-      for (int64_t first = 0; first < t->rows; first += B) CALL(t, tree, first, v); \
+  for (int32_t tree = 0; tree < trees; ++tree) { \
+    Units *v = (Units *)(space + own_thread() * size); \
+    for (int64_t first = 0; first < t->rows; first += B) CALL(t, tree, first, v); \
   }
 
 // Log-values of the trees: roots [tree][rows].
 void trees_up(const Trees *t, int32_t trees, int threads, float *space, int64_t size, float *roots) {
 #define CALL(t, tree, first, v) tree_up(t, tree, first, v, roots)
-#pragma omp parallel for num_threads(threads) if (threads > 1)
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
   EACH_TREE(CALL)
 #undef CALL
 }
@@ -183,7 +190,7 @@ void trees_up(const Trees *t, int32_t trees, int threads, float *space, int64_t 
 void trees_down(const Trees *t, int32_t trees, int threads, float *space, int64_t size,
                 const float *flows, float *square, float *top, float *leaves) {
 #define CALL(t, tree, first, v) tree_down(t, tree, first, v, flows, square, top, leaves)
-#pragma omp parallel for num_threads(threads) if (threads > 1)
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
   EACH_TREE(CALL)
 #undef CALL
 }
