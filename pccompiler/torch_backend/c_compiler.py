@@ -16,7 +16,14 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from pccompiler.torch_backend.kernel_files import SOURCES, KernelError, fetch, file_name, keep
+from pccompiler.torch_backend.kernel_files import (
+    SOURCES,
+    KernelError,
+    fetch,
+    file_name,
+    keep,
+    sweep,
+)
 from pccompiler.torch_backend.notices import say_once
 
 _FLAGS = (
@@ -25,6 +32,8 @@ _FLAGS = (
 )
 _SECONDS = 120.0
 """Most time for a file; it takes two seconds on an idle machine."""
+_PREFIX = "pccompiler-compiling-"
+"""Of folders in the temporary folder; what follows is random."""
 CType = type[ctypes.c_void_p | ctypes.c_int | ctypes.c_int64 | ctypes.c_float]
 Functions = tuple[tuple[str, tuple[CType, ...]], ...]
 _Defines = tuple[tuple[str, int], ...]
@@ -133,24 +142,28 @@ def _load(
 def _compile(command: tuple[str, ...], options: list[str], source: Path) -> bytes:
     if command in _USELESS:
         raise KernelError(_USELESS[command])
-    shown = shlex.join(command)
-    with tempfile.TemporaryDirectory(prefix="pccompiler-", ignore_cleanup_errors=True) as folder:
-        out, said = Path(folder) / "library.so", Path(folder) / "messages"
-        try:
-            status = _run([*command, *options, str(source), "-o", str(out), "-lm"], said)
-        except OSError as error:
-            _USELESS[command] = f"{shown} does not run: {error.strerror}"
-        except subprocess.TimeoutExpired:
-            _USELESS[command] = f"{shown} does not end: stopped after {_SECONDS:g} seconds"
-        else:
-            if status != 0:
-                text = said.read_text("utf-8", errors="replace").strip()
-                raise KernelError(f"{shown} fails with status {status}: {text[:500]}")
-            code = out.read_bytes() if out.is_file() else b""
-            if not code:
-                raise KernelError(f"{shown} says that it succeeds, but writes nothing")
-            return code
+    try:
+        sweep(Path(tempfile.gettempdir()), _PREFIX)
+        with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as folder:
+            return _compile_in(Path(folder), command, [*options, str(source)])
+    except OSError as error:
+        why = f"does not run: {error.strerror}"
+    except subprocess.TimeoutExpired:
+        why = f"does not end: stopped after {_SECONDS:g} seconds"
+    _USELESS[command] = f"{shlex.join(command)} {why}"
     raise KernelError(_USELESS[command])
+
+
+def _compile_in(folder: Path, command: tuple[str, ...], arguments: list[str]) -> bytes:
+    out, said, shown = folder / "library.so", folder / "messages", shlex.join(command)
+    status = _run([*command, *arguments, "-o", str(out), "-lm"], said)
+    if status != 0:
+        text = said.read_text("utf-8", errors="replace").strip()
+        raise KernelError(f"{shown} fails with status {status}: {text[:500]}")
+    code = out.read_bytes() if out.is_file() else b""
+    if not code:
+        raise KernelError(f"{shown} says that it succeeds, but writes nothing")
+    return code
 
 
 def _run(command: list[str], messages: Path) -> int:
@@ -212,7 +225,7 @@ def _open_in_memory(code: bytes) -> ctypes.CDLL:
 def _open_in_folder(code: bytes) -> ctypes.CDLL:
     """Load a copy in a folder of a random name that is this user's alone."""
     try:
-        with tempfile.TemporaryDirectory(prefix="pccompiler-", ignore_cleanup_errors=True) as own:
+        with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as own:
             path = Path(own) / "library.so"
             path.write_bytes(code)
             return ctypes.CDLL(str(path))

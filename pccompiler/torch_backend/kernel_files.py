@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 import time
@@ -98,7 +99,7 @@ def keep(name: str, code: bytes) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         if _trusted(folder):
-            _sweep(folder)
+            sweep(folder, _STAGING)
             _write(folder / name, _seal(name, code) + code)
     except OSError as error:
         say_once(_anew(f"{folder} cannot be written to ({error.strerror})"), "keep")
@@ -162,9 +163,10 @@ def _write(path: Path, content: bytes) -> None:
         raise
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what processes that were killed left half written."""
-    for path in folder.glob(_STAGING + "*"):
+def sweep(folder: Path, prefix: str) -> None:
+    """Remove what of this user's processes that were killed is left over, by its name and age."""
+    for path in folder.glob(prefix + "*"):
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _STALE:
-                path.unlink()
+            status = path.lstat()
+            if _open_to_others(status) is None and time.time() - status.st_mtime > _STALE:
+                shutil.rmtree(path) if stat.S_ISDIR(status.st_mode) else path.unlink()

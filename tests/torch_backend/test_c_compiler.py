@@ -194,7 +194,10 @@ def test_nothing_is_left_in_the_temporary_folder(
     memory: bool, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    (tmp_path / "temporary").mkdir()
+    dead = tmp_path / "temporary" / "pccompiler-compiling-dead"
+    dead.mkdir(parents=True)
+    (dead / "library.so").touch()
+    os.utime(dead, (0, 0))
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/none")
     if not memory:
         monkeypatch.delattr(os, "memfd_create", raising=False)
