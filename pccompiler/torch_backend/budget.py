@@ -18,6 +18,7 @@ from pccompiler.passes.memory import peak
 from pccompiler.passes.segments import Segments, best_segments
 from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.evaluator import Evaluator
+from pccompiler.torch_backend.first_order import first_order
 from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.recompute import recomputed_gradients
 from pccompiler.torch_backend.schedule import Schedule, size_text
@@ -235,12 +236,13 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, budgeted: Budgeted, x: Tensor, complete: bool, *_: Tensor) -> Tensor:
+        ctx.set_materialize_grads(False)
         ctx.budgeted, ctx.complete = budgeted, complete
         ctx.save_for_backward(x)
         return budgeted.evaluate(x)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @first_order
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
         (x,) = ctx.saved_tensors
         model, size = ctx.budgeted.model, ctx.budgeted.schedule.training_rows

@@ -17,6 +17,7 @@ from pccompiler.ir.generate import by_weight, materialize, unconstrain
 from pccompiler.ir.layout import parameter_name
 from pccompiler.ir.plan import Plan
 from pccompiler.torch_backend.acceleration import Kernels, accelerate, in_kernels
+from pccompiler.torch_backend.derivatives import evaluate
 from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.packed import one_thread
@@ -26,6 +27,7 @@ from pccompiler.torch_backend.weights import Weights
 
 if TYPE_CHECKING:
     from pccompiler.torch_backend.budget import Budgeted
+    from pccompiler.torch_backend.plain import Plain
     from pccompiler.torch_backend.schedule import Schedule
 
 _EVALUATION_BYTES = 2**30
@@ -63,6 +65,7 @@ class Evaluator(nn.Module):
         self._planned: tuple[Schedule, Plan] | None = None
         self._budgeted: Budgeted | None = None
         self._leaf_inputs: LeafInputs | None = None
+        self.plain: Plain | None = None
         self.to(device)
 
     @property
@@ -133,10 +136,14 @@ class Evaluator(nn.Module):
 
         ``complete`` promises that nothing is missing, and makes the backward pass quicker.
         """
+        return evaluate(self, x, complete)
+
+    def evaluate(self, x: Tensor, complete: bool = False) -> Tensor:
+        """`forward` in whatever is quickest within the memory budget, differentiable once."""
         budgeted = self.budgeted
         if budgeted is None:
             return self.evaluate_kept(x, complete)
-        if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
+        if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *self.parameters())):
             return budgeted.differentiable(x, complete)
         return budgeted.evaluate(x)
 

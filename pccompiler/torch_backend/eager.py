@@ -1,0 +1,25 @@
+"""What `torch.compile` steps around: imported only once it is at work, as it takes a second."""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from pccompiler.torch_backend.evaluator import Evaluator
+
+
+_REASON = (
+    "a compiled circuit runs in kernels of its own, which are compiled already; to export it, "
+    "write an ONNX file: pccompiler.export_onnx(model, path)"
+)
+_TAKES_REASON = "reason" in signature(torch.compiler.disable).parameters  # not in torch 2.6
+
+
+@torch.compiler.disable(**({"reason": _REASON} if _TAKES_REASON else {}))
+def evaluate(model: Evaluator, x: Tensor, complete: bool) -> Tensor:
+    """`Evaluator.forward`, outside of the graphs that `torch.compile` makes."""
+    return model.forward(x, complete)
