@@ -15,29 +15,20 @@ import torch
 from torch import Tensor
 
 from pccompiler.torch_backend.plain import Plain, has_reals
-from pccompiler.torch_backend.transforms import refuse_exporting, transformed
+from pccompiler.torch_backend.transforms import transformed
 
 if TYPE_CHECKING:
     from pccompiler.torch_backend.evaluator import Evaluator
 
 
 def evaluate(model: Evaluator, x: Tensor, complete: bool) -> Tensor:
-    """The model's log-likelihood of rows, with derivatives of any order: `Evaluator.forward`.
-
-    Raises:
-        OptionError: Under `torch.export` and `torch.jit.trace`.
-    """
-    refuse_exporting()
-    if torch.compiler.is_compiling():
-        from pccompiler.torch_backend import eager
-
-        return eager.evaluate(model, x, complete)
+    """The model's log-likelihood of rows, with derivatives of any order."""
     if transformed():
         return by_definition(model, x, list(model.weights.values.values()))
-    value = model.evaluate(x, complete)
+    x = x if has_reals(model.plan) else x.detach()
+    value = model.evaluate_once(x, complete)
     if not value.requires_grad:
         return value
-    x = x if has_reals(model.plan) else x.detach()
     result: Tensor = _Differentiable.apply(  # type: ignore[no-untyped-call]  # torch's stub
         model, value, x, *model.weights.values.values()
     )

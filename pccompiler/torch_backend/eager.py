@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from inspect import signature
-from typing import TYPE_CHECKING
+from typing import ParamSpec
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from pccompiler.torch_backend.evaluator import Evaluator
-
-
+P = ParamSpec("P")
 _REASON = (
     "a compiled circuit runs in kernels of its own, which are compiled already; to export it, "
     "write an ONNX file: pccompiler.export_onnx(model, path)"
@@ -20,6 +18,6 @@ _TAKES_REASON = "reason" in signature(torch.compiler.disable).parameters  # not 
 
 
 @torch.compiler.disable(**({"reason": _REASON} if _TAKES_REASON else {}))
-def evaluate(model: Evaluator, x: Tensor, complete: bool) -> Tensor:
-    """`Evaluator.forward`, outside of the graphs that `torch.compile` makes."""
-    return model.forward(x, complete)
+def call(method: Callable[P, Tensor], *args: P.args, **kwargs: P.kwargs) -> Tensor:
+    """Call ``method`` outside of the graphs that `torch.compile` makes."""
+    return method(*args, **kwargs)

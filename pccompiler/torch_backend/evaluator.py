@@ -23,6 +23,7 @@ from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.packed import one_thread
 from pccompiler.torch_backend.program import Program, make_program
 from pccompiler.torch_backend.states import check_values, wrong_shape
+from pccompiler.torch_backend.transforms import outside_graphs, transformed
 from pccompiler.torch_backend.weights import Weights
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ class Evaluator(nn.Module):
             known = self._leaf_inputs = LeafInputs(self.plan, self.device, self.dtype)
         return known
 
+    @outside_graphs
     def forward(self, x: Tensor, complete: bool = False) -> Tensor:
         """Log-likelihood of ``x`` without checks: floating, on the right device, NaN where missing.
 
@@ -138,8 +140,8 @@ class Evaluator(nn.Module):
         """
         return evaluate(self, x, complete)
 
-    def evaluate(self, x: Tensor, complete: bool = False) -> Tensor:
-        """`forward` in whatever is quickest within the memory budget, differentiable once."""
+    def evaluate_once(self, x: Tensor, complete: bool = False) -> Tensor:
+        """`forward` in what is quickest within the memory budget; differentiable once."""
         budgeted = self.budgeted
         if budgeted is None:
             return self.evaluate_kept(x, complete)
@@ -184,6 +186,7 @@ class Evaluator(nn.Module):
         self._planned = choose(self.circuit, self.precision, self.numerics, budget, self.plan)
         self._budgeted = None
 
+    @outside_graphs
     def log_likelihood(
         self,
         x: Tensor | ArrayLike,
@@ -212,7 +215,7 @@ class Evaluator(nn.Module):
         """
         with self._threads():
             rows = self.prepare(x, mask=mask, missing=missing)
-            if check:
+            if check and not transformed():  # which cannot raise: it gives NaN
                 check_values(rows, self.circuit.variables)
             if torch.is_grad_enabled():
                 result: Tensor = self(rows)

@@ -33,6 +33,10 @@ class Plain:
         """Index tensors of ``plan``; edges of histograms are rounded to ``dtype``, as data are."""
         self.plan, self.device, self.dtype = plan, device, dtype
         self.leaves = LeafInputs(plan, device, dtype)
+        whole = [variable.domain != "real" for variable in plan.variables]
+        states = [v.cardinality if v.discrete else torch.inf for v in plan.variables]
+        self.whole = torch.tensor(whole, device=device)
+        self.states = torch.tensor(states, dtype=torch.float64, device=device)
         self.gathers: dict[tuple[int, int], _Gather] = {
             (number, part): self._gather(operands)
             for number, layer in enumerate(plan.layers)
@@ -50,7 +54,9 @@ class Plain:
         return rows, places.argsort().to(self.device)
 
     def __call__(self, x: Tensor, weights: Weights, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Log-likelihood of rows, in nats, float64, shape (batch,).
+        """Log-likelihood of rows, in nats, float64, shape (batch,); NaN where a value is no state.
+
+        Under `torch.func.vmap` no error can depend on a value: NaN says it instead.
 
         Args:
             x: Shape (batch, variables), NaN where missing.
@@ -60,7 +66,8 @@ class Plain:
         named = {f"values.{name}": parameter.double() for name, parameter in parameters.items()}
         tables, densities = torch.func.functional_call(weights, named, ())
         by_layer = tables_by_layer(self.plan, tables)
-        columns = x.double().t()
+        x = x.double()
+        columns = x.t()
         leaves = iter(self.leaves.layers)
         values: list[Tensor] = []
         for number, layer in enumerate(self.plan.layers):
@@ -71,7 +78,13 @@ class Plain:
                 parts = [self._operand(number, part, values) for part in range(len(layer.operands))]
                 value = _inner(layer, parts, given)
             values.append(value)
-        return values[-1][0, 0] + self.plan.log_scale
+        out: Tensor = values[-1][0, 0] + self.plan.log_scale
+        return out.masked_fill(self._wrong(x), torch.nan)
+
+    def _wrong(self, x: Tensor) -> Tensor:
+        """The rows with a value that its variable does not have, shape (batch,)."""
+        no_state = (x < 0) | (x != x.floor()) | (x >= self.states)
+        return (((no_state & self.whole) | x.isinf()) & ~x.isnan()).any(1)
 
     def _input(
         self, leaf: LeafLayer, columns: Tensor, table: list[Tensor], densities: Mapping[int, Tensor]
