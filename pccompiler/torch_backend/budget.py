@@ -259,7 +259,7 @@ class _Recomputed(torch.autograd.Function):
 def _by_parts(budgeted: Budgeted, x: Tensor, complete: bool, grad: Tensor) -> list[Tensor]:
     """Gradients of the data if asked for, and of trained parameters: a few rows at a time."""
     model, size = budgeted.model, budgeted.schedule.training_rows
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
     total = [torch.zeros_like(p) for p in parameters]
     slopes: list[Tensor] = []
     for part, above in zip(_parts(x, size), grad.split(size), strict=True):

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import signature
-from typing import ParamSpec
+from typing import Any
 
 import torch
 from torch import Tensor
 
-P = ParamSpec("P")
 _REASON = (
     "a compiled circuit runs in kernels of its own, which are compiled already; to export it, "
     "write an ONNX file: pccompiler.export_onnx(model, path)"
 )
 _TAKES_REASON = "reason" in signature(torch.compiler.disable).parameters  # not in torch 2.6
+_OPTIONS: dict[str, Any] = {"reason": _REASON} if _TAKES_REASON else {}  # as torch types them
 
 
-@torch.compiler.disable(**({"reason": _REASON} if _TAKES_REASON else {}))
-def call(method: Callable[P, Tensor], *args: P.args, **kwargs: P.kwargs) -> Tensor:
-    """Call ``method`` outside of the graphs that `torch.compile` makes."""
+def _call(method: Callable[..., Tensor], *args: object, **kwargs: object) -> Tensor:
     return method(*args, **kwargs)
+
+
+call: Callable[..., Tensor] = torch.compiler.disable(_call, **_OPTIONS)
+"""Call a method, its first argument, with the others, outside of any graph."""

@@ -84,7 +84,8 @@ class Plain:
     def _wrong(self, x: Tensor) -> Tensor:
         """The rows with a value that its variable does not have, shape (batch,)."""
         no_state = (x < 0) | (x != x.floor()) | (x >= self.states)
-        return (((no_state & self.whole) | x.isinf()) & ~x.isnan()).any(1)
+        wrong: Tensor = (((no_state & self.whole) | x.isinf()) & ~x.isnan()).any(1)
+        return wrong
 
     def _input(
         self, leaf: LeafLayer, columns: Tensor, table: list[Tensor], densities: Mapping[int, Tensor]

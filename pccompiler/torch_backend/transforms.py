@@ -41,7 +41,7 @@ def outside_graphs(method: Callable[P, Tensor]) -> Callable[P, Tensor]:
             from pccompiler.torch_backend import eager
 
             return eager.call(method, *args, **kwargs)
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
             raise OptionError.of(
                 "PC368",
                 "torch cannot export or trace a compiled circuit: it runs in kernels of its own",
