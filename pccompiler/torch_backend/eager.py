@@ -21,5 +21,5 @@ def _call(method: Callable[..., Tensor], *args: object, **kwargs: object) -> Ten
     return method(*args, **kwargs)
 
 
-call: Callable[..., Tensor] = torch.compiler.disable(_call, **_OPTIONS)
+call: Any = torch.compiler.disable(_call, **_OPTIONS)  # torch's type fits decorators, too
 """Call a method, its first argument, with the others, outside of any graph."""

@@ -105,7 +105,8 @@ class Plain:
         pieces = [values[layer].index_select(0, some) for layer, some in rows]
         joined = pieces[0] if order is None else torch.cat(pieces).index_select(0, order)
         operands = self.plan.layers[number].operands[part]
-        return joined.unflatten(0, (operands.arity, operands.rows))
+        found: Tensor = joined.unflatten(0, (operands.arity, operands.rows))
+        return found
 
 
 def has_reals(plan: Plan) -> bool:

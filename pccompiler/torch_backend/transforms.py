@@ -40,8 +40,10 @@ def outside_graphs(method: Callable[P, Tensor]) -> Callable[P, Tensor]:
         if torch.compiler.is_dynamo_compiling():
             from pccompiler.torch_backend import eager
 
-            return eager.call(method, *args, **kwargs)
-        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+            found: Tensor = eager.call(method, *args, **kwargs)
+            return found
+        tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]  # pyright: ignore[reportPrivateImportUsage]
+        if torch.compiler.is_compiling() or tracing:
             raise OptionError.of(
                 "PC368",
                 "torch cannot export or trace a compiled circuit: it runs in kernels of its own",
