@@ -14,6 +14,7 @@ from pccompiler.passes.region_trees import NotFusedError, root_order
 from pccompiler.torch_backend.c_compiler import say_slower
 from pccompiler.torch_backend.cpu_trees import NarrowOnCPU
 from pccompiler.torch_backend.dense import Dense, NotDense, Precision
+from pccompiler.torch_backend.first_order import first_order
 from pccompiler.torch_backend.kernel_files import KernelError
 from pccompiler.torch_backend.lane_weights import Arranged, Generated, Source
 from pccompiler.torch_backend.leaves import LeafInputs
@@ -173,6 +174,7 @@ class _Run(torch.autograd.Function):
         share: Tensor | None,
         *tensors: Tensor,
     ) -> Tensor:
+        ctx.set_materialize_grads(False)
         engine, batch = circuit.engine, len(x)
         weights = circuit.source.make(tensors)
         codes = engine.pack(x, complete)
@@ -185,7 +187,7 @@ class _Run(torch.autograd.Function):
         return values
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @first_order
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
         codes, weights, pieces, roots, values, *rest = ctx.saved_tensors
         engine, above = ctx.circuit.engine, grad_outputs[0].contiguous()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from pccompiler.passes.memory import peak
 from pccompiler.passes.segments import Segments, best_segments
 from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.evaluator import Evaluator
+from pccompiler.torch_backend.first_order import first_order
 from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.recompute import recomputed_gradients
 from pccompiler.torch_backend.schedule import Schedule, size_text
@@ -199,17 +200,19 @@ class Budgeted:
         return engine, LazyWeights(model.weights, plan), leaves, best_segments(plan)
 
     def in_segments(self, x: Tensor, grad: Tensor) -> list[Tensor]:
-        """Gradients of the trained parameters, by evaluating segments again."""
+        """Gradients of the data if asked for, and of trained parameters: segments run again."""
         if self.segments is None:
             raise AssertionError("asked for with segments only")  # pragma: no cover
         engine, weights, leaves, cut = self.segments
         named = dict(self.model.weights.values.items())
         totals = {name: torch.zeros_like(p) for name, p in named.items()}
         size = self.schedule.training_rows
-        for part, more in zip(x.split(size), grad.split(size), strict=True):
+        slopes: list[Tensor] = []
+        for part, more in zip(_parts(x, size), grad.split(size), strict=True):
             inputs = LazyInputs(leaves, weights, part)
-            recomputed_gradients(engine, inputs, weights, cut, more, totals)
-        return [totals[name] for name, p in named.items() if p.requires_grad]
+            slopes.append(recomputed_gradients(engine, inputs, weights, cut, more, totals))
+        trained = [totals[name] for name, p in named.items() if p.requires_grad]
+        return [torch.cat(slopes), *trained] if x.requires_grad else trained
 
     def differentiable(self, x: Tensor, complete: bool) -> Tensor:
         """Log-likelihood of rows; the way back evaluates a few rows at a time again.
@@ -235,31 +238,49 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, budgeted: Budgeted, x: Tensor, complete: bool, *_: Tensor) -> Tensor:
+        ctx.set_materialize_grads(False)
         ctx.budgeted, ctx.complete = budgeted, complete
         ctx.save_for_backward(x)
         return budgeted.evaluate(x)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @first_order
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
         (x,) = ctx.saved_tensors
-        model, size = ctx.budgeted.model, ctx.budgeted.schedule.training_rows
-        if ctx.budgeted.segments is not None:
-            return (None, None, None, *ctx.budgeted.in_segments(x, grads[0]))
-        parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
-        total = [torch.zeros_like(p) for p in parameters]
-        for part, grad in zip(x.split(size), grads[0].split(size), strict=True):
-            for sum_, more in zip(
-                total, _gradient(model, part, ctx.complete, parameters, grad), strict=True
-            ):
-                sum_ += more
-        return (None, None, None, *total)
+        needs_x = x.requires_grad
+        budgeted: Budgeted = ctx.budgeted
+        if budgeted.segments is not None:
+            found = budgeted.in_segments(x, grads[0])
+        else:
+            found = _by_parts(budgeted, x, ctx.complete, grads[0])
+        return (None, *(found[:1] if needs_x else [None]), None, *found[needs_x:])
+
+
+def _by_parts(budgeted: Budgeted, x: Tensor, complete: bool, grad: Tensor) -> list[Tensor]:
+    """Gradients of the data if asked for, and of trained parameters: a few rows at a time."""
+    model, size = budgeted.model, budgeted.schedule.training_rows
+    parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
+    total = [torch.zeros_like(p) for p in parameters]
+    slopes: list[Tensor] = []
+    for part, above in zip(_parts(x, size), grad.split(size), strict=True):
+        found = _gradient(model, part, complete, parameters, above)
+        if x.requires_grad:
+            slopes.append(found.pop(0))
+        for sum_, more in zip(total, found, strict=True):
+            sum_ += more
+    return [torch.cat(slopes), *total] if x.requires_grad else total
+
+
+def _parts(x: Tensor, size: int) -> list[Tensor]:
+    """The rows in parts that require a gradient if they all do."""
+    return [part.detach().requires_grad_(x.requires_grad) for part in x.split(size)]
 
 
 def _gradient(
     model: Evaluator, x: Tensor, complete: bool, parameters: list[Tensor], grad: Tensor
-) -> Sequence[Tensor]:
+) -> list[Tensor]:
     """Of some rows; what it kept is gone when it returns."""
+    wanted = [x, *parameters] if x.requires_grad else parameters
     with torch.enable_grad():
         value = model.evaluate_kept(x, complete)
-    return torch.autograd.grad(value, parameters, grad)
+    return list(torch.autograd.grad(value, wanted, grad))

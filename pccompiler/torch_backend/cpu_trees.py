@@ -20,6 +20,7 @@ from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan import Plan
 from pccompiler.passes.region_trees import Child, NotFusedError, RegionTrees, read_trees, root_order
 from pccompiler.torch_backend.c_compiler import load_c
+from pccompiler.torch_backend.first_order import first_order
 from pccompiler.torch_backend.threads import threads_for
 from pccompiler.torch_backend.weights import Weights
 
@@ -232,6 +233,7 @@ class _Run(torch.autograd.Function):
     def forward(
         ctx: Any, circuit: NarrowOnCPU, x: Tensor, share: Tensor | None, *given: Tensor
     ) -> Tensor:
+        ctx.set_materialize_grads(False)
         batch = _Batch(circuit, x, given)
         roots = batch.up()
         if share is None:
@@ -241,23 +243,25 @@ class _Run(torch.autograd.Function):
             pointers = roots.data_ptr(), share.data_ptr()
             batch.library.mix_up(*pointers, *roots.shape, len(x), values.data_ptr())
         if any(ctx.needs_input_grad):
-            ctx.batch, ctx.kept = batch, (roots, share, values)
-            ctx.save_for_backward(*given)
+            ctx.batch = batch
+            mixed = () if share is None else (share, values)
+            ctx.save_for_backward(roots, *mixed, *given)
         return values
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @first_order
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
-        batch, (roots, share, values) = ctx.batch, ctx.kept
+        batch, (roots, *weights) = ctx.batch, ctx.saved_tensors
         above = grad_outputs[0].contiguous()
         flows, sums = torch.zeros_like(roots), None
-        if share is None:
+        if not batch.circuit.mixed:
             flows[0, : len(above)] = above
         else:
+            share, values, *weights = weights
             sums = torch.empty_like(share)
             given = (t.data_ptr() for t in (roots, share, values, above))
             found = flows.data_ptr(), sums.data_ptr()
             batch.library.mix_down(*given, *roots.shape, len(above), *found)
-        grads = tuple(torch.zeros(t.shape) for t in ctx.saved_tensors)
+        grads = tuple(torch.zeros(t.shape) for t in weights)
         batch.down(flows, batch.circuit.named(grads))
         return (None, None, sums, *grads)

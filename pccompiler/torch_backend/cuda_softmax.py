@@ -10,6 +10,8 @@ from torch import Tensor
 from pccompiler.torch_backend.dense_regions import power_of_two
 from pccompiler.torch_backend.kernel_files import KernelError
 from pccompiler.torch_backend.nvrtc import Kernel, Long, load
+from pccompiler.torch_backend.softmax import softmax_slope
+from pccompiler.torch_backend.transforms import transformed
 
 _MOST = 1024
 """Columns, of which a warp keeps a row in registers."""
@@ -19,7 +21,7 @@ _THREADS = 256
 def softmax_on_cuda(raw: Tensor, floor: float) -> Tensor | None:
     """``(softmax(raw) + floor) / (1 + columns floor)`` of the last axis; ``None``: torch's job."""
     short = 1 < raw.shape[-1] <= _MOST and raw.numel() > 0
-    if not short or raw.dtype != torch.float32 or raw.device.type != "cuda":
+    if not short or transformed() or raw.dtype != torch.float32 or raw.device.type != "cuda":
         return None
     try:
         kernels = _kernels(raw)
@@ -49,16 +51,21 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, kernels: dict[str, Kernel], raw: Tensor, floor: float) -> Tensor:
+        ctx.set_materialize_grads(False)
         raw = raw.contiguous()
         ctx.kernel, ctx.floor = kernels["softmax_down"], floor
         ctx.save_for_backward(raw)
         return _call(kernels["softmax_up"], (raw,), floor)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[None, Tensor, None]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
-        (raw,) = ctx.saved_tensors
-        return None, _call(ctx.kernel, (raw, grad_outputs[0].contiguous()), ctx.floor), None
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[None, Tensor | None, None]:
+        (grad,), (raw,) = grads, ctx.saved_tensors
+        if grad is None:
+            return None, None, None
+        if torch.is_grad_enabled():
+            weights = (torch.softmax(raw, -1) + ctx.floor) / (1.0 + raw.shape[-1] * ctx.floor)
+            return None, softmax_slope(weights, grad, ctx.floor), None
+        return None, _call(ctx.kernel, (raw, grad.contiguous()), ctx.floor), None
 
 
 def _call(kernel: Kernel, given: tuple[Tensor, ...], floor: float) -> Tensor:

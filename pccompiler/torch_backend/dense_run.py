@@ -23,6 +23,7 @@ from pccompiler.torch_backend.dense_regions import (
 )
 from pccompiler.torch_backend.dense_tiles import Tile, Tiles, block
 from pccompiler.torch_backend.dense_unitwise import Unitwise
+from pccompiler.torch_backend.first_order import first_order
 
 # Triton's launcher, ``kernel[grid](...)``, has no types: hence ``Any`` for kernels.
 _KERNELS: Any = dense_kernels
@@ -222,6 +223,7 @@ class Run(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, runner: Runner, x: Tensor, number: int, *tensors: Tensor) -> Tensor:
         """Log-likelihoods of the rows ``x``; ``number`` of the tensors are tables."""
+        ctx.set_materialize_grads(False)
         tables, given = tuple(t.contiguous() for t in tensors[:number]), tensors[number:]
         keep = any(ctx.needs_input_grad)
         result, kept = runner.forward(x, tables, given, keep)
@@ -231,7 +233,7 @@ class Run(torch.autograd.Function):
         return result
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @first_order
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
         """Gradients of the tables, and of given log-densities."""
         saved = ctx.saved_tensors

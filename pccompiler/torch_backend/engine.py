@@ -13,6 +13,7 @@ from pccompiler.ir.arrays import Int
 from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.plan import Form, Operands, Plan
 from pccompiler.torch_backend.backward import Backward
+from pccompiler.torch_backend.first_order import first_order
 from pccompiler.torch_backend.forward import Forward
 from pccompiler.torch_backend.packed import PackedEngine
 from pccompiler.torch_backend.pool import Lease, Pool
@@ -183,6 +184,7 @@ class _Run(torch.autograd.Function):
     def forward(
         ctx: Any, engine: Engine, complete: bool, num_inputs: int, *tensors: Tensor
     ) -> Tensor:
+        ctx.set_materialize_grads(False)
         keep = any(ctx.needs_input_grad)
         inputs, weights = by_layer(engine.plan, tensors[:num_inputs], tensors[num_inputs:])
         forward = Forward(engine, inputs, weights, _like(tensors), keep, complete)
@@ -192,7 +194,7 @@ class _Run(torch.autograd.Function):
         return result
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @first_order
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
         backward, engine = Backward(ctx.forward_pass), ctx.forward_pass.engine
         with few_threads(engine.plan, engine.device, len(grad_outputs[0])):

@@ -17,15 +17,18 @@ from pccompiler.ir.generate import by_weight, materialize, unconstrain
 from pccompiler.ir.layout import parameter_name
 from pccompiler.ir.plan import Plan
 from pccompiler.torch_backend.acceleration import Kernels, accelerate, in_kernels
+from pccompiler.torch_backend.derivatives import evaluate
 from pccompiler.torch_backend.engine import Engine
 from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.program import Program, make_program
 from pccompiler.torch_backend.states import check_values, wrong_shape
 from pccompiler.torch_backend.threads import few_threads
+from pccompiler.torch_backend.transforms import outside_graphs, transformed
 from pccompiler.torch_backend.weights import Weights
 
 if TYPE_CHECKING:
     from pccompiler.torch_backend.budget import Budgeted
+    from pccompiler.torch_backend.plain import Plain
     from pccompiler.torch_backend.schedule import Schedule
 
 _EVALUATION_BYTES = 2**30
@@ -63,6 +66,7 @@ class Evaluator(nn.Module):
         self._planned: tuple[Schedule, Plan] | None = None
         self._budgeted: Budgeted | None = None
         self._leaf_inputs: LeafInputs | None = None
+        self.plain: Plain | None = None
         self.to(device)
 
     @property
@@ -128,15 +132,20 @@ class Evaluator(nn.Module):
             known = self._leaf_inputs = LeafInputs(self.plan, self.device, self.dtype)
         return known
 
+    @outside_graphs
     def forward(self, x: Tensor, complete: bool = False) -> Tensor:
         """Log-likelihood of ``x`` without checks: floating, on the right device, NaN where missing.
 
         ``complete`` promises that nothing is missing, and makes the backward pass quicker.
         """
+        return evaluate(self, x, complete)
+
+    def evaluate_once(self, x: Tensor, complete: bool = False) -> Tensor:
+        """`forward` in what is quickest within the memory budget; differentiable once."""
         budgeted = self.budgeted
         if budgeted is None:
             return self.evaluate_kept(x, complete)
-        if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
+        if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *self.parameters())):
             return budgeted.differentiable(x, complete)
         return budgeted.evaluate(x)
 
@@ -177,6 +186,7 @@ class Evaluator(nn.Module):
         self._planned = choose(self.circuit, self.precision, self.numerics, budget, self.plan)
         self._budgeted = None
 
+    @outside_graphs
     def log_likelihood(
         self,
         x: Tensor | ArrayLike,
@@ -205,7 +215,7 @@ class Evaluator(nn.Module):
         """
         rows = self.prepare(x, mask=mask, missing=missing)
         with self.forward_threads(len(rows)):
-            if check:
+            if check and not transformed():  # which cannot raise: it gives NaN
                 check_values(rows, self.circuit.variables)
             if torch.is_grad_enabled():
                 result: Tensor = self(rows)

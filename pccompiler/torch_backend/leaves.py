@@ -17,7 +17,7 @@ from pccompiler.ir import Family, Variable
 from pccompiler.ir.kinds import TABLES, Kind
 from pccompiler.ir.plan import Plan
 from pccompiler.torch_backend.lookup import LEAST_STATES, codes_of
-from pccompiler.torch_backend.values import has_table
+from pccompiler.torch_backend.values import has_table, safe_log
 
 LEAST_LOG_DENSITY = -1e30  # finite in float32: the forms rely on densities above zero
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -44,10 +44,15 @@ class LeafLayer:
     constants: tuple[Tensor, ...]
     looked_up: bool
 
+    @property
+    def is_real(self) -> bool:
+        """Whether the density has derivatives by the data."""
+        return self.family in _REAL
+
     def column(self, columns: Tensor) -> Tensor:
         """The rows' variables of the data, shape (rows, 1, batch), from (variables, batch)."""
         chosen = columns if self.index is None else columns.index_select(0, self.index)
-        return chosen.unsqueeze(1)
+        return chosen.unsqueeze(1) if self.is_real else chosen.unsqueeze(1).detach()
 
     def one_hot(self, column: Tensor) -> Tensor:
         """States one-hot, shape (rows, states, batch), all ones where missing."""
@@ -88,6 +93,7 @@ class LeafLayer:
 
 _EXACT = (Family.BINOMIAL, Family.POISSON)
 """Families of log-densities whose parameters may make a state impossible."""
+_REAL = (Family.GAUSSIAN, Family.LAPLACE, Family.HISTOGRAM)
 
 
 class LeafInputs:
@@ -193,9 +199,7 @@ def _binomial(layer: LeafLayer, x: Tensor, parameters: Tensor) -> Tensor:
 
 
 def _histogram(layer: LeafLayer, x: Tensor, parameters: Tensor) -> Tensor:
-    density = torch.bmm(parameters / layer.constants[2], layer.bins(x))
-    zero = density == 0.0
-    return density.masked_fill(zero, 1.0).log().masked_fill(zero, -torch.inf)
+    return safe_log(torch.bmm(parameters / layer.constants[2], layer.bins(x)))
 
 
 _DENSITIES: dict[Family, Callable[[LeafLayer, Tensor, Tensor], Tensor]] = {

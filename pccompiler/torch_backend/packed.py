@@ -15,6 +15,7 @@ from torch import Tensor
 from pccompiler.ir.kinds import TABLES, Kind
 from pccompiler.ir.plan import Plan
 from pccompiler.torch_backend.arena import Descent, Gradients, Sweep, certain_root
+from pccompiler.torch_backend.first_order import first_order
 from pccompiler.torch_backend.program import BagStep, Program, make_program
 from pccompiler.torch_backend.tables import Tables, tables_of
 from pccompiler.torch_backend.threads import one_thread
@@ -140,13 +141,14 @@ class _Run(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, engine: PackedEngine, num_inputs: int, *tensors: Tensor) -> Tensor:
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
         ctx.engine, ctx.num_inputs = engine, num_inputs
         with one_thread():
             return engine.evaluate(engine.tables(tensors[:num_inputs], tensors[num_inputs:]))
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @first_order
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
         engine: PackedEngine = ctx.engine
         tensors = ctx.saved_tensors

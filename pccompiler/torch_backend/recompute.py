@@ -58,6 +58,7 @@ class Down(Backward):
     def __init__(self, forward: Recomputing, totals: dict[str, Tensor]) -> None:
         super().__init__(forward)
         self.totals = totals
+        self.slope = torch.zeros_like(forward.inputs.x)
 
     def descend(self, grad: Tensor) -> None:
         """Add the gradients of all parameters to the totals."""
@@ -75,7 +76,7 @@ class Down(Backward):
             self.forward.drop(number)
 
     def settle(self, number: int) -> None:
-        """Hand the layer's gradient on to the parameters that its weights come from."""
+        """Hand the layer's gradient on to the parameters of its weights, and to the data."""
         layer = self.plan.layers[number]
         grad = self.weight_grads.pop(number, None)
         of_density = grad is None and layer.kind == Kind.INPUT
@@ -88,17 +89,20 @@ class Down(Backward):
         raw = values[name].detach()[rows].requires_grad_()
         net = name == "embedding"
         shared = [n for n in values if net and n.startswith(("head", "hidden"))]
+        x = self.forward.inputs.x
         with torch.enable_grad():
             made = self.lazy.made(number, raw)
             if of_density:
                 made = self.forward.inputs.density(number, made)
-            found: list[Tensor | None] = list(
-                torch.autograd.grad(
-                    made, [raw, *(values[n] for n in shared)], grad, allow_unused=True
-                )
-            )
-        self._add(name, rows, found[0])
-        for other, more in zip(shared, found[1:], strict=True):
+            wanted = [t for t in (raw, x, *(values[n] for n in shared)) if t.requires_grad]
+            found = torch.autograd.grad(made, wanted, grad, allow_unused=True)
+        by_tensor = dict(zip(map(id, wanted), found, strict=True))
+        self._add(name, rows, by_tensor[id(raw)])
+        slope = by_tensor.get(id(x))
+        if slope is not None:
+            self.slope += slope
+        for other in shared:
+            more = by_tensor.get(id(values[other]))
             if more is not None:
                 self.totals[other] += more
 
@@ -123,7 +127,7 @@ def recomputed_gradients(
     cut: Segments,
     grad: Tensor,
     totals: dict[str, Tensor],
-) -> None:
+) -> Tensor:
     """Add the gradients of parameters, by name, for some rows to ``totals``.
 
     Args:
@@ -133,8 +137,13 @@ def recomputed_gradients(
         cut: What is evaluated again.
         grad: Shape ``(batch,)``, the derivative by each row's log-likelihood.
         totals: Parameter name to its gradient so far.
+
+    Returns:
+        The gradient of the rows, zeros unless they require one.
     """
     with torch.no_grad():
         forward = Recomputing(engine, inputs, weights, cut)
         forward.run()
-        Down(forward, totals).descend(grad)
+        down = Down(forward, totals)
+        down.descend(grad)
+    return down.slope

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pccompiler.ir.arrays import Int
+from pccompiler.torch_backend.transforms import transformed
 
 
 class Take(torch.autograd.Function):
@@ -16,13 +17,16 @@ class Take(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, rows: Tensor, back: Tensor | None) -> Tensor:  # noqa: D102
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(rows, *(() if back is None else (back,)))
         ctx.number = len(table)
         return table.index_select(0, rows)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:  # noqa: D102
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None]:  # noqa: D102
         (grad,) = grads
+        if grad is None:
+            return None, None, None
         rows, *back = ctx.saved_tensors
         if back and len(grad) == ctx.number:  # a permutation
             return grad.index_select(0, back[0]), None, None
@@ -53,5 +57,7 @@ class Selection(nn.Module):
         """``table[rows]``."""
         if self.rows is None:
             return table
+        if transformed():
+            return table.index_select(0, self.rows)
         result: Tensor = Take.apply(table, self.rows, self.back)  # type: ignore[no-untyped-call]  # torch's stub
         return result

@@ -15,6 +15,7 @@ from torch import Tensor
 from pccompiler.torch_backend.c_compiler import load_c_if_any
 from pccompiler.torch_backend.selection import Selection
 from pccompiler.torch_backend.threads import threads_for
+from pccompiler.torch_backend.transforms import transformed
 
 _LONG = 16
 """Columns, from which on a row fills vectors of its own."""
@@ -37,7 +38,9 @@ def lifted_softmax(raw: Tensor, floor: float, order: Selection | None = None) ->
         floor: What weights are lifted by.
         order: Which of ``raw`` to take, along the first axis.
     """
-    if raw.dtype != torch.float32 or raw.device.type != "cpu" or _library() is None:
+    if raw.dtype != torch.float32 or raw.device.type != "cpu" or transformed():
+        return None
+    if _library() is None:
         return None
     if raw.ndim < 2 or raw.shape[-1] < 2 or raw.numel() == 0:
         return None
@@ -61,19 +64,41 @@ class _Softmax(torch.autograd.Function):
         shape = raw.shape if rows is None else (len(rows), *raw.shape[1:])
         out = raw.new_empty(shape)
         _call("up", (raw,), rows, floor, out, out)
+        ctx.set_materialize_grads(False)
         ctx.floor, ctx.number = floor, len(raw)
         ctx.save_for_backward(out, *(() if rows is None else (rows,)))
         return out
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None]:
+        (grad,) = grads
         weights, *order = ctx.saved_tensors
         rows = order[0] if order else None
+        if grad is None:
+            return None, None, None
+        if torch.is_grad_enabled():
+            slope = softmax_slope(weights, grad, ctx.floor)
+            if rows is not None:
+                zero = slope.new_zeros(ctx.number, *slope.shape[1:])
+                slope = zero.index_copy(0, rows, slope)
+            return slope, None, None
         shape = (ctx.number, *weights.shape[1:])
         out = weights.new_empty(shape) if len(weights) == ctx.number else weights.new_zeros(shape)
-        _call("down", (weights, grad_outputs[0].contiguous()), rows, ctx.floor, weights, out)
+        _call("down", (weights, grad.contiguous()), rows, ctx.floor, weights, out)
         return out, None, None
+
+
+def softmax_slope(weights: Tensor, grad: Tensor, floor: float) -> Tensor:
+    """The gradient by the logits, in torch operations that it can differentiate in turn.
+
+    Args:
+        weights: What `lifted_softmax` gave, shape (..., columns).
+        grad: Of the same shape, the gradient by them.
+        floor: As `lifted_softmax` had it.
+    """
+    scale = 1.0 + weights.shape[-1] * floor
+    plain = weights * scale - floor
+    return plain * (grad - (plain * grad).sum(-1, keepdim=True)) / scale
 
 
 def _call(

@@ -65,15 +65,21 @@ class Tables:
         return made
 
 
-def tables_of(
-    plan: Plan, program: Program, inputs: Sequence[Tensor], weights: Sequence[Tensor]
-) -> Tables:
-    """Inputs and weights of one evaluation by layer, from those of `Engine.run`."""
+def tables_by_layer(plan: Plan, weights: Sequence[Tensor]) -> dict[int, list[Tensor]]:
+    """Weights by layer, part by part, from those of `Engine.run`."""
     given = iter(weights)
     by_layer: dict[int, list[Tensor]] = {}
     for use in plan.uses:
         if has_table(plan.layers[use.layer]):
             by_layer.setdefault(use.layer, []).append(next(given))
+    return by_layer
+
+
+def tables_of(
+    plan: Plan, program: Program, inputs: Sequence[Tensor], weights: Sequence[Tensor]
+) -> Tables:
+    """Inputs and weights of one evaluation by layer, from those of `Engine.run`."""
+    by_layer = tables_by_layer(plan, weights)
     numbers = [n for n, layer in enumerate(plan.layers) if layer.kind == Kind.INPUT]
     indicators = {n for n in numbers if plan.layers[n].family == Family.INDICATOR}
     return Tables(dict(zip(numbers, inputs, strict=True)), by_layer, program, indicators)

@@ -38,6 +38,12 @@ def safe_div(numerator: Tensor, denominator: Tensor) -> Tensor:
     return out.masked_fill_(denominator == 0, 0.0)
 
 
+def safe_log(x: Tensor) -> Tensor:
+    """The logarithm, -inf of 0; no derivative of any order passes through a zero."""
+    zero = x == 0.0
+    return x.masked_fill(zero, 1.0).log().masked_fill(zero, -torch.inf)
+
+
 def finite(top: Tensor) -> Tensor:
     """A maximum that can be subtracted: -inf becomes 0."""
     return top.masked_fill(top == -torch.inf, 0.0)

@@ -1,0 +1,79 @@
+"""Derivatives of any order, whatever ran forward.
+
+Engines and kernels have a backward pass of their own, which torch cannot differentiate again. Where
+a graph of the derivatives is wanted (``create_graph=True``), they are taken from the plain
+definition instead (`pccompiler.torch_backend.plain`), which torch can differentiate as often as one
+likes. The forward pass and ordinary gradients do not pay for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pccompiler.torch_backend.plain import Plain, has_reals
+from pccompiler.torch_backend.transforms import transformed
+
+if TYPE_CHECKING:
+    from pccompiler.torch_backend.evaluator import Evaluator
+
+
+def evaluate(model: Evaluator, x: Tensor, complete: bool) -> Tensor:
+    """The model's log-likelihood of rows, with derivatives of any order."""
+    if transformed():
+        return by_definition(model, x, list(model.weights.values.values()))
+    x = x if has_reals(model.plan) else x.detach()
+    value = model.evaluate_once(x, complete)
+    if not value.requires_grad:
+        return value
+    result: Tensor = _Differentiable.apply(  # type: ignore[no-untyped-call]  # torch's stub
+        model, value, x, *model.weights.values.values()
+    )
+    return result
+
+
+def by_definition(model: Evaluator, x: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    """The model's log-likelihood in plain torch operations.
+
+    Args:
+        model: What to evaluate.
+        x: Shape (batch, variables), NaN where missing.
+        parameters: In the order of ``model.weights.values``.
+    """
+    known = model.plain
+    if known is None or (known.device, known.dtype) != (x.device, x.dtype):
+        known = model.plain = Plain(model.plan, x.device, x.dtype)
+    named = dict(zip(model.weights.values, parameters, strict=True))
+    return known(x, model.weights, named).to(x.dtype)
+
+
+class _Differentiable(torch.autograd.Function):
+    """The identity of ``value``; a gradient with a graph goes to the data and parameters at once.
+
+    What computed ``value`` then gets no gradient, and does nothing.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, model: Evaluator, value: Tensor, x: Tensor, *parameters: Tensor
+    ) -> Tensor:
+        ctx.set_materialize_grads(False)
+        ctx.model = model
+        ctx.save_for_backward(x, *parameters)
+        return value.detach()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        (grad,) = grads
+        needed = ctx.needs_input_grad[2:]
+        if grad is None or not torch.is_grad_enabled():
+            return (None, grad, *(None for _ in needed))
+        # Views: where one of them is made of another, each gets its own share only.
+        x, *parameters = [tensor.view_as(tensor) for tensor in ctx.saved_tensors]
+        value = by_definition(ctx.model, x, parameters)
+        wanted = [t for t, need in zip((x, *parameters), needed, strict=True) if need]
+        found = iter(torch.autograd.grad(value, wanted, grad, create_graph=True, allow_unused=True))
+        return (None, None, *(next(found) if need else None for need in needed))
