@@ -199,10 +199,15 @@ def _culprit(message: str, line: str) -> tuple[int, int]:
 _QUOTED = re.compile(r"'([^']+)'|([%@][\w.\-\[\]]+)")
 
 
+_WORD = 100
+"""Longer words are nobody's slip of the pen; comparing them takes the square of their length."""
+
+
 def closest(word: str, known: Iterable[str]) -> str:
     """A way out for an unknown word."""
     names = list(known)
-    near = difflib.get_close_matches(word, names[:10_000], n=3)
+    short = [name for name in names[:10_000] if len(name) <= _WORD] if len(word) <= _WORD else []
+    near = difflib.get_close_matches(word, short, n=3)
     if near:
         return "did you mean " + " or ".join(repr(name) for name in near) + "?"
     return (

@@ -197,7 +197,10 @@ def _weights(node: Drawn) -> Iterator[Fault]:
 def _is_weight(weight: object) -> bool:
     if isinstance(weight, bool) or not isinstance(weight, numbers.Real):
         return False
-    return math.isfinite(weight) and float(weight) >= 0.0
+    try:
+        return math.isfinite(weight) and float(weight) >= 0.0
+    except OverflowError:  # an integer beyond floating point
+        return False
 
 
 def scale_findings(scale: object, location: str) -> Iterator[Diagnostic]:

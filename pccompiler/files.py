@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 import stat
 import uuid
+import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from pccompiler.limits import current
 
 
 @contextmanager
@@ -35,6 +39,14 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file; names that no file can have are answered, too."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a NUL
+        return False
 
 
 def open_regular(path: str | Path) -> IO[bytes]:
@@ -65,6 +77,29 @@ def read_regular(path: str | Path) -> bytes:
     """
     with open_regular(path) as file:
         return file.read()
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file in UTF-8, unpacked if it is packed by gzip, without a byte order mark.
+
+    Raises:
+        OSError: If it cannot be read, is damaged, or is not a regular file.
+        UnicodeDecodeError: If it is not text.
+        LimitError: If it is too long.
+    """
+    most = current().text
+    with open_regular(path) as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not packed:
+            current().check("text", os.fstat(file.fileno()).st_size, path)
+            return file.read().decode("utf-8-sig")
+        try:
+            content = gzip.GzipFile(fileobj=file).read(most + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            raise OSError(errno.EINVAL, "it is damaged", str(path)) from None
+    current().check("text", len(content), path)
+    return content.decode("utf-8-sig")
 
 
 def parse_json(content: str | bytes) -> object:

@@ -19,8 +19,6 @@ from pccompiler.passes.masses import normalize
 
 TRUE, FALSE = -1, -2
 """Constants: they are never nodes."""
-MOST_VARIABLES = 100_000
-"""Variables at most, where no vtree lists them: a damaged number must not fill the memory."""
 _NO_MASS = "PC140"
 """What the normalization of a circuit that is 0 everywhere is refused with."""
 Weights = Mapping[int, float]
@@ -96,12 +94,9 @@ class _Reader:
         return self.finish(weights)
 
     def bounded(self, variables: int) -> int:
-        if not 0 <= variables <= MOST_VARIABLES:
-            self.lines.fail(
-                "PC708",
-                f"{variables:,} variables are not supported",
-                f"use variables 1 to {MOST_VARIABLES:,}",
-            )
+        if variables < 0:
+            self.lines.fail("PC702", f"{variables} variables cannot be", "see docs/imports.md")
+        self.lines.most("variables", variables)  # a single number must not fill the memory
         return variables
 
     def finish(self, weights: Weights) -> Circuit:

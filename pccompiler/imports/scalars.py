@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import NoReturn
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from pccompiler.ir import Circuit, Family, Kind, Variable, WeightTable
 from pccompiler.ir.arrays import Int, segments
 from pccompiler.ir.circuit import Float, select
 from pccompiler.ir.topology import reachable
+from pccompiler.limits import current
 from pccompiler.passes import findings
 
 _MOST = 3
@@ -39,6 +41,8 @@ class Scalars:
         self._operands: list[Sequence[int]] = []
         self._tables: dict[int, Float] = {}
         self._leaves: dict[tuple[int, tuple[float, ...]], int] = {}
+        self._limits = current()
+        self._edges = 0
 
     def leaf(self, variable: int, probabilities: Sequence[float]) -> int:
         """An input: the probability of each state. Equal ones are one node."""
@@ -69,12 +73,22 @@ class Scalars:
         weights: Sequence[float] | None = None,
     ) -> int:
         node = len(self._columns)
+        self._edges += len(operands) + (0 if weights is None else len(weights))
+        if node >= self._limits.nodes or self._edges > self._limits.edges:
+            self._refuse()
         self._columns.append((kind, family, variable))
         self._operands.append(operands)
         self._line.append(0 if self._lines is None else self._lines.number)
         if weights is not None:
             self._tables[node] = np.array([weights], np.float64)
         return node
+
+    def _refuse(self) -> NoReturn:
+        lines = self._lines
+        where = "the network" if lines is None else f"{lines.path}:{lines.number}"
+        self._limits.check("nodes", len(self._columns) + 1, where)
+        self._limits.check("edges", self._edges, where)
+        raise AssertionError("one of them is passed")
 
     def circuit(self, root: int) -> Circuit:
         """The circuit of what the root depends on."""

@@ -34,7 +34,7 @@ def edited(path: Path, **entries: str | None) -> Path:
     """The file as onnx writes it again, with metadata changed; ``None`` drops an entry."""
     model = onnx.load(path)
     found = {entry.key: entry.value for entry in model.metadata_props}
-    found |= {name.replace("_", "."): value for name, value in entries.items()}  # type: ignore[misc]
+    found |= {name.replace("_", "."): value for name, value in entries.items()}
     onnx.helper.set_model_props(model, {k: v for k, v in found.items() if v is not None})
     onnx.save(model, path)
     return path
