@@ -22,9 +22,6 @@ from pccompiler.limits import current
 T = TypeVar("T")
 _KINDS = {kind.keyword: kind for kind in Kind}
 _FAMILIES = {family.keyword: family for family in Family}
-_LARGEST = 2**31 - 1
-_DIGITS = 1000
-"""Of an integer, zeros in front included: Python refuses 4,300, and takes their square in time."""
 _MOST_FINDINGS = 20
 
 
@@ -288,23 +285,3 @@ class _Parser(Statements):
         except OptionError as error:
             first = error.diagnostics[0]
             self.fail("PC210", first.message, first.help or "")
-
-    def integer(self, word: str) -> int:
-        if not word.isdecimal():
-            self.fail("PC211", f"{word!r} is not a whole number", "write digits")
-        if len(word) > _DIGITS or int(word) > _LARGEST:
-            shown = word if len(word) < 40 else word[:40] + "..."
-            self.fail("PC211", f"{shown!r} is too large", f"use at most {_LARGEST}")
-        return int(word)
-
-    def width(self, word: str) -> int:
-        units = self.integer(word)
-        if units < 1:
-            self.fail("PC211", "a node of 0 units has no value", "give it at least 1 unit")
-        return units
-
-    def real(self, word: str) -> float:
-        try:
-            return float(word)
-        except ValueError:
-            self.fail("PC211", f"{word!r} is not a number", "write a decimal number")

@@ -14,10 +14,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from pccompiler.errors import OptionError, ParseError
-from pccompiler.files import parse_json, read_regular, read_text, write_bytes
+from pccompiler.files import write_bytes
 from pccompiler.ir.circuit import Circuit, Float
 from pccompiler.ir.parser import parse
 from pccompiler.ir.printer import to_text
+from pccompiler.reading import parse_json, read_regular, read_text
 
 _LINE = re.compile(r'^weights "([^"/\\]+)" sha256=([0-9a-f]{64})\s*(?:#.*)?$', re.MULTILINE)
 _LABELS = "labels"

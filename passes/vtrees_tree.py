@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from pccompiler.errors import CircuitError
-from pccompiler.files import read_text
 from pccompiler.ir.arrays import Int, ints, segments
+from pccompiler.reading import read_text
 
 
 @dataclass(frozen=True, eq=False)

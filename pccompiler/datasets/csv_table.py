@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pccompiler.datasets.records import Table
 from pccompiler.errors import DataError, Diagnostic
-from pccompiler.files import open_regular
+from pccompiler.reading import open_regular
 
 _MISSING: Final = ("", "nan", "?")
 # Not all that float() takes: "1_000" and "infinity" are rather slips than values.

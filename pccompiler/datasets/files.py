@@ -12,7 +12,7 @@ from pccompiler.datasets.csv_table import read_csv
 from pccompiler.datasets.npy import DAMAGED, read_arrays
 from pccompiler.datasets.records import SPLITS, Dataset, Entries, Splits, Table
 from pccompiler.errors import DataError, LimitError
-from pccompiler.files import is_file
+from pccompiler.reading import is_file
 
 
 def load_file(path: str | Path) -> Splits | Table:

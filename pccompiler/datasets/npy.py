@@ -12,13 +12,13 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pccompiler.files import open_regular
 from pccompiler.limits import current
+from pccompiler.reading import open_regular
 
 DAMAGED: Final = (
     OSError,
@@ -45,7 +45,7 @@ class Header(NamedTuple):
 
     dtype: np.dtype[Any]  # any type of number
     shape: tuple[int, ...]
-    order: str
+    order: Literal["C", "F"]
     start: int
 
 
@@ -86,7 +86,7 @@ def read_arrays(path: Path, wanted: Sequence[str]) -> tuple[dict[str, NDArray[An
 def _array(content: bytes) -> NDArray[Any]:
     header = read_header(io.BytesIO(content), len(content))
     flat = np.frombuffer(content, header.dtype, offset=header.start)
-    return flat.reshape(header.shape, order="F" if header.order == "F" else "C").copy(order="C")
+    return flat.reshape(header.shape, order=header.order).copy(order="C")
 
 
 def map_array(path: Path) -> NDArray[Any]:
@@ -99,5 +99,4 @@ def map_array(path: Path) -> NDArray[Any]:
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
         header = read_header(file, size)
-        order = "F" if header.order == "F" else "C"
-        return np.memmap(file, header.dtype, "r", header.start, header.shape, order)
+    return np.memmap(path, header.dtype, "r", header.start, header.shape, header.order)

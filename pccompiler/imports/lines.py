@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from pccompiler import files
+from pccompiler import reading
 from pccompiler.errors import ImportFormatError
 from pccompiler.limits import current
 
@@ -115,7 +115,7 @@ def read_text(path: Path) -> str:
         LimitError: If it is too long.
     """
     try:
-        return files.read_text(path)
+        return reading.read_text(path)
     except OSError as error:
         why = error.strerror or str(error)
     except UnicodeDecodeError:

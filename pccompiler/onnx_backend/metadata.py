@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pccompiler.errors import ExportError, OptionError
-from pccompiler.files import parse_json
 from pccompiler.ir import Variable, binary, categorical, count, real
 from pccompiler.ir.names import is_name
+from pccompiler.reading import parse_json
 
 
 def read_variables(

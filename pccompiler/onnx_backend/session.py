@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pccompiler.errors import DataError, ExportError, OptionError
-from pccompiler.files import read_regular
 from pccompiler.onnx_backend.digest import verify
 from pccompiler.onnx_backend.metadata import read_variables
+from pccompiler.reading import read_regular
 
 _PREFERRED = ("CUDAExecutionProvider", "CPUExecutionProvider")
 _OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}  # TF32 keeps 10 bits: errors of 1e-3

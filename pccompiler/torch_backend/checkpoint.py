@@ -20,8 +20,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from pccompiler.errors import CheckpointError, PCCompilerError
-from pccompiler.files import parse_json, read_regular, write_bytes
+from pccompiler.files import write_bytes
 from pccompiler.ir import Circuit, parse, to_text
+from pccompiler.reading import parse_json, read_regular
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.version import __version__
 
