@@ -86,6 +86,7 @@ class _Parser(Statements):
             raise ParseError(found)
         current().check("nodes", len(self.kind), self.source)
         current().check("edges", sum(map(len, self.operands)), self.source)
+        current().check("scopes", len(self.kind) * len(self.domains) // 8, self.source)
         circuit = self.finish()
         return circuit if self.sectors is None else partition(circuit, self.sectors)
 

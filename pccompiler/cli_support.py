@@ -102,9 +102,9 @@ def hypernetwork(
         return None
     if hidden is None:
         return replace(default, embedding=embedding)
-    if not all(width.isdecimal() for width in hidden.split("x")):
+    if not all(width.isdecimal() and len(width) < 10 for width in hidden.split("x")):
         raise OptionError.of(
-            "PC302", f"--hidden is {hidden!r}", help="write widths with an x between, as 20x20"
+            "PC302", f"--hidden is {hidden[:40]!r}", help="write widths with an x between, as 20x20"
         )
     widths = tuple(int(width) for width in hidden.split("x"))
     return replace(default, embedding=embedding, hidden=widths)

@@ -38,6 +38,8 @@ class Limits:
             square of this number.
         nodes: Nodes of a circuit.
         edges: Operands of nodes and parameters of leaves in all; sectors of weights, too.
+        scopes: Bytes of the table of scopes, with a bit for each node and variable. Making it takes
+            some five times as much.
     """
 
     text: int = 2**28
@@ -45,7 +47,8 @@ class Limits:
     variables: int = 100_000
     states: int = 4096
     nodes: int = 10_000_000
-    edges: int = 100_000_000
+    edges: int = 50_000_000
+    scopes: int = 2**31
 
     def check(
         self, limit: str, found: int, location: str | Path, notes: Iterable[str] = ()
@@ -68,7 +71,7 @@ class Limits:
             )
 
 
-_UNITS: Final = {"text": "bytes of text", "arrays": "bytes of arrays"}
+_UNITS: Final = {name: f"bytes of {name}" for name in ("text", "arrays", "scopes")}
 _NAMES: Final = tuple(field.name for field in fields(Limits))
 _ALLOWED: ContextVar[Limits | None] = ContextVar("limits", default=None)
 

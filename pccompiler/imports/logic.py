@@ -123,6 +123,7 @@ class _Reader:
             return free.replace(log_scale=self.most * math.log(2.0))
         unmended = ("PC101", "PC105", "PC106", "PC109")  # what the next two passes mend
         raw = check(self.scalars.circuit(self.root), self.lines, unmended)
+        self.lines.limits.check("edges", len(raw.operands) + _lacking(raw), self.lines.path)
         return NormalizeWeights()(Smooth(fill="one")(raw))
 
     def no_model(self, why: str) -> ImportFormatError:
@@ -211,6 +212,15 @@ class _Reader:
         if not rest or rest == [TRUE]:
             return TRUE if rest else FALSE
         return self.scalars.sum(rest, [1.0] * len(rest))
+
+
+def _lacking(circuit: Circuit) -> int:
+    """How many inputs `Smooth` multiplies to operands of sums and to the root, at most."""
+    size = circuit.scopes.sizes()
+    sums = np.flatnonzero(circuit.kind == Kind.SUM)
+    below = circuit.operands[circuit.edges_of(sums)]
+    between = np.repeat(size[sums], circuit.fan_in[sums]) - size[below]
+    return int(between.sum()) + len(circuit.variables) - int(size[circuit.root])
 
 
 def _weighted(circuit: Circuit, weights: Weights) -> Circuit:

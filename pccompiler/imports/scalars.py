@@ -83,15 +83,20 @@ class Scalars:
             self._tables[node] = np.array([weights], np.float64)
         return node
 
+    @property
+    def _file(self) -> str:
+        return "the network" if self._lines is None else str(self._lines.path)
+
     def _refuse(self) -> NoReturn:
-        lines = self._lines
-        where = "the network" if lines is None else f"{lines.path}:{lines.number}"
+        where = self._file if self._lines is None else f"{self._file}:{self._lines.number}"
         self._limits.check("nodes", len(self._columns) + 1, where)
         self._limits.check("edges", self._edges, where)
         raise AssertionError("one of them is passed")
 
     def circuit(self, root: int) -> Circuit:
         """The circuit of what the root depends on."""
+        table = len(self._columns) * len(self.variables) // 8
+        self._limits.check("scopes", table, self._file)
         columns = np.array(self._columns, np.int64).reshape(-1, 3)
         owners = np.array(list(self._tables), np.int64)
         weight = np.full(len(columns), -1)

@@ -112,6 +112,31 @@ def test_nodes_and_edges_are_counted(tmp_path: Path) -> None:
         refused("edges", tmp_path / "a.nnf")
 
 
+def test_formulas_that_are_small_until_they_are_smooth(tmp_path: Path) -> None:
+    """Each of n disjunctions lacks up to n variables: the square of n inputs."""
+    n = 300
+    lines = [f"L {sign * v}" for v in range(1, n + 1) for sign in (1, -1)]
+    last = len(lines)
+    lines.append("O 1 2 0 1")
+    for v in range(1, n):
+        lines += [f"A 2 {2 * v} {last}", f"O 0 2 {len(lines)} {2 * v + 1}"]
+        last = len(lines) - 1
+    (tmp_path / "a.nnf").write_text(f"nnf {len(lines)} 0 {n}\n" + "\n".join(lines) + "\n")
+    with allow(edges=20_000):
+        refused("edges", tmp_path / "a.nnf")
+    verify(read(tmp_path / "a.nnf"))
+
+
+def test_nodes_times_variables(tmp_path: Path) -> None:
+    (tmp_path / "a.nnf").write_text("nnf 1 0 1000\nA 0\n")
+    with allow(scopes=2**16):
+        refused("scopes", tmp_path / "a.nnf")
+    text = "pcir 1\n" + "".join(f"variable v{i} binary\n" for i in range(100))
+    text += "".join(f"%a{i} = input v{i} indicator 2\n" for i in range(100)) + "root %a0\n"
+    with allow(scopes=1000), pytest.raises(LimitError, match=r"PC760(.|\n)*scopes="):
+        parse(text)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
