@@ -71,10 +71,11 @@ def load_data(path: Path) -> object:
 
 
 def stream(path: Path) -> object:
-    """As ``score`` reads a file, two rows at a time."""
-    from pccompiler.torch_backend.rows import blocks
+    """As ``score`` reads a file: a table mapped, or lines two at a time."""
+    from pccompiler.datasets.csv_table import csv_blocks
+    from pccompiler.torch_backend.rows import map_file
 
-    return list(blocks(path, 2))
+    return map_file(path) if path.suffix == ".npy" else list(csv_blocks(path, 2))
 
 
 def debd(path: Path) -> object:

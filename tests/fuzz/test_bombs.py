@@ -17,6 +17,7 @@ import pytest
 
 import pccompiler
 from pccompiler import datasets
+from pccompiler.datasets.csv_table import csv_blocks
 from pccompiler.datasets.records import SPLITS
 from pccompiler.errors import LimitError, OptionError, PCCompilerError
 from pccompiler.imports import compile_network, read, read_network
@@ -210,11 +211,11 @@ HEADERS = {
 def test_headers_that_lie(tmp_path: Path, name: str) -> None:
     with pytest.raises(PCCompilerError, match="PC414"):
         datasets.load_file(npz(tmp_path / "a.npz", HEADERS[name]))
-    from pccompiler.torch_backend.rows import blocks
+    from pccompiler.torch_backend.rows import map_file
 
     (tmp_path / "a.npy").write_bytes(HEADERS[name])
     with pytest.raises(PCCompilerError, match="PC364"):
-        list(blocks(tmp_path / "a.npy", 1))
+        map_file(tmp_path / "a.npy")
 
 
 def test_arrays_come_back_as_numpy_wrote_them(tmp_path: Path) -> None:
@@ -282,14 +283,14 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path, ending: str)
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
 @pytest.mark.parametrize("ending", ["npz", "npy", "csv"])
 def test_data_that_are_no_file_are_refused_without_waiting(tmp_path: Path, ending: str) -> None:
-    from pccompiler.torch_backend.rows import blocks
+    from pccompiler.torch_backend.rows import map_file
 
     os.mkfifo(tmp_path / f"pipe.{ending}")
     for path in (tmp_path / f"pipe.{ending}", tmp_path / f"a\0.{ending}", tmp_path / ("n" * 999)):
         with pytest.raises(PCCompilerError, match="PC4"):
             datasets.load_file(path)
         with pytest.raises(PCCompilerError, match="PC"):
-            list(blocks(path, 1))
+            list(csv_blocks(path, 1)) if ending == "csv" else map_file(path)
 
 
 NAMES: dict[str, Callable[[Path], None]] = {
