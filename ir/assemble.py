@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
@@ -17,6 +18,11 @@ from pccompiler.ir.generators import Generator, Sectors
 from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.leaves import columns
 from pccompiler.ir.variables import Variable
+
+MOST_UNITS = 2**31 - 1
+"""Of a node; sums of them fit into 64 bits."""
+_DIGITS = 1000
+"""Of an integer, zeros in front included: Python refuses 4,300, and takes their square in time."""
 
 
 class Statements:
@@ -66,6 +72,29 @@ class Statements:
                 ),
             )
         )
+
+    def integer(self, word: str) -> int:
+        """A whole number that is not negative."""
+        if not word.isdecimal():
+            self.fail("PC211", f"{word!r} is not a whole number", "write digits")
+        if len(word) > _DIGITS or int(word) > MOST_UNITS:
+            shown = word if len(word) < 40 else word[:40] + "..."
+            self.fail("PC211", f"{shown!r} is too large", f"use at most {MOST_UNITS}")
+        return int(word)
+
+    def width(self, word: str) -> int:
+        """A number of units."""
+        units = self.integer(word)
+        if units < 1:
+            self.fail("PC211", "a node of 0 units has no value", "give it at least 1 unit")
+        return units
+
+    def real(self, word: str) -> float:
+        """A number."""
+        try:
+            return float(word)
+        except ValueError:
+            self.fail("PC211", f"{word!r} is not a number", "write a decimal number")
 
     def finish(self) -> Circuit:
         """The circuit, once all lines have been read; sectors are still to be partitioned."""
@@ -149,7 +178,11 @@ class Statements:
             if width < 0:
                 operands = [units[j] for j in below[node].tolist()]
                 product = self.kind[i] == Kind.KRONECKER
-                width = int(np.prod(operands)) if product else (operands or [0])[0]
+                width = math.prod(operands) if product else (operands or [0])[0]
+                if width > MOST_UNITS:
+                    name = list(self.nodes)[i]
+                    message = f"node {name} has {width:,} units, the product of its operands'"
+                    self.fail("PC211", message, f"use at most {MOST_UNITS}", self.lines[i])
             units.append(width)
         return units
 
@@ -199,10 +232,15 @@ def _culprit(message: str, line: str) -> tuple[int, int]:
 _QUOTED = re.compile(r"'([^']+)'|([%@][\w.\-\[\]]+)")
 
 
+_WORD = 100
+"""Longer words are nobody's slip of the pen; comparing them takes the square of their length."""
+
+
 def closest(word: str, known: Iterable[str]) -> str:
     """A way out for an unknown word."""
     names = list(known)
-    near = difflib.get_close_matches(word, names[:10_000], n=3)
+    short = [name for name in names[:10_000] if len(name) <= _WORD] if len(word) <= _WORD else []
+    near = difflib.get_close_matches(word, short, n=3)
     if near:
         return "did you mean " + " or ".join(repr(name) for name in near) + "?"
     return (

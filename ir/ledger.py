@@ -130,7 +130,9 @@ def literal(variable: Variable, state: int) -> tuple[Family, Float]:
     """The distribution that is 1 where ``variable`` has ``state``: a family and its parameters."""
     if variable.cardinality == 2:
         return Family.BERNOULLI, np.array([[float(state)]])
-    return Family.CATEGORICAL, np.eye(variable.cardinality)[[state]]
+    table = np.zeros((1, variable.cardinality))
+    table[0, state] = 1.0
+    return Family.CATEGORICAL, table
 
 
 def mend_names(keys: Iterable[Hashable]) -> list[str]:

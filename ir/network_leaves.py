@@ -16,6 +16,7 @@ from pccompiler.ir.ledger import literal
 from pccompiler.ir.names import is_name
 from pccompiler.ir.network_nodes import Drawn
 from pccompiler.ir.variables import Variable, binary, categorical, count, real
+from pccompiler.limits import current
 
 FAMILIES = {family.keyword: family for family in Family}
 LITERAL = "literal"
@@ -94,7 +95,7 @@ class Leaves:
         given = node.attributes.get("parameters", node.attributes.get("p"))
         try:
             values = None if given is None else np.asarray(given, np.float64).reshape(1, -1)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             self._find("PC391", f"leaf {node.key!r} has parameters {given!r}", "give numbers")
             return
         yield Use(node, variable, family, values, None)
@@ -157,6 +158,7 @@ class Leaves:
                 "some leaves name their variables, and some number them",
                 "declare the variables, in order: graph.graph['variables'] = [...]",
             )
+        current().check("variables", max(numbers) + 1, self.location)
         return [f"x{i}" for i in range(max(numbers) + 1)]
 
     def _check(self, use: Use) -> None:

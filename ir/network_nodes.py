@@ -195,14 +195,22 @@ def _weights(node: Drawn) -> Iterator[Fault]:
 
 
 def _is_weight(weight: object) -> bool:
-    if isinstance(weight, bool) or not isinstance(weight, numbers.Real):
+    return _is_finite(weight) and float(weight) >= 0.0  # type: ignore[arg-type]  # it is a number
+
+
+def _is_finite(value: object) -> bool:
+    """Whether ``value`` is a number that floating point can hold."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return False
-    return math.isfinite(weight) and float(weight) >= 0.0
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond it
+        return False
 
 
 def scale_findings(scale: object, location: str) -> Iterator[Diagnostic]:
     """A scale that is no number of nats."""
-    if isinstance(scale, bool) or not isinstance(scale, numbers.Real) or not math.isfinite(scale):
+    if not _is_finite(scale):
         yield Diagnostic(
             code="PC384",
             message=f"the graph has log_scale {scale!r}",

@@ -133,7 +133,7 @@ def _order(nodes: Sequence[Drawn], root: Hashable, location: str) -> tuple[list[
 
 def _root(nodes: Sequence[Drawn], root: Hashable, location: str) -> int:
     if root is not None:
-        found = [i for i, node in enumerate(nodes) if node.key == root]
+        found = [i for i, node in enumerate(nodes) if _is(node.key, root)]
         what = f"the root {root!r} is not a node of the graph"
         way_out = "name one of its nodes"
     else:
@@ -145,6 +145,13 @@ def _root(nodes: Sequence[Drawn], root: Hashable, location: str) -> int:
     if len(found) != 1:
         raise OptionError.of("PC382", what, location=location, help=way_out)
     return found[0]
+
+
+def _is(key: Hashable, root: Hashable) -> bool:
+    try:
+        return hash(key) == hash(root) and key == root
+    except TypeError:  # what cannot be hashed is no node's key
+        return False
 
 
 def _cycle(nodes: Sequence[Drawn], done: set[int], location: str) -> OptionError:

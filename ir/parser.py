@@ -17,11 +17,11 @@ from pccompiler.ir.names import ALPHABET, is_name
 from pccompiler.ir.partition import partition
 from pccompiler.ir.printer import HEADER
 from pccompiler.ir.variables import binary, categorical, count, real
+from pccompiler.limits import current
 
 T = TypeVar("T")
 _KINDS = {kind.keyword: kind for kind in Kind}
 _FAMILIES = {family.keyword: family for family in Family}
-_LARGEST = 2**31 - 1
 _MOST_FINDINGS = 20
 
 
@@ -41,7 +41,15 @@ def parse(
     Raises:
         ParseError: If lines cannot be read: all of them, up to 20, each with a caret at the word.
         CircuitError: If the nodes form a cycle.
+        LimitError: If it takes more nodes, edges or sectors than `pccompiler.limits` allow.
+        OptionError: If ``text`` is not a ``str``.
     """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # of strangers
+        raise OptionError.of(
+            "PC302",
+            f"the text of a circuit is a str, not {type(text).__name__}",
+            help="decode bytes: content.decode(); read a file by its path: read_circuit(PATH)",
+        )
     parser = _Parser(source)
     parser.values = {label: (0, table) for label, table in (values or {}).items()}
     return parser.read(text)
@@ -76,6 +84,9 @@ class _Parser(Statements):
                         break
         if found:
             raise ParseError(found)
+        current().check("nodes", len(self.kind), self.source)
+        current().check("edges", sum(map(len, self.operands)), self.source)
+        current().check("scopes", len(self.kind) * len(self.domains) // 8, self.source)
         circuit = self.finish()
         return circuit if self.sectors is None else partition(circuit, self.sectors)
 
@@ -275,22 +286,3 @@ class _Parser(Statements):
         except OptionError as error:
             first = error.diagnostics[0]
             self.fail("PC210", first.message, first.help or "")
-
-    def integer(self, word: str) -> int:
-        if not word.isdecimal():
-            self.fail("PC211", f"{word!r} is not a whole number", "write digits")
-        if int(word) > _LARGEST:
-            self.fail("PC211", f"{word!r} is too large", f"use at most {_LARGEST}")
-        return int(word)
-
-    def width(self, word: str) -> int:
-        units = self.integer(word)
-        if units < 1:
-            self.fail("PC211", "a node of 0 units has no value", "give it at least 1 unit")
-        return units
-
-    def real(self, word: str) -> float:
-        try:
-            return float(word)
-        except ValueError:
-            self.fail("PC211", f"{word!r} is not a number", "write a decimal number")

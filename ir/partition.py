@@ -10,6 +10,7 @@ import numpy as np
 from pccompiler.ir.arrays import Int, ints
 from pccompiler.ir.generators import Sectors
 from pccompiler.ir.kinds import Kind
+from pccompiler.limits import current
 
 if TYPE_CHECKING:
     from pccompiler.ir.circuit import Circuit
@@ -29,6 +30,7 @@ def partition(circuit: Circuit, policy: Sectors) -> Circuit:
         height = rows if policy.by == "block" else np.minimum(policy.size, rows)
         width = columns
     pieces = -(-(rows * columns) // np.maximum(height * width, 1))
+    current().check("edges", int(pieces.sum(dtype=np.float64)), "the sectors of the weights")
     owner = np.repeat(np.arange(len(weights)), pieces)
     step = (height * width)[owner]
     number = np.arange(len(owner)) - np.repeat(np.cumsum(pieces) - pieces, pieces)

@@ -7,17 +7,18 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from pccompiler.errors import OptionError, ParseError
 from pccompiler.files import write_bytes
 from pccompiler.ir.circuit import Circuit, Float
 from pccompiler.ir.parser import parse
 from pccompiler.ir.printer import to_text
+from pccompiler.reading import parse_json, read_regular, read_text
 
 _LINE = re.compile(r'^weights "([^"/\\]+)" sha256=([0-9a-f]{64})\s*(?:#.*)?$', re.MULTILINE)
 _LABELS = "labels"
@@ -58,10 +59,20 @@ def read_circuit(path: str | Path) -> Circuit:
 
     Raises:
         ParseError: If the text cannot be read, or its weights file is missing or another.
-        OSError: If the text file cannot be read.
+        LimitError: If it takes more than `pccompiler.limits` allow.
+        OSError: If the text file cannot be read, or is not a regular file.
     """
     source = Path(path)
-    return parse_beside(source.read_text(encoding="utf-8-sig"), source)
+    try:
+        text = read_text(source)
+    except UnicodeDecodeError as error:
+        raise ParseError.of(
+            "PC201",
+            f"the file is not text in UTF-8: byte {error.start} cannot be read",
+            location=str(source),
+            help="give the .pcir file as it was written; it may be damaged",
+        ) from None
+    return parse_beside(text, source)
 
 
 def parse_beside(text: str, source: Path) -> Circuit:
@@ -94,19 +105,18 @@ def _packed(circuit: Circuit) -> bytes:
 
 
 def _unpacked(source: Path, line: int, name: str, digest: str) -> Mapping[str, Float]:
-    """Label to values, from the file that a text names."""
-    path = source.with_name(name)
+    """Label to values, from the file that a text names. It is read once: what is hashed is used."""
 
     def wrong(why: str, way_out: str) -> ParseError:
         return ParseError.of(
             "PC213",
-            f"the weights file {path} {why}",
+            f"the weights file {source.parent / name} {why}",
             location=f"{source}:{line}",
             help=way_out,
         )
 
     try:
-        blob = path.read_bytes()
+        blob = read_regular(source.parent / name)
     except OSError as error:
         raise wrong(
             f"cannot be read: {error.strerror}", "put it beside the text, or remove the line"
@@ -114,12 +124,25 @@ def _unpacked(source: Path, line: int, name: str, digest: str) -> Mapping[str, F
     if hashlib.sha256(blob).hexdigest() != digest:
         raise wrong("is not the one that the text names", "write the circuit again")
     try:
-        with safe_open(path, "numpy") as file:
-            labels: dict[str, list[str]] = json.loads((file.metadata() or {})[_LABELS])
-            return {
-                label: table
-                for tensor, names in labels.items()
-                for label, table in zip(names, file.get_tensor(tensor), strict=True)
-            }
-    except (SafetensorError, KeyError, ValueError) as error:
+        return _tables(blob)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise wrong(f"has another form: {error}", "write the circuit again") from None
+
+
+def _tables(blob: bytes) -> dict[str, Float]:
+    """Label to values, as `_packed` stacks them: for each shape a tensor, and a list of labels."""
+    tensors = load(blob)
+    header: Any = parse_json(blob[8 : 8 + int.from_bytes(blob[:8], "little")])  # which load checked
+    labels = parse_json(header["__metadata__"][_LABELS])
+    if not isinstance(labels, dict) or not all(isinstance(v, list) for v in labels.values()):
+        raise ValueError("its labels are no lists by tensor")
+    result: dict[str, Float] = {}
+    for tensor, names in cast("dict[str, list[object]]", labels).items():
+        tables = tensors[tensor]
+        if tables.ndim != 3 or tables.dtype.kind != "f":
+            raise ValueError(f"tensor {tensor!r} holds no stacked tables of numbers")
+        for label, table in zip(names, tables.astype(np.float64, copy=False), strict=True):
+            if not isinstance(label, str) or label in result:
+                raise ValueError(f"{label!r} is no label, or one that is used twice")
+            result[label] = table
+    return result

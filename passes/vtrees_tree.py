@@ -11,6 +11,7 @@ import numpy as np
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir.arrays import Int, ints, segments
+from pccompiler.reading import read_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +186,7 @@ class Vtree:
             CircuitError: If it cannot be read, or is no vtree.
         """
         try:
-            text = Path(path).read_text()
+            text = read_text(path)
         except (OSError, UnicodeDecodeError) as error:
             raise CircuitError.of(
                 "PC124", f"{path} cannot be read as a vtree: {error}", help="give a .vtree file"
@@ -207,7 +208,8 @@ class Vtree:
 
 def _node(words: list[str], place: dict[str, int]) -> int | Sequence[int] | None:
     """The node of a line, or ``None`` if it is wrong."""
-    if len(words) == 3 and words[0] == "L" and words[2].isdecimal() and int(words[2]) > 0:
+    number = len(words) == 3 and words[0] == "L" and words[2].isdecimal() and len(words[2]) < 19
+    if number and int(words[2]) > 0:
         return None if words[1] in place else int(words[2]) - 1
     known = len(words) == 4 and words[0] == "I" and words[2] in place and words[3] in place
     return (place[words[2]], place[words[3]]) if known and words[1] not in place else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pccompiler.version import __version__
 
 if TYPE_CHECKING:
-    from pccompiler import datasets, errors, ir, passes, structures
+    from pccompiler import datasets, errors, ir, limits, passes, structures
     from pccompiler.api import compile, export_onnx, load, save
     from pccompiler.errors import PCCompilerError
     from pccompiler.ir import Circuit, Direct, Hypernetwork, Sectors
@@ -39,7 +39,7 @@ _HOME = {
     "rat_spn": "pccompiler.structures",
     "save": "pccompiler.api",
 }
-_MODULES = ("datasets", "errors", "ir", "passes", "structures")
+_MODULES = ("datasets", "errors", "ir", "limits", "passes", "structures")
 
 __all__ = [
     "Circuit",
@@ -60,6 +60,7 @@ __all__ = [
     "hmm",
     "initialise",
     "ir",
+    "limits",
     "load",
     "naive_bayes_mixture",
     "passes",

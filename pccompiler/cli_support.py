@@ -40,10 +40,11 @@ def read_circuit(path: Path) -> Circuit:
         return read(file)
     try:
         return read_text_circuit(file)
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
+    except OSError as error:
         raise OptionError.of(
-            "PC310", f"{file} cannot be read as a circuit: {why}", help="give a .pcir text file"
+            "PC310",
+            f"{file} cannot be read as a circuit: {error.strerror}",
+            help="give a .pcir text file",
         ) from None
 
 
@@ -101,9 +102,9 @@ def hypernetwork(
         return None
     if hidden is None:
         return replace(default, embedding=embedding)
-    if not all(width.isdecimal() for width in hidden.split("x")):
+    if not all(width.isdecimal() and len(width) < 10 for width in hidden.split("x")):
         raise OptionError.of(
-            "PC302", f"--hidden is {hidden!r}", help="write widths with an x between, as 20x20"
+            "PC302", f"--hidden is {hidden[:40]!r}", help="write widths with an x between, as 20x20"
         )
     widths = tuple(int(width) for width in hidden.split("x"))
     return replace(default, embedding=embedding, hidden=widths)
@@ -131,9 +132,9 @@ def infer_variables(rows: NDArray[np.generic]) -> tuple[Variable, ...]:
 def _variable(name: str, column: NDArray[np.float64]) -> Variable:
     seen = column[~np.isnan(column)]
     whole = bool((seen == np.floor(seen)).all()) and bool((seen >= 0).all())
-    states = int(seen.max(initial=1)) + 1
-    if not whole or states > MOST_STATES:
+    if not whole or seen.max(initial=1) >= MOST_STATES:
         return real(name)
+    states = int(seen.max(initial=1)) + 1
     return binary(name) if states == 2 else categorical(name, states)
 
 

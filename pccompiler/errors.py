@@ -91,3 +91,7 @@ class ExportError(PCCompilerError):
 
 class ImportFormatError(PCCompilerError, ValueError):
     """A file or object of another program cannot be read as a circuit (codes PC7xx)."""
+
+
+class LimitError(ImportFormatError):
+    """Reading a file would take more than `pccompiler.limits` allow (code PC760)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import math
 import re
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from pccompiler.datasets.records import Table
 from pccompiler.errors import DataError, Diagnostic
+from pccompiler.reading import open_regular
 
 _MISSING: Final = ("", "nan", "?")
 # Not all that float() takes: "1_000" and "infinity" are rather slips than values.
@@ -99,8 +101,9 @@ def _table(
 def _stream(path: Path) -> Iterator[_Line]:
     """Cells of each line that is not blank, with its number."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
+        with open_regular(path) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+            reader = csv.reader(text, strict=True)
             for cells in reader:
                 if cells:
                     yield reader.line_num, cells

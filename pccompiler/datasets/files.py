@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.datasets.arrays import as_entries
 from pccompiler.datasets.csv_table import read_csv
+from pccompiler.datasets.npy import DAMAGED, read_arrays
 from pccompiler.datasets.records import SPLITS, Dataset, Entries, Splits, Table
-from pccompiler.errors import DataError
+from pccompiler.errors import DataError, LimitError
+from pccompiler.reading import is_file
 
 
 def load_file(path: str | Path) -> Splits | Table:
@@ -30,9 +29,10 @@ def load_file(path: str | Path) -> Splits | Table:
 
     Raises:
         DataError: If the file cannot be read, or its contents cannot be data.
+        LimitError: If an archive is larger, unpacked, than `pccompiler.limits` allow.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise DataError.of("PC411", f"there is no file {path}", help="correct the path")
     match path.suffix.casefold():
         case ".npz":
@@ -73,15 +73,14 @@ def read_npz(path: Path) -> Splits:
 def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """Arrays of the three parts, of any dtype, and the keys of all."""
     try:
-        # Opened here: NumPy leaves a file open that it cannot read.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {key: archive[key] for key in SPLITS if key in archive}, list(archive)
-    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        # TypeError: a single array under the name of an archive is no context manager.
+        return read_arrays(path, SPLITS)
+    except LimitError:
+        raise
+    except DAMAGED as error:
         raise DataError.of(
             "PC414",
             f"{path} cannot be read as an .npz archive of numbers",
-            notes=[f"cause: {error}"],
+            notes=[f"cause: {str(error) or type(error).__name__}"],
             help="write it with np.savez_compressed(path, train=..., valid=..., test=...)",
         ) from error
 

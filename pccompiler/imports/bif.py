@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from pccompiler.imports.elimination import BayesianNetwork, compile_network
 from pccompiler.imports.lines import ROUNDING, read_text
 from pccompiler.ir import Circuit
 from pccompiler.ir.circuit import Float
+from pccompiler.limits import current
 
 _TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"[^"\n]*"|[{}()\[\],;|]|[^\s{}()\[\],;|"]+|"', re.DOTALL)
 
@@ -47,7 +50,10 @@ class _Token:
 class _Reader:
     def __init__(self, path: Path, text: str) -> None:
         self.path, self.text = path, text
-        found = [_Token(m.group(), m.start()) for m in _TOKEN.finditer(text)]
+        self.limits = current()
+        matches = itertools.islice(_TOKEN.finditer(text), self.limits.edges + 1)
+        found = [_Token(m.group(), m.start()) for m in matches]
+        self.limits.check("edges", len(found), path)
         self.tokens = [t for t in found if not t.text.startswith(("//", "/*"))]
         self.place = 0
         self.states: dict[str, tuple[str, ...]] = {}
@@ -132,6 +138,8 @@ class _Reader:
         self.take("discrete")
         self.take("[")
         size = self.take()
+        if size.text.isdecimal() and len(size.text) < 19:
+            self.limits.check("states", int(size.text), self.path)
         self.take("]")
         self.take("{")
         states: list[str] = []
@@ -169,6 +177,7 @@ class _Reader:
         if len({name, *parents}) != len(parents) + 1:
             self.fail("PC733", f"{name!r} has a parent twice, or itself", "remove it", start)
         shape = [len(self.states[v]) for v in (*parents, name)]
+        self.limits.check("edges", math.prod(shape), self.path)
         table = np.full(shape, np.nan)
         self.take("{")
         while self.peek() != "}":

@@ -14,6 +14,7 @@ import numpy as np
 
 from pccompiler.imports.domains import Leaf, rounded
 from pccompiler.imports.objects import Objects, class_of, stranger, unsupported
+from pccompiler.imports.versions import reading
 from pccompiler.ir import Circuit, Family
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.circuit import Float
@@ -21,6 +22,7 @@ from pccompiler.ir.circuit import Float
 PACKAGE = "cirkit"
 
 
+@reading(PACKAGE)
 def from_cirkit(circuit: Any) -> Circuit:
     """The vector circuit of a cirkit circuit, with its parameters as they are now.
 

@@ -24,6 +24,7 @@ from pccompiler.errors import ImportFormatError
 from pccompiler.imports.scalars import Scalars
 from pccompiler.ir import Circuit, Variable, binary, categorical
 from pccompiler.ir.circuit import Float
+from pccompiler.limits import current
 from pccompiler.passes import NormalizeWeights, Prune, ShareEqual
 
 MOST_STATES = 1_000_000
@@ -96,6 +97,7 @@ def _variables(network: BayesianNetwork) -> list[Variable]:
             mended += "_"
         taken.add(mended)
         size = len(states)
+        current().check("states", size, f"variable {name!r}")
         result.append(binary(mended) if size == 2 else categorical(mended, size))
     return result
 

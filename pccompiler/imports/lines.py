@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from pccompiler import reading
 from pccompiler.errors import ImportFormatError
+from pccompiler.limits import current
 
 ROUNDING = 1e-3
 """Rows of probabilities that are this near to 1 are divided by their sum; others are refused."""
@@ -32,6 +32,7 @@ class Lines:
         self.comment = comment
         self.number = 0
         self.line = ""
+        self.limits = current()
         self._lines = read_text(path).split("\n")
 
     def __iter__(self) -> Iterator[list[str]]:
@@ -77,6 +78,10 @@ class Lines:
             self.fail("PC703", f"{what} is {word!r}, not a number", "restore the file")
         return value
 
+    def most(self, limit: str, found: int) -> None:
+        """Refuse more than a limit allows, at the current line."""
+        self.limits.check(limit, found, f"{self.path}:{self.number}", _note(self.line))
+
     def row(self, weights: Sequence[float]) -> list[float]:
         """Probabilities that sum to one: as given, or divided by their sum if that is rounded."""
         total = math.fsum(weights) if all(map(math.isfinite, weights)) else math.inf
@@ -107,16 +112,12 @@ def read_text(path: Path) -> str:
 
     Raises:
         ImportFormatError: If it cannot be read, or is no text.
+        LimitError: If it is too long.
     """
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-        return content.decode("utf-8-sig")  # a byte order mark is no part of the text
+        return reading.read_text(path)
     except OSError as error:
         why = error.strerror or str(error)
-    except (EOFError, zlib.error):
-        why = "it is damaged"
     except UnicodeDecodeError:
         why = "it is not text"
     raise ImportFormatError.of(

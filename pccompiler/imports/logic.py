@@ -19,8 +19,6 @@ from pccompiler.passes.masses import normalize
 
 TRUE, FALSE = -1, -2
 """Constants: they are never nodes."""
-MOST_VARIABLES = 100_000
-"""Variables at most, where no vtree lists them: a damaged number must not fill the memory."""
 _NO_MASS = "PC140"
 """What the normalization of a circuit that is 0 everywhere is refused with."""
 Weights = Mapping[int, float]
@@ -96,12 +94,9 @@ class _Reader:
         return self.finish(weights)
 
     def bounded(self, variables: int) -> int:
-        if not 0 <= variables <= MOST_VARIABLES:
-            self.lines.fail(
-                "PC708",
-                f"{variables:,} variables are not supported",
-                f"use variables 1 to {MOST_VARIABLES:,}",
-            )
+        if variables < 0:
+            self.lines.fail("PC702", f"{variables} variables cannot be", "see docs/imports.md")
+        self.lines.most("variables", variables)  # a single number must not fill the memory
         return variables
 
     def finish(self, weights: Weights) -> Circuit:
@@ -128,6 +123,7 @@ class _Reader:
             return free.replace(log_scale=self.most * math.log(2.0))
         unmended = ("PC101", "PC105", "PC106", "PC109")  # what the next two passes mend
         raw = check(self.scalars.circuit(self.root), self.lines, unmended)
+        self.lines.limits.check("edges", len(raw.operands) + _lacking(raw), self.lines.path)
         return NormalizeWeights()(Smooth(fill="one")(raw))
 
     def no_model(self, why: str) -> ImportFormatError:
@@ -216,6 +212,15 @@ class _Reader:
         if not rest or rest == [TRUE]:
             return TRUE if rest else FALSE
         return self.scalars.sum(rest, [1.0] * len(rest))
+
+
+def _lacking(circuit: Circuit) -> int:
+    """How many inputs `Smooth` multiplies to operands of sums and to the root, at most."""
+    size = circuit.scopes.sizes()
+    sums = np.flatnonzero(circuit.kind == Kind.SUM)
+    below = circuit.operands[circuit.edges_of(sums)]
+    between = np.repeat(size[sums], circuit.fan_in[sums]) - size[below]
+    return int(between.sum()) + len(circuit.variables) - int(size[circuit.root])
 
 
 def _weighted(circuit: Circuit, weights: Weights) -> Circuit:

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from pccompiler.imports.domains import Leaf, rounded
-from pccompiler.imports.objects import Objects, children_first, class_of, stranger, unsupported
+from pccompiler.imports.objects import (
+    Objects,
+    children_first,
+    class_of,
+    stranger,
+    unsupported,
+)
+from pccompiler.imports.versions import reading
 from pccompiler.ir import Circuit, Family
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.circuit import Float
@@ -17,6 +24,7 @@ PACKAGE = "pyjuice"
 _NODES = ("InputNodes", "ProdNodes", "SumNodes")
 
 
+@reading(PACKAGE)
 def from_pyjuice(root: Any) -> Circuit:
     """The vector circuit of a PyJuice circuit, with its parameters as they are now.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pccompiler.errors import ImportFormatError
@@ -38,7 +39,7 @@ def read(
     if kind not in ("psdd", "sdd"):
         return _read_alone(file, kind, vtree)
     beside = file.with_name(name.rpartition(".")[0] + ".vtree")
-    tree = vtree if vtree is not None else beside if beside.exists() else None
+    tree = vtree if vtree is not None else beside if os.path.exists(beside) else None
     return (read_psdd if kind == "psdd" else read_sdd)(file, tree)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import NoReturn
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from pccompiler.ir import Circuit, Family, Kind, Variable, WeightTable
 from pccompiler.ir.arrays import Int, segments
 from pccompiler.ir.circuit import Float, select
 from pccompiler.ir.topology import reachable
+from pccompiler.limits import current
 from pccompiler.passes import findings
 
 _MOST = 3
@@ -39,6 +41,8 @@ class Scalars:
         self._operands: list[Sequence[int]] = []
         self._tables: dict[int, Float] = {}
         self._leaves: dict[tuple[int, tuple[float, ...]], int] = {}
+        self._limits = current()
+        self._edges = 0
 
     def leaf(self, variable: int, probabilities: Sequence[float]) -> int:
         """An input: the probability of each state. Equal ones are one node."""
@@ -69,6 +73,9 @@ class Scalars:
         weights: Sequence[float] | None = None,
     ) -> int:
         node = len(self._columns)
+        self._edges += len(operands) + (0 if weights is None else len(weights))
+        if node >= self._limits.nodes or self._edges > self._limits.edges:
+            self._refuse()
         self._columns.append((kind, family, variable))
         self._operands.append(operands)
         self._line.append(0 if self._lines is None else self._lines.number)
@@ -76,8 +83,20 @@ class Scalars:
             self._tables[node] = np.array([weights], np.float64)
         return node
 
+    @property
+    def _file(self) -> str:
+        return "the network" if self._lines is None else str(self._lines.path)
+
+    def _refuse(self) -> NoReturn:
+        where = self._file if self._lines is None else f"{self._file}:{self._lines.number}"
+        self._limits.check("nodes", len(self._columns) + 1, where)
+        self._limits.check("edges", self._edges, where)
+        raise AssertionError("one of them is passed")
+
     def circuit(self, root: int) -> Circuit:
         """The circuit of what the root depends on."""
+        table = len(self._columns) * len(self.variables) // 8
+        self._limits.check("scopes", table, self._file)
         columns = np.array(self._columns, np.int64).reshape(-1, 3)
         owners = np.array(list(self._tables), np.int64)
         weight = np.full(len(columns), -1)

@@ -8,14 +8,23 @@ from typing import Any
 import numpy as np
 
 from pccompiler.imports.domains import Leaf
-from pccompiler.imports.objects import Objects, children_first, class_of, stranger, unsupported
+from pccompiler.imports.objects import (
+    Objects,
+    children_first,
+    class_of,
+    stranger,
+    unsupported,
+)
+from pccompiler.imports.versions import reading
 from pccompiler.ir import Circuit, Family
 from pccompiler.ir.circuit import Float
+from pccompiler.limits import current
 
 PACKAGE = "spn"
 _NAME = "SPFlow"
 
 
+@reading(_NAME)
 def from_spflow(node: Any) -> Circuit:
     """The scalar circuit of an SPFlow node and all below it.
 
@@ -125,6 +134,7 @@ def _histogram(objects: Objects, node: Any, label: str) -> Leaf:
     whole = (breaks == np.floor(breaks)).all() and breaks[0] >= 0.0
     if meta == "REAL" or not whole:
         return Leaf(Family.HISTOGRAM, variable, densities * widths, edges=tuple(breaks.tolist()))
+    current().check("states", int(breaks[-1]), f"{_NAME} {label}")
     table = np.zeros((1, int(breaks[-1])))
     table[0, int(breaks[0]) :] = np.repeat(densities[0], widths.astype(np.int64))
     return Leaf(Family.CATEGORICAL, variable, table)

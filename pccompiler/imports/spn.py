@@ -13,8 +13,6 @@ from pccompiler.ir import Circuit, Variable, binary, categorical
 
 _LEAVES = {"categorical": "categorical", "c": "categorical", "indicator": "i", "i": "i"}
 _NUMBER = re.compile(r"[0-9]+")
-MOST_STATES = 4096
-"""States of a variable, at most: indicators are written down as tables of all states."""
 
 
 class _Node:
@@ -121,15 +119,13 @@ class _Reader:
         numbers = [self.lines.real(word, "a number") for word in node.words[1:]]
         if node.kind == "i":
             state = numbers[0] if numbers else 0.0
-            if len(numbers) != 1 or state < 1 or state != int(min(state, 1e6)):
+            if len(numbers) != 1 or state < 1 or state != int(min(state, 1e15)):
                 self.lines.fail("PC702", "an indicator needs one state", "write 'id i var state'")
             states = int(state)
         else:
             numbers = self.lines.row(numbers)
             states = len(numbers)
-        if states > MOST_STATES:
-            self.lines.fail("PC708", f"variable {variable} has {states:,} states",
-                            f"use variables of up to {MOST_STATES:,} states")  # fmt: skip
+        self.lines.most("states", states)
         node.numbers, node.words = numbers, [str(variable)]
         self.states[variable] = max(self.states.get(variable, 2), states)
 

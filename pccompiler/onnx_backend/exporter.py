@@ -20,6 +20,7 @@ from pccompiler.ir.generate import materialize
 from pccompiler.ir.interpret import log_likelihood
 from pccompiler.ir.layout import lay_out
 from pccompiler.ir.plan import Plan
+from pccompiler.onnx_backend.digest import KEY, UNSIGNED, sign
 from pccompiler.onnx_backend.graph import Graph
 from pccompiler.onnx_backend.lower import Lowering
 from pccompiler.onnx_backend.sectors import Parameters
@@ -91,7 +92,7 @@ def export(
     _check_parameters(plan, parameters)
     model = build(plan, parameters, compact=weights == "compact")
     helper.set_model_props(model, entries)
-    blob = _checked(model)
+    blob = sign(_checked(model))
     worst = compare(blob, plan, parameters, rows)
     _write(path, blob)
     return ExportReport(
@@ -128,6 +129,7 @@ def _entries(
             help="use keys that do not start with 'pccompiler.'",
         )
     return {
+        KEY: UNSIGNED,  # first: nothing of the caller's is taken for it
         "pccompiler.version": __version__,
         "pccompiler.fingerprint": fingerprint,
         "pccompiler.query": "log_likelihood",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pccompiler.errors import DataError, ExportError, OptionError
+from pccompiler.onnx_backend.digest import verify
+from pccompiler.onnx_backend.metadata import read_variables
+from pccompiler.reading import read_regular
 
 _PREFERRED = ("CUDAExecutionProvider", "CPUExecutionProvider")
 _OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}  # TF32 keeps 10 bits: errors of 1e-3
 
 
 def start_session(
-    model: str | bytes, providers: Sequence[str] | None = None
+    model: bytes, providers: Sequence[str] | None = None, name: str | Path = "the model"
 ) -> Any:  # onnxruntime has no type information
-    """An ONNX Runtime session for a path or for a serialized model.
+    """An ONNX Runtime session for a serialized model.
 
     Args:
-        model: A path, or the file's content.
+        model: The file's content.
         providers: Where to run; by default CUDA if there is, else the CPU.
+        name: Of the model, in errors.
 
     Raises:
         ExportError: If ONNX Runtime is not installed, or cannot read the model.
@@ -45,10 +48,9 @@ def start_session(
             model, options, providers=[(name, _OPTIONS.get(name, {})) for name in chosen]
         )
     except Exception as error:  # onnxruntime raises bare classes of its own
-        name = model if isinstance(model, str) else "the model"
         raise ExportError.of(
             "PC605",
-            f"ONNX Runtime cannot read {name}: {str(error).splitlines()[0]}",
+            f"ONNX Runtime cannot read {name}: {_reason(error)}",
             help="check the path, or export the model again",
         ) from error
 
@@ -87,22 +89,20 @@ class OnnxModel:
 
     def __init__(self, path: str | Path, *, providers: Sequence[str] | None = None) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
-            raise ExportError.of("PC605", f"there is no file {self.path}", help="check the path")
-        self._session = start_session(str(self.path), providers)
-        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
-        self._variables = self._read_variables()
-
-    def _read_variables(self) -> list[dict[str, Any]]:  # as JSON has them
         try:
-            variables: list[dict[str, Any]] = json.loads(self.metadata["pccompiler.variables"])
-        except (KeyError, json.JSONDecodeError):
+            content = read_regular(self.path)  # once: what is verified is what runs
+        except FileNotFoundError:
             raise ExportError.of(
-                "PC606",
-                f"{self.path} is an ONNX file, but not one of pccompiler's",
-                help="give a file that pccompiler.export_onnx wrote",
+                "PC605", f"there is no file {self.path}", help="check the path"
             ) from None
-        return variables
+        except OSError as error:
+            raise ExportError.of(
+                "PC605", f"{self.path} cannot be read: {error.strerror}", help="check the path"
+            ) from None
+        verify(content, self.path)
+        self._session = start_session(content, providers, self.path)
+        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        self._variables = read_variables(self._session, self.metadata, self.path)
 
     def log_likelihood(self, x: ArrayLike, *, batch_size: int = 250) -> NDArray[np.float64]:
         """Log-likelihood of each row of ``x``, in nats, computed in float32.
@@ -129,17 +129,30 @@ class OnnxModel:
                 help=f"give a table of shape (rows, {len(self._variables)})",
             )
         self._check(rows)
-        return run_rows(self._session, rows, batch_size)
+        return self._values(rows, batch_size)
+
+    def _values(self, rows: NDArray[np.float64], batch_size: int) -> NDArray[np.float64]:
+        """What ONNX Runtime answers, unless it fails or answers what is no likelihood."""
+        try:
+            values = run_rows(self._session, rows, batch_size)
+        except Exception as error:  # onnxruntime raises bare classes of its own
+            raise _wrong(self.path, f"ONNX Runtime fails: {_reason(error)}") from error
+        if values.shape != (len(rows),):
+            raise _wrong(self.path, f"{len(rows)} rows have answers of shape {values.shape}")
+        if np.isnan(values).any():
+            row = int(np.argmax(np.isnan(values)))
+            raise _wrong(self.path, f"the log-likelihood of row {row} is NaN")
+        return values
 
     def _check(self, rows: NDArray[np.float64]) -> None:
-        states = np.array([v["cardinality"] for v in self._variables])
-        whole = np.array([v["domain"] != "real" for v in self._variables])
+        states = np.array([v.cardinality for v in self._variables])
+        whole = np.array([v.domain != "real" for v in self._variables])
         wrong = ((rows < 0) | (rows != np.floor(rows))) & whole | (rows >= states) & (states > 0)
         wrong = (wrong & ~np.isnan(rows)) | np.isinf(rows)
         if not wrong.any():
             return
         row, column = (int(i) for i in np.argwhere(wrong)[0])
-        name = self._variables[column]["name"]
+        name = self._variables[column].name
         raise DataError.of(
             "PC401",
             f"value {rows[row, column]:g} in row {row}, column {column} is no value of variable "
@@ -147,3 +160,15 @@ class OnnxModel:
             notes=(f"{int(wrong.sum())} values are out of range",),
             help="recode the column; NaN is a missing value",
         )
+
+
+def _wrong(path: Path, why: str) -> ExportError:
+    return ExportError.of(
+        "PC616",
+        f"{path} does not answer: {why}",
+        help="give fewer rows at a time if memory ran out; else export the model again",
+    )
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or ["no reason given"])[0]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
@@ -21,6 +22,7 @@ from safetensors.torch import save as save_tensors
 from pccompiler.errors import CheckpointError, PCCompilerError
 from pccompiler.files import write_bytes
 from pccompiler.ir import Circuit, parse, to_text
+from pccompiler.reading import parse_json, read_regular
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.version import __version__
 
@@ -30,6 +32,10 @@ CIRCUIT, PARAMETERS, MANIFEST = "circuit.pcir", "parameters.safetensors", "model
 
 _TYPES = {"dtype": str, "format": int, "numerics": str, "sha256": dict}
 """What a manifest must have."""
+_LOG: Final = logging.getLogger(__name__)
+_DIGEST = "digest"
+_UNSIGNED = {"format", "pccompiler", "dtype", "numerics", "fingerprint", "sha256"}
+"""The entries of manifests without a digest, which older versions wrote: these and no others."""
 
 
 def save(model: CompiledCircuit, directory: str | Path) -> Path:
@@ -51,6 +57,7 @@ def save(model: CompiledCircuit, directory: str | Path) -> Path:
         "fingerprint": model.circuit.fingerprint,
         "sha256": {CIRCUIT: _hash(text), PARAMETERS: _hash(blob)},
     }
+    manifest[_DIGEST] = _manifest_digest(manifest)
     files = {
         CIRCUIT: text,
         PARAMETERS: blob,
@@ -93,14 +100,9 @@ def read(directory: str | Path) -> tuple[Circuit, dict[str, torch.Tensor], dict[
 
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
+    content = _content(folder, MANIFEST, "give the folder that pccompiler.save wrote")
     try:
-        manifest = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise CheckpointError.of(
-            "PC502",
-            f"{folder} has no {MANIFEST}",
-            help="give the folder that pccompiler.save wrote",
-        ) from None
+        manifest = parse_json(content)
     except ValueError:
         raise _damaged(path, "it is not JSON") from None
     if not isinstance(manifest, dict):
@@ -117,6 +119,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
             f"{folder} has checkpoint format {manifest.get('format')}, this version reads {FORMAT}",
             help=f"it was written by pccompiler {manifest.get('pccompiler')}; install that version",
         )
+    _check_digest(path, manifest)
     return manifest
 
 
@@ -128,13 +131,29 @@ def _damaged(path: Path, why: str) -> CheckpointError:
     )
 
 
-def _verified(folder: Path, name: str, hashes: dict[str, str]) -> bytes:
+def _check_digest(path: Path, manifest: dict[str, Any]) -> None:
+    """Refuse a manifest that was changed; it holds the hashes of the other files."""
+    if _DIGEST in manifest:
+        if manifest[_DIGEST] != _manifest_digest(manifest):
+            raise _damaged(path, "its digest is not that of its entries")
+    elif not manifest.keys() <= _UNSIGNED:
+        unknown = ", ".join(sorted(manifest.keys() - _UNSIGNED)[:5])
+        raise _damaged(path, f"it has no digest, and unknown entries: {unknown}")
+    else:
+        _LOG.info("%s is of an older version and has no digest; it is read unverified", path)
+
+
+def _manifest_digest(manifest: dict[str, Any]) -> str:
+    """SHA-256 of all entries but the digest itself, however the file spaces them."""
+    entries = {name: value for name, value in manifest.items() if name != _DIGEST}
     try:
-        content = (folder / name).read_bytes()
-    except FileNotFoundError:
-        raise CheckpointError.of(
-            "PC502", f"{folder} has no {name}", help="restore the file, or save the model again"
-        ) from None
+        return _hash(json.dumps(entries, sort_keys=True).encode())
+    except RecursionError:
+        return ""  # nobody's digest: no checkpoint nests so deeply
+
+
+def _verified(folder: Path, name: str, hashes: dict[str, str]) -> bytes:
+    content = _content(folder, name, "restore the file, or save the model again")
     if _hash(content) != hashes.get(name):
         raise CheckpointError.of(
             "PC503",
@@ -142,6 +161,17 @@ def _verified(folder: Path, name: str, hashes: dict[str, str]) -> bytes:
             help="it was changed or cut short; restore the file, or save the model again",
         )
     return content
+
+
+def _content(folder: Path, name: str, way_out: str) -> bytes:
+    try:
+        return read_regular(folder / name)
+    except FileNotFoundError:
+        raise CheckpointError.of("PC502", f"{folder} has no {name}", help=way_out) from None
+    except OSError as error:
+        raise CheckpointError.of(
+            "PC520", f"{folder / name} cannot be read: {error.strerror}", help=way_out
+        ) from None
 
 
 def check_target(directory: str | Path) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from pccompiler.datasets.csv_table import csv_blocks
+from pccompiler.datasets.npy import DAMAGED, map_array
 from pccompiler.errors import DataError, OptionError
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.states import check_values
@@ -110,15 +111,14 @@ def map_file(path: Path) -> Block:
     try:
         if path.suffix.lower() != ".npy":
             raise ValueError(f"the ending {path.suffix!r} is neither .npy nor .csv")
-        found: Block = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+        return map_array(path)
+    except DAMAGED as error:
         raise DataError.of(
             "PC364",
             f"{path} cannot be read batch by batch",
-            notes=(f"cause: {error}",),
+            notes=(f"cause: {str(error) or type(error).__name__}",),
             help="give a .npy file with a table of numbers, or a .csv file",
         ) from error
-    return found
 
 
 def _array_blocks(table: Tensor | Block, size: int) -> Iterator[Tensor]:

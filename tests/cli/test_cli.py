@@ -168,3 +168,27 @@ def test_mistakes_are_told_without_a_traceback(
     code, _, err = run("train", "--data", table, "--out", tmp_path / "m", *small, *arguments)
     assert code != 0
     assert told in err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--steps", "1.5"), ("--steps", "-1"), ("--seed", "-1"), ("--seed", "0.5"),
+        ("--units", "0"), ("--units", "2.5"), ("--replicas", "0"), ("--depth", "-1"),
+        ("--batch-size", "0"), ("--batch-size", "1e3"), ("--learning-rate", "nan"),
+        ("--learning-rate", "-1"), ("--weight-decay", "inf"), ("--patience", "-1"),
+        ("--evaluate-every", "0"), ("--embedding", "0"), ("--hidden", "9" * 5000),
+        ("--hidden", "2.5"), ("--hidden", "-2x3"), ("--steps", "9" * 5000),
+    ],
+    ids=lambda options: "=".join(options)[:24],
+)  # fmt: skip
+def test_odd_numbers_are_refused(tmp_path: Path, run: Run, options: tuple[str, str]) -> None:
+    (tmp_path / "a.csv").write_text("0,1\n1,0\n1,1\n0,0\n" * 10)
+    code, _, err = run(
+        "train", "--data", tmp_path / "a.csv", "--out", tmp_path / "m", "--device", "cpu",
+        *("--steps", "1") * ("--steps" not in options), *options,
+    )  # fmt: skip
+    assert code in (1, 2)  # 2: what typer refuses
+    assert "Traceback" not in err
+    assert "error[PC" in err or "Invalid value" in err
+    assert not (tmp_path / "m").exists()

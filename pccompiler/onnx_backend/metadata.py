@@ -1,0 +1,68 @@
+"""What the metadata of an exported file says about its variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pccompiler.errors import ExportError, OptionError
+from pccompiler.ir import Variable, binary, categorical, count, real
+from pccompiler.ir.names import is_name
+from pccompiler.reading import parse_json
+
+
+def read_variables(
+    session: Any,  # of onnxruntime, which has no type information
+    metadata: Mapping[str, str],
+    path: Path,
+) -> tuple[Variable, ...]:
+    """The variables of an exported file, in the order of its columns.
+
+    Raises:
+        ExportError: If the file is not one of ours, or its metadata and its graph disagree.
+    """
+    try:
+        listed = parse_json(metadata["pccompiler.variables"])
+        entries: list[Any] = listed if isinstance(listed, list) else [None]  # of any JSON
+        variables = tuple(_variable(entry) for entry in entries)
+        fits = _signature(session, len(variables))
+    except (KeyError, TypeError, ValueError):  # OptionError is a ValueError
+        fits, variables = False, ()
+    if not fits:
+        raise ExportError.of(
+            "PC606",
+            f"{path} is an ONNX file, but not one of pccompiler's",
+            help="give a file that pccompiler.export_onnx wrote",
+        ) from None
+    return variables
+
+
+def _variable(entry: Any) -> Variable:  # of any JSON
+    name, domain, cardinality = entry["name"], entry["domain"], entry["cardinality"]
+    if not isinstance(name, str) or not is_name(name) or type(cardinality) is not int:
+        raise TypeError
+    if domain == "categorical":
+        return categorical(name, cardinality)
+    made = {
+        "binary": lambda: binary(name),
+        "count": lambda: count(name),
+        "real": lambda: real(name, entry.get("edges", ())),
+    }[domain]()
+    if made.cardinality != cardinality:
+        raise OptionError.of("PC301", f"{domain} variable {name!r} has {cardinality} states")
+    return made
+
+
+def _signature(session: Any, columns: int) -> bool:
+    """Whether the graph takes ``x`` (batch, columns) and gives ``log_likelihood`` (batch,)."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    return (
+        [i.name for i in inputs] == ["x"]
+        and len(inputs[0].shape) == 2
+        and inputs[0].shape[1] == columns > 0
+        and inputs[0].type == "tensor(float)"
+        and [o.name for o in outputs] == ["log_likelihood"]
+        and len(outputs[0].shape) == 1
+        and outputs[0].type == "tensor(float)"
+    )
