@@ -154,6 +154,7 @@ def load(directory: str | Path, *, device: str | torch.device = "cpu") -> Compil
     with torch.no_grad():
         for name, parameter in model.weights.values.items():
             parameter.copy_(tensors[name])
+    model.weights.seed = checkpoint.seed_of(manifest)
     return model.to(torch.device(device))
 
 

@@ -98,9 +98,9 @@ def test_every_writer_says_why_it_cannot_write(tmp_path: Path, name: str, troubl
     file, write = WRITERS[name]
     write(tmp_path / file)
     before = contents(tmp_path)
-    with no_space() if trouble == "full" else read_only(tmp_path):
-        with pytest.raises(PCCompilerError) as caught:
-            write(tmp_path / file)
+    troubled = no_space() if trouble == "full" else read_only(tmp_path)
+    with troubled, pytest.raises(PCCompilerError) as caught:
+        write(tmp_path / file)
     text = str(caught.value)
     if name == "export":
         assert isinstance(caught.value, ExportError)

@@ -56,6 +56,7 @@ def save(model: CompiledCircuit, directory: str | Path) -> Path:
         "pccompiler": __version__,
         "dtype": str(model.dtype).removeprefix("torch."),
         "numerics": model.numerics,
+        "seed": model.weights.seed,
         "fingerprint": model.circuit.fingerprint,
         "sha256": {CIRCUIT: _hash(text), PARAMETERS: _hash(blob)},
     }
@@ -231,6 +232,12 @@ def check_parameters(
             help="use an earlier model, or train again with a lower learning rate; parameters are "
             "finite float32 or float64 numbers",
         )
+
+
+def seed_of(manifest: Mapping[str, Any]) -> int | None:
+    """The seed that parameters were drawn with, of which some may be left; ``None``: not known."""
+    seed = manifest.get("seed")
+    return seed if isinstance(seed, int) and 0 <= seed < 2**63 else None
 
 
 def _hash(content: bytes) -> str:
