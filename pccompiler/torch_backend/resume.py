@@ -31,6 +31,7 @@ from pccompiler.torch_backend.training_state import FORMAT, STATE, Saved, digest
 from pccompiler.version import __version__
 
 _LOG: Final = logging.getLogger(__name__)
+_TRAINED = "the list of parameters that are trained"
 _SECONDS = 120.0
 _PART = 20.0  # at least so many times as long as a write took, until the next one
 
@@ -148,7 +149,7 @@ def make_keeper(
         "validation rows": None if rows.valid is None else _digest_rows(rows.valid),
         "weights of rows": None if rows.weights is None else digest({"": rows.weights}),
         "options": {n: _plain(v) for n, v in options.items()}
-        | {"trained parameters": sorted(trained_parameters(model))},
+        | {_TRAINED: sorted(trained_parameters(model))},
     }
     start = digest(dict(model.weights.values.items()))
     return Keeper(Path(folder), identity, start, every)
@@ -183,10 +184,13 @@ def _check_identity(folder: Path, found: Saved, wanted: Facts, start: str) -> No
         if name != "options" and known.get(name) != wanted[name]
     ]
     before, now = known["options"], wanted["options"]
+    names = sorted(now) if before.get("method") == now["method"] else ["method"]
+    if "the circuit differs" in notes:
+        names = [name for name in names if name != _TRAINED]  # of another circuit they are others
     notes += [
-        f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
+        f"{name} was {before.get(name)!r} and is {now[name]!r}"
+        for name in names
+        if before.get(name) != now[name]
     ]
     ends = [digest(found.part("parameters")), digest(found.part("best"))]
     if not notes and start not in (found.facts["start"], *ends):

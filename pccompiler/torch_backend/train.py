@@ -96,7 +96,7 @@ def fit(
     number = len(rows.train) if drawn is None else len(drawn)
     options: Facts = {
         "method": "fit",
-        "batch_size": min(batch_size, number),
+        "batch_size": batch_size,
         "learning_rate": learning_rate,
         "weight_decay": weight_decay,
         "evaluate_every": evaluate_every,

@@ -49,12 +49,12 @@ def binary_table(rows: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 2, (rows, 6))
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for the death of the process."""
 
 
 def dies_after(looks: int, folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Raise `Killed` at the write after so many steps, once it is done."""
+    """Raise `KilledError` at the write after so many steps, once it is done."""
     from pccompiler.torch_backend.resume import Keeper
 
     real_look, seen = Keeper.look, [0]
@@ -63,7 +63,7 @@ def dies_after(looks: int, folder: Path, patch: pytest.MonkeyPatch) -> None:
         real_look(self)
         seen[0] += 1
         if seen[0] == looks:
-            raise Killed
+            raise KilledError
 
     patch.setattr(Keeper, "look", look)
 
@@ -112,7 +112,7 @@ def test_killed_training_goes_on_bit_for_bit(
         folder = tmp_path / str(kill)
         with monkeypatch.context() as patch:
             dies_after(kill, folder, patch)
-            with pytest.raises(Killed):
+            with pytest.raises(KilledError):
                 run(checkpoint=folder, checkpoint_every=1)
         model, history = run(checkpoint=folder, checkpoint_every=1)
         assert equal(model, whole)
@@ -164,11 +164,11 @@ def test_patience_is_counted_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_wait_for_the_state(tmp_path: Path, number: signal.Signals) -> None:
-    class Told(Exception):
+    class ToldError(Exception):
         pass
 
     def tell(*_: object) -> None:
-        raise Told
+        raise ToldError
 
     def run(folder: Path | None, send_at: int | None) -> CompiledCircuit:
         model = pc.compile(mixed())
@@ -181,7 +181,7 @@ def test_signals_wait_for_the_state(tmp_path: Path, number: signal.Signals) -> N
 
     before = signal.signal(number, tell)
     try:
-        with pytest.raises(Told):
+        with pytest.raises(ToldError):
             run(tmp_path / "c", 16)
         assert signal.getsignal(number) is tell
     finally:
