@@ -1,10 +1,11 @@
 """Kills trainings and saves at random moments, and counts what is lost.
 
 ``python -m benchmarks.kills [KILLS]`` (100 by default). Each round starts a small training in a
-process of its own, ends it by SIGKILL, SIGTERM or SIGINT at a random moment (while it starts, steps,
-writes a checkpoint or saves the model), and starts it again, until one runs to its end. Counted are
+process of its own, ends it by SIGKILL, SIGTERM or SIGINT at a random moment (while it starts,
+steps, writes a checkpoint or saves the model), and starts it again, until one runs to its end.
+Counted are
 
-- kills that lost more than one interval between two checkpoints,
+- kills that lost more than one interval between two checkpoints, and signals that lost a step,
 - checkpoints and models that could not be read after a kill,
 - trainings whose result is not, bit for bit, that of one that nobody interrupted.
 """
@@ -14,16 +15,21 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
 
+import numpy as np
+import torch
+
+import pccompiler as pc
+from benchmarks.common import Report
 from pccompiler.errors import PCCompilerError
+from pccompiler.torch_backend.resume import Keeper
+from pccompiler.torch_backend.training_state import read_state
 
 INTERVAL = 5
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -54,11 +60,6 @@ class Counts:
 
 def train(folder: Path, method: str) -> None:
     """The training: prints each step when it is done, then saves the model some times."""
-    import numpy as np
-
-    import pccompiler as pc
-    from pccompiler.torch_backend.resume import Keeper
-
     look = Keeper.look
     taken = 0
 
@@ -96,8 +97,6 @@ def result(folder: Path) -> bytes:
 
 def steps_kept(folder: Path, method: str) -> int:
     """The steps of the checkpoint in ``folder``, in calls of `Keeper.look`; 0 if there is none."""
-    from pccompiler.torch_backend.training_state import read_state
-
     found = read_state(folder / "state")
     if found is None:
         return 0
@@ -107,8 +106,6 @@ def steps_kept(folder: Path, method: str) -> int:
 
 def is_readable(folder: Path) -> bool:
     """Whether the model can be loaded, if one was saved."""
-    import pccompiler as pc
-
     if not any(path.name.startswith(("model", ".model")) for path in folder.iterdir()):
         return True
     try:
@@ -128,50 +125,61 @@ def kill_once(
 ) -> bool:
     """Run the training and kill it after some seconds; say whether it had ended before."""
     before = steps_kept(folder, method)
-    (folder / "saved").touch() if (folder / "model").exists() else None
-    with (folder / "out.txt").open("w+") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.kills", "--train", str(folder), method],
-            stdout=out,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        ended = _wait_and_kill(process, folder / "out.txt", number, after)
-        out.seek(0)
-        taken, moment = _read(out)
-    if ended:
-        counts.exits += process.returncode != 0
+    if (folder / "model").exists():
+        (folder / "saved").touch()
+    out = folder / "out.txt"
+    status = _wait_and_kill(_start(folder, method, out), out, number, after)
+    taken, moment = _read(out)
+    if status == 0:
         return True
     counts.kills[number.name] += 1
     counts.moments[moment] += 1
+    counts.exits += status != (130 if number == signal.SIGINT else -number)
     try:
         kept = steps_kept(folder, method)
     except PCCompilerError:
         counts.unreadable += 1
         return False
-    counts.lost += before + taken - kept > INTERVAL
+    counts.lost += before + taken - kept > (INTERVAL if number == signal.SIGKILL else 0)
     counts.unreadable += not is_readable(folder)
     return False
 
 
-def _wait_and_kill(
-    process: subprocess.Popen[bytes], out: Path, number: signal.Signals, after: float
-) -> bool:
-    """Kill ``after`` seconds from the beginning of the training; whether it had ended before."""
-    while process.poll() is None and not out.read_text():
-        time.sleep(0.002)
+def _start(folder: Path, method: str, out: Path) -> int:
+    """The training in a process of its own, forked: importing torch takes longer than training."""
+    out.write_text("")
+    process = os.fork()
+    if process:
+        return process
+    status = 1
     try:
-        process.wait(after)
-    except subprocess.TimeoutExpired:
-        process.send_signal(number)
-        process.wait()
-        return process.returncode == 0
-    return True
+        sys.stdout = out.open("w")
+        train(folder, method)
+        status = 0
+    except KeyboardInterrupt:
+        status = 130
+    finally:
+        os._exit(status)
 
 
-def _read(out: TextIO) -> tuple[int, str]:
+def _wait_and_kill(process: int, out: Path, number: signal.Signals, after: float) -> int:
+    """The exit status; the signal is sent ``after`` seconds from the beginning of the training."""
+    begun: float | None = None
+    while True:
+        known, status = os.waitpid(process, os.WNOHANG)
+        if known:
+            return os.waitstatus_to_exitcode(status)
+        if begun is None and out.read_text():
+            begun = time.perf_counter()
+        if begun is not None and time.perf_counter() - begun >= after:
+            os.kill(process, number)
+            return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        time.sleep(0.002)
+
+
+def _read(out: Path) -> tuple[int, str]:
     """Steps that were taken, and what the process was at."""
-    lines = out.read().splitlines()
+    lines = out.read_text().splitlines()
     taken = [int(line.split()[1]) for line in lines if line.startswith("step ")]
     if any(line.startswith("trained") for line in lines):
         return max(taken, default=0), "saving"
@@ -180,6 +188,7 @@ def _read(out: TextIO) -> tuple[int, str]:
 
 def measure(kills: int, seed: int) -> Counts:
     """Kill so many processes; every training that is killed is gone on with to its end."""
+    torch.set_num_threads(1)  # a process with threads must not fork
     rng, counts = random.Random(seed), Counts()
     wanted: dict[str, bytes] = {}
     seconds: dict[str, float] = {}
@@ -218,11 +227,6 @@ def _one_training(
 
 def main() -> None:
     """Count, and write the result file."""
-    if sys.argv[1:2] == ["--train"]:
-        train(Path(sys.argv[2]), sys.argv[3])
-        return
-    from benchmarks.common import Report
-
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     report = Report("kills")
     counts = measure(kills, seed=0)

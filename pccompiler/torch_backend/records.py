@@ -106,13 +106,9 @@ def trained_parameters(model: CompiledCircuit) -> dict[str, nn.Parameter]:
     """
     found = {n: p for n, p in model.weights.values.items() if p.requires_grad}
     if not found:
-        frozen = len(model.weights.values)
         raise OptionError.of(
             "PC431",
-            "there is nothing to train: "
-            + (f"all {frozen} parameters are frozen" if frozen else "the model has no parameters"),
-            help="set requires_grad of some parameters to True"
-            if frozen
-            else "train a circuit with sums or parametric leaves",
+            f"there is nothing to train: all {len(model.weights.values)} parameters are frozen",
+            help="set requires_grad of some of them to True: model.weights.values[name]",
         )
     return found

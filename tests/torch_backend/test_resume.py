@@ -17,6 +17,7 @@ import torch
 
 import pccompiler as pc
 from pccompiler.errors import CheckpointError, FileError
+from pccompiler.files import write_bytes
 from pccompiler.ir import Builder, Circuit, Family, Hypernetwork, binary, count, real
 from pccompiler.torch_backend import CompiledCircuit, History
 from pccompiler.torch_backend.training_state import STATE
@@ -298,17 +299,15 @@ def test_no_cut_or_flip_goes_unnoticed(tmp_path: Path) -> None:
 def test_a_disk_that_fills_up_does_not_end_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from pccompiler.torch_backend import resume
-
-    real_write, writes = resume.write_bytes, [0]
+    writes = [0]
 
     def fills_up(path: Path, content: bytes) -> None:
         writes[0] += 1
         if writes[0] > 2:
             raise FileError.of("PC440", "no space is left")
-        real_write(path, content)
+        write_bytes(path, content)
 
-    monkeypatch.setattr(resume, "write_bytes", fills_up)
+    monkeypatch.setattr("pccompiler.torch_backend.resume.write_bytes", fills_up)
     model = pc.compile(pc.rat_spn(6, 2, 2))
     x, folder = binary_table(50), tmp_path / "c"
     pc.fit(model, x, steps=10, checkpoint=folder, checkpoint_every=2, progress=False)
