@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pccompiler.files import write_bytes
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -46,7 +48,6 @@ class Report:
 
     def __init__(self, name: str, folder: Path | None = None) -> None:
         target = folder or Path(os.environ.get("PCCOMPILER_RESULTS", RESULTS))
-        target.mkdir(parents=True, exist_ok=True)
         self.path = target / f"{name}.jsonl"
         self.lines: list[str] = []
         self.add(
@@ -60,9 +61,7 @@ class Report:
         """Add a line of JSON values, and write the file anew."""
         self.lines.append(json.dumps(fields))
         print(self.lines[-1], flush=True)
-        staging = self.path.with_suffix(".tmp")
-        staging.write_text("\n".join(self.lines) + "\n")
-        staging.replace(self.path)
+        write_bytes(self.path, ("\n".join(self.lines) + "\n").encode())
 
 
 def median_ms(step: Callable[[], object], repeats: int, warmup: int = 2) -> float:

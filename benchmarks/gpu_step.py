@@ -22,7 +22,7 @@ from benchmarks.common import Report
 from pccompiler.api import Dtype
 from pccompiler.bench.timing import run_of, times_of
 from pccompiler.bench.work import Direction
-from pccompiler.torch_backend.train import _Stepper
+from pccompiler.torch_backend.stepper import Stepper
 
 REFERENCE = {
     16: "10-12",
@@ -92,7 +92,7 @@ def measure(n: int, x: NDArray[np.int64], hypernetwork: bool) -> dict[str, float
     data = model.prepare(x)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
-    _Stepper(model, data, None, 500, 5e-3, 0.0, cuda_graph=False).step()
+    Stepper(model, data, None, 500, 5e-3, 0.0, cuda_graph=False).step()
     torch.cuda.synchronize()
     first = time.perf_counter() - start
     milliseconds = run_ms(model, data, "step")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pccompiler.errors import CircuitError
+from pccompiler.files import write_bytes
 from pccompiler.ir.arrays import Int, ints, segments
 from pccompiler.reading import read_text
 
@@ -175,8 +176,12 @@ class Vtree:
         return cls.of(nodes)
 
     def write(self, path: str | Path) -> None:
-        """Write a ``.vtree`` file, as `to_text` has it."""
-        Path(path).write_text(self.to_text())
+        """Write a ``.vtree`` file, as `to_text` has it, whole or not at all.
+
+        Raises:
+            FileError: If it cannot be written.
+        """
+        write_bytes(path, self.to_text().encode())
 
     @classmethod
     def read(cls, path: str | Path) -> Vtree:

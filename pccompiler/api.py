@@ -118,8 +118,12 @@ def _check_given(circuit: Circuit, sectors: Sectors) -> None:
 def save(model: CompiledCircuit, directory: str | Path) -> Path:
     """Write ``model`` to a folder: IR text, safetensors and JSON, whole or not at all.
 
+    If the process is killed meanwhile, `load` finds the model before or the new one.
+
     Raises:
-        CheckpointError: If ``directory`` exists and is no checkpoint.
+        CheckpointError: If ``directory`` exists and is no checkpoint, or parameters are NaN or
+            infinite (a weight that is exactly zero may be).
+        FileError: If the folder cannot be written, as when the disk is full.
     """
     from pccompiler.torch_backend import checkpoint
 
@@ -130,7 +134,8 @@ def load(directory: str | Path, *, device: str | torch.device = "cpu") -> Compil
     """Read a model that `save` wrote; on the CPU it gives the same answers, bit for bit.
 
     Raises:
-        CheckpointError: If a file is missing, damaged or from another format.
+        CheckpointError: If a file is missing, damaged or from another format, or parameters are no
+            finite floating-point numbers.
     """
     import torch
 
@@ -145,9 +150,11 @@ def load(directory: str | Path, *, device: str | torch.device = "cpu") -> Compil
             f"the parameters in {directory} do not fit its circuit",
             help="the files are of different models; save the model again",
         )
+    checkpoint.check_parameters(model, tensors, f"the model in {directory} cannot be loaded")
     with torch.no_grad():
         for name, parameter in model.weights.values.items():
             parameter.copy_(tensors[name])
+    model.weights.seed = checkpoint.seed_of(manifest)
     return model.to(torch.device(device))
 
 

@@ -20,6 +20,7 @@ from pccompiler.commands.opt import opt, passes
 from pccompiler.commands.options import DataDir
 from pccompiler.commands.properties import properties
 from pccompiler.commands.score import score
+from pccompiler.commands.train import train
 from pccompiler.errors import PCCompilerError
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ app = typer.Typer(
 Circuits of your own are text files (`.pcir`); `pccompiler check FILE` says what is wrong with one.
 """,
 )
+app.command()(train)
 app.command()(sample)
 app.command()(complete)
 app.command()(marginals)
@@ -56,25 +58,7 @@ app.command()(datasets)
 app.command()(bench)
 out = Console(soft_wrap=True, highlight=False)
 
-Data = Annotated[
-    str, typer.Option(help="A data set by name, or a file: .npz with train, valid, test; or .csv.")
-]
 Model = Annotated[Path, typer.Argument(help="A folder that 'train' wrote.")]
-
-
-class Structure(StrEnum):
-    """Built-in structures."""
-
-    RAT_SPN = "rat-spn"
-    HMM = "hmm"
-    MIXTURE = "mixture"
-
-
-class Weights(StrEnum):
-    """How sum weights come to be."""
-
-    HYPERNETWORK = "hypernetwork"
-    DIRECT = "direct"
 
 
 class Kind(StrEnum):
@@ -96,12 +80,16 @@ class Part(StrEnum):
 def main() -> None:
     """Run the command line; what a user can mend is told without a traceback."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except PCCompilerError as error:
         print(error, file=sys.stderr)
         raise SystemExit(1) from None
     except OSError as error:  # of files: what cannot be read or written
         print(support.of_file(error), file=sys.stderr)
+        support.give_up_output()
         raise SystemExit(1) from None
 
 
@@ -141,107 +129,6 @@ def show(
         print(plan(circuit).summary(), end="")
     else:
         out.print(support.statistics_table(circuit))
-
-
-@app.command()
-def train(
-    data: Data,
-    out_folder: Annotated[
-        Path, typer.Option("--out", help="Folder for the model; a checkpoint there is replaced.")
-    ],
-    circuit: Annotated[Path | None, typer.Option(help="A circuit of your own (.pcir).")] = None,
-    structure: Annotated[
-        Structure, typer.Option(help="Otherwise: a built-in structure.")
-    ] = Structure.RAT_SPN,
-    replicas: Annotated[int, typer.Option(help="rat-spn: trees.")] = 50,
-    units: Annotated[
-        int, typer.Option(help="Width of sums; states of an hmm; components of a mixture.")
-    ] = 5,
-    depth: Annotated[int | None, typer.Option(help="rat-spn: joins above a leaf region.")] = None,
-    weights: Annotated[
-        Weights, typer.Option(help="How sum weights come to be.")
-    ] = Weights.HYPERNETWORK,
-    embedding: Annotated[
-        int, typer.Option(help="hypernetwork: length of a sector's embedding.")
-    ] = 5,
-    hidden: Annotated[
-        str | None, typer.Option(help="hypernetwork: widths of its hidden layers, as 20x20.")
-    ] = None,
-    passes: Annotated[
-        str | None,
-        typer.Option(help="A pipeline instead, as 'sectors{by=rows},hypernet{hidden=8x8}'."),
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Training steps; by default the paper's for this data.")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows a step.")] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Adam's; 0.005, or 0.02 for direct weights.")
-    ] = None,
-    weight_decay: Annotated[
-        float | None, typer.Option(help="0, or 0.001 for direct weights.")
-    ] = None,
-    evaluate_every: Annotated[
-        int | None, typer.Option(help="Steps between looks at validation.")
-    ] = None,
-    patience: Annotated[
-        int | None, typer.Option(help="Looks without improvement before stopping.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of structure, parameters and batches.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
-    data_dir: DataDir = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the training curve to this file.")] = None,
-) -> None:
-    """Train a circuit, keep the parameters that are best on validation, and save the model."""
-    import pccompiler as pc
-    from pccompiler.plots import check_format
-    from pccompiler.torch_backend import mean_log_likelihood
-    from pccompiler.torch_backend.checkpoint import check_target
-    from pccompiler.torch_backend.states import check_values
-
-    rows = support.load(data, data_dir)
-    recipe = support.recipe(data, weights == Weights.HYPERNETWORK)
-    net = support.hypernetwork(recipe.hypernetwork, embedding, hidden)
-    shape = (
-        support.read_circuit(circuit)
-        if circuit
-        else support.structure(structure, rows, replicas, units, depth, seed)
-    )
-    check_target(out_folder)
-    if plot:
-        check_format(plot)
-    if passes is not None:
-        shape, net = pc.passes.PassManager.parse(passes)(shape), None
-    model = pc.compile(shape, net, device=support.device(device), seed=seed)
-    out.print(f"{model.circuit}\n{model.num_parameters:,} parameters on {model.device}")
-    if rows.test is not None:  # fit checks the other parts
-        check_values(model.prepare(rows.test), model.circuit.variables)
-    history = pc.fit(
-        model,
-        rows.train,
-        rows.valid,
-        steps=support.default(steps, recipe.steps),
-        batch_size=support.default(batch_size, recipe.batch_size),
-        learning_rate=recipe.learning_rate if learning_rate is None else learning_rate,
-        weight_decay=recipe.weight_decay if weight_decay is None else weight_decay,
-        evaluate_every=support.default(
-            evaluate_every, min(recipe.evaluate_every, support.default(steps, recipe.steps))
-        ),
-        patience=patience,
-        seed=seed,
-    )
-    pc.save(model, out_folder)
-    out.print(
-        f"trained {history.evaluations[-1].step:,} steps in {history.seconds:.1f} s; "
-        f"best at {history.best_step:,}"
-    )
-    for name, value in (("validation", rows.valid), ("test", rows.test)):
-        if value is not None:
-            mean = mean_log_likelihood(model, model.prepare(value))
-            out.print(f"{name} log-likelihood {mean:.4f} nats a row")
-    if plot:
-        out.print(f"curve: {pc.plot_history(history, plot, title=data)}")
-    out.print(f"model: {out_folder}")
 
 
 @app.command()

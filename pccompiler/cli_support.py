@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +17,7 @@ from pccompiler import recipes
 from pccompiler.datasets import Splits, Table, load_file, split
 from pccompiler.datasets import load as load_named
 from pccompiler.errors import DataError, OptionError
-from pccompiler.files import write_bytes
+from pccompiler.files import left_behind, write_bytes
 from pccompiler.imports.read import FORMATS, read
 from pccompiler.ir import (
     Circuit,
@@ -52,7 +55,7 @@ def any_model(path: Path) -> CompiledCircuit:
     """A trained model from its folder, or a circuit with all weights given, in float64."""
     import pccompiler as pc
 
-    if (path / "circuit.pcir").exists():
+    if (path / "circuit.pcir").exists() or left_behind(path):
         return pc.load(path)
     return pc.compile(read_circuit(path), dtype="float64")
 
@@ -64,6 +67,13 @@ def of_file(error: OSError) -> OptionError:
         f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}",
         help="check the path and its permissions",
     )
+
+
+def give_up_output() -> None:
+    """Drop what is left to print: Python would try again at its end, and complain once more."""
+    # Streams that are no files need nothing.
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def load(data: str, data_dir: Path | None) -> Splits:

@@ -81,6 +81,13 @@ class DataError(PCCompilerError, ValueError):
     """Data do not fit the circuit, or a data set cannot be read (codes PC4xx)."""
 
 
+class FileError(PCCompilerError, OSError):
+    """A file cannot be written (codes PC440 to PC442). It has the ``errno`` of its cause."""
+
+    def __str__(self) -> str:
+        return "\n".join(str(diagnostic) for diagnostic in self.diagnostics)
+
+
 class CheckpointError(PCCompilerError):
     """A checkpoint cannot be read or written (codes PC5xx)."""
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pccompiler.bench.work import Direction
 from pccompiler.torch_backend import CompiledCircuit
-from pccompiler.torch_backend.train import _Stepper
+from pccompiler.torch_backend.stepper import Stepper
 
 Run = Callable[[], object]
 LEARNING_RATE = 5e-3
@@ -51,7 +51,7 @@ def run_of(model: CompiledCircuit, data: Tensor, batch: int, direction: Directio
     """
     rows = torch.arange(len(data)).repeat(batch // len(data) + 1)[:batch].to(data.device)
     if direction == "step":
-        stepper = _Stepper(model, data, None, batch, LEARNING_RATE, 0.0, cuda_graph=True)
+        stepper = Stepper(model, data, None, batch, LEARNING_RATE, 0.0, cuda_graph=True)
         stepper.rows.copy_(rows)
         step: Run = stepper.step if stepper.graph is None else _replay(stepper.graph, stepper)
         step()
@@ -74,7 +74,7 @@ def _forward(model: CompiledCircuit, x: Tensor) -> Run:
 
 
 def _gradients(model: CompiledCircuit, x: Tensor) -> Run:
-    """Of all parameters; in a CUDA graph, of aliases, for the reason that `_Stepper` gives."""
+    """Of all parameters; in a CUDA graph, of aliases, for the reason that `Stepper` gives."""
     parameters = list(model.parameters())
     call: Callable[[], Tensor] = partial(model, x, True)
     if x.device.type == "cuda":

@@ -16,6 +16,7 @@ from pccompiler.datasets.digests import check
 from pccompiler.datasets.records import SPLITS, Dataset, DatasetInfo
 from pccompiler.datasets.stores import ENVIRONMENT, read_text
 from pccompiler.errors import DataError
+from pccompiler.files import is_write_failure, write_failure
 
 _LOG: Final = logging.getLogger(__name__)
 _DEBD: Final = "https://raw.githubusercontent.com/arranger1044/DEBD/master"
@@ -39,8 +40,9 @@ def fetch(entry: DatasetInfo, cache: Path) -> Dataset:
     """Download a set, check it, and keep it in ``<cache>/<collection>/<name>.npz``.
 
     Raises:
-        DataError: If it cannot be downloaded or kept, or is not the published set. Nothing is left
-            in the cache then.
+        DataError: If it cannot be downloaded, or is not the published set. Nothing is left in the
+            cache then.
+        FileError: If there is no space for it in the cache, or the cache cannot be written.
     """
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -49,6 +51,8 @@ def fetch(entry: DatasetInfo, cache: Path) -> Dataset:
     except OSError as error:  # those of requests among them
         if (response := getattr(error, "response", None)) is not None:
             response.close()  # pooch leaves the connection open
+        if is_write_failure(error):
+            raise write_failure(cache, error) from error
         raise _failed(entry, cache, error) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -29,6 +29,14 @@ class Optimizer(Protocol):
 
     def reset(self) -> None:
         """Forget all moments."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """The moments of each parameter, ``first.0``, ``second.0`` and so on, and ``steps``."""
+        ...
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back, in place, what `state` of any optimizer gave."""
         ...
 
 
@@ -58,6 +66,30 @@ class TorchAdam:
         for state in self.adam.state.values():
             for moment in state.values():
                 moment.zero_()
+
+    def state(self) -> dict[str, Tensor]:
+        """See `Optimizer`."""
+        known = [self._moments(parameter) for parameter in self.parameters]
+        return _named(
+            [k["exp_avg"] for k in known], [k["exp_avg_sq"] for k in known], known[0]["step"]
+        )
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """See `Optimizer`."""
+        for number, parameter in enumerate(self.parameters):
+            own = self._moments(parameter)
+            own["exp_avg"].copy_(tensors[f"first.{number}"])
+            own["exp_avg_sq"].copy_(tensors[f"second.{number}"])
+            own["step"].copy_(tensors["steps"][0])
+
+    def _moments(self, parameter: Tensor) -> dict[str, Tensor]:
+        """The moments of one parameter; made as torch does, where no step was taken yet."""
+        known: dict[str, Tensor] = self.adam.state[parameter]
+        if not known:
+            known["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+            known["exp_avg"] = torch.zeros_like(parameter, requires_grad=False)
+            known["exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)
+        return known
 
 
 class _Tensors(ctypes.Structure):
@@ -112,6 +144,24 @@ class KernelAdam:
         """See `Optimizer`."""
         for moment in (*self.first, *self.second, self.counts):
             moment.zero_()
+
+    def state(self) -> dict[str, Tensor]:
+        """See `Optimizer`."""
+        return _named(self.first, self.second, self.counts[0])
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """See `Optimizer`."""
+        for number, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
+            first.copy_(tensors[f"first.{number}"])
+            second.copy_(tensors[f"second.{number}"])
+        self.counts[0] = int(tensors["steps"][0])
+
+
+def _named(first: Sequence[Tensor], second: Sequence[Tensor], steps: Tensor) -> dict[str, Tensor]:
+    """What `Optimizer.state` gives."""
+    found = {f"first.{number}": moment for number, moment in enumerate(first)}
+    found |= {f"second.{number}": moment for number, moment in enumerate(second)}
+    return {**found, "steps": steps.detach().reshape(1).to(torch.int64)}
 
 
 def make_adam(parameters: Sequence[Tensor], rate: float, decay: float) -> Optimizer:

@@ -6,13 +6,14 @@ model was compiled and holds the hashes of the other two. The folder appears who
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
-import shutil
-import uuid
+import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import torch
 from safetensors import SafetensorError
@@ -20,12 +21,15 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from pccompiler.errors import CheckpointError, PCCompilerError
-from pccompiler.files import write_bytes
+from pccompiler.files import left_behind, replacing_folder, write_bytes
 from pccompiler.ir import Circuit, parse, to_text
 from pccompiler.reading import parse_json, read_regular
 from pccompiler.torch_backend.module import CompiledCircuit
+from pccompiler.torch_backend.soundness import unsound
 from pccompiler.version import __version__
 
+_LOG: Final = logging.getLogger(__name__)
+_TRIES = 500
 FORMAT = 1
 CIRCUIT, PARAMETERS, MANIFEST = "circuit.pcir", "parameters.safetensors", "model.json"
 
@@ -42,10 +46,13 @@ def save(model: CompiledCircuit, directory: str | Path) -> Path:
     """Write ``model`` to ``directory``, replacing a checkpoint that is there.
 
     Raises:
-        CheckpointError: If the path is a file, or a folder that is no checkpoint.
+        CheckpointError: If the path is a file, or a folder that is no checkpoint, or parameters are
+            not finite.
+        FileError: If the folder cannot be written.
     """
     target = Path(directory).resolve()
     check_target(target)
+    check_parameters(model, dict(model.weights.values.items()), "the model cannot be saved")
     text = to_text(model.circuit).encode()
     tensors = {n: p.detach().cpu().contiguous() for n, p in model.weights.values.items()}
     blob = save_tensors(tensors)
@@ -54,6 +61,7 @@ def save(model: CompiledCircuit, directory: str | Path) -> Path:
         "pccompiler": __version__,
         "dtype": str(model.dtype).removeprefix("torch."),
         "numerics": model.numerics,
+        "seed": model.weights.seed,
         "fingerprint": model.circuit.fingerprint,
         "sha256": {CIRCUIT: _hash(text), PARAMETERS: _hash(blob)},
     }
@@ -63,25 +71,70 @@ def save(model: CompiledCircuit, directory: str | Path) -> Path:
         PARAMETERS: blob,
         MANIFEST: (json.dumps(manifest, indent=2) + "\n").encode(),
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
-    staging.mkdir()
-    try:
+    with replacing_folder(target) as staging:
         for name, content in files.items():
             write_bytes(staging / name, content)
-        _swap(staging, target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return target
 
 
-def read(directory: str | Path) -> tuple[Circuit, dict[str, torch.Tensor], dict[str, Any]]:
-    """Circuit, parameters and manifest of a checkpoint, verified (JSON values, hence ``Any``).
+Content: TypeAlias = tuple[Circuit, dict[str, torch.Tensor], dict[str, Any]]
+"""Circuit, parameters and manifest, whose values are JSON's, hence ``Any``."""
+
+
+def read(directory: str | Path) -> Content:
+    """Circuit, parameters and manifest of a checkpoint, verified.
+
+    Another process may save there at the same time: what is read is its model or the one before. If
+    one was killed between the two renames of `save`, what it left is read, with a warning.
 
     Raises:
         CheckpointError: If a file is missing, truncated or changed.
     """
     folder = Path(directory)
+    for _ in range(_TRIES):
+        before = _identity(folder)
+        try:
+            return _read(folder)
+        except CheckpointError:
+            found = [] if before else left_behind(folder)
+            if _identity(folder) != before:
+                continue  # it was replaced meanwhile
+            if all(dead for _, dead in found):
+                kept = _sound(folder, [path for path, _ in found])
+                if kept is None:
+                    raise
+                return kept
+            time.sleep(0.01)  # somebody is between the two renames
+    return _read(folder)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Tells a folder from the one that takes its place; ``None`` where there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _sound(folder: Path, candidates: list[Path]) -> Content | None:
+    """The newest complete checkpoint among ``candidates``."""
+    known: list[tuple[int, Path, Content]] = []
+    for path in candidates:
+        with contextlib.suppress(CheckpointError, OSError):
+            known.append(((path / MANIFEST).stat().st_mtime_ns, path, _read(path)))
+    if not known:
+        return None
+    _, path, content = max(known, key=lambda entry: entry[0])
+    _LOG.warning(
+        "%s is missing, as saving it was interrupted; %s is complete and was read instead",
+        folder,
+        path,
+    )
+    return content
+
+
+def _read(folder: Path) -> Content:
     if not folder.is_dir():
         raise CheckpointError.of(
             "PC501", f"there is no checkpoint folder {folder}", help="check the path"
@@ -191,19 +244,29 @@ def check_target(directory: str | Path) -> None:
         )
 
 
-def _swap(staging: Path, target: Path) -> None:
-    """Put ``staging`` in the place of ``target``; the old folder survives a failure."""
-    if not target.exists():
-        staging.rename(target)
-        return
-    old = target.with_name(f".{target.name}-old-{uuid.uuid4().hex[:8]}")
-    target.rename(old)
-    try:
-        staging.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+def check_parameters(
+    model: CompiledCircuit, tensors: Mapping[str, torch.Tensor], what: str
+) -> None:
+    """Refuse parameters that no model can have; ``what`` begins the message.
+
+    Raises:
+        CheckpointError: Naming those that are not floating, or hold NaN or a forbidden infinity.
+    """
+    notes = [f"{name} {why}" for name, why in unsound(model, tensors).items()]
+    if notes:
+        raise CheckpointError.of(
+            "PC506",
+            f"{what}: {len(notes)} of its {len(tensors)} parameters cannot be used",
+            notes=notes,
+            help="use an earlier model, or train again with a lower learning rate; parameters are "
+            "finite float32 or float64 numbers",
+        )
+
+
+def seed_of(manifest: Mapping[str, Any]) -> int | None:
+    """The seed that parameters were drawn with, of which some may be left; ``None``: not known."""
+    seed = manifest.get("seed")
+    return seed if isinstance(seed, int) and 0 <= seed < 2**63 else None
 
 
 def _hash(content: bytes) -> str:

@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pccompiler.errors import OptionError
-from pccompiler.ir.generate import materialize
-from pccompiler.torch_backend.assign import assign
-from pccompiler.torch_backend.columns import Columns
-from pccompiler.torch_backend.em_flows import Flows, flows, has_counts
-from pccompiler.torch_backend.em_leaves import (
-    Setting,
-    Statistics,
-    as_tensor,
-    blend,
-    from_counts,
-    statistics,
-)
-from pccompiler.torch_backend.leaf_pools import leaf_owners, leaf_pools
+from pccompiler.torch_backend.em_learner import Learner, counted
+from pccompiler.torch_backend.initialise import begin
+from pccompiler.torch_backend.learning import Facts, Rows, learn
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.records import (
     Evaluation,
     History,
-    check_loss,
-    learn,
+    trained_parameters,
     training_rows,
 )
+from pccompiler.torch_backend.resume import make_keeper
 from pccompiler.torch_backend.rows_weights import row_weights
-
-_BYTES = 2**30
 
 
 def fit_em(
@@ -52,6 +39,8 @@ def fit_em(
     seed: int = 0,
     progress: bool = True,
     on_evaluation: Callable[[Evaluation], None] | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
 ) -> History:
     """Maximize the log-likelihood of ``train`` by expectation maximisation.
 
@@ -60,7 +49,9 @@ def fit_em(
     after each batch, ``step_size`` of the way to what the batch alone asks for (more exactly, each
     unit's statistics are such a running mean). Sums and all leaves learn; shared weights add their
     counts up; a missing value gives leaves no counts. The parameters with the best validation value
-    are kept; without ``valid``, the last ones. Start with `initialise`, or from random parameters.
+    are kept, those of the start among them; without ``valid``, the last ones. Leaves over real
+    variables and counts that still have the random numbers of `compile` are initialised from
+    ``train`` first, see `initialise`. Frozen parameters (``requires_grad=False``) do not move.
 
     Args:
         model: Trained in place, on the device where it is.
@@ -81,13 +72,19 @@ def fit_em(
         progress: Whether to show a progress bar on a terminal.
         on_evaluation: Called with each `Evaluation`; its ``train`` is the mean over the iteration,
             each batch before the step that it makes.
+        checkpoint: A folder for the state of the training, as `pccompiler.fit` has it.
+            ``iterations`` and ``patience`` may change when it goes on.
+        checkpoint_every: Batches between two writes; ``None``: two minutes.
 
     Returns:
         The history; a step is an iteration.
 
     Raises:
-        OptionError: If an option cannot be used, or a hypernetwork generates the weights.
+        OptionError: If an option cannot be used, a hypernetwork generates the weights, or no
+            parameter can be trained.
         DataError: If the data do not fit the circuit, or a row is impossible.
+        CheckpointError: If the folder holds the training of other data, options or circuits.
+        FileError: If the checkpoint cannot be written.
 
     Source:
         Dempster, Laird and Rubin (1977). Stepwise: Cappé and Moulines (2009), "Online
@@ -96,149 +93,36 @@ def fit_em(
     _check_options(model, iterations, batch_size, step_size, pseudocount, patience)
     data = training_rows(model, train, "train")
     held_out = None if valid is None else training_rows(model, valid, "valid")
-    given = row_weights(weights, len(data))
-    counted, shares = _counted(data, given)
-    learner = _Learner(model, counted, shares, step_size, pseudocount)
-    rng = np.random.default_rng(seed)
-
-    def work(step: int) -> tuple[int, float]:
-        mean = learner.iterate(_batches(rng, counted, shares, batch_size))
-        check_loss(mean, model, data, step + 1, given)
-        return 1, mean
-
-    with model.threads(min(learner.part, batch_size or len(counted))):
+    rows = Rows(data, row_weights(weights, len(data)), held_out)
+    options: Facts = {
+        "method": "fit_em",
+        "batch_size": batch_size,
+        "step_size": step_size,
+        "pseudocount": pseudocount,
+        "seed": seed,
+    }
+    keeper = make_keeper(checkpoint, checkpoint_every, model, rows, options)
+    history = begin(model, rows, seed, keeper)
+    learner = Learner(
+        model,
+        *counted(data, rows.weights),
+        np.random.default_rng(seed),
+        batch_size=batch_size,
+        step_size=step_size,
+        pseudocount=pseudocount,
+    )
+    with model.threads(min(learner.part, batch_size or len(learner.data))):
         return learn(
             model,
-            work,
-            held_out,
+            learner,
+            rows,
+            history,
+            keeper,
             steps=iterations,
             patience=patience,
             progress=progress,
             on_evaluation=on_evaluation,
         )
-
-
-class _Learner:
-    """Parameters by their meaning, and what the leaves gather."""
-
-    def __init__(
-        self,
-        model: CompiledCircuit,
-        data: Tensor,
-        shares: Tensor | None,
-        step_size: float,
-        pseudocount: float,
-    ) -> None:
-        self.model, self.step_size, self.pseudocount = model, step_size, pseudocount
-        self.total = _mass(data, shares)
-        self.complete = not bool(data.isnan().any())
-        self.part = _rows_at_once(model)
-        known = materialize(model.plan, model.weights.layout, model.parameters_as_numpy())
-        self.values = [as_tensor(table).to(model.device) for table in known]
-        self.rows: dict[int, Tensor] = {}
-        self.leaves = _leaf_statistics(model, data)
-
-    def iterate(self, batches: list[_Batch]) -> float:
-        """Learn from each batch; mean log-likelihood a row, each before its step."""
-        total = 0.0
-        for rows, shares in batches:
-            total += self.step(rows, shares)
-            if not math.isfinite(total):
-                return total
-        return total / sum(_mass(*batch) for batch in batches)
-
-    @torch.no_grad()
-    def step(self, batch: Tensor, shares: Tensor | None) -> float:
-        """One expectation and one maximisation; sum of the log-likelihoods before."""
-        for leaf in self.leaves.values():
-            leaf.clear()
-        weights = {
-            number: self.model.weights.constrained(number)
-            for number in range(len(self.model.plan.groups))
-        }
-        counts: dict[int, Tensor] = {}
-        total = 0.0
-        for start in range(0, len(batch), self.part):
-            part = slice(start, start + self.part)
-            mine = None if shares is None else shares[part]
-            found = flows(self.model, weights, batch[part], self.complete, mine)
-            total += found.log_likelihood
-            self._gather(counts, found)
-        if math.isfinite(total):
-            self._maximise(counts, self.total / _mass(batch, shares))
-        return total
-
-    def _gather(self, counts: dict[int, Tensor], found: Flows) -> None:
-        for number, table in found.counts.items():
-            if number in counts:
-                counts[number] += table
-            else:
-                counts[number] = table.double()
-        for layer, column, shares in found.shares:
-            self.leaves[self.model.plan.layers[layer.number].group].add(layer, column, shares)
-
-    def _maximise(self, counts: dict[int, Tensor], scale: float) -> None:
-        for number, group in enumerate(self.model.plan.groups):
-            new = (
-                from_counts(group, scale * counts[number], self.pseudocount)
-                if number in counts
-                else self.leaves[number].estimate(scale, self.pseudocount)
-            )
-            seen = self.step_size * new.rows
-            before = self.rows.get(number, new.rows)
-            self.rows[number] = (1.0 - self.step_size) * before + seen
-            part = torch.where(seen > 0.0, seen / self.rows[number], 0.0)
-            self.values[number] = blend(group, self.values[number], new.values, part)
-            assign(self.model, number, self.values[number])
-
-
-def _leaf_statistics(model: CompiledCircuit, data: Tensor) -> dict[int, Statistics]:
-    """For each group of leaves that needs more than expected counts."""
-    columns = Columns(data.double().cpu().numpy(), model.circuit.variables)
-    owners = leaf_owners(model.circuit)
-    found: dict[int, Statistics] = {}
-    for number, group in enumerate(model.plan.groups):
-        if not has_counts(group):
-            _, pools = leaf_pools(owners, group, columns)
-            found[number] = statistics(Setting(model.plan, group, columns, pools, model.device))
-    return found
-
-
-def _rows_at_once(model: CompiledCircuit) -> int:
-    """Rows whose forward and backward pass take about 1 GiB; fewer on a CPU, where caches rule."""
-    a_row = 3 * model.plan.cost(1).all_values * model.dtype.itemsize
-    most = 500 if model.device.type == "cpu" else 32_768
-    return max(1, min(most, _BYTES // max(a_row, 1)))
-
-
-_Batch: TypeAlias = tuple[Tensor, Tensor | None]
-"""Rows, with their weights if they have some."""
-
-
-def _counted(data: Tensor, weights: Tensor | None) -> _Batch:
-    """Rows of positive weight, on their device."""
-    if weights is None:
-        return data, None
-    shares = weights.to(data.device)
-    return data[shares > 0.0], shares[shares > 0.0]
-
-
-def _mass(data: Tensor, shares: Tensor | None) -> float:
-    """How many rows these count for."""
-    return float(len(data)) if shares is None else float(shares.sum())
-
-
-def _batches(
-    rng: np.random.Generator, data: Tensor, shares: Tensor | None, batch_size: int | None
-) -> list[_Batch]:
-    """All rows, in random order if there are several batches."""
-    if batch_size is None or batch_size >= len(data):
-        return [(data, shares)]
-    order = torch.from_numpy(rng.permutation(len(data))).to(data.device)
-    return [
-        (data.index_select(0, rows), None if shares is None else shares.index_select(0, rows))
-        for rows in order.split(batch_size)
-    ]
 
 
 def _check_options(
@@ -271,3 +155,4 @@ def _check_options(
             notes=(f"generator: {type(model.plan.generator).__name__.lower()}",),
             help="train it by gradient: pccompiler.fit(model, ...)",
         )
+    trained_parameters(model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +12,19 @@ from torch import Tensor
 
 from pccompiler.ir import Family
 from pccompiler.ir.arrays import Int
+from pccompiler.ir.layout import parameter_name
 from pccompiler.torch_backend.assign import assign
 from pccompiler.torch_backend.columns import LEAST_RATE, Columns, Float
+from pccompiler.torch_backend.draws import drawn
 from pccompiler.torch_backend.leaf_pools import leaf_owners, leaf_pools
+from pccompiler.torch_backend.learning import Rows, refuse_unsound
 from pccompiler.torch_backend.module import CompiledCircuit
-from pccompiler.torch_backend.records import training_rows
+from pccompiler.torch_backend.records import History, trained_parameters, training_rows
+from pccompiler.torch_backend.resume import Keeper
+from pccompiler.torch_backend.rows import MappedRows
+
+_UNBOUNDED = tuple(f.keyword for f in (Family.GAUSSIAN, Family.LAPLACE, Family.POISSON))
+_SAMPLE = 10_000  # rows of a mapped file
 
 
 def initialise(model: CompiledCircuit, data: Tensor | ArrayLike, *, seed: int = 0) -> None:
@@ -38,8 +46,55 @@ def initialise(model: CompiledCircuit, data: Tensor | ArrayLike, *, seed: int = 
     Raises:
         DataError: If the data do not fit the circuit.
     """
-    rows = training_rows(model, data, "train").double().cpu().numpy()
-    columns = Columns(rows, model.circuit.variables)
+    _set_leaves(model, training_rows(model, data, "train"), seed, None)
+
+
+def begin(model: CompiledCircuit, rows: Rows, seed: int, keeper: Keeper | None) -> History:
+    """Initialise leaves that still have random numbers, where these would make no start.
+
+    That is where there are Gaussian, Laplace or Poisson leaves among them: random parameters lie
+    around 0, and data need not. Frozen parameters stay as they are. A training that goes on from a
+    checkpoint has begun already.
+
+    Returns:
+        A history that tells whether it was done.
+    """
+    refuse_unsound(model)
+    if (keeper is not None and keeper.found) or not _has_unbounded_leaves(model):
+        return History()
+    trained = trained_parameters(model)
+    fresh = {
+        number: mask
+        for number, mask in drawn(model.weights).items()
+        if parameter_name(model.plan, number) in trained
+    }
+    unbounded = [mask for n, mask in fresh.items() if model.plan.groups[n].owner in _UNBOUNDED]
+    if not any(bool(mask.any()) for mask in unbounded):
+        return History()
+    _set_leaves(model, _sample(rows, seed), seed, fresh)
+    return History(initialised=True)
+
+
+def _has_unbounded_leaves(model: CompiledCircuit) -> bool:
+    return any(group.owner in _UNBOUNDED for group in model.plan.groups)
+
+
+def _sample(rows: Rows, seed: int) -> Tensor:
+    """Rows of positive weight; of a file that stays on disk, some of them."""
+    train, weights = rows.train, rows.weights
+    places = torch.arange(len(train)) if weights is None else weights.nonzero().flatten()
+    if isinstance(train, MappedRows):
+        few = min(len(places), _SAMPLE)
+        chosen = np.random.default_rng([seed, 2]).choice(len(places), few, replace=False)
+        return train.take(places[torch.from_numpy(chosen)])
+    return train if weights is None else train[places.to(train.device)]
+
+
+def _set_leaves(
+    model: CompiledCircuit, rows: Tensor, seed: int, chosen: Mapping[int, Tensor] | None
+) -> None:
+    """Initialise leaves, of each group the ``chosen`` weights; ``None``: all."""
+    columns = Columns(rows.double().cpu().numpy(), model.circuit.variables)
     rng = np.random.default_rng([seed, 1])  # of the noise
     owners = leaf_owners(model.circuit)
     for number, group in enumerate(model.plan.groups):
@@ -49,8 +104,13 @@ def initialise(model: CompiledCircuit, data: Tensor | ArrayLike, *, seed: int = 
         if len(places):
             family = Family.CATEGORICAL if group.is_sum else Family[group.owner.upper()]
             draw = _draw(columns, pools, group.rows, seed)
-            values = _FITS[family](columns, draw, group.columns, rng)
-            assign(model, number, torch.from_numpy(values), torch.from_numpy(places))
+            values = torch.from_numpy(_FITS[family](columns, draw, group.columns, rng))
+            where = torch.from_numpy(places)
+            if chosen is not None:
+                none = torch.zeros(len(group.weights), dtype=torch.bool)
+                kept = chosen.get(number, none)[where]
+                where, values = where[kept], values[kept]
+            assign(model, number, values, where)
 
 
 class _Draw(NamedTuple):

@@ -1,19 +1,14 @@
-"""What training by gradient and by EM share: records, the best parameters, checks, progress."""
+"""What training tells, and what it asks of data and parameters."""
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
+from torch import Tensor, nn
 
-from pccompiler.errors import DataError
-from pccompiler.progress import progress_bar
+from pccompiler.errors import DataError, OptionError
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.rows import MappedRows
 from pccompiler.torch_backend.rows_weights import row_weights
@@ -37,10 +32,13 @@ class History:
     Attributes:
         evaluations: In order. ``train`` is the mean over the batches since the evaluation before,
             each with the parameters of its time.
-        best_step: The step whose parameters were kept.
+        best_step: The step whose parameters were kept; 0 is the start.
         best_valid: Validation log-likelihood at that step, ``None`` without validation data.
-        seconds: Wall-clock time of the whole call.
+        seconds: Wall-clock time of the whole call, and of those that it goes on from.
         stopped_early: Whether patience ran out.
+        initialised: Whether training began by initialising leaves from the data, since they still
+            had the random numbers that `compile` drew.
+        resumed_at: The step at which it went on from a checkpoint; 0: it began anew.
     """
 
     evaluations: list[Evaluation] = field(default_factory=list[Evaluation])
@@ -48,6 +46,8 @@ class History:
     best_valid: float | None = None
     seconds: float = 0.0
     stopped_early: bool = False
+    initialised: bool = False
+    resumed_at: int = 0
 
 
 @torch.no_grad()
@@ -72,81 +72,6 @@ def mean_log_likelihood(
     return float(weighted.sum() / known.sum())
 
 
-class Best:
-    """The best parameters so far."""
-
-    def __init__(self, model: CompiledCircuit) -> None:
-        self.model = model
-        self.step = 0
-        self.valid: float | None = None
-        self.state: list[Tensor] | None = None
-
-    def offer(self, record: Evaluation) -> bool:
-        """Keep the parameters if ``record`` is an improvement; say whether it is."""
-        if record.valid is not None and self.valid is not None and not record.valid > self.valid:
-            return False
-        self.step, self.valid = record.step, record.valid
-        if record.valid is not None:  # without validation the last parameters stay in place
-            self.state = [p.detach().clone() for p in self.model.parameters()]
-        return True
-
-    @contextlib.contextmanager
-    def kept(self) -> Generator[None]:
-        """Put the best parameters back at the end, also after an error or an interrupt."""
-        try:
-            yield
-        finally:
-            if self.state is not None:
-                with torch.no_grad():
-                    for parameter, value in zip(self.model.parameters(), self.state, strict=True):
-                        parameter.copy_(value)
-
-
-def learn(
-    model: CompiledCircuit,
-    work: Callable[[int], tuple[int, float]],
-    held_out: Tensor | None,
-    *,
-    steps: int,
-    patience: int | None,
-    progress: bool,
-    on_evaluation: Callable[[Evaluation], None] | None,
-) -> History:
-    """Work and look in turns until steps or patience run out; leave the best parameters.
-
-    Args:
-        model: Changed by ``work``.
-        work: Takes the steps so far; takes some more, and gives their number and the mean
-            log-likelihood of the rows that it saw.
-        held_out: Validation rows, as `training_rows` has them.
-        steps: Most steps.
-        patience: Most evaluations in a row without improvement.
-        progress: Whether to show a progress bar on a terminal.
-        on_evaluation: Called with each `Evaluation`.
-    """
-    history, best = History(), Best(model)
-    started = time.perf_counter()
-    step = stale = 0
-    with best.kept(), _progress(steps, progress) as advance:
-        while step < steps and (patience is None or stale < patience):
-            taken, mean = work(step)
-            step += taken
-            value = None if held_out is None else mean_log_likelihood(model, held_out)
-            record = Evaluation(
-                step=step, train=mean, valid=value, seconds=time.perf_counter() - started
-            )
-            history.evaluations.append(record)
-            stale = 0 if best.offer(record) else stale + 1
-            if on_evaluation is not None:
-                on_evaluation(record)
-            advance(taken, record)
-    model.engine.pool.renew(batch=-1)  # give the memory back
-    history.stopped_early = step < steps
-    history.best_step, history.best_valid = best.step, best.valid
-    history.seconds = time.perf_counter() - started
-    return history
-
-
 def training_rows(model: CompiledCircuit, x: Tensor | ArrayLike, name: str) -> Tensor:
     """``x``, checked, as the module takes it; refuses data without rows."""
     rows = model.prepare(x)
@@ -156,16 +81,10 @@ def training_rows(model: CompiledCircuit, x: Tensor | ArrayLike, name: str) -> T
     return rows
 
 
-def check_loss(
-    loss: float,
-    model: CompiledCircuit,
-    data: Tensor | MappedRows,
-    step: int,
-    weights: Tensor | None = None,
-) -> None:
-    """Refuse a loss that is not finite, naming the first row (of positive weight) to blame."""
-    if np.isfinite(loss):
-        return
+def impossible_row(
+    model: CompiledCircuit, data: Tensor | MappedRows, weights: Tensor | None = None
+) -> int | None:
+    """The first row (of positive weight) whose log-likelihood is not finite."""
     first = 0
     with torch.no_grad():
         for rows in data.split(model.evaluation_batch):
@@ -174,28 +93,22 @@ def check_loss(
                 wrong &= weights[first : first + len(rows)].to(wrong.device) > 0.0
             bad = wrong.nonzero()
             if len(bad):
-                row = first + int(bad[0])
-                raise DataError.of(
-                    "PC404",
-                    f"training row {row} has no finite log-likelihood at step {step}",
-                    help="a zero weight forbids it: give the weights a floor, or remove the row",
-                )
+                return first + int(bad[0])
             first += len(rows)
-    raise DataError.of(
-        "PC404", f"the loss is {loss} at step {step}", help="lower the learning rate"
-    )
+    return None
 
 
-@contextlib.contextmanager
-def _progress(steps: int, show: bool) -> Generator[Callable[[int, Evaluation], None]]:
-    """A progress bar with the latest values."""
-    if not show:
-        yield lambda chunk, record: None
-        return
-    with progress_bar("training", steps, left=True) as advance:
+def trained_parameters(model: CompiledCircuit) -> dict[str, nn.Parameter]:
+    """Those that training may change, by name: all but the frozen ones (``requires_grad=False``).
 
-        def tell(chunk: int, record: Evaluation) -> None:
-            valid = "" if record.valid is None else f", valid {record.valid:.4f}"
-            advance(chunk, f"train {record.train:.4f}{valid} nats")
-
-        yield tell
+    Raises:
+        OptionError: If there are none.
+    """
+    found = {n: p for n, p in model.weights.values.items() if p.requires_grad}
+    if not found:
+        raise OptionError.of(
+            "PC431",
+            f"there is nothing to train: all {len(model.weights.values)} parameters are frozen",
+            help="set requires_grad of some of them to True: model.weights.values[name]",
+        )
+    return found

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from pccompiler.errors import OptionError
-from pccompiler.torch_backend.adam import make_adam
+from pccompiler.torch_backend.initialise import begin
+from pccompiler.torch_backend.learning import Facts, Rows, learn
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.records import (
     Evaluation,
     History,
-    check_loss,
-    learn,
     mean_log_likelihood,
+    trained_parameters,
     training_rows,
 )
+from pccompiler.torch_backend.resume import make_keeper
 from pccompiler.torch_backend.rows import MappedRows, stays_mapped
 from pccompiler.torch_backend.rows_weights import row_weights
+from pccompiler.torch_backend.stepper import Stepper
 
 __all__ = ["Evaluation", "History", "fit", "mean_log_likelihood"]
 
@@ -43,12 +45,17 @@ def fit(
     progress: bool = True,
     cuda_graph: bool = True,
     on_evaluation: Callable[[Evaluation], None] | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
 ) -> History:
     """Maximize the log-likelihood of ``train``; leave the best parameters in ``model``.
 
     The loss is the sum over the batch of the negative log-likelihood. Each batch is drawn without
     replacement, independently of the others (HyperSPN paper, section 5, and its authors' code). The
-    parameters with the best validation value are kept; without ``valid``, the last ones.
+    parameters with the best validation value are kept, those of the start among them; without
+    ``valid``, the last ones. Leaves over real variables and counts that still have the random
+    numbers of `compile` are initialised from ``train`` first, see `initialise`. Frozen parameters
+    (``requires_grad=False``) do not move.
 
     Args:
         model: Trained in place, on the device where it is.
@@ -68,33 +75,51 @@ def fit(
         progress: Whether to show a progress bar on a terminal.
         cuda_graph: Whether to capture the whole step, optimizer included, where CUDA is there.
         on_evaluation: Called with each `Evaluation`.
+        checkpoint: A folder for the state of the training, written now and then, and when Ctrl-C or
+            SIGTERM ends the training. The same call goes on from there, bit for bit as if it had
+            not been interrupted (docs/training.md). ``steps`` and ``patience`` may change.
+        checkpoint_every: Steps between two writes; ``None``: two minutes.
 
     Raises:
-        DataError: If the data do not fit the circuit, or the loss is not finite.
-        OptionError: If an option cannot be used.
+        DataError: If the data do not fit the circuit, or a loss or parameter is not finite; the
+            model then has its best or its last finite parameters.
+        OptionError: If an option cannot be used, or no parameter can be trained.
+        CheckpointError: If the folder holds the training of other data, options or circuits.
+        FileError: If the checkpoint cannot be written.
     """
     _check_options(model, steps, batch_size, evaluate_every, patience, learning_rate, weight_decay)
-    data = _rows(model, train)
-    shares = row_weights(weights, len(data))
-    drawn = None if shares is None else shares.nonzero().flatten().numpy()
-    held_out = None if valid is None else training_rows(model, valid, "valid")
-    number = len(data) if drawn is None else len(drawn)
-    batch = min(batch_size, number)
-    stepper = _Stepper(model, data, shares, batch, learning_rate, weight_decay, cuda_graph)
-    rng = np.random.default_rng(seed)
-
-    def work(step: int) -> tuple[int, float]:
-        chunk = min(evaluate_every, steps - step)
-        rows = _draw(rng, number, batch, chunk)
-        loss = stepper.run(rows if drawn is None else torch.from_numpy(drawn[rows.numpy()]))
-        check_loss(loss, model, data, step + chunk, shares)
-        return chunk, -loss
-
-    with model.forward_threads(batch):
+    rows = Rows(
+        _rows(model, train), None, None if valid is None else training_rows(model, valid, "valid")
+    )
+    rows = rows._replace(weights=row_weights(weights, len(rows.train)))
+    drawn = None if rows.weights is None else rows.weights.nonzero().flatten().numpy()
+    number = len(rows.train) if drawn is None else len(drawn)
+    options: Facts = {
+        "method": "fit",
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "evaluate_every": evaluate_every,
+        "seed": seed,
+    }
+    keeper = make_keeper(checkpoint, checkpoint_every, model, rows, options)
+    history = begin(model, rows, seed, keeper)
+    stepper = Stepper(
+        model,
+        rows.train,
+        rows.weights,
+        min(batch_size, number),
+        learning_rate,
+        weight_decay,
+        cuda_graph,
+    )
+    with model.forward_threads(stepper.batch):
         return learn(
             model,
-            work,
-            held_out,
+            _Steps(stepper, np.random.default_rng(seed), number, drawn, evaluate_every),
+            rows,
+            history,
+            keeper,
             steps=steps,
             patience=patience,
             progress=progress,
@@ -109,109 +134,47 @@ def _rows(model: CompiledCircuit, train: Tensor | ArrayLike) -> Tensor | MappedR
     return training_rows(model, train, "train")
 
 
-class _Stepper:
-    """Takes training steps: eagerly, or by replaying one CUDA graph.
+class _Steps:
+    """Steps in chunks of ``every``, each on a batch of its own. See `Worker`."""
 
-    Rows of a mapped file come to the device batch by batch: ``data`` then is one batch.
-    """
+    remedy = "lower the learning rate"
 
     def __init__(
         self,
-        model: CompiledCircuit,
-        data: Tensor | MappedRows,
-        shares: Tensor | None,
-        batch: int,
-        learning_rate: float,
-        weight_decay: float,
-        cuda_graph: bool,
+        stepper: Stepper,
+        rng: np.random.Generator,
+        number: int,
+        drawn: NDArray[np.int64] | None,
+        every: int,
     ) -> None:
-        on_cuda = model.device.type == "cuda"
-        self.model, self.batch = model, batch
-        self.mapped = data if isinstance(data, MappedRows) else None
-        if isinstance(data, MappedRows):
-            self.complete = data.complete
-            self.data = data.take(torch.arange(batch))
-        else:
-            self.complete = not bool(data.isnan().any())
-            self.data = data
-        self.all_shares = shares
-        # Of the loss by each row's log-likelihood: less its weight.
-        self.slope = torch.full((batch,), -1.0, dtype=model.dtype, device=model.device)
-        trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-        # Aliases of the parameters: a graph of the caller's that still lives would tie the
-        # parameters themselves to its stream, and break the capture.
-        self.leaves = {n: p.detach().requires_grad_() for n, p in trained}
-        self.optimizer = make_adam(list(self.leaves.values()), learning_rate, weight_decay)
-        self.totals = torch.zeros(batch, dtype=torch.float64, device=model.device)
-        self.rows = torch.zeros(batch, dtype=torch.int64, device=model.device)
-        if self.mapped is not None:
-            torch.arange(batch, out=self.rows)
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.aside = torch.cuda.Stream(model.device) if on_cuda and cuda_graph else None
-        if on_cuda and cuda_graph:
-            self.capture()
+        self.stepper, self.rng, self.number, self.drawn = stepper, rng, number, drawn
+        self.every = every
+        self.before = rng.bit_generator.state  # where the draws of the present chunk begin
+        self.done = 0  # steps of the present chunk
 
-    @torch.enable_grad()
-    def step(self) -> None:
-        """One step on the rows in ``self.rows``."""
-        rows = self.data.index_select(0, self.rows)
-        value = torch.func.functional_call(self.model, self.leaves, (rows, self.complete))
-        with self._beside():
-            found = value.detach()
-            self.totals += found if self.all_shares is None else -self.slope * found
-        self.optimizer.step(torch.autograd.grad(value, list(self.leaves.values()), self.slope))
-        if self.aside is not None:
-            torch.cuda.current_stream().wait_stream(self.aside)
+    def work(self, step: int, most: int, look: Callable[[], None]) -> tuple[int, float]:
+        """A chunk of steps, or the rest of one."""
+        chunk = max(self.done, min(self.every, most - step))
+        rows = _draw(self.rng, self.number, self.stepper.batch, chunk)
 
-    def _beside(self) -> contextlib.AbstractContextManager[object]:
-        """In a CUDA graph, a branch of its own: work that nothing else of the step waits for."""
-        if self.aside is None:
-            return contextlib.nullcontext()
-        self.aside.wait_stream(torch.cuda.current_stream())
-        return torch.cuda.stream(self.aside)
+        def count(done: int) -> None:
+            self.done = done
+            look()
 
-    def capture(self) -> None:
-        """Record one step. Warm-up steps change parameters and moments: both are put back."""
-        before = [p.detach().clone() for p in self.model.parameters()]
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                self.step()
-        torch.cuda.current_stream().wait_stream(stream)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.step()
-        with torch.no_grad():
-            for parameter, value in zip(self.model.parameters(), before, strict=True):
-                parameter.copy_(value)
-            self.optimizer.reset()
+        batches = rows if self.drawn is None else torch.from_numpy(self.drawn[rows.numpy()])
+        loss = self.stepper.run(batches, self.done, count)
+        self.before, self.done = self.rng.bit_generator.state, 0
+        return chunk, -loss
 
-    def run(self, batches: Tensor) -> float:
-        """Take a step for each row of ``batches``; the mean loss a data row, in nats."""
-        self.totals.zero_()
-        moved = batches if self.mapped is not None else batches.to(self.rows.device)
-        for rows, there in zip(batches, moved, strict=True):
-            self._fetch(rows, there)
-            if self.graph is None:
-                self.step()
-            else:
-                self.graph.replay()
-        for parameter in self.leaves.values():  # neither graphs nor kernels tell torch
-            torch.autograd.graph.increment_version(parameter)
-        total = float(self.totals.sum())
-        if self.all_shares is not None:
-            return -total / float(self.all_shares[batches].sum())
-        return -total / (len(batches) * self.batch)
+    def state(self) -> tuple[dict[str, Tensor], Facts]:
+        """Optimizer, random state and the place in the chunk."""
+        return self.stepper.state(), {"random": self.before, "done": self.done}
 
-    def _fetch(self, rows: Tensor, there: Tensor) -> None:
-        """Make these rows, ``there`` on the device, the next step's, and their weights."""
-        if self.mapped is None:
-            self.rows.copy_(there)
-        else:
-            self.data.copy_(self.mapped.take(rows))
-        if self.all_shares is not None:
-            self.slope.copy_(-self.all_shares[rows])
+    def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
+        """Put them back."""
+        self.stepper.restore(tensors)
+        self.rng.bit_generator.state = self.before = facts["random"]
+        self.done = int(facts["done"])
 
 
 def _draw(rng: np.random.Generator, number: int, batch: int, steps: int) -> Tensor:
@@ -241,7 +204,8 @@ def _check_options(
             f"learning_rate is {learning_rate} and weight_decay {weight_decay}",
             help="give a positive learning rate, and a weight decay of 0 or more",
         )
-    if weight_decay and any(bool(p.isinf().any()) for p in model.parameters()):
+    trained = trained_parameters(model)
+    if weight_decay and any(bool(p.isinf().any()) for p in trained.values()):
         raise OptionError.of(
             "PC306",
             "weight decay cannot pull on weights that are exactly zero",

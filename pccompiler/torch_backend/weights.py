@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -15,6 +14,7 @@ from pccompiler.ir.kinds import TABLES, Family
 from pccompiler.ir.layout import Head, Layout, lay_out, parameter_name
 from pccompiler.ir.plan import Plan, WeightGroup
 from pccompiler.torch_backend.cuda_softmax import softmax_on_cuda
+from pccompiler.torch_backend.draws import draws
 from pccompiler.torch_backend.selection import Selection
 from pccompiler.torch_backend.softmax import lifted_softmax
 
@@ -43,6 +43,7 @@ class Weights(nn.Module):
         self.orders = nn.ModuleDict()  # group -> places in its own table, or in the flat sectors
         self.heads = nn.ModuleDict()  # head -> its sectors, where some group needs them flat
         self._select()
+        self.seed: int | None = seed if shared is None else shared.seed
         if shared is None:
             self.reset(seed)
 
@@ -96,25 +97,10 @@ class Weights(nn.Module):
 
     @torch.no_grad()
     def reset(self, seed: int) -> None:
-        """Draw all parameters anew, as the paper's authors do.
-
-        Embeddings and logits are uniform on [0, 1], linear layers torch's default. Drawn on the CPU
-        in float64, so that one seed gives one model on every device and in every precision.
-        """
-        generator = torch.Generator().manual_seed(seed)
-        for name, parameter in self.values.items():
-            draw = torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
-            if name.endswith(("_weight", "_bias")):
-                fan_in = self.values[
-                    name.removesuffix("_bias").removesuffix("_weight") + "_weight"
-                ].shape[1]
-                draw = (2.0 * draw - 1.0) / math.sqrt(fan_in)
-            elif name.startswith(("leaf_gaussian", "leaf_laplace")):
-                draw[..., 0] = 4.0 * draw[..., 0] - 2.0
-                draw[..., 1] = 0.0
-            elif name.startswith("leaf_"):
-                draw = 2.0 * draw - 1.0
-            parameter.copy_(draw)
+        """Draw all parameters anew, as `draws` has it."""
+        self.seed = seed
+        for name, draw in draws(self.layout.shapes, seed):
+            self.values[name].copy_(draw)
 
     def forward(
         self, given: Mapping[int, Tensor] | None = None

@@ -158,7 +158,7 @@ def test_datasets_lists_the_papers_figures(run: Run) -> None:
         (("--seed", "-1"), "0"),
         (("--device", "meta"), "PC302"),
         (("--plot", "curve.xyz"), "PC313"),
-        (("--out", "/proc/none/model"), "PC312"),
+        (("--out", "/proc/none/model"), "PC442"),
     ],
 )
 def test_mistakes_are_told_without_a_traceback(

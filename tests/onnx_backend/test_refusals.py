@@ -12,14 +12,14 @@ import onnx
 import pytest
 
 from pccompiler.errors import PCCompilerError
-from pccompiler.ir import Hypernetwork, Sectors
+from pccompiler.ir import Hypernetwork, Sectors, real
 from pccompiler.ir.interpret import log_likelihood
 from pccompiler.ir.layout import lay_out
 from pccompiler.ir.partition import partition
 from pccompiler.ir.plan import Plan
 from pccompiler.onnx_backend import OnnxModel, export
 from pccompiler.passes import plan
-from pccompiler.structures import rat_spn
+from pccompiler.structures import naive_bayes_mixture, rat_spn
 
 Golden = Callable[[str], None]
 
@@ -147,3 +147,12 @@ def test_reading(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     messages.append(message(lambda: OnnxModel(path), tmp_path))
     golden("\n".join(messages))
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_an_infinite_real_value_is_refused(tmp_path: Path, value: float) -> None:
+    lowered = plan(naive_bayes_mixture([real("a"), real("b")], 2))
+    export(lowered, zeros(lowered), tmp_path / "m.onnx")
+    with pytest.raises(PCCompilerError, match="PC401") as caught:
+        OnnxModel(tmp_path / "m.onnx").log_likelihood([[0.0, 1.0], [0.0, value]])
+    assert "row 1, column 1" in str(caught.value)
