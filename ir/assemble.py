@@ -16,6 +16,7 @@ from pccompiler.ir.circuit import Circuit, Float, WeightTable
 from pccompiler.ir.generators import Generator, Sectors
 from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.leaves import columns
+from pccompiler.ir.partition import partition
 from pccompiler.ir.variables import Variable
 
 
@@ -41,7 +42,9 @@ class Statements:
         self.root_line = 0
         self.values: dict[str, tuple[int, Float]] = {}
         self.sectors: Sectors | None = None
+        self.own_sectors: list[tuple[int, str, int, int, int]] = []
         self.generator: Generator | None = None
+        self.weight_ids: dict[str, int] = {}
         self.log_scale: float | None = None
 
     def fail(self, code: str, message: str, help: str, line: int | None = None) -> NoReturn:
@@ -68,7 +71,7 @@ class Statements:
         )
 
     def finish(self) -> Circuit:
-        """The circuit, once all lines have been read; sectors are still to be partitioned."""
+        """The circuit, once all lines have been read, with sectors as its policy cuts them."""
         if self.root is None:
             self.fail("PC208", "the text names no root", "end it with 'root %NAME'")
         if self.root not in self.nodes:
@@ -78,7 +81,25 @@ class Statements:
         order = self._order(below)
         new_id = np.empty(len(order), np.int64)
         new_id[order] = np.arange(len(order))
-        return self._assemble(order, new_id, [new_id[below[i]] for i in order])
+        return self._cut(self._assemble(order, new_id, [new_id[below[i]] for i in order]))
+
+    def _cut(self, circuit: Circuit) -> Circuit:
+        if self.own_sectors and (self.sectors is None or self.sectors.by != "own"):
+            self.fail(
+                "PC210",
+                "the text lists sectors, but does not say that they are its own",
+                "write 'sectors by=own', or remove the lines",
+                self.own_sectors[0][0],
+            )
+        if self.sectors is None or not self.own_sectors:
+            return circuit if self.sectors is None else partition(circuit, self.sectors)
+        labels = {f"@{label}": weight for label, weight in self.weight_ids.items()}
+        for line, label, *_ in self.own_sectors:
+            if label not in labels:
+                self.fail("PC207", f"unknown weight {label}", closest(label, labels), line)
+        table = [(labels[label], *block) for _, label, *block in self.own_sectors]
+        columns = np.array(table, np.int64).T
+        return partition(circuit, Sectors("own", 1, False, *columns))
 
     def _resolve(self) -> list[list[int]]:
         try:
@@ -106,7 +127,7 @@ class Statements:
 
     def _assemble(self, order: list[int], new_id: Int, below: list[Int]) -> Circuit:
         units = self._widths(order, below)
-        weight_ids: dict[str, int] = {}
+        weight_ids = self.weight_ids
         shapes: list[tuple[int, int]] = []
         weight: list[int] = []
         for node, i in enumerate(order):
