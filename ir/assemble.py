@@ -16,6 +16,7 @@ from pccompiler.ir.circuit import Circuit, Float, WeightTable
 from pccompiler.ir.generators import Generator, Sectors
 from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.leaves import columns
+from pccompiler.ir.limits import kronecker_units
 from pccompiler.ir.partition import partition
 from pccompiler.ir.variables import Variable
 
@@ -165,12 +166,16 @@ class Statements:
 
     def _widths(self, order: list[int], below: list[Int]) -> list[int]:
         units: list[int] = []
+        labels = list(self.nodes)
         for node, i in enumerate(order):
             width = self.units[i]
             if width < 0:
                 operands = [units[j] for j in below[node].tolist()]
                 product = self.kind[i] == Kind.KRONECKER
-                width = int(np.prod(operands)) if product else (operands or [0])[0]
+                width = (operands or [0])[0]
+                if product:
+                    where = f"{self.source}:{self.lines[i]}"
+                    width = kronecker_units(operands, f"kronecker {labels[i]}", where)
             units.append(width)
         return units
 

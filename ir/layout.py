@@ -7,9 +7,11 @@ from math import prod
 
 import numpy as np
 
+from pccompiler.errors import CircuitError
 from pccompiler.ir.arrays import Int, ranges, segments
 from pccompiler.ir.coverage import entries
 from pccompiler.ir.generators import Direct, Hypernetwork, Sectors, uses_sectors
+from pccompiler.ir.limits import CODE, MOST_ENTRIES, number
 from pccompiler.ir.plan import Plan, WeightGroup
 
 
@@ -59,14 +61,26 @@ class Layout:
 
 
 def lay_out(plan: Plan) -> Layout:
-    """The parameters of ``plan`` and how its weight groups come from them."""
+    """The parameters of ``plan`` and how its weight groups come from them.
+
+    Raises:
+        CircuitError: If there are more than can be counted.
+    """
     generator, sectors = plan.generator, plan.sectors
     sliced = uses_sectors(generator) and sectors is not None and len(sectors) > 0
     heads = _heads(sectors) if sliced and sectors is not None else ()
     block = _block(plan, heads)
     embeddings = _embeddings(plan) if heads else 0
+    shapes = _shapes(plan, heads, block, embeddings)
+    total = sum(prod(shape) for shape in shapes.values())
+    if total > MOST_ENTRIES:
+        raise CircuitError.of(
+            CODE,
+            f"the model needs {number(total)} parameters; the most is {MOST_ENTRIES:,}",
+            help="give the hypernetwork narrower layers and embeddings, or the sums fewer units",
+        )
     return Layout(
-        shapes=_shapes(plan, heads, block, embeddings),
+        shapes=shapes,
         heads=heads,
         block=block,
         embeddings=embeddings,
@@ -139,8 +153,8 @@ def _assembly(plan: Plan, heads: tuple[Head, ...]) -> dict[int, Int | tuple[int,
     start = np.zeros(len(sectors), np.int64)
     start[order] = segments(sizes[order])[:-1]
     return {
-        number: _compact(positions(group, sectors, start))
-        for number, group in enumerate(plan.groups)
+        place: _compact(positions(group, sectors, start))
+        for place, group in enumerate(plan.groups)
         if group.generated
     }
 

@@ -13,6 +13,7 @@ from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir.arrays import Int, ints
 from pccompiler.ir.generators import Sectors
 from pccompiler.ir.kinds import Kind
+from pccompiler.ir.limits import MOST_ENTRIES
 
 if TYPE_CHECKING:
     from pccompiler.ir.circuit import Circuit
@@ -82,12 +83,13 @@ def partition_again(old: Circuit, new: Circuit, place: Int, changed: NDArray[np.
 
 def _by_policy(circuit: Circuit, policy: Sectors) -> Sectors:
     weights = _covered(circuit, policy.mixtures)
+    size = min(policy.size, MOST_ENTRIES)
     rows, columns = circuit.weights.rows[weights], circuit.weights.columns[weights]
     if policy.by == "size":
         rows, columns = np.ones_like(rows), rows * columns
-        height, width = np.ones_like(rows), np.minimum(policy.size, columns)
+        height, width = np.ones_like(rows), np.minimum(size, columns)
     else:
-        height = rows if policy.by == "block" else np.minimum(policy.size, rows)
+        height = rows if policy.by == "block" else np.minimum(size, rows)
         width = columns
     pieces = -(-(rows * columns) // np.maximum(height * width, 1))
     owner = np.repeat(np.arange(len(weights)), pieces)
