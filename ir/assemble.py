@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
@@ -17,10 +16,10 @@ from pccompiler.ir.circuit import Circuit, Float, WeightTable
 from pccompiler.ir.generators import Generator, Sectors
 from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.leaves import columns
+from pccompiler.ir.limits import MOST_UNITS, kronecker_units
+from pccompiler.ir.partition import partition
 from pccompiler.ir.variables import Variable
 
-MOST_UNITS = 2**31 - 1
-"""Of a node; sums of them fit into 64 bits."""
 _DIGITS = 1000
 """Of an integer, zeros in front included: Python refuses 4,300, and takes their square in time."""
 
@@ -47,7 +46,9 @@ class Statements:
         self.root_line = 0
         self.values: dict[str, tuple[int, Float]] = {}
         self.sectors: Sectors | None = None
+        self.own_sectors: list[tuple[int, str, int, int, int]] = []
         self.generator: Generator | None = None
+        self.weight_ids: dict[str, int] = {}
         self.log_scale: float | None = None
 
     def fail(self, code: str, message: str, help: str, line: int | None = None) -> NoReturn:
@@ -97,7 +98,7 @@ class Statements:
             self.fail("PC211", f"{word!r} is not a number", "write a decimal number")
 
     def finish(self) -> Circuit:
-        """The circuit, once all lines have been read; sectors are still to be partitioned."""
+        """The circuit, once all lines have been read, with sectors as its policy cuts them."""
         if self.root is None:
             self.fail("PC208", "the text names no root", "end it with 'root %NAME'")
         if self.root not in self.nodes:
@@ -107,7 +108,25 @@ class Statements:
         order = self._order(below)
         new_id = np.empty(len(order), np.int64)
         new_id[order] = np.arange(len(order))
-        return self._assemble(order, new_id, [new_id[below[i]] for i in order])
+        return self._cut(self._assemble(order, new_id, [new_id[below[i]] for i in order]))
+
+    def _cut(self, circuit: Circuit) -> Circuit:
+        if self.own_sectors and (self.sectors is None or self.sectors.by != "own"):
+            self.fail(
+                "PC210",
+                "the text lists sectors, but does not say that they are its own",
+                "write 'sectors by=own', or remove the lines",
+                self.own_sectors[0][0],
+            )
+        if self.sectors is None or not self.own_sectors:
+            return circuit if self.sectors is None else partition(circuit, self.sectors)
+        labels = {f"@{label}": weight for label, weight in self.weight_ids.items()}
+        for line, label, *_ in self.own_sectors:
+            if label not in labels:
+                self.fail("PC207", f"unknown weight {label}", closest(label, labels), line)
+        table = [(labels[label], *block) for _, label, *block in self.own_sectors]
+        columns = np.array(table, np.int64).T
+        return partition(circuit, Sectors("own", 1, False, *columns))
 
     def _resolve(self) -> list[list[int]]:
         try:
@@ -135,7 +154,7 @@ class Statements:
 
     def _assemble(self, order: list[int], new_id: Int, below: list[Int]) -> Circuit:
         units = self._widths(order, below)
-        weight_ids: dict[str, int] = {}
+        weight_ids = self.weight_ids
         shapes: list[tuple[int, int]] = []
         weight: list[int] = []
         for node, i in enumerate(order):
@@ -173,16 +192,16 @@ class Statements:
 
     def _widths(self, order: list[int], below: list[Int]) -> list[int]:
         units: list[int] = []
+        labels = list(self.nodes)
         for node, i in enumerate(order):
             width = self.units[i]
             if width < 0:
                 operands = [units[j] for j in below[node].tolist()]
                 product = self.kind[i] == Kind.KRONECKER
-                width = math.prod(operands) if product else (operands or [0])[0]
-                if width > MOST_UNITS:
-                    name = list(self.nodes)[i]
-                    message = f"node {name} has {width:,} units, the product of its operands'"
-                    self.fail("PC211", message, f"use at most {MOST_UNITS}", self.lines[i])
+                width = (operands or [0])[0]
+                if product:
+                    where = f"{self.source}:{self.lines[i]}"
+                    width = kronecker_units(operands, f"kronecker {labels[i]}", where)
             units.append(width)
         return units
 

@@ -13,6 +13,7 @@ from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.declare import EMPTY, Weights, check_name, check_units
 from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.leaves import columns as family_columns
+from pccompiler.ir.limits import MOST_UNITS, kronecker_units, row_products
 from pccompiler.ir.locations import caller
 from pccompiler.ir.variables import Variable, binary, categorical, real
 
@@ -122,7 +123,7 @@ class Builder:
 
     def kronecker(self, operands: Sequence[int], *, name: str | None = None) -> int:
         """All products of one unit of each operand; the last operand's unit varies fastest."""
-        return self._named(self._one(Kind.KRONECKER, operands), name)
+        return self._named(self._one(Kind.KRONECKER, operands, name), name)
 
     def sum(
         self,
@@ -191,7 +192,9 @@ class Builder:
         """Add a product for each row of ``operands``, shape ``(nodes, arity)``."""
         table = self._table(operands)
         units = self._units[table]
-        width = units.prod(axis=1) if kronecker else units[:, 0]
+        width = row_products(units) if kronecker else units[:, 0]
+        for row in np.flatnonzero(width > MOST_UNITS)[:1].tolist():
+            kronecker_units(units[row].tolist(), f"kronecker %{self._size + row}", caller())
         kind = Kind.KRONECKER if kronecker else Kind.PRODUCT
         return self._append(kind, width, table, np.full(len(table), -1))
 
@@ -243,10 +246,14 @@ class Builder:
             location=columns["location"],
         )
 
-    def _one(self, kind: Kind, operands: Sequence[int]) -> Int:
+    def _one(self, kind: Kind, operands: Sequence[int], name: str | None = None) -> Int:
         table = self._table([operands])
         widths = self._units[table[0]]
-        units = int(widths.prod()) if kind == Kind.KRONECKER else int(widths[:1].sum())
+        if kind == Kind.KRONECKER:
+            label = f"kronecker %{name or self._size}"
+            units = kronecker_units(widths.tolist(), label, caller())
+        else:
+            units = int(widths[:1].sum())
         return self._append(kind, np.array([units]), table, np.array([-1]))
 
     def _leaf(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.circuit import WeightTable
+from pccompiler.ir.limits import CODE, MOST_ENTRIES, MOST_UNITS, check_entries, wide
 from pccompiler.ir.locations import caller
 from pccompiler.ir.names import ALPHABET, is_name
 
@@ -27,6 +28,9 @@ class Weights:
 
     def add(self, rows: Int, columns: Int) -> Int:
         """New weights of these shapes; their ids."""
+        sizes = rows.astype(np.float64) * columns
+        for place in np.flatnonzero(sizes > MOST_ENTRIES)[:1].tolist():
+            check_entries(int(rows[place]), int(columns[place]), "a node", caller())
         self.rows.append(np.asarray(rows, np.int64))
         self.columns.append(np.asarray(columns, np.int64))
         self.size += len(rows)
@@ -78,13 +82,17 @@ def _by(shape: tuple[int, ...]) -> str:
 
 
 def check_units(units: int) -> None:
-    """Refuse a node without units."""
+    """Refuse a node without units, or with more than can be counted."""
     if units < 1:
         raise OptionError.of(
             "PC302",
             f"a node of {units} units has no value",
             location=caller(),
             help="give it at least 1 unit",
+        )
+    if units > MOST_UNITS:
+        raise CircuitError.of(
+            CODE, f"a node {wide(units)}", location=caller(), help="give it fewer units"
         )
 
 

@@ -20,6 +20,7 @@ from pccompiler.ir.formula_checks import (
 )
 from pccompiler.ir.formula_text import fail, number, show
 from pccompiler.ir.kinds import Kind
+from pccompiler.ir.limits import kronecker_units
 from pccompiler.ir.locations import caller
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def product(*nodes: Node | Weighted) -> Node:
 def kron(*nodes: Node | Weighted) -> Node:
     """Every product of one unit of each of ``nodes``; the last one's unit varies fastest."""
     below = _operands("kron", nodes)
-    units = int(np.prod([node.units for node in below]))
+    units = kronecker_units([node.units for node in below], "kron(...)", caller())
     return Node(kind=Kind.KRONECKER, units=units, operands=below, location=caller())
 
 

@@ -7,9 +7,12 @@ from math import prod
 
 import numpy as np
 
-from pccompiler.ir.arrays import Int, segments
+from pccompiler.errors import CircuitError
+from pccompiler.ir.arrays import Int, ranges, segments
+from pccompiler.ir.coverage import entries
 from pccompiler.ir.generators import Direct, Hypernetwork, Sectors, uses_sectors
-from pccompiler.ir.plan import Plan
+from pccompiler.ir.limits import CODE, MOST_ENTRIES, number
+from pccompiler.ir.plan import Plan, WeightGroup
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +61,26 @@ class Layout:
 
 
 def lay_out(plan: Plan) -> Layout:
-    """The parameters of ``plan`` and how its weight groups come from them."""
+    """The parameters of ``plan`` and how its weight groups come from them.
+
+    Raises:
+        CircuitError: If there are more than can be counted.
+    """
     generator, sectors = plan.generator, plan.sectors
     sliced = uses_sectors(generator) and sectors is not None and len(sectors) > 0
     heads = _heads(sectors) if sliced and sectors is not None else ()
     block = _block(plan, heads)
     embeddings = _embeddings(plan) if heads else 0
+    shapes = _shapes(plan, heads, block, embeddings)
+    total = sum(prod(shape) for shape in shapes.values())
+    if total > MOST_ENTRIES:
+        raise CircuitError.of(
+            CODE,
+            f"the model needs {number(total)} parameters; the most is {MOST_ENTRIES:,}",
+            help="give the hypernetwork narrower layers and embeddings, or the sums fewer units",
+        )
     return Layout(
-        shapes=_shapes(plan, heads, block, embeddings),
+        shapes=shapes,
         heads=heads,
         block=block,
         embeddings=embeddings,
@@ -138,21 +153,37 @@ def _assembly(plan: Plan, heads: tuple[Head, ...]) -> dict[int, Int | tuple[int,
     start = np.zeros(len(sectors), np.int64)
     start[order] = segments(sizes[order])[:-1]
     return {
-        number: _compact(_positions(group.weights, group.rows * group.columns, sectors, start))
-        for number, group in enumerate(plan.groups)
+        place: _compact(positions(group, sectors, start))
+        for place, group in enumerate(plan.groups)
         if group.generated
     }
 
 
-def _positions(weights: Int, entries: int, sectors: Sectors, start: Int) -> Int:
-    """Position in the flattened heads of every entry of ``weights``, row-major."""
-    mine = np.flatnonzero(np.isin(sectors.weight, weights))  # sorted by weight, then offset
-    lengths = (sectors.rows * sectors.columns)[mine]
-    inside = np.arange(int(lengths.sum())) - np.repeat(segments(lengths)[:-1], lengths)
-    positions = np.repeat(start[mine], lengths) + inside
-    if len(positions) != len(weights) * entries:
+def positions(group: WeightGroup, sectors: Sectors, start: Int) -> Int:
+    """Position in the flattened heads of every entry of the group's weights, row-major."""
+    mine, taken = entries_of(group, sectors)
+    positions = ranges(start[mine], (sectors.rows * sectors.columns)[mine])
+    if len(positions) != len(group.weights) * group.rows * group.columns:
         raise AssertionError("sectors do not cover the weights")  # pragma: no cover
-    return positions
+    if taken is None:
+        return positions
+    ordered = np.empty_like(positions)
+    ordered[taken] = positions
+    return ordered
+
+
+def entries_of(group: WeightGroup, sectors: Sectors) -> tuple[Int, Int | None]:
+    """The sectors of a group's weights, and the entries of the stacked weights that they take.
+
+    Entries are listed sector by sector; ``None``: they are all entries, in order.
+    """
+    mine = np.flatnonzero(np.isin(sectors.weight, group.weights))  # sorted by weight, then offset
+    if ((sectors.rows[mine] == 1) | (sectors.columns[mine] == group.columns)).all():
+        return mine, None
+    place = np.searchsorted(group.weights, sectors.weight[mine])
+    taken = entries(sectors, mine, np.full(len(mine), group.columns))
+    lengths = (sectors.rows * sectors.columns)[mine]
+    return mine, taken + np.repeat(place * (group.rows * group.columns), lengths)
 
 
 def _compact(positions: Int) -> Int | tuple[int, int]:

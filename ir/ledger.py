@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pccompiler.errors import OptionError
+from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir.arrays import segments
 from pccompiler.ir.circuit import Circuit, Float, WeightTable
 from pccompiler.ir.kinds import SUMS, Family, Kind
 from pccompiler.ir.leaves import columns
+from pccompiler.ir.limits import CODE, MOST_UNITS, check_entries, wide
 from pccompiler.ir.names import is_name
 from pccompiler.ir.variables import Variable
 
@@ -54,7 +55,15 @@ class Ledger:
 
         Raises:
             OptionError: If it shares a weight of another shape, or gives it other values.
+            CircuitError: If it has more units or weights than can be counted.
         """
+        if entry.units > MOST_UNITS:
+            raise CircuitError.of(
+                CODE,
+                f"{entry.name or 'a node'} {wide(entry.units)}",
+                location=entry.location or None,
+                help="give it fewer units",
+            )
         self._weight.append(self._find_weight(entry) if _parametric(entry) else -1)
         self.entries.append(entry)
         return len(self.entries) - 1
@@ -86,6 +95,7 @@ class Ledger:
         weight = -1 if entry.share is None else self._shared.get(entry.share, -1)
         shape = (entry.units, self._columns(entry))
         if weight < 0:
+            check_entries(*shape, entry.name or "a node", entry.location or None)
             weight = len(self._shapes)
             self._shapes.append(shape)
             if entry.share is not None:

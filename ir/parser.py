@@ -14,7 +14,6 @@ from pccompiler.ir.circuit import Circuit, Float
 from pccompiler.ir.generators import Direct, Hypernetwork, Sectors
 from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.names import ALPHABET, is_name
-from pccompiler.ir.partition import partition
 from pccompiler.ir.printer import HEADER
 from pccompiler.ir.variables import binary, categorical, count, real
 from pccompiler.limits import current
@@ -87,8 +86,7 @@ class _Parser(Statements):
         current().check("nodes", len(self.kind), self.source)
         current().check("edges", sum(map(len, self.operands)), self.source)
         current().check("scopes", len(self.kind) * len(self.domains) // 8, self.source)
-        circuit = self.finish()
-        return circuit if self.sectors is None else partition(circuit, self.sectors)
+        return self.finish()
 
     def statement(self, words: list[str]) -> None:
         if words[0][0] == "%":
@@ -99,6 +97,7 @@ class _Parser(Statements):
             "root": self.set_root,
             "weight": self.give_values,
             "sectors": self.set_sectors,
+            "sector": self.add_sector,
             "generator": self.set_generator,
             "scale": self.set_scale,
             "weights": self.refer,
@@ -240,6 +239,16 @@ class _Parser(Statements):
                 mixtures=mixtures == "true",
             )
         )
+
+    def add_sector(self, words: list[str]) -> None:
+        if len(words) != 4 or words[0][0] != "@":
+            self.fail(
+                "PC210",
+                "a sector needs a weight, an offset, rows and columns",
+                "write 'sector @w 0 5 2'",
+            )
+        offset, rows, columns = (self.integer(word) for word in words[1:])
+        self.own_sectors.append((self.line_number, words[0], offset, rows, columns))
 
     def set_generator(self, words: list[str]) -> None:
         if not words or words[0] not in ("direct", "hypernetwork"):

@@ -26,15 +26,21 @@ def to_text(circuit: Circuit, *, values: bool = True) -> str:
     if values:
         lines += _value_lines(circuit)
     if circuit.sectors is not None:
-        lines.append(sectors_line(circuit.sectors))
+        lines += _sector_lines(circuit, circuit.sectors)
     if circuit.generator is not None:
         lines.append(generator_line(circuit.generator))
     return "\n".join(lines) + "\n"
 
 
-def sectors_line(sectors: Sectors) -> str:
-    """``sectors by=rows size=4 mixtures=false``."""
-    return f"sectors by={sectors.by} size={sectors.size} mixtures={str(sectors.mixtures).lower()}"
+def _sector_lines(circuit: Circuit, sectors: Sectors) -> list[str]:
+    """``sectors by=rows size=4 mixtures=false``; of one's own, a line each: ``sector @w 0 5 2``."""
+    if sectors.by != "own":
+        mixtures = str(sectors.mixtures).lower()
+        return [f"sectors by={sectors.by} size={sectors.size} mixtures={mixtures}"]
+    columns = (sectors.weight, sectors.offset, sectors.rows, sectors.columns)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    label = circuit.weights.label
+    return ["sectors by=own"] + [f"sector {label(w)} {o} {r} {c}" for w, o, r, c in rows]
 
 
 def generator_line(generator: Generator) -> str:

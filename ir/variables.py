@@ -41,6 +41,9 @@ class Variable:
         return f"{self.domain} with {len(self.edges) - 1} bins" if self.edges else self.domain
 
 
+MOST_STATES = 2**31 - 1
+
+
 def binary(name: str) -> Variable:
     """A variable with states 0 and 1."""
     return Variable(name, "binary", 2)
@@ -50,8 +53,14 @@ def categorical(name: str, cardinality: int) -> Variable:
     """A variable with states 0, 1, ..., ``cardinality - 1``.
 
     Raises:
-        OptionError: If there are fewer than two states.
+        OptionError: If there are fewer than two states, or more than 2^31 - 1.
     """
+    if cardinality > MOST_STATES:
+        raise OptionError.of(
+            "PC301",
+            f"categorical variable {name!r} has {cardinality:,} states",
+            help=f"give it at most {MOST_STATES:,} states, or make it a count",
+        )
     if cardinality < 2:
         raise OptionError.of(
             "PC301",

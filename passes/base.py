@@ -106,7 +106,7 @@ class Pass(ABC):
     def __str__(self) -> str:
         """The pass as pipeline text: its name, and the options that are not the default."""
         options = [
-            f"{f.name}={_text(getattr(self, f.name))}"
+            f"{f.name}={_text(getattr(self, f.name)) if f.metadata.get('text', True) else '...'}"
             for f in fields(self)
             if getattr(self, f.name) != f.default
         ]

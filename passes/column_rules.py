@@ -1,13 +1,15 @@
-"""PC110: columns that refer to nothing. `Builder` and `parse` cannot make them; a pass can.
+"""PC110 and PC128: columns that refer to nothing, and counts that are too large.
 
+`Builder` and `parse` cannot make them; a pass can.
 The other rules, and everything after them, index by these columns.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pccompiler.ir import Circuit, Family, Kind
+from pccompiler.ir import Circuit, Family, Kind, limits
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.kinds import SUMS
 from pccompiler.passes.rule import NO_NODE, Fault, Rule, title
@@ -81,6 +83,47 @@ def _describe_bad_weight(circuit: Circuit, node: int) -> Fault:
     )
 
 
+def _too_wide(circuit: Circuit) -> Int:
+    return np.flatnonzero(circuit.units > limits.MOST_UNITS)
+
+
+def _describe_too_wide(circuit: Circuit, node: int) -> Fault:
+    return Fault(
+        f"{title(circuit, node)} {limits.wide(int(circuit.units[node]))}", limits.UNITS_HELP
+    )
+
+
+def _sizes(circuit: Circuit) -> NDArray[np.float64]:
+    """Entries of each weight, as floats, which do not wrap."""
+    return circuit.weights.rows.astype(np.float64) * circuit.weights.columns
+
+
+def _too_many_weights(circuit: Circuit) -> Int:
+    nodes = np.flatnonzero(circuit.weight >= 0)
+    culprits: Int = nodes[_sizes(circuit)[circuit.weight[nodes]] > limits.MOST_ENTRIES]
+    return culprits
+
+
+def _describe_too_many_weights(circuit: Circuit, node: int) -> Fault:
+    weight, table = int(circuit.weight[node]), circuit.weights
+    told = limits.large(int(table.rows[weight]), int(table.columns[weight]))
+    return Fault(f"{title(circuit, node)} {told}", limits.ENTRIES_HELP)
+
+
+def _too_many_in_all(circuit: Circuit) -> Int:
+    sizes = _sizes(circuit)
+    most = limits.MOST_ENTRIES
+    return NO_NODE[: int(float(sizes.sum()) > most >= float(sizes.max(initial=0.0)))]
+
+
+def _describe_too_many_in_all(circuit: Circuit, _node: int) -> Fault:
+    total = int(_sizes(circuit).sum())
+    return Fault(
+        f"the circuit needs {limits.number(total)} weights; the most is {limits.MOST_ENTRIES:,}",
+        limits.ENTRIES_HELP,
+    )
+
+
 COLUMN_RULES = (
     Rule("PC110", _no_root, _describe_no_root),
     Rule("PC110", _unknown_kind, _describe_unknown_kind),
@@ -90,5 +133,8 @@ REFERENCE_RULES = (
     Rule("PC110", _bad_input, _describe_bad_input),
     Rule("PC110", _no_units, _describe_no_units),
     Rule("PC110", _bad_weight, _describe_bad_weight),
+    Rule("PC128", _too_wide, _describe_too_wide),
+    Rule("PC128", _too_many_weights, _describe_too_many_weights),
+    Rule("PC128", _too_many_in_all, _describe_too_many_in_all),
 )
 """Then, for what nodes refer to."""

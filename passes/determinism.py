@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -169,7 +170,7 @@ class _Work:
             if not len(left.ors):
                 break
             region = np.flatnonzero(_bits(table[row], len(self.circuit.variables)))
-            worlds = int(np.prod([classes(self.circuit.variables[v]) for v in region.tolist()]))
+            worlds = prod(classes(self.circuit.variables[v]) for v in region.tolist())
             if not self.affords(-(-worlds // 64) * len(left.gates.operands)):
                 break
             self.seen.add(table[row].tobytes())

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -134,7 +135,7 @@ def all_worlds(gates: Gates, region: Int, size: int) -> Iterator[tuple[int, dict
     Yields how many they are, and each variable's class.
     """
     numbers = [classes(gates.variables[v]) for v in region.tolist()]
-    total = int(np.prod(numbers, dtype=np.int64))
+    total = prod(numbers)
     for start in range(0, total, size):
         index = np.arange(start, min(start + size, total))
         states = np.unravel_index(index, numbers)

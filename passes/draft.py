@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Int, segments
 from pccompiler.ir.circuit import Float, WeightTable, select
-from pccompiler.ir.partition import partition
+from pccompiler.ir.partition import partition_again
 from pccompiler.ir.topology import reachable
 
 Bool = NDArray[np.bool_]
@@ -142,7 +142,27 @@ class Draft:
         )
         alive = reachable(result)
         self.place = np.where(alive, np.cumsum(alive) - 1, -1)[new_id]
-        return _restored(select(result, alive), old, changes)
+        return self._restored(result, select(result, alive), alive, changes)
+
+    def _restored(
+        self, whole: Circuit, result: Circuit, alive: Bool, changes: dict[str, Any]
+    ) -> Circuit:
+        """``result``, the living part of ``whole``, with the old sectors and generator."""
+        if "generator" in changes:
+            return result
+        old = self.circuit
+        place = np.full(len(whole.weights) + 1, -1)
+        place[whole.weight[alive]] = result.weight
+        place[-1] = -1
+        given = np.flatnonzero((old.weight >= 0) & (self.weight != old.weight) & self._lives())
+        changed = np.zeros(len(old.weights), np.bool_)
+        changed[old.weight[given]] = True
+        result = partition_again(old, result, place[: len(old.weights)], changed)
+        return result.replace(generator=old.generator)
+
+    def _lives(self) -> Bool:
+        """Which of the old nodes are in the new circuit."""
+        return self.place[: self.circuit.num_nodes] >= 0
 
     def _same_operands(self) -> bool:
         return np.array_equal(self.operands, self.circuit.operands)
@@ -185,12 +205,3 @@ class Draft:
         used = set(self.weight.tolist()) | {row[2] for row in self._new}
         names = self.circuit.weights.names.items()
         return {w if w in used else self._heirs.get(w, w): name for w, name in names}
-
-
-def _restored(result: Circuit, old: Circuit, changes: dict[str, Any]) -> Circuit:
-    """Sectors by the old policy, and the old generator."""
-    if "generator" in changes:
-        return result
-    if old.sectors is not None:
-        result = partition(result, old.sectors)
-    return result.replace(generator=old.generator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit, Kind, Variable
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.circuit import Float
+from pccompiler.ir.limits import number
 from pccompiler.passes.leaf_products import given, leaf_product
 from pccompiler.passes.masses import normalize
 from pccompiler.passes.product_sides import Side, assemble, groups, unit_pairs
@@ -22,6 +24,8 @@ ZERO = -1
 ABSENT = -1
 """Stands for a factor that a part of the result does not have."""
 MOST_NODES = 2_000_000
+MOST_WEIGHTS = 2**29
+"""Weights of a product, all nodes together: 4 GiB."""
 Pair = tuple[int, int]
 
 
@@ -35,7 +39,7 @@ def multiply(left: Circuit, right: Circuit, *, most_nodes: int = MOST_NODES) -> 
         left: Smooth and decomposable.
         right: Likewise, and compatible with ``left``: where both have a product over the same
             variables, they split them alike, or one splits a part of the other.
-        most_nodes: Refuse to make more.
+        most_nodes: Refuse to make more. More than 2^29 weights are refused, too.
 
     Raises:
         CircuitError: If two products cannot be multiplied, or values are not given, or leaves have
@@ -94,8 +98,10 @@ class _Work:
         default_factory=list[tuple[int, int, int, int, int]]
     )
     operands: list[list[int]] = field(default_factory=list[list[int]])
+    counted: set[Pair] = field(default_factory=set[Pair])
     tables: list[Float] = field(default_factory=list[Float])
     constants: dict[int, Float] = field(default_factory=dict[int, Float])
+    weights: int = 0
 
     def run(self, root: Pair) -> int:
         """Multiply what the root pair needs, operands first, without recursion."""
@@ -160,6 +166,20 @@ class _Work:
         self.operands.append(list(operands))
         return len(self.nodes) - 1
 
+    def afford(self, weights: int, pair: Pair) -> None:
+        """Refuse to make more weights, or units, than the memory of a machine holds."""
+        self.weights += weights
+        if self.weights > MOST_WEIGHTS:
+            left, right = self.left.circuit, self.right.circuit
+            a, b = self.left.own(pair[0]), self.right.own(pair[1])
+            raise CircuitError.of(
+                "PC160",
+                f"the product has more than {MOST_WEIGHTS:,} weights: {left.label(a)} times "
+                f"{right.label(b)} needs {number(weights)}",
+                location=left.where(a),
+                help="multiply circuits with fewer units a node",
+            )
+
     def copy(self, pair: Pair) -> int:
         """A node of one factor only."""
         side, node = (self.right, pair[1]) if pair[0] == ABSENT else (self.left, pair[0])
@@ -190,14 +210,15 @@ class _Work:
         """Every operand of one times every operand of the other, with the weights' products."""
         parts: list[int] = []
         blocks: list[Float] = []
+        units = self.left.units[pair[0]] * self.right.units[pair[1]]
         for i, x in self.left.terms(pair[0]):
             for j, y in self.right.terms(pair[1]):
                 if self.known[i, j] != ZERO:
+                    self.afford(units * x.shape[1] * y.shape[1], pair)
                     parts.append(self.known[i, j])
                     blocks.append(np.asarray(np.kron(x, y), np.float64))
         if not parts:
             return ZERO
-        units = self.left.units[pair[0]] * self.right.units[pair[1]]
         return self.add(Kind.SUM, units, parts, np.concatenate(blocks, axis=1))
 
     def factors(self, pair: Pair) -> list[tuple[Pair, Int]]:
@@ -205,6 +226,9 @@ class _Work:
         a, b = pair
         mine, others = self.left.factors(a), self.right.factors(b)
         scopes = [self.left.scopes[i] for i in mine], [self.right.scopes[j] for j in others]
+        if pair not in self.counted:
+            self.counted.add(pair)
+            self.afford(self.left.units[a] * self.right.units[b], pair)
         units = unit_pairs(self.left.units[a], self.right.units[b])
         result: list[tuple[Pair, Int]] = []
         for lefts, rights in groups(*scopes):
@@ -238,13 +262,14 @@ class _Work:
         ]
         if all(aligned):
             return nodes[0] if len(nodes) == 1 else self.add(Kind.PRODUCT, total, nodes)
+        whole = prod(widths)
+        self.afford(whole, pair)
         index = np.ravel_multi_index(places, widths)
-        grid = (
-            nodes[0] if len(nodes) == 1 else self.add(Kind.KRONECKER, int(np.prod(widths)), nodes)
-        )
-        if len(index) == np.prod(widths) and np.array_equal(index, order):
+        grid = nodes[0] if len(nodes) == 1 else self.add(Kind.KRONECKER, whole, nodes)
+        if len(index) == whole and np.array_equal(index, order):
             return grid
-        table = np.zeros((total, int(np.prod(widths))))
+        self.afford(total * whole, pair)
+        table = np.zeros((total, whole))
         table[order, index] = 1.0
         return self.add(Kind.SUM, total, [grid], table)
 
@@ -259,13 +284,12 @@ class _Work:
                 if n < side.circuit.num_nodes
             ]
 
-        own = a if a < self.left.circuit.num_nodes else self.left.operands[a][0]
-        second = b if b < self.right.circuit.num_nodes else self.right.operands[b][0]
+        mine, other_one = self.left.own(a), self.right.own(b)
         return CircuitError.of(
             "PC161",
-            f"products {self.left.circuit.label(own)} and {self.right.circuit.label(second)} "
+            f"products {self.left.circuit.label(mine)} and {self.right.circuit.label(other_one)} "
             "split their variables in ways that cross",
-            location=self.left.circuit.where(own),
+            location=self.left.circuit.where(mine),
             notes=lines(self.left, chosen) + lines(self.right, other),
             help="multiply circuits that are compatible, such as two of one structure with one "
             "tree of regions; 'pccompiler properties' tells",

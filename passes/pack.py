@@ -10,7 +10,7 @@ import numpy as np
 from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Int, first_uses, segments
 from pccompiler.ir.circuit import Float, WeightTable
-from pccompiler.ir.partition import partition
+from pccompiler.ir.partition import partition_again
 from pccompiler.passes.base import Pass
 from pccompiler.passes.vectors import Vectors, columns_of, find_vectors
 
@@ -86,8 +86,13 @@ class _Writer:
             generator=None,
             **self.renumbered(),
         )
-        if circuit.sectors is not None:
-            result = partition(result, circuit.sectors)
+        place = np.full(len(circuit.weights) + len(self.tables) + 1, -1)
+        place[self.weight] = result.weight
+        place[-1] = -1
+        stacked = np.zeros(len(circuit.weights), np.bool_)
+        given = (circuit.weight >= 0) & (circuit.weight != self.weight[vectors.of])
+        stacked[circuit.weight[given]] = True
+        result = partition_again(circuit, result, place[: len(circuit.weights)], stacked)
         return result.replace(generator=circuit.generator)
 
     def kinds(self) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
+from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit, Sectors
-from pccompiler.ir.generators import SectorPolicy
-from pccompiler.ir.partition import partition
+from pccompiler.ir.partition import Cut, partition
 from pccompiler.passes.base import Pass
 
 
@@ -23,20 +23,28 @@ class PartitionSectors(Pass):
 
         sectors by=block size=1 mixtures=false
 
-    The options are those of `pccompiler.ir.Sectors`.
+    The options are those of `pccompiler.ir.Sectors`; in Python, ``own`` takes a table or a function
+    instead, as `pccompiler.compile` does.
     """
 
     name: ClassVar[str] = "sectors"
     ensures: ClassVar[tuple[str, ...]] = ("sectors",)
-    by: SectorPolicy = "block"
+    by: Literal["block", "rows", "size"] = "block"
     size: int = 1
     mixtures: bool = False
+    own: Sectors | Cut | None = field(default=None, metadata={"text": False})
 
     def __post_init__(self) -> None:
+        if self.by not in ("block", "rows", "size"):
+            raise OptionError.of(
+                "PC302",
+                f"unknown sector policy {self.by!r}",
+                help="use 'block', 'rows' or 'size'; own= takes a table or a function",
+            )
         self.policy()
 
     def policy(self) -> Sectors:
-        """How the pass cuts.
+        """How the pass cuts, if it has no table or function of its own.
 
         Raises:
             OptionError: If an option has a value that cannot be used.
@@ -45,4 +53,4 @@ class PartitionSectors(Pass):
 
     def run(self, circuit: Circuit) -> Circuit:
         """Partition anew, whatever was there."""
-        return partition(circuit, self.policy())
+        return partition(circuit, self.policy() if self.own is None else self.own)

@@ -56,7 +56,7 @@ def _make(name: str, kind: type[Pass], values: dict[str, object]) -> Pass:
 
 def _options(name: str, kind: type[Pass], text: str) -> dict[str, object]:
     hints = get_type_hints(kind)
-    known = {f.name: hints[f.name] for f in fields(kind)}
+    known = {f.name: hints[f.name] for f in fields(kind) if f.metadata.get("text", True)}
     values: dict[str, object] = {}
     for pair in text.split(",") if text.strip() else ():
         option, equals, value = (part.strip() for part in pair.partition("="))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from itertools import product as combinations
+from math import prod
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Side:
             widths = [self.units[j] for j in operands]
             elementwise = self.kinds[node] == Kind.PRODUCT
             self.kinds.append(self.kinds[node])
-            self.units.append(widths[0] if elementwise else int(np.prod(widths)))
+            self.units.append(widths[0] if elementwise else prod(widths))
             self.operands.append(list(operands))
             self.scopes.append(sum(self.scopes[j] for j in operands))
         return self._parts[key]
@@ -54,6 +55,10 @@ class Side:
         """The operands of a product; of another node, itself."""
         is_product = self.kinds[node] in (Kind.PRODUCT, Kind.KRONECKER)
         return self.operands[node] if is_product else [node]
+
+    def own(self, node: int) -> int:
+        """The circuit's node that ``node`` is, or begins with."""
+        return node if node < self.circuit.num_nodes else self.operands[node][0]
 
     def places(self, node: int, operands: Sequence[int]) -> Int:
         """For each unit of ``node``, the unit of ``part(node, operands)`` that it reads."""

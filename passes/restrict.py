@@ -11,6 +11,7 @@ from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir import Circuit, Family, Kind, Variable
 from pccompiler.ir.circuit import Float
 from pccompiler.ir.leaves import log_density
+from pccompiler.ir.limits import CODE, MOST_MADE
 from pccompiler.ir.topology import by_level
 from pccompiler.passes.draft import Bool, Draft
 from pccompiler.passes.leaf_products import given
@@ -161,7 +162,16 @@ def _repeat(draft: Draft, node: int, gone: Bool) -> None:
     operands: Sequence[int] = circuit.operands_of(node).tolist()
     rest = [j for j in operands if not gone[j]]
     widths = [int(circuit.units[j]) for j in operands]
-    places = np.arange(math.prod(int(circuit.units[j]) for j in rest))
+    left = math.prod(int(circuit.units[j]) for j in rest)
+    if left * int(circuit.units[node]) > MOST_MADE:
+        raise CircuitError.of(
+            CODE,
+            f"what is left of kronecker {circuit.label(node)} needs {circuit.units[node]:,} x "
+            f"{left:,} weights; the most that a rewrite makes is {MOST_MADE:,}",
+            location=circuit.where(node),
+            help="give its operands fewer units, or query the model with evidence instead",
+        )
+    places = np.arange(left)
     shape = [1 if gone[j] else w for j, w in zip(operands, widths, strict=True)]
     column = np.broadcast_to(places.reshape(shape), widths).ravel()
     table = np.zeros((len(column), len(places)))

@@ -6,10 +6,11 @@ from math import prod
 
 import numpy as np
 
-from pccompiler.ir import Circuit, Family, Kind
+from pccompiler.ir import Circuit, Family, Kind, limits
 from pccompiler.ir.arrays import Int, segment_sum
 from pccompiler.ir.kinds import PRODUCTS, SUMS
 from pccompiler.ir.leaves import LEAVES, fits
+from pccompiler.ir.limits import products
 from pccompiler.ir.scopes import members
 from pccompiler.ir.topology import reachable
 from pccompiler.passes.rule import Fault, Rule, at, edges, names, number, scope, some, title
@@ -54,7 +55,7 @@ def _wrong_kronecker(circuit: Circuit) -> Int:
         return nodes
     widths = circuit.units[circuit.operands[circuit.edges_of(nodes)]]
     starts = np.cumsum(circuit.fan_in[nodes]) - circuit.fan_in[nodes]
-    culprits: Int = nodes[np.multiply.reduceat(widths, starts) != circuit.units[nodes]]
+    culprits: Int = nodes[products(widths, starts) != circuit.units[nodes]]
     return culprits
 
 
@@ -62,7 +63,7 @@ def _describe_wrong_kronecker(circuit: Circuit, node: int) -> Fault:
     widths = circuit.units[circuit.operands_of(node)].tolist()
     return Fault(
         f"{title(circuit, node)} has {number(int(circuit.units[node]), 'unit')}, but its operands "
-        f"make {' x '.join(str(width) for width in widths)} = {prod(widths):,}",
+        f"make {limits.times(widths)} = {limits.number(prod(widths))}",
         "give it as many units as there are products of one unit of each operand",
     )
 

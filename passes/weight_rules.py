@@ -1,4 +1,4 @@
-"""The rules of weights: PC106, and PC110 for sectors that are out of date."""
+"""The rules of weights: PC106; PC110 and PC125 for sectors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pccompiler.ir import Circuit, Family, Kind
 from pccompiler.ir.arrays import Int, segment_sum
 from pccompiler.ir.circuit import Float, input_columns
+from pccompiler.ir.coverage import gap
 from pccompiler.ir.partition import partition
 from pccompiler.passes.rule import NO_NODE, Fault, Rule, title
 
@@ -144,28 +145,50 @@ def _describe_flawed_values(circuit: Circuit, node: int) -> Fault:
 
 
 def _stale_sectors(circuit: Circuit) -> Int:
-    if circuit.sectors is None:
+    if circuit.sectors is None or circuit.sectors.by == "own":
         return NO_NODE[:0]
-    fresh = partition(circuit, circuit.sectors).sectors
-    columns = ("weight", "offset", "rows", "columns")
-    same = all(np.array_equal(getattr(circuit.sectors, c), getattr(fresh, c)) for c in columns)
-    return NO_NODE[: int(not same)]
+    fresh = partition(circuit, circuit.sectors.policy()).sectors
+    return NO_NODE[: int(fresh is None or not circuit.sectors.same_table(fresh))]
 
 
 def _describe_stale_sectors(circuit: Circuit, _node: int) -> Fault:
-    recorded = 0 if circuit.sectors is None else len(circuit.sectors)
+    recorded, by = (
+        (0, "") if circuit.sectors is None else (len(circuit.sectors), circuit.sectors.by)
+    )
     return Fault(
         f"the {recorded:,} recorded sectors are not those of the circuit's sums",
-        "run the 'sectors' pass after whatever changed sums or weights",
+        "run the 'sectors' pass after whatever changed sums or weights; "
+        f"of a table of your own, say by='own' and not by={by!r}",
     )
 
 
+def _uneven_sectors(circuit: Circuit) -> Int:
+    own = circuit.sectors is not None and circuit.sectors.by == "own"
+    return NO_NODE[: int(own and _gap(circuit) != "")]
+
+
+def _gap(circuit: Circuit) -> str:
+    return "" if circuit.sectors is None else gap(circuit, circuit.sectors) or ""
+
+
+def _describe_uneven_sectors(circuit: Circuit, _node: int) -> Fault:
+    return Fault(
+        f"the table of sectors does not cover its weights exactly once: {_gap(circuit)}",
+        "cover every entry of a weight by one sector, or leave the whole weight out: it has logits "
+        "of its own then",
+    )
+
+
+SECTOR_RULES = (
+    Rule("PC110", _stale_sectors, _describe_stale_sectors),
+    Rule("PC125", _uneven_sectors, _describe_uneven_sectors),
+)
 WEIGHT_RULES = (
     Rule("PC106", _wrong_shape, _describe_wrong_shape),
     Rule("PC106", _wrong_owner, _describe_wrong_owner),
     Rule("PC106", _misshapen_values, _describe_misshapen_values),
     Rule("PC106", _flawed_values, _describe_flawed_values),
-    Rule("PC110", _stale_sectors, _describe_stale_sectors),
+    *SECTOR_RULES,
 )
 
 

@@ -7,7 +7,7 @@ from pccompiler.ir import Circuit, WeightTable
 from pccompiler.passes.column_rules import COLUMN_RULES, REFERENCE_RULES
 from pccompiler.passes.rule import Rule
 from pccompiler.passes.structure_rules import STRUCTURE_RULES
-from pccompiler.passes.weight_rules import WEIGHT_RULES
+from pccompiler.passes.weight_rules import SECTOR_RULES, WEIGHT_RULES
 
 MOST = 20
 """Findings of one rule that are written out; the rest is counted."""
@@ -38,6 +38,17 @@ def verify(circuit: Circuit) -> None:
         CircuitError: If there are any.
     """
     found = findings(circuit)
+    if found:
+        raise CircuitError(found)
+
+
+def verify_sectors(circuit: Circuit) -> None:
+    """Raise what is wrong with the sectors of a circuit that is otherwise well-formed.
+
+    Raises:
+        CircuitError: If anything is.
+    """
+    found = [finding for rule in SECTOR_RULES for finding in _apply(rule, circuit)]
     if found:
         raise CircuitError(found)
 

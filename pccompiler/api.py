@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from pccompiler.errors import CheckpointError, OptionError
 from pccompiler.ir import Circuit, Direct, Generator, Hypernetwork, Sectors
 from pccompiler.ir.generators import WEIGHT_FLOOR, uses_sectors
-from pccompiler.ir.partition import partition
+from pccompiler.ir.partition import Cut, partition
 from pccompiler.passes import plan, verify
+from pccompiler.passes.wellformed import verify_sectors
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,7 @@ def compile(
     circuit: Circuit,
     hypernetwork: Hypernetwork | None = None,
     *,
-    sectors: Sectors | None = None,
+    sectors: Sectors | Cut | None = None,
     device: str | torch.device = "cpu",
     dtype: Dtype = "float32",
     seed: int = 0,
@@ -39,7 +40,11 @@ def compile(
         circuit: Any circuit; one with a generator (from passes or a file) keeps it.
         hypernetwork: Generates the sum weights from sector embeddings. ``None``: every weight has
             its own logit.
-        sectors: Partition for the hypernetwork; by default one block a sum.
+        sectors: Partition for the hypernetwork; by default one block a sum. A policy, such as
+            ``Sectors(by="rows")``; a table of your own, ``Sectors(weight=, offset=, rows=,
+            columns=)``; or a function that takes the weight of each dense sum and its shape,
+            ``(weight, (rows, columns))``, to blocks ``(offset, rows, columns)``. Weights without a
+            sector have logits of their own.
         device: Such as ``"cpu"`` or ``"cuda"``.
         dtype: Precision of parameters and evaluation.
         seed: Of the initial parameters. Weights with given values start (exactly) there instead.
@@ -79,7 +84,7 @@ def compile(
 
 
 def _with_generator(
-    circuit: Circuit, hypernetwork: Hypernetwork | None, sectors: Sectors | None
+    circuit: Circuit, hypernetwork: Hypernetwork | None, sectors: Sectors | Cut | None
 ) -> Circuit:
     generator: Generator | None = hypernetwork or circuit.generator
     if hypernetwork is not None and circuit.generator not in (None, hypernetwork):
@@ -91,7 +96,8 @@ def _with_generator(
     if generator is None:  # given weights mean what they say; trained ones stay off zero
         generator = Direct(floor=0.0 if circuit.weights.values else WEIGHT_FLOOR)
     if sectors is not None or (uses_sectors(generator) and circuit.sectors is None):
-        circuit = partition(circuit, sectors or Sectors())
+        circuit = partition(circuit, Sectors() if sectors is None else sectors)
+        verify_sectors(circuit)
     result = circuit.replace(generator=generator)
     if uses_sectors(generator) and result.sectors is not None:
         _check_given(result, result.sectors)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from pccompiler.imports.domains import Leaf, fit, variable
 from pccompiler.ir import Circuit, Kind, Variable, WeightTable
 from pccompiler.ir.arrays import Int, segments
 from pccompiler.ir.circuit import Float, select
+from pccompiler.ir.limits import kronecker_units
 from pccompiler.ir.topology import reachable
 from pccompiler.passes import findings
 from pccompiler.passes.masses import Units, normalize
@@ -62,7 +62,8 @@ class Objects:
         """All products, the last operand's unit fastest; of one operand, that operand."""
         if len(operands) == 1:
             return operands[0]
-        return self._add(Kind.KRONECKER, operands, prod(self.units[j] for j in operands), label)
+        units = kronecker_units([self.units[j] for j in operands], label, None)
+        return self._add(Kind.KRONECKER, operands, units, label)
 
     def sum(self, operands: Sequence[int], table: Float, label: str, tie: int | None = None) -> int:
         """A dense sum; ``table`` has shape (units, all units of operands)."""

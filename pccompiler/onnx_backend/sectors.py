@@ -9,10 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pccompiler.errors import ExportError
-from pccompiler.ir.arrays import Int
+from pccompiler.ir.arrays import Int, segments
 from pccompiler.ir.generators import Direct, Sectors
-from pccompiler.ir.layout import Layout
+from pccompiler.ir.layout import Layout, entries_of, positions
 from pccompiler.ir.plan import Plan, WeightGroup
 from pccompiler.onnx_backend.graph import Graph
 
@@ -28,6 +27,9 @@ class Run:
         rows: Rows of each sector.
         columns: Columns of each sector.
         start: Where the run begins among all runs' sectors.
+
+    A group whose weights are cut in different ways has one piece a row here, of all its weights,
+    and an order that puts the entries of all runs in their places.
     """
 
     sectors: Int
@@ -56,11 +58,23 @@ class SectorWriter:
         """Each generated group's sectors."""
         return _runs(self.plan, self.orders)
 
+    def _scattered(self, number: int) -> str:
+        """Raw numbers of a group whose weights are cut in different ways."""
+        group, order = self.plan.groups[number], self.orders[number]
+        pieces = [self.graph.reshape(self._head(run), -1) for run in self.runs[number]]
+        flat = pieces[0] if len(pieces) == 1 else self.graph.concat(pieces, axis=0)
+        index = _places(self.plan, group, self.runs[number])[order]
+        return self.graph.reshape(
+            self.graph.take(flat, index.ravel()), len(order), group.rows, group.columns
+        )
+
     def logits(self, number: int) -> str:
         """Raw numbers of a generated group, shape (weights, rows, columns), in order of use."""
         if isinstance(self.plan.generator, Direct):
             return self._direct(number)
         group, weights = self.plan.groups[number], len(self.orders[number])
+        if _alike(self.plan, group) is None:
+            return self._scattered(number)
         pieces = [
             self.graph.reshape(self._head(run), weights, run.sectors.shape[1] * _size(run))
             for run in self.runs[number]
@@ -126,28 +140,54 @@ def _runs(plan: Plan, orders: Mapping[int, Int]) -> dict[int, list[Run]]:
     for number, group in enumerate(plan.groups):
         if not group.generated or number not in orders or plan.sectors is None:
             continue
-        table, shapes = _pieces(plan.sectors, group)
-        changes = np.flatnonzero((np.diff(shapes, axis=0) != 0).any(axis=1)) + 1
         found[number] = []
-        for columns in np.split(np.arange(len(shapes)), changes):
-            mine = table[orders[number]][:, columns]
-            rows, width = (int(v) for v in shapes[columns[0]])
-            found[number].append(Run(mine, rows, width, start))
+        for mine in _tables(plan, group, orders[number]):
+            first = int(mine[0, 0])
+            rows, columns = int(plan.sectors.rows[first]), int(plan.sectors.columns[first])
+            found[number].append(Run(mine, rows, columns, start))
             start += mine.size
     return found
 
 
-def _pieces(sectors: Sectors, group: WeightGroup) -> tuple[Int, Int]:
-    """Sectors of each weight, shape (weights, pieces), and each piece's rows and columns."""
-    mine = np.flatnonzero(np.isin(sectors.weight, group.weights))  # sorted by weight, then offset
-    shapes = np.stack([sectors.rows[mine], sectors.columns[mine]], axis=1)
-    if len(mine) % len(group.weights) == 0:
-        table = mine.reshape(len(group.weights), -1)
-        each = shapes.reshape(*table.shape, 2)
-        if bool((each == each[0]).all()):
-            return table, each[0]
-    raise ExportError.of(
-        "PC608",
-        f"weights of group {group.name} are cut into sectors of different shapes",
-        help="cut the circuit with one policy, or export with weights='materialized'",
-    )
+def _tables(plan: Plan, group: WeightGroup, order: Int) -> list[Int]:
+    """Sectors of a group, a table for each run, shape ``(weights, pieces)``."""
+    table, shapes = _alike(plan, group), _shapes_of(plan)
+    if table is not None:
+        changes = np.flatnonzero((np.diff(shapes[table[0]], axis=0) != 0).any(axis=1)) + 1
+        return np.split(table[order], changes, axis=1)
+    mine, _ = entries_of(group, _sectors(plan))
+    distinct, kind = np.unique(shapes[mine], axis=0, return_inverse=True)
+    return [mine[kind.ravel() == number, None] for number in range(len(distinct))]
+
+
+def _alike(plan: Plan, group: WeightGroup) -> Int | None:
+    """Sectors of each weight, shape ``(weights, pieces)``, if all weights are cut the same way.
+
+    And if the sectors of a weight, one after another, are its entries in order.
+    """
+    mine, taken = entries_of(group, _sectors(plan))
+    if taken is not None or len(mine) % len(group.weights):
+        return None
+    table = mine.reshape(len(group.weights), -1)
+    each = _shapes_of(plan)[table]
+    return table if bool((each == each[0]).all()) else None
+
+
+def _sectors(plan: Plan) -> Sectors:
+    return Sectors() if plan.sectors is None else plan.sectors
+
+
+def _shapes_of(plan: Plan) -> Int:
+    """Rows and columns of each sector."""
+    sectors = _sectors(plan)
+    return np.stack([sectors.rows, sectors.columns], axis=1)
+
+
+def _places(plan: Plan, group: WeightGroup, runs: list[Run]) -> Int:
+    """Where each entry of the group's weights lies in its runs, shape ``(weights, entries)``."""
+    sectors = _sectors(plan)
+    sizes = sectors.rows * sectors.columns
+    start = np.zeros(len(sectors), np.int64)
+    used = np.concatenate([run.sectors.ravel() for run in runs])
+    start[used] = segments(sizes[used])[:-1]
+    return positions(group, sectors, start).reshape(len(group.weights), -1)

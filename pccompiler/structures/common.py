@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 import numpy as np
 
@@ -10,10 +11,13 @@ from pccompiler.errors import OptionError
 from pccompiler.ir import Builder, Family, Variable, binary
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.leaves import fits
+from pccompiler.ir.limits import MOST_UNITS, number, times
 
 Leaf = str | Mapping[str, str] | Sequence[str]
 """Leaf families: one name for all variables, a name by variable, or one name for each in order."""
 
+MOST_NODES = 2**28
+"""Nodes of a structure: about 30 GiB while it is built."""
 _FAMILIES = {family.keyword: family for family in Family}
 
 
@@ -21,15 +25,34 @@ def as_variables(variables: int | Sequence[Variable]) -> tuple[Variable, ...]:
     """``variables``, or that many binary ones named ``x0``, ``x1``, ..."""
     if isinstance(variables, int):
         at_least("num_variables", variables, 1)
+        affordable(variables, what="variables")
         return tuple(binary(f"x{i}") for i in range(variables))
     at_least("number of variables", len(variables), 1)
     return tuple(variables)
 
 
 def at_least(name: str, value: int, smallest: int) -> None:
-    """Refuse an option that is too small."""
+    """Refuse an option that is too small, or more than can be counted."""
     if value < smallest:
         raise OptionError.of("PC302", f"{name} is {value}", help=f"use at least {smallest}")
+    if value > MOST_UNITS:
+        raise OptionError.of("PC302", f"{name} is {value:,}", help=f"use at most {MOST_UNITS:,}")
+
+
+def affordable(*factors: int, what: str) -> None:
+    """Refuse a structure of more nodes than a machine's memory holds, before it is built.
+
+    Args:
+        factors: Their product is about the number of nodes.
+        what: The factors in words, such as ``"replicas x variables"``.
+    """
+    if prod(factors) > MOST_NODES:
+        raise OptionError.of(
+            "PC129",
+            f"the structure needs {times(factors)} = {number(prod(factors))} nodes ({what}); "
+            f"the most is {MOST_NODES:,}",
+            help="ask for fewer",
+        )
 
 
 def one_of(name: str, value: object, choices: Sequence[object]) -> None:

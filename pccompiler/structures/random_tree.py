@@ -9,7 +9,7 @@ import numpy as np
 
 from pccompiler.ir import Circuit, Variable
 from pccompiler.ir.arrays import Int
-from pccompiler.structures.common import Leaf, as_variables, at_least, one_of
+from pccompiler.structures.common import Leaf, affordable, as_variables, at_least, one_of
 from pccompiler.structures.regions import Layers, ProductKind, RegionGraph, assemble
 
 Split = Literal["balanced", "random"]
@@ -60,6 +60,7 @@ def random_tree(
     variables = as_variables(variables)
     layers = Layers.of(units, sum_units, input_units, product, leaf)
     at_least("replicas", replicas, 1)
+    affordable(replicas, len(variables), what="replicas x variables")
     at_least("arity", arity, 2)
     at_least("depth", 0 if depth is None else depth, 0)
     one_of("split", split, ("balanced", "random"))

@@ -10,6 +10,7 @@ from pccompiler.ir import Builder, Circuit, Family, Variable
 from pccompiler.ir.arrays import Int
 from pccompiler.structures.common import (
     Leaf,
+    affordable,
     as_variables,
     at_least,
     leaf_families,
@@ -53,6 +54,7 @@ def rat_spn(
     """
     variables = as_variables(num_variables)
     at_least("num_replicas", num_replicas, 1)
+    affordable(num_replicas, len(variables), what="replicas x variables")
     at_least("units", units, 1)
     if depth is not None:
         at_least("depth", depth, 0)

@@ -107,7 +107,17 @@ def _training(finer: _Finer, itemsize: int, budget: int) -> tuple[int, int, int]
 
 def _apart(plan: Plan) -> bool:
     """Whether each layer's weights can be generated without those of others."""
-    return plan.sectors is None or plan.sectors.by == "block"
+    sectors = plan.sectors
+    if sectors is None or sectors.by == "block":
+        return True
+    shapes = {
+        (weight, group.rows, group.columns)
+        for group in plan.groups
+        if group.generated
+        for weight in group.weights.tolist()
+    }
+    columns = (sectors.weight.tolist(), sectors.rows.tolist(), sectors.columns.tolist())
+    return set(zip(*columns, strict=True)) <= shapes
 
 
 def _most_rows(plan: Plan, itemsize: int, budget: int) -> int:

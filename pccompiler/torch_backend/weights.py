@@ -80,10 +80,13 @@ class Weights(nn.Module):
         group = self.plan.groups[number]
         if not isinstance(where, tuple):
             return None
-        fitting = [
-            h for h in self.layout.heads if (h.rows, h.columns) == (group.rows, group.columns)
-        ]
-        return fitting[0] if fitting else None
+        start = 0
+        for head in self.layout.heads:
+            stop = start + head.rows * head.columns * len(head.sectors)
+            if (head.rows, head.columns) == (group.rows, group.columns):
+                return head if start <= where[0] and where[1] <= stop else None
+            start = stop
+        return None
 
     def _first(self, number: int, head: Head) -> int:
         """The place in ``head`` of the group's first sector."""

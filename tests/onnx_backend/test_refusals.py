@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,9 @@ import onnx
 import pytest
 
 from pccompiler.errors import PCCompilerError
-from pccompiler.ir import Hypernetwork, Sectors, real
+from pccompiler.ir import real
 from pccompiler.ir.interpret import log_likelihood
 from pccompiler.ir.layout import lay_out
-from pccompiler.ir.partition import partition
 from pccompiler.ir.plan import Plan
 from pccompiler.onnx_backend import OnnxModel, export
 from pccompiler.passes import plan
@@ -102,28 +100,6 @@ def test_weights_beyond_two_gibibytes(
     monkeypatch.setattr("pccompiler.onnx_backend.graph.MOST_BYTES", 100)
     golden(message(lambda: export(lowered, zeros(lowered), tmp_path / "m.onnx"), tmp_path))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_sectors_of_unlike_shapes(tmp_path: Path, golden: Golden) -> None:
-    """Only a partition made by hand is like that; materialized weights do not mind."""
-    circuit = partition(rat_spn(4, 2, 2), Sectors(by="rows")).replace(generator=Hypernetwork())
-    sectors = circuit.sectors
-    assert sectors is not None
-    first = np.flatnonzero(sectors.weight == sectors.weight[0])
-    keep = np.delete(np.arange(len(sectors)), first[1:])
-    rows = sectors.rows.copy()
-    rows[first[0]] = len(first)  # one weight in one piece, the others row by row
-    odd = replace(
-        sectors,
-        weight=sectors.weight[keep],
-        offset=sectors.offset[keep],
-        rows=rows[keep],
-        columns=sectors.columns[keep],
-    )
-    lowered = plan(circuit.replace(sectors=odd))
-    path = tmp_path / "m.onnx"
-    golden(message(lambda: export(lowered, zeros(lowered), path), tmp_path))
-    export(lowered, zeros(lowered), path, weights="materialized")
 
 
 def test_reading(

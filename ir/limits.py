@@ -1,0 +1,98 @@
+"""How wide a node and how large a weight may be, and products of counts that do not wrap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import log10, prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pccompiler.errors import CircuitError
+from pccompiler.ir.arrays import Int
+
+MOST_UNITS = 2**31 - 1
+"""Units of a node, as the text form can write them."""
+MOST_ENTRIES = 2**40
+"""Entries of all weights together: 4 TiB in float32. Sums of counts below it do not wrap."""
+_CAP = 2**62
+CODE = "PC128"
+UNITS_HELP = (
+    "multiply fewer or narrower operands at once, with a sum of fewer units between, or use the "
+    "elementwise 'product'"
+)
+MOST_MADE = 2**29
+"""Entries of a table that a rewrite makes: 4 GiB."""
+ENTRIES_HELP = "give the sum fewer units, or narrower or fewer operands"
+
+
+def products(factors: Int, starts: Int) -> Int:
+    """The product of each run ``factors[starts[i]:starts[i + 1]]``; 2^62 where it is larger.
+
+    Runs have at least one factor each, and no factor is negative.
+    """
+    if not len(starts):
+        return np.zeros(0, np.int64)
+    with np.errstate(over="ignore", invalid="ignore"):  # zero times infinity: larger than all
+        rough: NDArray[np.float64] = np.multiply.reduceat(factors.astype(np.float64), starts)
+    exact = np.multiply.reduceat(factors, starts)
+    return np.where(rough < _CAP / 2, exact, _CAP)
+
+
+def row_products(table: Int) -> Int:
+    """The product of each row of ``table``, at most 2^62 instead of wrapped; 1 for empty rows."""
+    rows, arity = table.shape
+    if arity == 0:
+        return np.ones(rows, np.int64)
+    return products(table.ravel(), np.arange(rows) * arity)
+
+
+def kronecker_units(widths: Iterable[int], name: str, location: str | None) -> int:
+    """Units of a Kronecker product of operands of these widths.
+
+    Raises:
+        CircuitError: If they are more than `MOST_UNITS`.
+    """
+    factors = [int(width) for width in widths]
+    units = prod(factors)
+    if units > MOST_UNITS:
+        raise CircuitError.of(
+            CODE, f"{name} {wide(units, factors)}", location=location, help=UNITS_HELP
+        )
+    return units
+
+
+def wide(units: int, factors: Sequence[int] | None = None) -> str:
+    """What is wrong with a node of so many units."""
+    made = f" ({times(factors)})" if factors else ""
+    return f"has {number(units)} units{made}; the most is {MOST_UNITS:,}"
+
+
+def large(rows: int, columns: int) -> str:
+    """What is wrong with a weight of so many entries."""
+    return (
+        f"needs {rows:,} x {columns:,} = {number(rows * columns)} weights; the most is "
+        f"{MOST_ENTRIES:,}, in all sums together"
+    )
+
+
+def check_entries(rows: int, columns: int, name: str, location: str | None) -> None:
+    """Refuse a weight of more than `MOST_ENTRIES`.
+
+    Raises:
+        CircuitError: If it has more.
+    """
+    if rows * columns > MOST_ENTRIES:
+        raise CircuitError.of(
+            CODE, f"{name} {large(rows, columns)}", location=location, help=ENTRIES_HELP
+        )
+
+
+def number(count: int) -> str:
+    """A count in digits, or its magnitude."""
+    return f"{count:,}" if count < 10**24 else f"about 10^{int(log10(count))}"
+
+
+def times(factors: Sequence[int]) -> str:
+    """``2 x 3 x 4``, cut short if there are many."""
+    return " x ".join(f"{factor:,}" for factor in factors[:8]) + (" x ..." if factors[8:] else "")
