@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from pccompiler.errors import DataError, ExportError, OptionError
+from pccompiler.options import whole
+from pccompiler.tables import Given, as_table
 
 _PREFERRED = ("CUDAExecutionProvider", "CPUExecutionProvider")
 _OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}  # TF32 keeps 10 bits: errors of 1e-3
@@ -104,11 +106,12 @@ class OnnxModel:
             ) from None
         return variables
 
-    def log_likelihood(self, x: ArrayLike, *, batch_size: int = 250) -> NDArray[np.float64]:
+    def log_likelihood(self, x: Given, *, batch_size: int = 250) -> NDArray[np.float64]:
         """Log-likelihood of each row of ``x``, in nats, computed in float32.
 
         Args:
-            x: Shape ``(batch, variables)``; NaN is a missing value, and integrated out.
+            x: Shape ``(batch, variables)``; NaN is a missing value, and integrated out. An array, a
+                data frame or dicts, as `pccompiler.tables.as_table` takes them.
             batch_size: Rows in one call of ONNX Runtime. Memory grows with it: 250 rows of the
                 paper's largest circuit take 2 GB, 1,000 take 8 and several times as long.
 
@@ -116,20 +119,10 @@ class OnnxModel:
             DataError: If the columns do not fit, or a value is no state of its variable.
             OptionError: If ``batch_size`` is not positive.
         """
-        if batch_size < 1:
-            raise OptionError.of(
-                "PC302", f"batch_size is {batch_size}", help="give a batch_size of at least 1"
-            )
-        rows = np.asarray(x, np.float64)
-        if rows.ndim != 2 or rows.shape[1] != len(self._variables):
-            raise DataError.of(
-                "PC400",
-                f"the data have shape {rows.shape}, but the model has {len(self._variables)} "
-                "variables",
-                help=f"give a table of shape (rows, {len(self._variables)})",
-            )
+        size = whole("batch_size", batch_size)
+        rows = np.asarray(as_table(x, [v["name"] for v in self._variables]), np.float64)
         self._check(rows)
-        return run_rows(self._session, rows, batch_size)
+        return run_rows(self._session, rows, size)
 
     def _check(self, rows: NDArray[np.float64]) -> None:
         states = np.array([v["cardinality"] for v in self._variables])

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pccompiler.errors import DataError
 from pccompiler.ir import Circuit
 from pccompiler.ir.generate import by_weight, materialize, unconstrain
 from pccompiler.ir.layout import parameter_name
 from pccompiler.ir.plan import Plan
 from pccompiler.torch_backend.acceleration import Kernels, accelerate, in_kernels
 from pccompiler.torch_backend.engine import Engine
+from pccompiler.torch_backend.entrance import Entrance
+from pccompiler.torch_backend.inputs import Rows
 from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.packed import one_thread
 from pccompiler.torch_backend.program import Program, make_program
-from pccompiler.torch_backend.states import check_values, wrong_shape
 from pccompiler.torch_backend.weights import Weights
 
 if TYPE_CHECKING:
@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 _EVALUATION_BYTES = 2**30
 
 
-class Evaluator(nn.Module):
+class Evaluator(Entrance):
     """A circuit that evaluates; `CompiledCircuit` answers queries too.
 
     Attributes:
         circuit: What was compiled, with its sectors and generator.
         plan: How it runs.
+        names: Of the variables, in the order of the columns.
         weights: The trainable parameters.
         numerics: How the plan's numeric forms were chosen.
     """
@@ -51,9 +52,8 @@ class Evaluator(nn.Module):
         seed: int,
         numerics: str = "auto",
     ) -> None:
-        super().__init__()
+        super().__init__(circuit)
         self.numerics = numerics
-        self.circuit = circuit
         self.plan = plan
         self.weights = Weights(plan, dtype, seed)
         self._engine: Engine | None = None
@@ -66,24 +66,9 @@ class Evaluator(nn.Module):
         self.to(device)
 
     @property
-    def device(self) -> torch.device:
-        """Where the parameters are."""
-        return next(self.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Precision of the parameters."""
-        return next(self.parameters()).dtype
-
-    @property
     def precision(self) -> Literal["float32", "float64"]:
         """The name of `dtype`, as `pccompiler.passes.plan` takes it."""
         return "float64" if self.dtype == torch.float64 else "float32"
-
-    def nothing(self, rows: int) -> Tensor:
-        """Rows in which everything is missing, shape (rows, variables)."""
-        shape = (rows, len(self.circuit.variables))
-        return torch.full(shape, torch.nan, dtype=self.dtype, device=self.device)
 
     @property
     def num_parameters(self) -> int:
@@ -128,10 +113,25 @@ class Evaluator(nn.Module):
             known = self._leaf_inputs = LeafInputs(self.plan, self.device, self.dtype)
         return known
 
-    def forward(self, x: Tensor, complete: bool = False) -> Tensor:
-        """Log-likelihood of ``x`` without checks: floating, on the right device, NaN where missing.
+    def forward(self, x: Rows, complete: bool = False) -> Tensor:
+        """Log-likelihood of each row, checked: `log_likelihood` in one batch.
 
-        ``complete`` promises that nothing is missing, and makes the backward pass quicker.
+        Args:
+            x: What `log_likelihood` takes.
+            complete: Promises that nothing is missing, and makes the backward pass quicker.
+
+        Returns:
+            Shape ``(batch,)``, on the model's device. Differentiable, in ``x`` too.
+
+        Raises:
+            DataError: As `log_likelihood`, or if a value is missing from rows that are complete.
+        """
+        return self.evaluate_unchecked(self.checked(x, complete=complete), complete)
+
+    def evaluate_unchecked(self, x: Tensor, complete: bool = False) -> Tensor:
+        """Log-likelihood of rows that `checked` made; anything else may crash the process.
+
+        It never waits for the device, so a CUDA graph may capture it.
         """
         budgeted = self.budgeted
         if budgeted is None:
@@ -141,7 +141,7 @@ class Evaluator(nn.Module):
         return budgeted.evaluate(x)
 
     def evaluate_kept(self, x: Tensor, complete: bool = False) -> Tensor:
-        """`forward` in fused kernels or level order, whatever the memory budget."""
+        """`evaluate_unchecked` in fused kernels or level order, whatever the memory budget."""
         value = in_kernels(self, x, complete)
         if value is None:
             with self._threads():
@@ -179,10 +179,10 @@ class Evaluator(nn.Module):
 
     def log_likelihood(
         self,
-        x: Tensor | ArrayLike,
+        x: Rows,
         *,
-        mask: Tensor | ArrayLike | None = None,
-        missing: int | None = None,
+        mask: Rows | None = None,
+        missing: float | None = None,
         check: bool = True,
     ) -> Tensor:
         """Log-likelihood of each row of ``x``, in nats; a density where variables are real.
@@ -191,10 +191,13 @@ class Evaluator(nn.Module):
         Under ``torch.no_grad()`` rows are taken in batches that fit in memory.
 
         Args:
-            x: Shape ``(batch, variables)``; NaN is a missing value.
+            x: Shape ``(batch, variables)``; NaN is a missing value. A tensor on any device, an
+                array or nested list; a data frame, taken by the names of its columns, all of them
+                there; or a dict, or a list of dicts, in which what is left out is missing.
             mask: Shape ``(batch, variables)``, true where a value is missing.
             missing: A number that stands for a missing value in integer input, such as -1.
-            check: Whether to look for values out of range (reads the data once).
+            check: Whether to look for values out of range (reads the data once, and waits for a
+                GPU once).
 
         Returns:
             Shape ``(batch,)``; ``-inf`` where the density is zero. Differentiable.
@@ -204,13 +207,12 @@ class Evaluator(nn.Module):
                 its variable.
         """
         with self._threads():
-            rows = self.prepare(x, mask=mask, missing=missing)
-            if check:
-                check_values(rows, self.circuit.variables)
+            taken = self.checked if check else self.prepare
+            rows = taken(x, mask=mask, missing=missing)
             if torch.is_grad_enabled():
-                result: Tensor = self(rows)
-                return result
-            return torch.cat([self(part) for part in rows.split(self.evaluation_batch)])
+                return self.evaluate_unchecked(rows)
+            parts = rows.split(self.evaluation_batch)
+            return torch.cat([self.evaluate_unchecked(part) for part in parts])
 
     def _threads(self) -> AbstractContextManager[None]:
         """Packed plans run in one thread, see `one_thread`."""
@@ -229,32 +231,6 @@ class Evaluator(nn.Module):
         a_row = 2 * self.plan.cost(1).peak_values * self.dtype.itemsize
         most = 500 if self.device.type == "cpu" else 32_768
         return max(1, min(most, _EVALUATION_BYTES // max(a_row, 1)))
-
-    def prepare(
-        self,
-        x: Tensor | ArrayLike,
-        *,
-        mask: Tensor | ArrayLike | None = None,
-        missing: int | None = None,
-    ) -> Tensor:
-        """``x`` as the module takes it: this device and precision, NaN where missing."""
-        rows = torch.as_tensor(x if isinstance(x, Tensor) else np.asarray(x))
-        if rows.ndim != 2 or rows.shape[1] != len(self.circuit.variables):
-            raise wrong_shape(tuple(rows.shape), self.circuit.variables)
-        gone = None if missing is None else rows == missing
-        rows = rows.to(self.device, self.dtype)
-        if gone is not None:
-            rows = rows.masked_fill(gone.to(self.device), torch.nan)
-        if mask is not None:
-            holes = torch.as_tensor(mask if isinstance(mask, Tensor) else np.asarray(mask))
-            if holes.shape != rows.shape:
-                raise DataError.of(
-                    "PC402",
-                    f"the mask has shape {tuple(holes.shape)}, the data {tuple(rows.shape)}",
-                    help="give the mask one entry for each value: true where it is missing",
-                )
-            rows = rows.masked_fill(holes.to(self.device, torch.bool), torch.nan)
-        return rows
 
     def _inputs(self, x: Tensor, leaves: Mapping[int, Tensor]) -> list[Tensor]:
         """The engine's inputs: states one-hot or in codes, or log-densities."""
@@ -292,3 +268,18 @@ class Evaluator(nn.Module):
         """
         plain = self.circuit.replace(sectors=None, generator=None)
         return plain.with_values(self.weight_values())
+
+
+class Unchecked(nn.Module):
+    """`Evaluator.evaluate_unchecked` as a module, for ``torch.func.functional_call``.
+
+    Its parameters are the model's, under ``"model."``.
+    """
+
+    def __init__(self, model: Evaluator) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, complete: bool = False) -> Tensor:
+        """See `Evaluator.evaluate_unchecked`."""
+        return self.model.evaluate_unchecked(x, complete)

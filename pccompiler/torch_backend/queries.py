@@ -85,8 +85,7 @@ class Queries(KnowsEvidence):
 
         No gradient flows: rows of weights sum to 1 whatever the parameters.
         """
-        value: Tensor = self(self.nothing(1))
-        return value[0]
+        return self.evaluate_unchecked(self.nothing(1))[0]
 
     @torch.no_grad()
     def posterior_marginals(self, evidence: Evidence | None = None) -> Posterior:

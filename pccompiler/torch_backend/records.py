@@ -17,7 +17,6 @@ from pccompiler.progress import progress_bar
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.rows import MappedRows
 from pccompiler.torch_backend.rows_weights import row_weights
-from pccompiler.torch_backend.states import check_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +63,12 @@ def mean_log_likelihood(
     """
     shares = row_weights(weights, len(x))
     if shares is None:
-        values = [model(rows).double().sum() for rows in x.split(model.evaluation_batch)]
+        values = [
+            model.evaluate_unchecked(rows).double().sum()
+            for rows in x.split(model.evaluation_batch)
+        ]
         return float(torch.stack(values).sum()) / len(x)
-    parts = [model(rows).double() for rows in x.split(model.evaluation_batch)]
+    parts = [model.evaluate_unchecked(rows).double() for rows in x.split(model.evaluation_batch)]
     known = shares.to(x.device)
     weighted = torch.where(known > 0.0, known * torch.cat(parts), 0.0)
     return float(weighted.sum() / known.sum())
@@ -149,10 +151,9 @@ def learn(
 
 def training_rows(model: CompiledCircuit, x: Tensor | ArrayLike, name: str) -> Tensor:
     """``x``, checked, as the module takes it; refuses data without rows."""
-    rows = model.prepare(x)
+    rows = model.checked(x)
     if len(rows) == 0:
         raise DataError.of("PC403", f"the {name} data have no rows", help="give at least one row")
-    check_values(rows, model.circuit.variables)
     return rows
 
 
@@ -169,7 +170,7 @@ def check_loss(
     first = 0
     with torch.no_grad():
         for rows in data.split(model.evaluation_batch):
-            wrong = ~model(rows).isfinite()
+            wrong = ~model.evaluate_unchecked(rows).isfinite()
             if weights is not None:
                 wrong &= weights[first : first + len(rows)].to(wrong.device) > 0.0
             bad = wrong.nonzero()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pccompiler.errors import OptionError
 from pccompiler.torch_backend.adam import make_adam
+from pccompiler.torch_backend.evaluator import Unchecked
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.records import (
     Evaluation,
@@ -126,6 +127,7 @@ class _Stepper:
     ) -> None:
         on_cuda = model.device.type == "cuda"
         self.model, self.batch = model, batch
+        self.road = Unchecked(model)
         self.mapped = data if isinstance(data, MappedRows) else None
         if isinstance(data, MappedRows):
             self.complete = data.complete
@@ -139,7 +141,7 @@ class _Stepper:
         trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
         # Aliases of the parameters: a graph of the caller's that still lives would tie the
         # parameters themselves to its stream, and break the capture.
-        self.leaves = {n: p.detach().requires_grad_() for n, p in trained}
+        self.leaves = {f"model.{n}": p.detach().requires_grad_() for n, p in trained}
         self.optimizer = make_adam(list(self.leaves.values()), learning_rate, weight_decay)
         self.totals = torch.zeros(batch, dtype=torch.float64, device=model.device)
         self.rows = torch.zeros(batch, dtype=torch.int64, device=model.device)
@@ -154,7 +156,7 @@ class _Stepper:
     def step(self) -> None:
         """One step on the rows in ``self.rows``."""
         rows = self.data.index_select(0, self.rows)
-        value = torch.func.functional_call(self.model, self.leaves, (rows, self.complete))
+        value = torch.func.functional_call(self.road, self.leaves, (rows, self.complete))
         with self._beside():
             found = value.detach()
             self.totals += found if self.all_shares is None else -self.slope * found
