@@ -6,6 +6,7 @@ circuit (HyperSPN paper, section 3: one sector for each sum layer of a region).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.errors import OptionError
+from pccompiler.options import as_float, shown, whole
 
 Int = NDArray[np.int64]
 SectorPolicy = Literal["block", "rows", "size"]
@@ -55,7 +57,7 @@ class Sectors:
                 f"unknown sector policy {self.by!r}",
                 help="use 'block', 'rows' or 'size'",
             )
-        _positive("sector size", self.size)
+        object.__setattr__(self, "size", whole("sector size", self.size))
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -90,7 +92,7 @@ class Hypernetwork:
 
     Attributes:
         embedding: Length of a sector's embedding.
-        hidden: Width of each hidden layer.
+        hidden: Width of each hidden layer; a number is that of a single one.
         heads: ``"per-shape"``: one output layer for each sector shape. ``"slice"``: one output
             layer of the largest shape, of which smaller sectors take the upper left part (as the
             paper's authors do).
@@ -101,15 +103,14 @@ class Hypernetwork:
     """
 
     embedding: int = 5
-    hidden: tuple[int, ...] = (20, 20)
+    hidden: tuple[int, ...] = (20, 20)  # a list or a number becomes a tuple
     heads: Literal["per-shape", "slice"] = "per-shape"
     allocation: Literal["used", "reference"] = "used"
     floor: float = WEIGHT_FLOOR
 
     def __post_init__(self) -> None:
-        _positive("embedding", self.embedding)
-        for width in self.hidden:
-            _positive("hidden", width)
+        object.__setattr__(self, "embedding", whole("embedding", self.embedding))
+        object.__setattr__(self, "hidden", _widths(self.hidden))
         if self.heads not in ("per-shape", "slice"):
             raise OptionError.of(
                 "PC302", f"unknown heads {self.heads!r}", help="use 'per-shape' or 'slice'"
@@ -133,16 +134,19 @@ def uses_sectors(generator: Generator | None) -> bool:
     return generator is not None
 
 
-def _positive(name: str, value: int) -> None:
-    if value < 1:
-        raise OptionError.of("PC302", f"{name} is {value}", help="use at least 1")
+def _widths(hidden: object) -> tuple[int, ...]:
+    """The widths of hidden layers."""
+    if isinstance(hidden, str | bytes) or not isinstance(hidden, Iterable):
+        return (whole("hidden", hidden),)
+    return tuple(whole("hidden", width) for width in hidden)
 
 
-def _check_floor(floor: float) -> None:
-    if not 0.0 <= floor <= 1e-3:
+def _check_floor(floor: object) -> None:
+    number = as_float(floor)
+    if number is None or not 0.0 <= number <= 1e-3:
         raise OptionError.of(
             "PC302",
-            f"weight floor is {floor}",
+            f"weight floor is {shown(floor)}",
             help="give a floor between 0 and 0.001; the default is 1e-12",
         )
 

@@ -10,6 +10,7 @@ from pccompiler.errors import CheckpointError, OptionError
 from pccompiler.ir import Circuit, Direct, Generator, Hypernetwork, Sectors
 from pccompiler.ir.generators import WEIGHT_FLOOR, uses_sectors
 from pccompiler.ir.partition import partition
+from pccompiler.options import seed_of
 from pccompiler.passes import plan, verify
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def compile(
     *,
     sectors: Sectors | None = None,
     device: str | torch.device = "cpu",
-    dtype: Dtype = "float32",
+    dtype: Dtype | torch.dtype = "float32",
     seed: int = 0,
     numerics: Numerics = "auto",
     memory_budget: int | str | None = None,
@@ -41,7 +42,7 @@ def compile(
             its own logit.
         sectors: Partition for the hypernetwork; by default one block a sum.
         device: Such as ``"cpu"`` or ``"cuda"``.
-        dtype: Precision of parameters and evaluation.
+        dtype: Precision of parameters and evaluation: a name, or torch's own type.
         seed: Of the initial parameters. Weights with given values start (exactly) there instead.
         numerics: ``"auto"``: linear arithmetic where it provably cannot underflow. ``"log"``: log
             space everywhere.
@@ -55,19 +56,20 @@ def compile(
     import torch
 
     from pccompiler.torch_backend import CompiledCircuit
+    from pccompiler.torch_backend.devices import usable_device
 
-    if dtype not in ("float32", "float64"):
-        raise OptionError.of("PC302", f"unknown dtype {dtype!r}", help="use 'float32' or 'float64'")
+    precision = _precision(dtype)
     if numerics not in ("auto", "log"):
         raise OptionError.of("PC302", f"unknown numerics {numerics!r}", help="use 'auto' or 'log'")
+    where, start = usable_device(device), seed_of(seed)
     verify(circuit)
     prepared = _with_generator(circuit, hypernetwork, sectors)
     model = CompiledCircuit(
         prepared,
-        plan(prepared, dtype=dtype, numerics=numerics),
-        device=torch.device(device),
-        dtype=getattr(torch, dtype),
-        seed=seed,
+        plan(prepared, dtype=precision, numerics=numerics),
+        device=where,
+        dtype=getattr(torch, precision),
+        seed=start,
         numerics=numerics,
     )
     model.set_weights(prepared.weights.values)
@@ -76,6 +78,16 @@ def compile(
 
         model.keep_within(parse_bytes(memory_budget))
     return model
+
+
+def _precision(dtype: object) -> Dtype:
+    """The name of a type: torch's and NumPy's are named as ours, the former with a prefix."""
+    name = str(dtype).removeprefix("torch.")
+    if name == "float32":
+        return "float32"
+    if name == "float64":
+        return "float64"
+    raise OptionError.of("PC302", f"unknown dtype {dtype!r}", help="use 'float32' or 'float64'")
 
 
 def _with_generator(
@@ -135,7 +147,9 @@ def load(directory: str | Path, *, device: str | torch.device = "cpu") -> Compil
     import torch
 
     from pccompiler.torch_backend import checkpoint
+    from pccompiler.torch_backend.devices import usable_device
 
+    where = usable_device(device)
     circuit, tensors, manifest = checkpoint.read(directory)
     model = compile(circuit, device="cpu", dtype=manifest["dtype"], numerics=manifest["numerics"])
     shapes = {name: tuple(p.shape) for name, p in model.weights.values.items()}
@@ -148,7 +162,7 @@ def load(directory: str | Path, *, device: str | torch.device = "cpu") -> Compil
     with torch.no_grad():
         for name, parameter in model.weights.values.items():
             parameter.copy_(tensors[name])
-    return model.to(torch.device(device))
+    return model.to(where)
 
 
 def export_onnx(

@@ -6,7 +6,6 @@ whether it was NumPy's or torch's. Text is refused, even text that spells a numb
 
 from __future__ import annotations
 
-import math
 import operator
 import reprlib
 from collections.abc import Sequence
@@ -48,20 +47,18 @@ def seed_of(value: object) -> int:
     return whole("seed", value, 0)
 
 
-def real_number(name: str, value: object, help: str) -> float:
-    """An option that is a number; infinities pass, NaN does not.
-
-    Args:
-        name: The option's, for the error.
-        value: What was given.
-        help: What the option takes, for the error.
+def at_least(name: str, value: object, least: float) -> float:
+    """An option that is a number from ``least`` on, infinity included.
 
     Raises:
-        OptionError: If ``value`` is not a number.
+        OptionError: If ``value`` is not a number, or too small.
     """
     found = as_float(value)
-    if found is None or math.isnan(found):
-        raise OptionError.of("PC302", f"{name} is {shown(value)}", help=help)
+    if found is None or not found >= least:
+        kind = "use" if found is not None else "use a number,"
+        raise OptionError.of(
+            "PC302", f"{name} is {shown(value)}", help=f"{kind} at least {least:g}"
+        )
     return found
 
 

@@ -106,11 +106,15 @@ def as_numbers(x: object, name: str | None = None) -> Block:
     except (TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
         if isinstance(error, DataError):
             raise
-        raise _no_numbers(f"cannot be read as a table: {str(error).splitlines()[0]}") from error
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        if "inhomogeneous" in why:  # NumPy's word
+            raise _no_numbers("have rows of different lengths") from error
+        raise _no_numbers(f"cannot be read as a table: {why}") from error
     if found.ndim == 0:
         raise _no_numbers(f"come as {shown(x)}, of type {type(x).__name__}, not as a table")
     where = "" if name is None else f"column {name!r}: "
-    raise _no_numbers(f"hold {found.dtype}, not numbers", where)
+    what = "text" if kind in "SU" else str(found.dtype)
+    raise _no_numbers(f"hold {what}, not numbers", where)
 
 
 def column_of(label: object, names: Sequence[str]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from pccompiler.errors import OptionError
 from pccompiler.ir import Builder, Family, Variable, binary
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.leaves import fits
+from pccompiler.options import shown, whole
 
 Leaf = str | Mapping[str, str] | Sequence[str]
 """Leaf families: one name for all variables, a name by variable, or one name for each in order."""
@@ -19,25 +20,26 @@ _FAMILIES = {family.keyword: family for family in Family}
 
 def as_variables(variables: int | Sequence[Variable]) -> tuple[Variable, ...]:
     """``variables``, or that many binary ones named ``x0``, ``x1``, ..."""
-    if isinstance(variables, int):
-        at_least("num_variables", variables, 1)
-        return tuple(binary(f"x{i}") for i in range(variables))
-    at_least("number of variables", len(variables), 1)
-    return tuple(variables)
-
-
-def at_least(name: str, value: int, smallest: int) -> None:
-    """Refuse an option that is too small."""
-    if value < smallest:
-        raise OptionError.of("PC302", f"{name} is {value}", help=f"use at least {smallest}")
+    if isinstance(variables, str | Mapping) or not isinstance(variables, Iterable):
+        return tuple(binary(f"x{i}") for i in range(whole("num_variables", variables)))
+    chosen = tuple(variables)
+    whole("number of variables", len(chosen))
+    for variable in chosen:
+        if not isinstance(variable, Variable):
+            raise OptionError.of(
+                "PC302",
+                f"{shown(variable)} is given as a variable",
+                help="make variables with pccompiler.ir.binary, categorical, real and others",
+            )
+    return chosen
 
 
 def one_of(name: str, value: object, choices: Sequence[object]) -> None:
     """Refuse an option that is none of its choices."""
-    if value not in choices:
+    if not isinstance(value, str | int) or value not in choices:
         raise OptionError.of(
             "PC302",
-            f"{name} is {value!r}",
+            f"{name} is {shown(value)}",
             help=f"use one of: {', '.join(repr(choice) for choice in choices)}",
         )
 

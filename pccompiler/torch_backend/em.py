@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pccompiler.errors import OptionError
 from pccompiler.ir.generate import materialize
+from pccompiler.options import as_float, seed_of, shown, whole
 from pccompiler.torch_backend.assign import assign
 from pccompiler.torch_backend.columns import Columns
 from pccompiler.torch_backend.em_flows import Flows, flows, has_counts
@@ -93,13 +94,16 @@ def fit_em(
         Dempster, Laird and Rubin (1977). Stepwise: Cappé and Moulines (2009), "Online
         Expectation-Maximization Algorithm for Latent Data Models".
     """
-    _check_options(model, iterations, batch_size, step_size, pseudocount, patience)
+    iterations = whole("iterations", iterations)
+    batch_size = None if batch_size is None else whole("batch_size", batch_size)
+    patience = None if patience is None else whole("patience", patience)
+    rng = np.random.default_rng(seed_of(seed))
+    _check_options(model, step_size, pseudocount)
     data = training_rows(model, train, "train")
     held_out = None if valid is None else training_rows(model, valid, "valid")
     given = row_weights(weights, len(data))
     counted, shares = _counted(data, given)
     learner = _Learner(model, counted, shares, step_size, pseudocount)
-    rng = np.random.default_rng(seed)
 
     def work(step: int) -> tuple[int, float]:
         mean = learner.iterate(_batches(rng, counted, shares, batch_size))
@@ -240,25 +244,12 @@ def _batches(
     ]
 
 
-def _check_options(
-    model: CompiledCircuit,
-    iterations: int,
-    batch_size: int | None,
-    step_size: float,
-    pseudocount: float,
-    patience: int | None,
-) -> None:
-    for name, value in (
-        ("iterations", iterations),
-        ("batch_size", batch_size),
-        ("patience", patience),
-    ):
-        if value is not None and value < 1:
-            raise OptionError.of("PC302", f"{name} is {value}", help="use at least 1")
-    if not 0.0 < step_size <= 1.0 or not 0.0 <= pseudocount < math.inf:
+def _check_options(model: CompiledCircuit, step_size: float, pseudocount: float) -> None:
+    numbers = as_float(step_size), as_float(pseudocount)
+    if None in numbers or not 0.0 < step_size <= 1.0 or not 0.0 <= pseudocount < math.inf:
         raise OptionError.of(
             "PC302",
-            f"step_size is {step_size} and pseudocount {pseudocount}",
+            f"step_size is {shown(step_size)} and pseudocount {shown(pseudocount)}",
             help="give a step size above 0 and at most 1, and a pseudocount of 0 or more",
         )
     generated = [group for group in model.plan.groups if group.generated]

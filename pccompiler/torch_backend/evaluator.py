@@ -133,12 +133,21 @@ class Evaluator(Entrance):
 
         It never waits for the device, so a CUDA graph may capture it.
         """
+        if len(x) == 0:
+            return self._of_no_rows(x)
         budgeted = self.budgeted
         if budgeted is None:
             return self.evaluate_kept(x, complete)
         if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
             return budgeted.differentiable(x, complete)
         return budgeted.evaluate(x)
+
+    def _of_no_rows(self, x: Tensor) -> Tensor:
+        """No values; gradients of their sum are zeros."""
+        none = x.sum(1)
+        for parameter in self.parameters():
+            none = none + parameter.sum()
+        return none
 
     def evaluate_kept(self, x: Tensor, complete: bool = False) -> Tensor:
         """`evaluate_unchecked` in fused kernels or level order, whatever the memory budget."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pccompiler.ir import Family
 from pccompiler.ir.arrays import Int
+from pccompiler.options import seed_of
 from pccompiler.torch_backend.assign import assign
 from pccompiler.torch_backend.columns import LEAST_RATE, Columns, Float
 from pccompiler.torch_backend.leaf_pools import leaf_owners, leaf_pools
@@ -38,6 +39,7 @@ def initialise(model: CompiledCircuit, data: Tensor | ArrayLike, *, seed: int = 
     Raises:
         DataError: If the data do not fit the circuit.
     """
+    seed = seed_of(seed)
     rows = training_rows(model, data, "train").double().cpu().numpy()
     columns = Columns(rows, model.circuit.variables)
     rng = np.random.default_rng([seed, 1])  # of the noise

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pccompiler.errors import DataError
 from pccompiler.progress import progress_bar
+from pccompiler.torch_backend.inputs import Rows
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.rows import MappedRows
 from pccompiler.torch_backend.rows_weights import row_weights
@@ -49,18 +50,24 @@ class History:
     stopped_early: bool = False
 
 
-@torch.no_grad()
 def mean_log_likelihood(
-    model: CompiledCircuit, x: Tensor, *, weights: Tensor | ArrayLike | None = None
+    model: CompiledCircuit, x: Rows, *, weights: Tensor | ArrayLike | None = None
 ) -> float:
-    """Mean log-likelihood of the rows of ``x``, as `prepare` has them, in nats, batch by batch.
+    """Mean log-likelihood of the rows of ``x``, in nats, batch by batch.
 
     With ``weights``, shape ``(rows,)``, the weighted mean; rows of weight 0 do not count, even
     where their density is 0.
 
     Raises:
-        DataError: If the weights cannot be used, see `row_weights`.
+        DataError: If the rows do not fit the circuit, there are none, or the weights cannot be
+            used, see `row_weights`.
     """
+    return _mean(model, training_rows(model, x, "given"), weights)
+
+
+@torch.no_grad()
+def _mean(model: CompiledCircuit, x: Tensor, weights: Tensor | ArrayLike | None = None) -> float:
+    """`mean_log_likelihood` of checked rows."""
     shares = row_weights(weights, len(x))
     if shares is None:
         values = [
@@ -133,7 +140,7 @@ def learn(
         while step < steps and (patience is None or stale < patience):
             taken, mean = work(step)
             step += taken
-            value = None if held_out is None else mean_log_likelihood(model, held_out)
+            value = None if held_out is None else _mean(model, held_out)
             record = Evaluation(
                 step=step, train=mean, valid=value, seconds=time.perf_counter() - started
             )
@@ -149,7 +156,7 @@ def learn(
     return history
 
 
-def training_rows(model: CompiledCircuit, x: Tensor | ArrayLike, name: str) -> Tensor:
+def training_rows(model: CompiledCircuit, x: Rows, name: str) -> Tensor:
     """``x``, checked, as the module takes it; refuses data without rows."""
     rows = model.checked(x)
     if len(rows) == 0:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pccompiler.errors import OptionError
+from pccompiler.options import as_float, seed_of, shown, whole
 from pccompiler.torch_backend.adam import make_adam
 from pccompiler.torch_backend.evaluator import Unchecked
 from pccompiler.torch_backend.module import CompiledCircuit
@@ -74,7 +75,11 @@ def fit(
         DataError: If the data do not fit the circuit, or the loss is not finite.
         OptionError: If an option cannot be used.
     """
-    _check_options(model, steps, batch_size, evaluate_every, patience, learning_rate, weight_decay)
+    steps, batch_size = whole("steps", steps), whole("batch_size", batch_size)
+    evaluate_every = whole("evaluate_every", evaluate_every)
+    patience = None if patience is None else whole("patience", patience)
+    rng = np.random.default_rng(seed_of(seed))
+    _check_rates(model, learning_rate, weight_decay)
     data = _rows(model, train)
     shares = row_weights(weights, len(data))
     drawn = None if shares is None else shares.nonzero().flatten().numpy()
@@ -82,7 +87,6 @@ def fit(
     number = len(data) if drawn is None else len(drawn)
     batch = min(batch_size, number)
     stepper = _Stepper(model, data, shares, batch, learning_rate, weight_decay, cuda_graph)
-    rng = np.random.default_rng(seed)
 
     def work(step: int) -> tuple[int, float]:
         chunk = min(evaluate_every, steps - step)
@@ -221,25 +225,12 @@ def _draw(rng: np.random.Generator, number: int, batch: int, steps: int) -> Tens
     return torch.from_numpy(np.stack(draws))
 
 
-def _check_options(
-    model: CompiledCircuit,
-    steps: int,
-    batch_size: int,
-    evaluate_every: int,
-    patience: int | None,
-    learning_rate: float,
-    weight_decay: float,
-) -> None:
-    numbers = {"steps": steps, "batch_size": batch_size, "evaluate_every": evaluate_every}
-    if patience is not None:
-        numbers["patience"] = patience
-    for name, value in numbers.items():
-        if value < 1:
-            raise OptionError.of("PC302", f"{name} is {value}", help="use at least 1")
-    if not 0.0 < learning_rate < np.inf or not 0.0 <= weight_decay < np.inf:
+def _check_rates(model: CompiledCircuit, learning_rate: float, weight_decay: float) -> None:
+    rates = as_float(learning_rate), as_float(weight_decay)
+    if None in rates or not 0.0 < learning_rate < np.inf or not 0.0 <= weight_decay < np.inf:
         raise OptionError.of(
             "PC302",
-            f"learning_rate is {learning_rate} and weight_decay {weight_decay}",
+            f"learning_rate is {shown(learning_rate)} and weight_decay {shown(weight_decay)}",
             help="give a positive learning rate, and a weight decay of 0 or more",
         )
     if weight_decay and any(bool(p.isinf().any()) for p in model.parameters()):
