@@ -6,7 +6,6 @@ circuit (HyperSPN paper, section 3: one sector for each sum layer of a region).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.errors import OptionError
-from pccompiler.options import as_float, shown, whole
+from pccompiler.options import as_float, listed, one_of, shown, whole
 
 Int = NDArray[np.int64]
 SectorPolicy = Literal["block", "rows", "size"]
@@ -51,12 +50,7 @@ class Sectors:
     columns: Int = field(default_factory=_empty, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.by not in ("block", "rows", "size"):
-            raise OptionError.of(
-                "PC302",
-                f"unknown sector policy {self.by!r}",
-                help="use 'block', 'rows' or 'size'",
-            )
+        one_of("sector policy", self.by, ("block", "rows", "size"))
         object.__setattr__(self, "size", whole("sector size", self.size))
 
     def __len__(self) -> int:
@@ -79,7 +73,7 @@ class Direct:
 
     def __post_init__(self) -> None:
         _check_floor(self.floor)
-        _check_allocation(self.allocation)
+        one_of("allocation", self.allocation, ("used", "reference"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,12 +105,9 @@ class Hypernetwork:
     def __post_init__(self) -> None:
         object.__setattr__(self, "embedding", whole("embedding", self.embedding))
         object.__setattr__(self, "hidden", _widths(self.hidden))
-        if self.heads not in ("per-shape", "slice"):
-            raise OptionError.of(
-                "PC302", f"unknown heads {self.heads!r}", help="use 'per-shape' or 'slice'"
-            )
+        one_of("heads", self.heads, ("per-shape", "slice"))
         _check_floor(self.floor)
-        _check_allocation(self.allocation)
+        one_of("allocation", self.allocation, ("used", "reference"))
 
     @property
     def slices(self) -> bool:
@@ -136,9 +127,9 @@ def uses_sectors(generator: Generator | None) -> bool:
 
 def _widths(hidden: object) -> tuple[int, ...]:
     """The widths of hidden layers."""
-    if isinstance(hidden, str | bytes) or not isinstance(hidden, Iterable):
+    if as_float(hidden) is not None:
         return (whole("hidden", hidden),)
-    return tuple(whole("hidden", width) for width in hidden)
+    return tuple(whole("hidden", width) for width in listed("hidden", hidden))
 
 
 def _check_floor(floor: object) -> None:
@@ -148,11 +139,4 @@ def _check_floor(floor: object) -> None:
             "PC302",
             f"weight floor is {shown(floor)}",
             help="give a floor between 0 and 0.001; the default is 1e-12",
-        )
-
-
-def _check_allocation(allocation: str) -> None:
-    if allocation not in ("used", "reference"):
-        raise OptionError.of(
-            "PC302", f"unknown allocation {allocation!r}", help="use 'used' or 'reference'"
         )

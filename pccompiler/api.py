@@ -10,7 +10,7 @@ from pccompiler.errors import CheckpointError, OptionError
 from pccompiler.ir import Circuit, Direct, Generator, Hypernetwork, Sectors
 from pccompiler.ir.generators import WEIGHT_FLOOR, uses_sectors
 from pccompiler.ir.partition import partition
-from pccompiler.options import seed_of
+from pccompiler.options import one_of, path_of, seed_of, shown
 from pccompiler.passes import plan, verify
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def compile(
     from pccompiler.torch_backend.devices import usable_device
 
     precision = _precision(dtype)
-    if numerics not in ("auto", "log"):
-        raise OptionError.of("PC302", f"unknown numerics {numerics!r}", help="use 'auto' or 'log'")
+    one_of("numerics", numerics, ("auto", "log"))
+    _check_kinds(circuit, hypernetwork)
     where, start = usable_device(device), seed_of(seed)
     verify(circuit)
     prepared = _with_generator(circuit, hypernetwork, sectors)
@@ -74,10 +74,23 @@ def compile(
     )
     model.set_weights(prepared.weights.values)
     if memory_budget is not None:
-        from pccompiler.torch_backend.schedule import parse_bytes
-
-        model.keep_within(parse_bytes(memory_budget))
+        model.keep_within(memory_budget)
     return model
+
+
+def _check_kinds(circuit: object, hypernetwork: object) -> None:
+    if not isinstance(circuit, Circuit):
+        raise OptionError.of(
+            "PC316",
+            f"{shown(circuit)} is not a circuit",
+            help="build one, take one from pccompiler.structures, or read a file",
+        )
+    if not isinstance(hypernetwork, Hypernetwork | Direct | None):
+        raise OptionError.of(
+            "PC302",
+            f"hypernetwork is {shown(hypernetwork)}",
+            help="give a pccompiler.Hypernetwork(), or None",
+        )
 
 
 def _precision(dtype: object) -> Dtype:
@@ -87,7 +100,7 @@ def _precision(dtype: object) -> Dtype:
         return "float32"
     if name == "float64":
         return "float64"
-    raise OptionError.of("PC302", f"unknown dtype {dtype!r}", help="use 'float32' or 'float64'")
+    raise OptionError.of("PC302", f"dtype is {shown(dtype)}", help="use 'float32' or 'float64'")
 
 
 def _with_generator(
@@ -135,7 +148,7 @@ def save(model: CompiledCircuit, directory: str | Path) -> Path:
     """
     from pccompiler.torch_backend import checkpoint
 
-    return checkpoint.save(model, directory)
+    return checkpoint.save(model, path_of(directory))
 
 
 def load(directory: str | Path, *, device: str | torch.device = "cpu") -> CompiledCircuit:
@@ -150,7 +163,7 @@ def load(directory: str | Path, *, device: str | torch.device = "cpu") -> Compil
     from pccompiler.torch_backend.devices import usable_device
 
     where = usable_device(device)
-    circuit, tensors, manifest = checkpoint.read(directory)
+    circuit, tensors, manifest = checkpoint.read(path_of(directory))
     model = compile(circuit, device="cpu", dtype=manifest["dtype"], numerics=manifest["numerics"])
     shapes = {name: tuple(p.shape) for name, p in model.weights.values.items()}
     if shapes != {name: tuple(t.shape) for name, t in tensors.items()}:
@@ -193,8 +206,8 @@ def export_onnx(
     return export(
         plan(model.circuit, dtype="float32", numerics=model.numerics),
         model.parameters_as_numpy(),
-        path,
+        path_of(path),
         weights=weights,
         fingerprint=model.circuit.fingerprint,
-        metadata=metadata or {},
+        metadata=metadata,
     )

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import operator
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Complex, Real
+from pathlib import Path
 from typing import SupportsFloat, SupportsIndex, cast
+
+import numpy as np
 
 from pccompiler.errors import OptionError
 
@@ -76,19 +80,48 @@ def one_of(name: str, value: object, choices: Sequence[str]) -> None:
         )
 
 
+def listed(name: str, value: object) -> list[object]:
+    """An option that is a list of things; text is none.
+
+    Raises:
+        OptionError: If ``value`` cannot be gone through.
+    """
+    try:
+        if not isinstance(value, str | bytes):
+            return list(cast(Iterable[object], value))
+    except TypeError:
+        pass
+    raise OptionError.of("PC302", f"{name} is {shown(value)}", help="give a list")
+
+
+def path_of(value: object) -> Path:
+    """A path.
+
+    Raises:
+        OptionError: If ``value`` is neither text nor a path.
+    """
+    if isinstance(value, str | Path):
+        return Path(value)
+    raise OptionError.of(
+        "PC302", f"the path is {shown(value)}", help="give text, or a pathlib.Path"
+    )
+
+
 def as_float(value: object) -> float | None:
     """``value`` as a float if it is a single number, else ``None``."""
     if isinstance(value, bool | str | bytes | bytearray) or getattr(value, "ndim", 0) != 0:
         return None
+    if value is np.ma.masked or (isinstance(value, Complex) and not isinstance(value, Real)):
+        return None
     try:
-        return float(cast(SupportsFloat, value))
+        return float(cast(SupportsFloat, value.detach() if hasattr(value, "detach") else value))
     except (TypeError, ValueError, OverflowError, RuntimeError):
         return None
 
 
 def shown(value: object) -> str:
-    """``value`` for a message, cut short if it is long."""
-    return reprlib.repr(value)
+    """``value`` for a message, on one line and cut short if it is long."""
+    return " ".join(reprlib.repr(value).split())
 
 
 def _as_whole(value: object) -> int | None:

@@ -159,7 +159,7 @@ def _array(x: Any) -> Block:  # whatever has a way to become an array
     if hasattr(x, "detach"):  # a tensor, of whatever device
         x = x.detach().cpu()
         return np.asarray(x if not x.is_floating_point() else x.double())
-    return x if isinstance(x, np.ndarray) else np.asarray(x)
+    return x if isinstance(x, np.ma.MaskedArray) else np.asarray(x)
 
 
 def _filled(table: Block) -> Block:

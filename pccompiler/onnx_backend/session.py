@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.errors import DataError, ExportError, OptionError
-from pccompiler.options import whole
+from pccompiler.options import listed, path_of, shown, whole
 from pccompiler.tables import Given, as_table
 
 _PREFERRED = ("CUDAExecutionProvider", "CPUExecutionProvider")
@@ -59,11 +59,11 @@ def _choose(wanted: Sequence[str] | None, available: Sequence[str]) -> list[str]
     """The providers to run on."""
     if wanted is None:
         return [name for name in _PREFERRED if name in available]
-    absent = [name for name in wanted if name not in available]
+    absent = [name for name in listed("providers", wanted) if name not in available]
     if absent:
         raise OptionError.of(
             "PC302",
-            f"ONNX Runtime has no provider {absent[0]!r} here",
+            f"ONNX Runtime has no provider {shown(absent[0])} here",
             help=f"use one of: {', '.join(available)}",
         )
     return list(wanted)
@@ -88,7 +88,7 @@ class OnnxModel:
     """
 
     def __init__(self, path: str | Path, *, providers: Sequence[str] | None = None) -> None:
-        self.path = Path(path)
+        self.path = path_of(path)
         if not self.path.is_file():
             raise ExportError.of("PC605", f"there is no file {self.path}", help="check the path")
         self._session = start_session(str(self.path), providers)

@@ -77,7 +77,7 @@ def chow_liu_tree(
     """
     table, chosen = read_columns(data, variables)
     check_columns(table, chosen)
-    check_pseudocount(pseudocount)
+    pseudocount = check_pseudocount(pseudocount)
     mi_bins = None if mi_bins is None else whole("mi_bins", mi_bins, 2)
     mi_rows = None if mi_rows is None else whole("mi_rows", mi_rows)
     if mi_rows is not None and mi_rows < len(table):
@@ -118,6 +118,7 @@ def chow_liu(
     """
     table, chosen = read_columns(data, variables)
     _check_discrete(chosen)
+    pseudocount = check_pseudocount(pseudocount)
     found = chow_liu_tree(table, chosen, pseudocount=pseudocount, mi_bins=mi_bins, mi_rows=mi_rows)
     tree = rooted(found.edges, len(chosen))
     builder = Builder(chosen)
@@ -146,7 +147,7 @@ def _conditionals(
     return result
 
 
-def check_pseudocount(pseudocount: float) -> None:
+def check_pseudocount(pseudocount: object) -> float:
     """Refuse negative numbers of rows, and what is no number."""
     number = as_float(pseudocount)
     if number is None or not 0.0 <= number < np.inf:
@@ -155,6 +156,7 @@ def check_pseudocount(pseudocount: float) -> None:
             f"pseudocount is {shown(pseudocount)}",
             help="use a number that is not negative",
         )
+    return number
 
 
 def _check_discrete(variables: Sequence[Variable]) -> None:

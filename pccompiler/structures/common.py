@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from pccompiler.errors import OptionError
 from pccompiler.ir import Builder, Family, Variable, binary
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.leaves import fits
-from pccompiler.options import shown, whole
+from pccompiler.options import as_float, listed, shown, whole
 
 Leaf = str | Mapping[str, str] | Sequence[str]
 """Leaf families: one name for all variables, a name by variable, or one name for each in order."""
@@ -20,9 +21,9 @@ _FAMILIES = {family.keyword: family for family in Family}
 
 def as_variables(variables: int | Sequence[Variable]) -> tuple[Variable, ...]:
     """``variables``, or that many binary ones named ``x0``, ``x1``, ..."""
-    if isinstance(variables, str | Mapping) or not isinstance(variables, Iterable):
+    if as_float(variables) is not None:
         return tuple(binary(f"x{i}") for i in range(whole("num_variables", variables)))
-    chosen = tuple(variables)
+    chosen = tuple(listed("variables", variables))
     whole("number of variables", len(chosen))
     for variable in chosen:
         if not isinstance(variable, Variable):
@@ -31,7 +32,7 @@ def as_variables(variables: int | Sequence[Variable]) -> tuple[Variable, ...]:
                 f"{shown(variable)} is given as a variable",
                 help="make variables with pccompiler.ir.binary, categorical, real and others",
             )
-    return chosen
+    return cast(tuple[Variable, ...], chosen)
 
 
 def one_of(name: str, value: object, choices: Sequence[object]) -> None:
@@ -57,10 +58,10 @@ def leaf_family(variable: Variable, leaf: str) -> Family:
         if variable.domain == "real":
             return Family.HISTOGRAM if variable.edges else Family.GAUSSIAN
         return Family.INDICATOR if variable.discrete else Family.POISSON
-    if leaf not in _FAMILIES:
+    if not isinstance(leaf, str) or leaf not in _FAMILIES:
         raise OptionError.of(
             "PC302",
-            f"unknown leaf family {leaf!r}",
+            f"unknown leaf family {shown(leaf)}",
             help=f"use 'auto' or one of: {', '.join(_FAMILIES)}",
         )
     family = _FAMILIES[leaf]
@@ -93,7 +94,7 @@ def leaf_names(variables: Sequence[Variable], leaf: Leaf) -> list[str]:
     if isinstance(leaf, str):
         return [leaf] * len(variables)
     if isinstance(leaf, Mapping):
-        strangers = sorted(leaf.keys() - {variable.name for variable in variables})
+        strangers = [name for name in leaf if name not in {v.name for v in variables}]
         if strangers:
             raise OptionError.of(
                 "PC340",
@@ -102,13 +103,14 @@ def leaf_names(variables: Sequence[Variable], leaf: Leaf) -> list[str]:
                 help=f"use the names of the variables, such as {variables[0].name!r}",
             )
         return [leaf.get(variable.name, "auto") for variable in variables]
-    if len(leaf) != len(variables):
+    each = cast(list[str], listed("leaf", leaf))
+    if len(each) != len(variables):
         raise OptionError.of(
             "PC340",
-            f"{len(leaf)} leaf families are given for {len(variables)} variables",
+            f"{len(each)} leaf families are given for {len(variables)} variables",
             help="give one for each, a mapping by name, or a single name",
         )
-    return list(leaf)
+    return each
 
 
 def leaf_families(variables: Sequence[Variable], leaf: Leaf) -> list[Family]:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from pccompiler.errors import OptionError
 from pccompiler.ir import Builder, Circuit, Variable
 from pccompiler.ir.arrays import Int
-from pccompiler.options import whole
+from pccompiler.options import shown, whole
 from pccompiler.structures.chow_liu import ChowLiuTree, chow_liu_tree
 from pccompiler.structures.columns import read_columns
 from pccompiler.structures.common import Leaf, distribution_families, input_nodes
@@ -119,11 +119,11 @@ def _of_graph(
 
 
 def _index(variables: Sequence[Variable], name: str) -> int:
-    for index, variable in enumerate(variables):
-        if variable.name == name:
-            return index
+    names = [variable.name for variable in variables]
+    if isinstance(name, str) and name in names:
+        return names.index(name)
     raise OptionError.of(
         "PC347",
-        f"root is {name!r}, which is no variable",
+        f"root is {shown(name)}, which is no variable",
         help=f"use the name of one, such as {variables[0].name!r}",
     )

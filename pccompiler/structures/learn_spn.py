@@ -52,7 +52,7 @@ def learn_spn(
     """
     table, chosen = read_columns(data, variables)
     check_columns(table, chosen)
-    check_pseudocount(pseudocount)
+    pseudocount = check_pseudocount(pseudocount)
     min_rows, rng = whole("min_rows", min_rows), np.random.default_rng(seed_of(seed))
     chance = as_float(significance)
     if chance is None or not 0.0 < chance < 1.0:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit, Variable
 from pccompiler.ir.arrays import Int, ranges
-from pccompiler.options import whole
+from pccompiler.options import as_float, listed, whole
 from pccompiler.structures.common import Leaf, one_of
 from pccompiler.structures.rectangles import Cut, Image, cut_up, parts_of
 from pccompiler.structures.regions import Layers, ProductKind, assemble
@@ -72,10 +72,10 @@ def poon_domingos(
     return assemble(cut_up(image, _cutter(deltas, axes)), image.variables, layers)
 
 
-def _deltas(delta: Any) -> list[int]:  # whatever was given: judged here
+def _deltas(delta: object) -> list[int]:
     """The steps, coarse to fine."""
-    several = isinstance(delta, Iterable) and not isinstance(delta, str)
-    deltas = [whole("delta", step) for step in (delta if several else [delta])]
+    several = listed("delta", delta) if as_float(delta) is None else [delta]
+    deltas = [whole("delta", step) for step in several]
     whole("number of deltas", len(deltas))
     if any(fine >= coarse for coarse, fine in pairwise(deltas)):
         raise OptionError.of(

@@ -54,7 +54,7 @@ def upper_bound(
         DataError: If the rows do not fit the variables, or a name is unknown.
     """
     given = model.evidence(rows)
-    columns = range(given.shape[1]) if query is None else [model.column(v) for v in query]
+    columns = range(given.shape[1]) if query is None else model.columns(query)
     return Bounds(model, columns)(given)
 
 

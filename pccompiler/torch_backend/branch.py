@@ -81,7 +81,7 @@ def branch_and_bound(
     tolerance = at_least("tolerance", tolerance, 0.0)
     seconds = at_least("seconds", seconds, 0.0)
     rows = model.evidence(evidence)
-    columns = range(rows.shape[1]) if query is None else [model.column(v) for v in query]
+    columns = range(rows.shape[1]) if query is None else model.columns(query)
     free = [_free(model, row, sorted(set(columns))) for row in rows]
     _check_possible(model, rows)
     bounds = Bounds(model, columns)

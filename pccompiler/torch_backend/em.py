@@ -98,7 +98,8 @@ def fit_em(
     batch_size = None if batch_size is None else whole("batch_size", batch_size)
     patience = None if patience is None else whole("patience", patience)
     rng = np.random.default_rng(seed_of(seed))
-    _check_options(model, step_size, pseudocount)
+    step_size, pseudocount = _numbers(step_size, pseudocount)
+    _check_generator(model)
     data = training_rows(model, train, "train")
     held_out = None if valid is None else training_rows(model, valid, "valid")
     given = row_weights(weights, len(data))
@@ -244,14 +245,19 @@ def _batches(
     ]
 
 
-def _check_options(model: CompiledCircuit, step_size: float, pseudocount: float) -> None:
-    numbers = as_float(step_size), as_float(pseudocount)
-    if None in numbers or not 0.0 < step_size <= 1.0 or not 0.0 <= pseudocount < math.inf:
+def _numbers(step_size: object, pseudocount: object) -> tuple[float, float]:
+    """Both, checked."""
+    step, count = as_float(step_size), as_float(pseudocount)
+    if step is None or count is None or not (0.0 < step <= 1.0 and 0.0 <= count < math.inf):
         raise OptionError.of(
             "PC302",
             f"step_size is {shown(step_size)} and pseudocount {shown(pseudocount)}",
             help="give a step size above 0 and at most 1, and a pseudocount of 0 or more",
         )
+    return step, count
+
+
+def _check_generator(model: CompiledCircuit) -> None:
     generated = [group for group in model.plan.groups if group.generated]
     if generated:
         raise OptionError.of(

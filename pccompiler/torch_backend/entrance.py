@@ -5,9 +5,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit
+from pccompiler.options import shown
 from pccompiler.torch_backend.inputs import Rows, as_rows
 from pccompiler.torch_backend.states import StateCheck
+
+
+def check_model(value: object) -> None:
+    """Refuse what is given as a model and is none.
+
+    Raises:
+        OptionError: If it is not a compiled circuit.
+    """
+    if not isinstance(value, Entrance):
+        raise OptionError.of(
+            "PC315",
+            f"{shown(value)} is not a compiled circuit",
+            help="give what pccompiler.compile or pccompiler.load returned",
+        )
 
 
 class Entrance(nn.Module):

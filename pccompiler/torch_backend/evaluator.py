@@ -175,15 +175,20 @@ class Evaluator(Entrance):
         """How the memory budget is kept; ``None`` without one."""
         return None if self._planned is None else self._planned[0]
 
-    def keep_within(self, budget: int) -> None:
-        """Evaluate and train within ``budget`` bytes beyond parameters and data.
+    def keep_within(self, budget: int | str) -> None:
+        """Evaluate and train within a budget of bytes beyond parameters and data.
+
+        Args:
+            budget: A number, or text such as ``"64 MiB"``.
 
         Raises:
-            OptionError: If one row takes more.
+            OptionError: If it is neither, or one row takes more.
         """
         from pccompiler.torch_backend.budget import choose
+        from pccompiler.torch_backend.schedule import parse_bytes
 
-        self._planned = choose(self.circuit, self.precision, self.numerics, budget, self.plan)
+        allowed = parse_bytes(budget)
+        self._planned = choose(self.circuit, self.precision, self.numerics, allowed, self.plan)
         self._budgeted = None
 
     def log_likelihood(

@@ -59,18 +59,29 @@ def as_rows(
     return rows
 
 
-def _tensor(x: object, names: Sequence[str], partial: bool) -> Tensor:
+def as_tensor(x: object) -> Tensor:
+    """Anything like an array as a dense tensor of real numbers, where it is; a tensor as it is.
+
+    Raises:
+        DataError: If it is none.
+    """
     if not isinstance(x, Tensor):
-        return torch.from_numpy(_plain(as_table(x, names, partial=partial)))
+        return torch.from_numpy(_plain(as_numbers(x)))
     if x.layout != torch.strided or x.is_complex() or x.is_quantized or x.is_meta:
         raise DataError.of(
             "PC452",
             f"the data are a tensor of {x.dtype} and {x.layout} on {x.device}",
             help="give a dense tensor of real numbers",
         )
+    return x if x.dtype in _KINDS else x.double()
+
+
+def _tensor(x: object, names: Sequence[str], partial: bool) -> Tensor:
+    if not isinstance(x, Tensor):
+        return torch.from_numpy(_plain(as_table(x, names, partial=partial)))
     if x.ndim != 2 or x.shape[1] != len(names):
         raise wrong_shape(x.shape, names)
-    return x if x.dtype in _KINDS else x.double()
+    return as_tensor(x)
 
 
 def _plain(table: Block) -> Block:
@@ -107,7 +118,8 @@ def _marker(missing: object) -> int | float:
 
 def _holes(mask: object, names: Sequence[str], shape: torch.Size) -> Tensor:
     """Where values are missing, as the mask says."""
-    given = mask if isinstance(mask, Tensor) else torch.from_numpy(_plain(_mask(mask, names)))
+    named = as_records(mask) is not None or is_frame(mask)
+    given = as_tensor(as_table(mask, names) if named else mask)
     if given.shape != shape:
         raise DataError.of(
             "PC402",
@@ -121,9 +133,3 @@ def _holes(mask: object, names: Sequence[str], shape: torch.Size) -> Tensor:
             help="give true, or 1, where a value is missing, and false, or 0, elsewhere",
         )
     return given.to(torch.bool)
-
-
-def _mask(mask: object, names: Sequence[str]) -> Block:
-    if as_records(mask) is None and not is_frame(mask):
-        return as_numbers(mask)
-    return as_table(mask, names)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from torch import Tensor
 
+from pccompiler.options import listed
 from pccompiler.tables import column_of
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.evidence import Evaluated, Knowledge
@@ -28,6 +29,15 @@ class KnowsEvidence(Evaluator):
             DataError: If there is none.
         """
         return column_of(variable, self.names)
+
+    def columns(self, variables: Sequence[str | int]) -> list[int]:
+        """The columns of several variables.
+
+        Raises:
+            OptionError: If they are not given as a list.
+            DataError: If one is unknown.
+        """
+        return [column_of(variable, self.names) for variable in listed("variables", variables)]
 
     def evidence(self, x: Evidence | None) -> Tensor:
         """Evidence as checked rows, shape (batch, variables); ``None`` is one row of nothing.

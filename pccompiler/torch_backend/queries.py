@@ -41,7 +41,7 @@ class Queries(KnowsEvidence):
         rows = self.evidence(x)
         if variables is not None:
             kept = torch.zeros(rows.shape[1], dtype=torch.bool, device=rows.device)
-            kept[[self.column(v) for v in variables]] = True
+            kept[self.columns(variables)] = True
             rows = rows.masked_fill(~kept, torch.nan)
         return self.log_likelihood(rows, check=False)
 

@@ -158,7 +158,7 @@ def learn(
 
 def training_rows(model: CompiledCircuit, x: Rows, name: str) -> Tensor:
     """``x``, checked, as the module takes it; refuses data without rows."""
-    rows = model.checked(x)
+    rows = model.checked(x).detach()
     if len(rows) == 0:
         raise DataError.of("PC403", f"the {name} data have no rows", help="give at least one row")
     return rows

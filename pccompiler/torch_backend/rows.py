@@ -18,7 +18,7 @@ from pccompiler.errors import DataError
 from pccompiler.options import shown, whole
 from pccompiler.tables import Block, as_numbers, as_table, is_frame
 from pccompiler.torch_backend.evaluator import Evaluator
-from pccompiler.torch_backend.inputs import Rows
+from pccompiler.torch_backend.inputs import Rows, as_tensor
 
 Source: TypeAlias = Tensor | Block | str | Path | Iterable[Rows]
 """A table, a file (.npy or .csv), or an iterator of blocks of rows, each ``(rows, variables)``."""
@@ -132,7 +132,7 @@ def map_file(path: Path) -> Block:
 
 
 def _array_blocks(table: Tensor | Block, size: int) -> Iterator[Tensor]:
-    table = table if isinstance(table, Tensor) else as_numbers(table)
+    table = as_tensor(table) if isinstance(table, Tensor) else as_numbers(table)
     if table.ndim != 2:
         raise DataError.of(
             "PC365",

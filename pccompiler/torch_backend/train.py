@@ -79,7 +79,7 @@ def fit(
     evaluate_every = whole("evaluate_every", evaluate_every)
     patience = None if patience is None else whole("patience", patience)
     rng = np.random.default_rng(seed_of(seed))
-    _check_rates(model, learning_rate, weight_decay)
+    learning_rate, weight_decay = _rates(model, learning_rate, weight_decay)
     data = _rows(model, train)
     shares = row_weights(weights, len(data))
     drawn = None if shares is None else shares.nonzero().flatten().numpy()
@@ -225,17 +225,21 @@ def _draw(rng: np.random.Generator, number: int, batch: int, steps: int) -> Tens
     return torch.from_numpy(np.stack(draws))
 
 
-def _check_rates(model: CompiledCircuit, learning_rate: float, weight_decay: float) -> None:
-    rates = as_float(learning_rate), as_float(weight_decay)
-    if None in rates or not 0.0 < learning_rate < np.inf or not 0.0 <= weight_decay < np.inf:
+def _rates(
+    model: CompiledCircuit, learning_rate: object, weight_decay: object
+) -> tuple[float, float]:
+    """Both, checked."""
+    rate, decay = as_float(learning_rate), as_float(weight_decay)
+    if rate is None or decay is None or not (0.0 < rate < np.inf and 0.0 <= decay < np.inf):
         raise OptionError.of(
             "PC302",
             f"learning_rate is {shown(learning_rate)} and weight_decay {shown(weight_decay)}",
             help="give a positive learning rate, and a weight decay of 0 or more",
         )
-    if weight_decay and any(bool(p.isinf().any()) for p in model.parameters()):
+    if decay and any(bool(p.isinf().any()) for p in model.parameters()):
         raise OptionError.of(
             "PC306",
             "weight decay cannot pull on weights that are exactly zero",
             help="train without weight decay, or give no zero weights",
         )
+    return rate, decay
