@@ -19,7 +19,7 @@ from pccompiler.options import as_float, shown
 
 Block: TypeAlias = NDArray[Any]  # real numbers of any type
 Record: TypeAlias = Mapping[str, float] | Mapping[int, float] | Mapping[str | int, float]
-Given: TypeAlias = ArrayLike | Record | Sequence[Record]
+Given: TypeAlias = ArrayLike | Sequence[Sequence[float | None]] | Record | Sequence[Record]
 """What people give as rows; data frames too, which have no type here."""
 
 _SHOWN = 5
@@ -178,7 +178,8 @@ def _rounded(table: Block) -> Block:
 def _of_objects(table: Block, name: str | None) -> Block:
     """An array of Python objects, number by number."""
     if isinstance(table, np.ma.MaskedArray):
-        table = table.filled(None)
+        mask, table = np.ma.getmaskarray(table), np.array(table.data)
+        table[mask] = None
     values = [_number(value) for value in table.flat]
     if None in values:
         place = np.unravel_index(values.index(None), table.shape)

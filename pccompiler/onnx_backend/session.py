@@ -59,7 +59,8 @@ def _choose(wanted: Sequence[str] | None, available: Sequence[str]) -> list[str]
     """The providers to run on."""
     if wanted is None:
         return [name for name in _PREFERRED if name in available]
-    absent = [name for name in listed("providers", wanted) if name not in available]
+    names = listed("providers", wanted)
+    absent = [name for name in names if not isinstance(name, str) or name not in available]
     if absent:
         raise OptionError.of(
             "PC302",

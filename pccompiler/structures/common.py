@@ -54,16 +54,14 @@ def leaf_family(variable: Variable, leaf: str) -> Family:
     Raises:
         OptionError: If there is no such family, or it does not fit the variable.
     """
+    if not isinstance(leaf, str):
+        raise _unknown_family(leaf)
     if leaf == "auto":
         if variable.domain == "real":
             return Family.HISTOGRAM if variable.edges else Family.GAUSSIAN
         return Family.INDICATOR if variable.discrete else Family.POISSON
-    if not isinstance(leaf, str) or leaf not in _FAMILIES:
-        raise OptionError.of(
-            "PC302",
-            f"unknown leaf family {shown(leaf)}",
-            help=f"use 'auto' or one of: {', '.join(_FAMILIES)}",
-        )
+    if leaf not in _FAMILIES:
+        raise _unknown_family(leaf)
     family = _FAMILIES[leaf]
     if not fits(family, variable):
         raise OptionError.of(
@@ -74,15 +72,24 @@ def leaf_family(variable: Variable, leaf: str) -> Family:
     return family
 
 
+def _unknown_family(leaf: object) -> OptionError:
+    return OptionError.of(
+        "PC302",
+        f"unknown leaf family {shown(leaf)}",
+        help=f"use 'auto' or one of: {', '.join(_FAMILIES)}",
+    )
+
+
 def distribution_family(variable: Variable, leaf: str) -> Family:
     """As `leaf_family`, for leaves of any number of units: indicators are refused."""
-    if leaf == "indicator":
+    if isinstance(leaf, str) and leaf == "indicator":
         raise OptionError.of(
             "PC302",
             "indicators have one unit a state, and no other number",
             help="use 'auto', 'bernoulli', 'categorical' or 'gaussian'",
         )
-    return leaf_family(variable, "categorical" if leaf == "auto" and variable.discrete else leaf)
+    usual = isinstance(leaf, str) and leaf == "auto" and variable.discrete
+    return leaf_family(variable, "categorical" if usual else leaf)
 
 
 def leaf_names(variables: Sequence[Variable], leaf: Leaf) -> list[str]:

@@ -22,11 +22,10 @@ def usable_device(device: object) -> torch.device:
     try:
         found = device if isinstance(device, torch.device) else torch.device(cast(str, device))
         torch.zeros(1, device=found).item()  # a meta tensor has no item
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError):
         raise OptionError.of(
             "PC302",
             f"device {shown(device)} cannot be used by torch here",
-            notes=(str(error).splitlines()[0],) if str(error) else (),
             help="use 'cpu', or 'cuda' where torch.cuda.is_available()",
         ) from None
     return found

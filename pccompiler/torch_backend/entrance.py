@@ -90,7 +90,14 @@ class Entrance(nn.Module):
 
         Raises:
             DataError: Naming the first value that is not, or with ``complete`` is missing.
+            OptionError: If a CUDA graph is being captured, which cannot wait for an answer.
         """
+        if self.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            raise OptionError.of(
+                "PC314",
+                "rows are checked, which a CUDA graph cannot capture",
+                help="check them before the capture, and call model.evaluate_unchecked(rows) in it",
+            )
         rows = self.prepare(x, mask=mask, missing=missing, partial=partial)
         self.states(rows, complete=complete)
         return rows

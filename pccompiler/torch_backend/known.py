@@ -51,7 +51,11 @@ class KnowsEvidence(Evaluator):
         self, evidence: Evidence | None, *, maximum: bool = False
     ) -> Iterator[Evaluated]:
         """Evaluations of the evidence, a chunk of rows at a time."""
-        rows, knowledge = self.evidence(evidence), Knowledge(self)
+        return self.evaluations_unchecked(self.evidence(evidence), maximum=maximum)
+
+    def evaluations_unchecked(self, rows: Tensor, *, maximum: bool = False) -> Iterator[Evaluated]:
+        """`evaluations` of rows that `evidence` made."""
+        knowledge = Knowledge(self)
         for part in rows.split(chunk_rows(self)):
             yield knowledge.evaluation(part, maximum=maximum)
 

@@ -169,7 +169,7 @@ class Queries(KnowsEvidence):
         source = _generator(self, seed)
         rows = self.evidence(evidence).repeat_interleave(number, 0)
         parts = [self.nothing(0)]
-        for run in self.evaluations(rows):
+        for run in self.evaluations_unchecked(rows):
             _check_possible(run, sum(len(part) for part in parts), number)
             flows = run.flows("draw", generator=source)
             parts.append(run.complete(flows, draw=True, generator=source))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pccompiler.errors import DataError, OptionError
+from pccompiler.errors import DataError
 from pccompiler.ir import Variable
 
 
@@ -58,14 +58,7 @@ class StateCheck:
 
         Raises:
             DataError: Naming the first culprit's row, column and variable.
-            OptionError: If a CUDA graph is being captured, which cannot wait.
         """
-        if x.is_cuda and torch.cuda.is_current_stream_capturing():
-            raise OptionError.of(
-                "PC314",
-                "rows are checked, which a CUDA graph cannot capture",
-                help="check them before the capture, and call model.evaluate_unchecked(rows) in it",
-            )
         x = x.detach()
         size = max(1, _AT_ONCE.get(x.device.type, 2**26) // len(self.variables))
         flags = [self._off(part, complete).any() for part in x.split(size)]
