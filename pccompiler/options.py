@@ -11,6 +11,7 @@ import reprlib
 from collections.abc import Iterable, Sequence
 from numbers import Complex, Real
 from pathlib import Path
+from types import UnionType
 from typing import SupportsFloat, SupportsIndex, cast
 
 import numpy as np
@@ -114,9 +115,15 @@ def as_float(value: object) -> float | None:
     if value is np.ma.masked or (isinstance(value, Complex) and not isinstance(value, Real)):
         return None
     try:
-        return float(cast(SupportsFloat, value.detach() if hasattr(value, "detach") else value))
+        detach: object = getattr(value, "detach", None)  # float() of a variable would warn
+        return float(cast(SupportsFloat, detach() if callable(detach) else value))
     except (TypeError, ValueError, OverflowError, RuntimeError):
         return None
+
+
+def is_of(value: object, kind: type | UnionType) -> bool:
+    """Whether ``value`` is of the kind that an annotation promises: callers may not check types."""
+    return isinstance(value, kind)
 
 
 def shown(value: object) -> str:

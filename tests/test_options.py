@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,7 +82,13 @@ def test_widths_of_a_hypernetwork() -> None:
     listed = pc.Hypernetwork(hidden=[20, 20])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert listed == pc.Hypernetwork()
     assert hash(listed) == hash(pc.Hypernetwork())
-    for wrong in ({"embedding": 2.5}, {"hidden": "20"}, {"hidden": (2.5,)}, {"hidden": 0}):
+    odd: list[dict[str, Any]] = [
+        {"embedding": 2.5},
+        {"hidden": "20"},
+        {"hidden": (2.5,)},
+        {"hidden": 0},
+    ]
+    for wrong in odd:
         with pytest.raises(OptionError, match="PC302"):
             pc.Hypernetwork(**wrong)
 

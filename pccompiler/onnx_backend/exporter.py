@@ -25,7 +25,7 @@ from pccompiler.onnx_backend.lower import Lowering
 from pccompiler.onnx_backend.sectors import Parameters
 from pccompiler.onnx_backend.session import run_rows, start_session
 from pccompiler.onnx_backend.weights import WeightWriter
-from pccompiler.options import one_of, seed_of, shown
+from pccompiler.options import is_of, one_of, seed_of, shown
 from pccompiler.version import __version__
 
 TOLERANCE = 1e-5
@@ -84,7 +84,7 @@ def export(
         OptionError: If an option has a value that cannot be used.
     """
     one_of("weights", weights, ("compact", "materialized"))
-    if not isinstance(metadata, Mapping | None):
+    if not is_of(metadata, Mapping | None):
         raise OptionError.of("PC302", f"metadata is {shown(metadata)}", help="give a dict of text")
     rows = random_rows(plan, seed_of(seed), rows_to_check)
     entries = _entries(plan, weights, fingerprint, metadata or {})
@@ -120,7 +120,7 @@ def _entries(
     plan: Plan, weights: str, fingerprint: str, further: Mapping[str, str]
 ) -> dict[str, str]:
     """The file's metadata. The caller's entries cannot take the place of ours."""
-    if not all(isinstance(text, str) for entry in further.items() for text in entry):
+    if not all(is_of(text, str) for entry in further.items() for text in entry):
         raise OptionError.of("PC302", "metadata has entries that are not text", help="use str(...)")
     taken = sorted(key for key in further if key.startswith("pccompiler."))
     if taken:

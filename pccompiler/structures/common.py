@@ -11,7 +11,7 @@ from pccompiler.errors import OptionError
 from pccompiler.ir import Builder, Family, Variable, binary
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.leaves import fits
-from pccompiler.options import as_float, listed, shown, whole
+from pccompiler.options import as_float, is_of, listed, shown, whole
 
 Leaf = str | Mapping[str, str] | Sequence[str]
 """Leaf families: one name for all variables, a name by variable, or one name for each in order."""
@@ -54,7 +54,7 @@ def leaf_family(variable: Variable, leaf: str) -> Family:
     Raises:
         OptionError: If there is no such family, or it does not fit the variable.
     """
-    if not isinstance(leaf, str):
+    if not is_of(leaf, str):
         raise _unknown_family(leaf)
     if leaf == "auto":
         if variable.domain == "real":
@@ -82,13 +82,13 @@ def _unknown_family(leaf: object) -> OptionError:
 
 def distribution_family(variable: Variable, leaf: str) -> Family:
     """As `leaf_family`, for leaves of any number of units: indicators are refused."""
-    if isinstance(leaf, str) and leaf == "indicator":
+    if is_of(leaf, str) and leaf == "indicator":
         raise OptionError.of(
             "PC302",
             "indicators have one unit a state, and no other number",
             help="use 'auto', 'bernoulli', 'categorical' or 'gaussian'",
         )
-    usual = isinstance(leaf, str) and leaf == "auto" and variable.discrete
+    usual = is_of(leaf, str) and leaf == "auto" and variable.discrete
     return leaf_family(variable, "categorical" if usual else leaf)
 
 

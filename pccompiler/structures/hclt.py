@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from pccompiler.errors import OptionError
 from pccompiler.ir import Builder, Circuit, Variable
 from pccompiler.ir.arrays import Int
-from pccompiler.options import shown, whole
+from pccompiler.options import is_of, shown, whole
 from pccompiler.structures.chow_liu import ChowLiuTree, chow_liu_tree
 from pccompiler.structures.columns import read_columns
 from pccompiler.structures.common import Leaf, distribution_families, input_nodes
@@ -120,7 +120,7 @@ def _of_graph(
 
 def _index(variables: Sequence[Variable], name: str) -> int:
     names = [variable.name for variable in variables]
-    if isinstance(name, str) and name in names:
+    if is_of(name, str) and name in names:
         return names.index(name)
     raise OptionError.of(
         "PC347",

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pccompiler.errors import OptionError
-from pccompiler.options import shown
+from pccompiler.options import is_of, shown
 from pccompiler.torch_backend.expectations_ascent import Ascent, Known
 from pccompiler.torch_backend.inputs import as_tensor
 
@@ -57,7 +57,7 @@ def expectation(
     Source:
         Khosravi et al. (2019), "On Tractable Computation of Expected Predictions".
     """
-    if not isinstance(how, str) or how not in ("sum", "product"):
+    if not is_of(how, str) or how not in ("sum", "product"):
         raise OptionError.of(
             "PC427", f"how={shown(how)} is neither 'sum' nor 'product'", help="choose one of them"
         )
@@ -223,7 +223,7 @@ def _spreads(known: Known, number: int, rows: Tensor, functions: Mapping[int, _A
 
 def _functions(model: Queries, functions: Functions) -> dict[int, _Apply]:
     """Variable to function."""
-    if not isinstance(functions, Mapping):
+    if not is_of(functions, Mapping):
         raise OptionError.of(
             "PC426",
             f"the functions are {shown(functions)}, not a dict",
@@ -244,8 +244,8 @@ def _applied(model: Queries, column: int, function: _Apply) -> _Apply:
     """A callable, whose answers are looked at."""
 
     def apply(values: Tensor) -> Tensor:
-        found: object = function(values)
-        if isinstance(found, Tensor) and found.shape == values.shape:
+        found = function(values)
+        if is_of(found, Tensor) and found.shape == values.shape:
             return found
         raise OptionError.of(
             "PC426",

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pccompiler.datasets.csv_table import csv_blocks
 from pccompiler.errors import DataError
-from pccompiler.options import shown, whole
+from pccompiler.options import is_of, shown, whole
 from pccompiler.tables import Block, as_numbers, as_table, is_frame
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.inputs import Rows, as_tensor
@@ -91,7 +91,7 @@ def blocks(source: Source, size: int, names: Sequence[str]) -> Iterator[Tensor]:
         yield from _array_blocks(source, size)
     elif is_frame(source) or isinstance(source, Mapping):
         yield from _array_blocks(as_table(source, names), size)
-    elif not isinstance(source, Iterable):
+    elif not is_of(source, Iterable):
         raise DataError.of(
             "PC365",
             f"rows to stream cannot be taken from {shown(source)}",
