@@ -121,7 +121,7 @@ def gradients(model: CompiledCircuit, rows: Tensor) -> list[Tensor]:
     """Of the sum of the rows' log-likelihoods, parameter by parameter."""
     wanted = [p for p in model.parameters() if p.requires_grad]
     with torch.enable_grad():
-        return list(torch.autograd.grad(model(rows).sum(), wanted))
+        return list(torch.autograd.grad(model.evaluate_unchecked(rows).sum(), wanted))
 
 
 def deviation(

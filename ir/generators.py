@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pccompiler.errors import OptionError
+from pccompiler.options import as_float, listed, one_of, shown, whole
 
 Int = NDArray[np.int64]
 SectorPolicy = Literal["block", "rows", "size", "own"]
@@ -66,13 +67,8 @@ class Sectors:
     def __post_init__(self) -> None:
         table = table_columns({name: getattr(self, name) for name in TABLE})
         by = self.by or ("own" if len(table["weight"]) else "block")
-        if by not in POLICIES:
-            raise OptionError.of(
-                "PC302",
-                f"unknown sector policy {by!r}",
-                help="use 'block', 'rows' or 'size'",
-            )
-        _positive("sector size", self.size)
+        one_of("sector policy", by, POLICIES)
+        object.__setattr__(self, "size", whole("sector size", self.size))
         if by == "own":
             order = np.lexsort([table["offset"], table["weight"]])
             table = {name: column[order] for name, column in table.items()}
@@ -154,7 +150,7 @@ class Direct:
 
     def __post_init__(self) -> None:
         _check_floor(self.floor)
-        _check_allocation(self.allocation)
+        one_of("allocation", self.allocation, ("used", "reference"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +163,7 @@ class Hypernetwork:
 
     Attributes:
         embedding: Length of a sector's embedding.
-        hidden: Width of each hidden layer.
+        hidden: Width of each hidden layer; a number is that of a single one.
         heads: ``"per-shape"``: one output layer for each sector shape. ``"slice"``: one output
             layer of the largest shape, of which smaller sectors take the upper left part (as the
             paper's authors do).
@@ -178,21 +174,17 @@ class Hypernetwork:
     """
 
     embedding: int = 5
-    hidden: tuple[int, ...] = (20, 20)
+    hidden: tuple[int, ...] = (20, 20)  # a list or a number becomes a tuple
     heads: Literal["per-shape", "slice"] = "per-shape"
     allocation: Literal["used", "reference"] = "used"
     floor: float = WEIGHT_FLOOR
 
     def __post_init__(self) -> None:
-        _positive("embedding", self.embedding)
-        for width in self.hidden:
-            _positive("hidden", width)
-        if self.heads not in ("per-shape", "slice"):
-            raise OptionError.of(
-                "PC302", f"unknown heads {self.heads!r}", help="use 'per-shape' or 'slice'"
-            )
+        object.__setattr__(self, "embedding", whole("embedding", self.embedding))
+        object.__setattr__(self, "hidden", _widths(self.hidden))
+        one_of("heads", self.heads, ("per-shape", "slice"))
         _check_floor(self.floor)
-        _check_allocation(self.allocation)
+        one_of("allocation", self.allocation, ("used", "reference"))
 
     @property
     def slices(self) -> bool:
@@ -210,22 +202,18 @@ def uses_sectors(generator: Generator | None) -> bool:
     return generator is not None
 
 
-def _positive(name: str, value: int) -> None:
-    if value < 1:
-        raise OptionError.of("PC302", f"{name} is {value}", help="use at least 1")
+def _widths(hidden: object) -> tuple[int, ...]:
+    """The widths of hidden layers."""
+    if as_float(hidden) is not None:
+        return (whole("hidden", hidden),)
+    return tuple(whole("hidden", width) for width in listed("hidden", hidden))
 
 
-def _check_floor(floor: float) -> None:
-    if not 0.0 <= floor <= 1e-3:
+def _check_floor(floor: object) -> None:
+    number = as_float(floor)
+    if number is None or not 0.0 <= number <= 1e-3:
         raise OptionError.of(
             "PC302",
-            f"weight floor is {floor}",
+            f"weight floor is {shown(floor)}",
             help="give a floor between 0 and 0.001; the default is 1e-12",
-        )
-
-
-def _check_allocation(allocation: str) -> None:
-    if allocation not in ("used", "reference"):
-        raise OptionError.of(
-            "PC302", f"unknown allocation {allocation!r}", help="use 'used' or 'reference'"
         )

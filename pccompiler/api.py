@@ -10,6 +10,7 @@ from pccompiler.errors import CheckpointError, OptionError
 from pccompiler.ir import Circuit, Direct, Generator, Hypernetwork, Sectors
 from pccompiler.ir.generators import WEIGHT_FLOOR, uses_sectors
 from pccompiler.ir.partition import Cut, partition
+from pccompiler.options import one_of, path_of, seed_of, shown
 from pccompiler.passes import plan, verify
 from pccompiler.passes.wellformed import verify_sectors
 
@@ -29,7 +30,7 @@ def compile(
     *,
     sectors: Sectors | Cut | None = None,
     device: str | torch.device = "cpu",
-    dtype: Dtype = "float32",
+    dtype: Dtype | torch.dtype = "float32",
     seed: int = 0,
     numerics: Numerics = "auto",
     memory_budget: int | str | None = None,
@@ -46,7 +47,7 @@ def compile(
             ``(weight, (rows, columns))``, to blocks ``(offset, rows, columns)``. Weights without a
             sector have logits of their own.
         device: Such as ``"cpu"`` or ``"cuda"``.
-        dtype: Precision of parameters and evaluation.
+        dtype: Precision of parameters and evaluation: a name, or torch's own type.
         seed: Of the initial parameters. Weights with given values start (exactly) there instead.
         numerics: ``"auto"``: linear arithmetic where it provably cannot underflow. ``"log"``: log
             space everywhere.
@@ -60,27 +61,51 @@ def compile(
     import torch
 
     from pccompiler.torch_backend import CompiledCircuit
+    from pccompiler.torch_backend.devices import usable_device
 
-    if dtype not in ("float32", "float64"):
-        raise OptionError.of("PC302", f"unknown dtype {dtype!r}", help="use 'float32' or 'float64'")
-    if numerics not in ("auto", "log"):
-        raise OptionError.of("PC302", f"unknown numerics {numerics!r}", help="use 'auto' or 'log'")
+    precision = _precision(dtype)
+    one_of("numerics", numerics, ("auto", "log"))
+    _check_kinds(circuit, hypernetwork)
+    where, start = usable_device(device), seed_of(seed)
     verify(circuit)
     prepared = _with_generator(circuit, hypernetwork, sectors)
     model = CompiledCircuit(
         prepared,
-        plan(prepared, dtype=dtype, numerics=numerics),
-        device=torch.device(device),
-        dtype=getattr(torch, dtype),
-        seed=seed,
+        plan(prepared, dtype=precision, numerics=numerics),
+        device=where,
+        dtype=getattr(torch, precision),
+        seed=start,
         numerics=numerics,
     )
     model.set_weights(prepared.weights.values)
     if memory_budget is not None:
-        from pccompiler.torch_backend.schedule import parse_bytes
-
-        model.keep_within(parse_bytes(memory_budget))
+        model.keep_within(memory_budget)
     return model
+
+
+def _check_kinds(circuit: object, hypernetwork: object) -> None:
+    if not isinstance(circuit, Circuit):
+        raise OptionError.of(
+            "PC316",
+            f"{shown(circuit)} is not a circuit",
+            help="build one, take one from pccompiler.structures, or read a file",
+        )
+    if not isinstance(hypernetwork, Hypernetwork | Direct | None):
+        raise OptionError.of(
+            "PC302",
+            f"hypernetwork is {shown(hypernetwork)}",
+            help="give a pccompiler.Hypernetwork(), or None",
+        )
+
+
+def _precision(dtype: object) -> Dtype:
+    """The name of a type: torch's and NumPy's are named as ours, the former with a prefix."""
+    name = str(dtype).removeprefix("torch.")
+    if name == "float32":
+        return "float32"
+    if name == "float64":
+        return "float64"
+    raise OptionError.of("PC302", f"dtype is {shown(dtype)}", help="use 'float32' or 'float64'")
 
 
 def _with_generator(
@@ -133,7 +158,7 @@ def save(model: CompiledCircuit, directory: str | Path) -> Path:
     """
     from pccompiler.torch_backend import checkpoint
 
-    return checkpoint.save(model, directory)
+    return checkpoint.save(model, path_of(directory))
 
 
 def load(directory: str | Path, *, device: str | torch.device = "cpu") -> CompiledCircuit:
@@ -146,8 +171,10 @@ def load(directory: str | Path, *, device: str | torch.device = "cpu") -> Compil
     import torch
 
     from pccompiler.torch_backend import checkpoint
+    from pccompiler.torch_backend.devices import usable_device
 
-    circuit, tensors, manifest = checkpoint.read(directory)
+    where = usable_device(device)
+    circuit, tensors, manifest = checkpoint.read(path_of(directory))
     model = compile(circuit, device="cpu", dtype=manifest["dtype"], numerics=manifest["numerics"])
     shapes = {name: tuple(p.shape) for name, p in model.weights.values.items()}
     if shapes != {name: tuple(t.shape) for name, t in tensors.items()}:
@@ -161,7 +188,7 @@ def load(directory: str | Path, *, device: str | torch.device = "cpu") -> Compil
         for name, parameter in model.weights.values.items():
             parameter.copy_(tensors[name])
     model.weights.seed = checkpoint.seed_of(manifest)
-    return model.to(torch.device(device))
+    return model.to(where)
 
 
 def export_onnx(
@@ -192,8 +219,8 @@ def export_onnx(
     return export(
         plan(model.circuit, dtype="float32", numerics=model.numerics),
         model.parameters_as_numpy(),
-        path,
+        path_of(path),
         weights=weights,
         fingerprint=model.circuit.fingerprint,
-        metadata=metadata or {},
+        metadata=metadata,
     )

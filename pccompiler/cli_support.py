@@ -152,15 +152,11 @@ def device(name: str) -> str:
     """``auto``: CUDA where it is there."""
     import torch
 
+    from pccompiler.torch_backend.devices import usable_device
+
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name).item()  # a meta tensor has no item
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise OptionError.of(
-            "PC302", f"device {name!r} cannot be used by torch here", help="use cpu, cuda or auto"
-        ) from None
-    return name
+    return str(usable_device(name))
 
 
 def torch_values(folder: Path, rows: NDArray[np.float64]) -> NDArray[np.float64]:

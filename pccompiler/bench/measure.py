@@ -179,7 +179,7 @@ def _values(model: CompiledCircuit, rows: Tensor) -> tuple[Tensor, Tensor]:
     Gradients are those of a weighted sum over the rows, so that no two rows count alike.
     """
     with torch.enable_grad():
-        values: Tensor = model(rows)
+        values = model.evaluate_unchecked(rows)
         share = torch.linspace(0.5, 1.5, len(rows), dtype=values.dtype, device=values.device)
         grads = torch.autograd.grad(-(share * values).sum(), list(model.parameters()))
     return values.detach().double(), torch.cat([g.double().flatten() for g in grads])

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pccompiler.bench.work import Direction
 from pccompiler.torch_backend import CompiledCircuit
+from pccompiler.torch_backend.evaluator import Unchecked
 from pccompiler.torch_backend.stepper import Stepper
 
 Run = Callable[[], object]
@@ -67,8 +68,7 @@ def run_of(model: CompiledCircuit, data: Tensor, batch: int, direction: Directio
 def _forward(model: CompiledCircuit, x: Tensor) -> Run:
     def forward() -> Tensor:
         with torch.no_grad():
-            value: Tensor = model(x, True)
-        return value
+            return model.evaluate_unchecked(x, True)
 
     return forward
 
@@ -76,12 +76,12 @@ def _forward(model: CompiledCircuit, x: Tensor) -> Run:
 def _gradients(model: CompiledCircuit, x: Tensor) -> Run:
     """Of all parameters; in a CUDA graph, of aliases, for the reason that `Stepper` gives."""
     parameters = list(model.parameters())
-    call: Callable[[], Tensor] = partial(model, x, True)
+    call: Callable[[], Tensor] = partial(model.evaluate_unchecked, x, True)
     if x.device.type == "cuda":
         parameters = [torch.nn.Parameter(p.detach()) for p in parameters]
-        names = [name for name, _ in model.named_parameters()]
+        names = [f"model.{name}" for name, _ in model.named_parameters()]
         leaves: dict[str, Tensor] = dict(zip(names, parameters, strict=True))
-        call = partial(torch.func.functional_call, model, leaves, (x, True))
+        call = partial(torch.func.functional_call, Unchecked(model), leaves, (x, True))
 
     def gradients() -> tuple[Tensor, ...]:
         with torch.enable_grad():

@@ -98,7 +98,6 @@ def train(
     from pccompiler.plots import check_format
     from pccompiler.torch_backend import mean_log_likelihood
     from pccompiler.torch_backend.checkpoint import check_target
-    from pccompiler.torch_backend.states import check_values
 
     check_target(out_folder)
     with interruptible(out_folder) as state:
@@ -118,7 +117,7 @@ def train(
         model = pc.compile(shape, net, device=support.device(device), seed=seed)
         out.print(f"{model.circuit}\n{model.num_parameters:,} parameters on {model.device}")
         if rows.test is not None:  # fit checks the other parts
-            check_values(model.prepare(rows.test), model.circuit.variables)
+            model.checked(rows.test)
         history = pc.fit(
             model,
             rows.train,

@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from pccompiler.datasets.arrays import as_entries
 from pccompiler.datasets.records import SPLITS, Dataset, Entries
 from pccompiler.errors import DataError
+from pccompiler.options import as_float, seed_of, shown
+from pccompiler.tables import as_numbers, as_records, is_frame
 
 Fractions = tuple[float, float, float]
 
 
 def split(
-    x: NDArray[Any],  # any numbers: as_entries judges them
+    x: ArrayLike,
     seed: int,
     fractions: Fractions = (0.7, 0.1, 0.2),
     name: str = "table",
@@ -35,8 +36,14 @@ def split(
     Raises:
         DataError: If ``x`` is not a table, the fractions do not sum to 1, or a part has no rows.
     """
-    rows = as_entries(x, "the table")
-    order = np.random.default_rng(seed).permutation(len(rows))
+    if is_frame(x) or as_records(x):
+        raise DataError.of(
+            "PC414",
+            f"the table is a {type(x).__name__}, but parts of a data set have no names of columns",
+            help="choose the columns and their order: frame[names].to_numpy()",
+        )
+    rows = as_entries(as_numbers(x), "the table")
+    order = np.random.default_rng(seed_of(seed)).permutation(len(rows))
     return cut(rows[order], name, fractions)
 
 
@@ -50,12 +57,14 @@ def cut(rows: Entries, name: str, fractions: Fractions = (0.7, 0.1, 0.2)) -> Dat
 
 def _sizes(num_rows: int, fractions: Fractions) -> tuple[int, int, int]:
     # The nearest simple fraction, since 0.29 * 100 in floating point rounds down to 28.
-    exact = [Fraction(f).limit_denominator(10**6) if math.isfinite(f) else None for f in fractions]
-    parts = [f for f in exact if f is not None and f > 0]
-    if len(fractions) != 3 or len(parts) != 3 or sum(parts) != 1:
+    listed = isinstance(fractions, list | tuple)
+    numbers = [as_float(f) for f in fractions] if listed else []
+    found = [f for f in numbers if f is not None and math.isfinite(f) and f > 0]
+    parts = [Fraction(f).limit_denominator(10**6) for f in found]
+    if len(numbers) != 3 or len(parts) != 3 or sum(parts) != 1:
         raise DataError.of(
             "PC420",
-            f"fractions {tuple(fractions)} are not three positive numbers of sum 1",
+            f"fractions {shown(fractions)} are not three positive numbers of sum 1",
             help="use, for instance, (0.7, 0.1, 0.2)",
         )
     train, valid = (math.floor(num_rows * part) for part in parts[:2])

@@ -26,6 +26,7 @@ from pccompiler.onnx_backend.lower import Lowering
 from pccompiler.onnx_backend.sectors import Parameters
 from pccompiler.onnx_backend.session import run_rows, start_session
 from pccompiler.onnx_backend.weights import WeightWriter
+from pccompiler.options import is_of, one_of, seed_of, shown
 from pccompiler.version import __version__
 
 TOLERANCE = 1e-5
@@ -83,11 +84,10 @@ def export(
         ExportError: If the file cannot be made, or its answers are wrong. Nothing is written then.
         OptionError: If an option has a value that cannot be used.
     """
-    if weights not in ("compact", "materialized"):
-        raise OptionError.of(
-            "PC302", f"unknown weights {weights!r}", help="use 'compact' or 'materialized'"
-        )
-    rows = random_rows(plan, seed, rows_to_check)
+    one_of("weights", weights, ("compact", "materialized"))
+    if not is_of(metadata, Mapping | None):
+        raise OptionError.of("PC302", f"metadata is {shown(metadata)}", help="give a dict of text")
+    rows = random_rows(plan, seed_of(seed), rows_to_check)
     entries = _entries(plan, weights, fingerprint, metadata or {})
     _check_parameters(plan, parameters)
     model = build(plan, parameters, compact=weights == "compact")
@@ -121,6 +121,8 @@ def _entries(
     plan: Plan, weights: str, fingerprint: str, further: Mapping[str, str]
 ) -> dict[str, str]:
     """The file's metadata. The caller's entries cannot take the place of ours."""
+    if not all(is_of(text, str) for entry in further.items() for text in entry):
+        raise OptionError.of("PC302", "metadata has entries that are not text", help="use str(...)")
     taken = sorted(key for key in further if key.startswith("pccompiler."))
     if taken:
         raise OptionError.of(

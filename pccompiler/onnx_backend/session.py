@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from pccompiler.errors import DataError, ExportError, OptionError
 from pccompiler.onnx_backend.digest import verify
 from pccompiler.onnx_backend.metadata import read_variables
+from pccompiler.options import listed, path_of, shown, whole
 from pccompiler.reading import read_regular
+from pccompiler.tables import Given, as_table
 
 _PREFERRED = ("CUDAExecutionProvider", "CPUExecutionProvider")
 _OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}  # TF32 keeps 10 bits: errors of 1e-3
@@ -59,11 +61,12 @@ def _choose(wanted: Sequence[str] | None, available: Sequence[str]) -> list[str]
     """The providers to run on."""
     if wanted is None:
         return [name for name in _PREFERRED if name in available]
-    absent = [name for name in wanted if name not in available]
+    names = listed("providers", wanted)
+    absent = [name for name in names if not isinstance(name, str) or name not in available]
     if absent:
         raise OptionError.of(
             "PC302",
-            f"ONNX Runtime has no provider {absent[0]!r} here",
+            f"ONNX Runtime has no provider {shown(absent[0])} here",
             help=f"use one of: {', '.join(available)}",
         )
     return list(wanted)
@@ -88,7 +91,7 @@ class OnnxModel:
     """
 
     def __init__(self, path: str | Path, *, providers: Sequence[str] | None = None) -> None:
-        self.path = Path(path)
+        self.path = path_of(path)
         try:
             content = read_regular(self.path)  # once: what is verified is what runs
         except FileNotFoundError:
@@ -104,11 +107,12 @@ class OnnxModel:
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self._variables = read_variables(self._session, self.metadata, self.path)
 
-    def log_likelihood(self, x: ArrayLike, *, batch_size: int = 250) -> NDArray[np.float64]:
+    def log_likelihood(self, x: Given, *, batch_size: int = 250) -> NDArray[np.float64]:
         """Log-likelihood of each row of ``x``, in nats, computed in float32.
 
         Args:
-            x: Shape ``(batch, variables)``; NaN is a missing value, and integrated out.
+            x: Shape ``(batch, variables)``; NaN is a missing value, and integrated out. An array, a
+                data frame or dicts, as `pccompiler.tables.as_table` takes them.
             batch_size: Rows in one call of ONNX Runtime. Memory grows with it: 250 rows of the
                 paper's largest circuit take 2 GB, 1,000 take 8 and several times as long.
 
@@ -116,20 +120,10 @@ class OnnxModel:
             DataError: If the columns do not fit, or a value is no state of its variable.
             OptionError: If ``batch_size`` is not positive.
         """
-        if batch_size < 1:
-            raise OptionError.of(
-                "PC302", f"batch_size is {batch_size}", help="give a batch_size of at least 1"
-            )
-        rows = np.asarray(x, np.float64)
-        if rows.ndim != 2 or rows.shape[1] != len(self._variables):
-            raise DataError.of(
-                "PC400",
-                f"the data have shape {rows.shape}, but the model has {len(self._variables)} "
-                "variables",
-                help=f"give a table of shape (rows, {len(self._variables)})",
-            )
+        size = whole("batch_size", batch_size)
+        rows = np.asarray(as_table(x, [v.name for v in self._variables]), np.float64)
         self._check(rows)
-        return self._values(rows, batch_size)
+        return self._values(rows, size)
 
     def _values(self, rows: NDArray[np.float64], batch_size: int) -> NDArray[np.float64]:
         """What ONNX Runtime answers, unless it fails or answers what is no likelihood."""

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from pccompiler.errors import DataError, OptionError
 from pccompiler.ir import Builder, Circuit, Family, Variable
 from pccompiler.ir.arrays import Float, Int
-from pccompiler.structures.columns import Table, as_table, check_columns, coded, variables_of
-from pccompiler.structures.common import at_least
+from pccompiler.options import as_float, shown, whole
+from pccompiler.structures.columns import Table, check_columns, coded, read_columns
 from pccompiler.structures.information import mutual_information_of
 from pccompiler.structures.trees import Rooted, rooted, spanning_edges, tree_circuit
 
@@ -75,12 +75,11 @@ def chow_liu_tree(
         Chow and Liu (1968), "Approximating Discrete Probability Distributions with Dependence
         Trees".
     """
-    table = as_table(data)
-    chosen = variables_of(table) if variables is None else tuple(variables)
+    table, chosen = read_columns(data, variables)
     check_columns(table, chosen)
-    check_pseudocount(pseudocount)
-    at_least("mi_bins", 2 if mi_bins is None else mi_bins, 2)
-    at_least("mi_rows", 1 if mi_rows is None else mi_rows, 1)
+    pseudocount = check_pseudocount(pseudocount)
+    mi_bins = None if mi_bins is None else whole("mi_bins", mi_bins, 2)
+    mi_rows = None if mi_rows is None else whole("mi_rows", mi_rows)
     if mi_rows is not None and mi_rows < len(table):
         table = table[np.arange(mi_rows) * len(table) // mi_rows]
     codes, sizes = coded(table, chosen, mi_bins)
@@ -117,9 +116,9 @@ def chow_liu(
     Source:
         Chow and Liu (1968), as for `chow_liu_tree`.
     """
-    table = as_table(data)
-    chosen = variables_of(table) if variables is None else tuple(variables)
+    table, chosen = read_columns(data, variables)
     _check_discrete(chosen)
+    pseudocount = check_pseudocount(pseudocount)
     found = chow_liu_tree(table, chosen, pseudocount=pseudocount, mi_bins=mi_bins, mi_rows=mi_rows)
     tree = rooted(found.edges, len(chosen))
     builder = Builder(chosen)
@@ -148,12 +147,16 @@ def _conditionals(
     return result
 
 
-def check_pseudocount(pseudocount: float) -> None:
+def check_pseudocount(pseudocount: object) -> float:
     """Refuse negative numbers of rows, and what is no number."""
-    if not (np.isfinite(pseudocount) and pseudocount >= 0.0):
+    number = as_float(pseudocount)
+    if number is None or not 0.0 <= number < np.inf:
         raise OptionError.of(
-            "PC302", f"pseudocount is {pseudocount}", help="use a number that is not negative"
+            "PC302",
+            f"pseudocount is {shown(pseudocount)}",
+            help="use a number that is not negative",
         )
+    return number
 
 
 def _check_discrete(variables: Sequence[Variable]) -> None:

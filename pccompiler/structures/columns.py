@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from pccompiler.errors import DataError, OptionError
 from pccompiler.ir import Variable, binary, categorical, real
 from pccompiler.ir.arrays import Int
+from pccompiler.structures.common import as_variables
+from pccompiler.tables import as_numbers, as_records, frame_labels, is_frame
+from pccompiler.tables import as_table as table_by_name
 
 Table = NDArray[np.generic]
 
@@ -19,17 +22,45 @@ MOST_STATES = 4096
 """States that are taken for a categorical variable's without being told so."""
 
 
-def as_table(data: ArrayLike) -> Table:
+def read_columns(
+    data: object, variables: Sequence[Variable] | None
+) -> tuple[Table, tuple[Variable, ...]]:
+    """Data as a table of numbers, and the variables of its columns.
+
+    Args:
+        data: What `pccompiler.tables.as_table` takes.
+        variables: One for each column; ``None``: as `variables_of` finds them, with the names that
+            the columns of a data frame have.
+
+    Raises:
+        DataError: If the data are no table of numbers, have no rows, or do not fit the names.
+        OptionError: If something is given as a variable that is none.
+    """
+    if variables is not None:
+        chosen = as_variables(variables)
+        return _rows(data, [v.name for v in chosen]), chosen
+    if not is_frame(data):
+        table = as_table(data)
+        return table, variables_of(table)
+    names = [label if isinstance(label, str) else f"x{label}" for label in frame_labels(data)]
+    table = _rows(data, names)
+    return table, variables_of(table, names)
+
+
+def _rows(data: object, names: Sequence[str]) -> Table:
+    """Data with names by name; anything else by position, `check_columns` counts them."""
+    by_name = is_frame(data) or as_records(data)
+    return as_table(table_by_name(data, names) if by_name else data)
+
+
+def as_table(data: object) -> Table:
     """``data`` as a table of numbers, rows by variables.
 
     Raises:
         DataError: If it is none, or has no rows.
     """
-    try:
-        table: Table = np.asarray(data)
-    except ValueError as error:  # rows of several lengths
-        raise _no_table("rows of several lengths") from error
-    if table.ndim != 2 or not table.size or table.dtype.kind not in "biuf":
+    table: Table = as_numbers(data)
+    if table.ndim != 2 or not table.size:
         raise _no_table(f"shape {table.shape} and type {table.dtype}")
     return table
 
@@ -49,18 +80,21 @@ def missing(column: Table) -> NDArray[np.bool_]:
     return np.asarray(np.isnan(column.astype(np.float64)))
 
 
-def variables_of(data: ArrayLike) -> tuple[Variable, ...]:
+def variables_of(data: object, names: Sequence[str] | None = None) -> tuple[Variable, ...]:
     """Variables for the columns of ``data``: discrete where all values are whole and not negative.
+
+    They are called ``x0``, ``x1`` and so on, where there are no ``names``.
 
     Raises:
         DataError: If data are no table, or a whole number is too large for a state.
     """
     table = as_table(data)
-    return tuple(_variable(i, table[:, i]) for i in range(table.shape[1]))
+    chosen = [f"x{i}" for i in range(table.shape[1])] if names is None else names
+    return tuple(_variable(i, name, table[:, i]) for i, name in enumerate(chosen))
 
 
-def _variable(index: int, column: Table) -> Variable:
-    name, seen = f"x{index}", column[~missing(column)].astype(np.float64)
+def _variable(index: int, name: str, column: Table) -> Variable:
+    seen = column[~missing(column)].astype(np.float64)
     if not _whole(seen):
         return real(name)
     largest = int(seen.max(initial=0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
+from typing import cast
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from pccompiler.errors import OptionError
 from pccompiler.ir import Builder, Family, Variable, binary
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.leaves import fits
-from pccompiler.ir.limits import MOST_UNITS, number, times
+from pccompiler.ir.limits import MOST_UNITS, times
+from pccompiler.ir.limits import number as number_text
+from pccompiler.options import as_float, is_of, listed, shown, whole
 
 Leaf = str | Mapping[str, str] | Sequence[str]
 """Leaf families: one name for all variables, a name by variable, or one name for each in order."""
@@ -23,20 +26,20 @@ _FAMILIES = {family.keyword: family for family in Family}
 
 def as_variables(variables: int | Sequence[Variable]) -> tuple[Variable, ...]:
     """``variables``, or that many binary ones named ``x0``, ``x1``, ..."""
-    if isinstance(variables, int):
-        at_least("num_variables", variables, 1)
-        affordable(variables, what="variables")
-        return tuple(binary(f"x{i}") for i in range(variables))
-    at_least("number of variables", len(variables), 1)
-    return tuple(variables)
-
-
-def at_least(name: str, value: int, smallest: int) -> None:
-    """Refuse an option that is too small, or more than can be counted."""
-    if value < smallest:
-        raise OptionError.of("PC302", f"{name} is {value}", help=f"use at least {smallest}")
-    if value > MOST_UNITS:
-        raise OptionError.of("PC302", f"{name} is {value:,}", help=f"use at most {MOST_UNITS:,}")
+    if as_float(variables) is not None:
+        number = whole("num_variables", variables, most=MOST_UNITS)
+        affordable(number, what="variables")
+        return tuple(binary(f"x{i}") for i in range(number))
+    chosen = tuple(listed("variables", variables))
+    whole("number of variables", len(chosen))
+    for variable in chosen:
+        if not isinstance(variable, Variable):
+            raise OptionError.of(
+                "PC302",
+                f"{shown(variable)} is given as a variable",
+                help="make variables with pccompiler.ir.binary, categorical, real and others",
+            )
+    return cast(tuple[Variable, ...], chosen)
 
 
 def affordable(*factors: int, what: str) -> None:
@@ -49,7 +52,7 @@ def affordable(*factors: int, what: str) -> None:
     if prod(factors) > MOST_NODES:
         raise OptionError.of(
             "PC129",
-            f"the structure needs {times(factors)} = {number(prod(factors))} nodes ({what}); "
+            f"the structure needs {times(factors)} = {number_text(prod(factors))} nodes ({what}); "
             f"the most is {MOST_NODES:,}",
             help="ask for fewer",
         )
@@ -57,10 +60,10 @@ def affordable(*factors: int, what: str) -> None:
 
 def one_of(name: str, value: object, choices: Sequence[object]) -> None:
     """Refuse an option that is none of its choices."""
-    if value not in choices:
+    if not isinstance(value, str | int) or value not in choices:
         raise OptionError.of(
             "PC302",
-            f"{name} is {value!r}",
+            f"{name} is {shown(value)}",
             help=f"use one of: {', '.join(repr(choice) for choice in choices)}",
         )
 
@@ -74,16 +77,14 @@ def leaf_family(variable: Variable, leaf: str) -> Family:
     Raises:
         OptionError: If there is no such family, or it does not fit the variable.
     """
+    if not is_of(leaf, str):
+        raise _unknown_family(leaf)
     if leaf == "auto":
         if variable.domain == "real":
             return Family.HISTOGRAM if variable.edges else Family.GAUSSIAN
         return Family.INDICATOR if variable.discrete else Family.POISSON
     if leaf not in _FAMILIES:
-        raise OptionError.of(
-            "PC302",
-            f"unknown leaf family {leaf!r}",
-            help=f"use 'auto' or one of: {', '.join(_FAMILIES)}",
-        )
+        raise _unknown_family(leaf)
     family = _FAMILIES[leaf]
     if not fits(family, variable):
         raise OptionError.of(
@@ -94,15 +95,24 @@ def leaf_family(variable: Variable, leaf: str) -> Family:
     return family
 
 
+def _unknown_family(leaf: object) -> OptionError:
+    return OptionError.of(
+        "PC302",
+        f"unknown leaf family {shown(leaf)}",
+        help=f"use 'auto' or one of: {', '.join(_FAMILIES)}",
+    )
+
+
 def distribution_family(variable: Variable, leaf: str) -> Family:
     """As `leaf_family`, for leaves of any number of units: indicators are refused."""
-    if leaf == "indicator":
+    if is_of(leaf, str) and leaf == "indicator":
         raise OptionError.of(
             "PC302",
             "indicators have one unit a state, and no other number",
             help="use 'auto', 'bernoulli', 'categorical' or 'gaussian'",
         )
-    return leaf_family(variable, "categorical" if leaf == "auto" and variable.discrete else leaf)
+    usual = is_of(leaf, str) and leaf == "auto" and variable.discrete
+    return leaf_family(variable, "categorical" if usual else leaf)
 
 
 def leaf_names(variables: Sequence[Variable], leaf: Leaf) -> list[str]:
@@ -114,7 +124,7 @@ def leaf_names(variables: Sequence[Variable], leaf: Leaf) -> list[str]:
     if isinstance(leaf, str):
         return [leaf] * len(variables)
     if isinstance(leaf, Mapping):
-        strangers = sorted(leaf.keys() - {variable.name for variable in variables})
+        strangers = [name for name in leaf if name not in {v.name for v in variables}]
         if strangers:
             raise OptionError.of(
                 "PC340",
@@ -123,13 +133,14 @@ def leaf_names(variables: Sequence[Variable], leaf: Leaf) -> list[str]:
                 help=f"use the names of the variables, such as {variables[0].name!r}",
             )
         return [leaf.get(variable.name, "auto") for variable in variables]
-    if len(leaf) != len(variables):
+    each = cast(list[str], listed("leaf", leaf))
+    if len(each) != len(variables):
         raise OptionError.of(
             "PC340",
-            f"{len(leaf)} leaf families are given for {len(variables)} variables",
+            f"{len(each)} leaf families are given for {len(variables)} variables",
             help="give one for each, a mapping by name, or a single name",
         )
-    return list(leaf)
+    return each
 
 
 def leaf_families(variables: Sequence[Variable], leaf: Leaf) -> list[Family]:

@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike
 from pccompiler.errors import OptionError
 from pccompiler.ir import Builder, Circuit, Variable
 from pccompiler.ir.arrays import Int
+from pccompiler.options import is_of, shown, whole
 from pccompiler.structures.chow_liu import ChowLiuTree, chow_liu_tree
-from pccompiler.structures.columns import as_table, variables_of
-from pccompiler.structures.common import Leaf, at_least, distribution_families, input_nodes
+from pccompiler.structures.columns import read_columns
+from pccompiler.structures.common import Leaf, distribution_families, input_nodes
 from pccompiler.structures.trees import rooted, tree_circuit
 
 
@@ -68,7 +69,7 @@ def hclt(
     Source:
         Liu and Van den Broeck (2021), "Tractable Regularization of Probabilistic Circuits".
     """
-    at_least("states", states, 1)
+    states = whole("states", states)
     chosen, edges = _tree(data, variables, pseudocount, mi_bins, mi_rows)
     families = distribution_families(chosen, leaf)
     top = None if root is None else _index(chosen, root)
@@ -91,8 +92,7 @@ def _tree(
         return data.variables if variables is None else tuple(variables), data.edges
     if isinstance(data, Graph):
         return _of_graph(data, variables)
-    table = as_table(data)
-    chosen = variables_of(table) if variables is None else tuple(variables)
+    table, chosen = read_columns(data, variables)
     tree = chow_liu_tree(table, chosen, pseudocount=pseudocount, mi_bins=mi_bins, mi_rows=mi_rows)
     return chosen, tree.edges
 
@@ -119,11 +119,11 @@ def _of_graph(
 
 
 def _index(variables: Sequence[Variable], name: str) -> int:
-    for index, variable in enumerate(variables):
-        if variable.name == name:
-            return index
+    names = [variable.name for variable in variables]
+    if is_of(name, str) and name in names:
+        return names.index(name)
     raise OptionError.of(
         "PC347",
-        f"root is {name!r}, which is no variable",
+        f"root is {shown(name)}, which is no variable",
         help=f"use the name of one, such as {variables[0].name!r}",
     )

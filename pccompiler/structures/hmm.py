@@ -9,10 +9,10 @@ import numpy as np
 from pccompiler.errors import OptionError
 from pccompiler.ir import Builder, Circuit, Family, Variable
 from pccompiler.ir.arrays import Int
+from pccompiler.options import whole
 from pccompiler.structures.common import (
     Leaf,
     as_variables,
-    at_least,
     distribution_families,
     input_nodes,
 )
@@ -39,7 +39,7 @@ def hmm(
             not fit the variables.
     """
     variables = as_variables(length)
-    at_least("states", states, 1)
+    states = whole("states", states)
     families = distribution_families(variables, leaf)
     if homogeneous and len({(v.domain, v.cardinality, v.edges) for v in variables}) > 1:
         raise OptionError.of(

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from pccompiler.errors import DataError, OptionError
 from pccompiler.ir import Builder, Circuit, Family, Variable
 from pccompiler.ir.arrays import Float, Int, segments
+from pccompiler.options import as_float, seed_of, shown, whole
 from pccompiler.structures.chow_liu import check_pseudocount
-from pccompiler.structures.columns import as_table, check_columns, coded, variables_of
-from pccompiler.structures.common import at_least
+from pccompiler.structures.columns import check_columns, coded, read_columns
 from pccompiler.structures.information import mutual_information_of, one_hot
 
 
@@ -50,14 +50,16 @@ def learn_spn(
         Gens and Domingos (2013), "Learning the Structure of Sum-Product Networks": its scheme, with
         2-means on indicators of states for the rows.
     """
-    table = as_table(data)
-    chosen = variables_of(table) if variables is None else tuple(variables)
+    table, chosen = read_columns(data, variables)
     check_columns(table, chosen)
-    check_pseudocount(pseudocount)
-    at_least("min_rows", min_rows, 1)
-    if not 0.0 < significance < 1.0:
+    pseudocount = check_pseudocount(pseudocount)
+    min_rows, rng = whole("min_rows", min_rows), np.random.default_rng(seed_of(seed))
+    chance = as_float(significance)
+    if chance is None or not 0.0 < chance < 1.0:
         raise OptionError.of(
-            "PC302", f"significance is {significance}", help="use a probability, such as 0.001"
+            "PC302",
+            f"significance is {shown(significance)}",
+            help="use a probability, such as 0.001",
         )
     for variable in chosen:
         if not variable.discrete:
@@ -67,7 +69,7 @@ def learn_spn(
                 help="put its values into bins",
             )
     codes, sizes = coded(table, chosen, None)
-    search = _Search(codes, sizes, min_rows, significance, np.random.default_rng(seed))
+    search = _Search(codes, sizes, min_rows, chance, rng)
     return _circuit(chosen, search.run(), codes, sizes, pseudocount)
 
 

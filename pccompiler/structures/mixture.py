@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from pccompiler.ir import Builder, Circuit, Variable
+from pccompiler.options import whole
 from pccompiler.structures.common import (
     Leaf,
     as_variables,
-    at_least,
     distribution_families,
     input_nodes,
 )
@@ -35,7 +35,7 @@ def naive_bayes_mixture(
         OptionError: If a number is too small, or the leaves do not fit the variables.
     """
     variables = as_variables(num_variables)
-    at_least("components", components, 1)
+    components = whole("components", components)
     families = distribution_families(variables, leaf)
     builder = Builder(variables)
     nodes = input_nodes(builder, families, np.arange(len(variables)), components)

@@ -11,7 +11,8 @@ import numpy as np
 from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit, Variable
 from pccompiler.ir.arrays import Int, ranges
-from pccompiler.structures.common import Leaf, at_least, one_of
+from pccompiler.options import as_float, listed, whole
+from pccompiler.structures.common import Leaf, one_of
 from pccompiler.structures.rectangles import Cut, Image, cut_up, parts_of
 from pccompiler.structures.regions import Layers, ProductKind, assemble
 
@@ -66,22 +67,23 @@ def poon_domingos(
     """
     layers = Layers.of(units, sum_units, input_units, product, leaf)
     one_of("axes", axes, ("both", "rows", "columns"))
-    deltas = [delta] if isinstance(delta, int) else list(delta)
-    _check_deltas(deltas)
+    deltas = _deltas(delta)
     image = Image.of(height, width, channels, variables, states, channels_first=channels_first)
     return assemble(cut_up(image, _cutter(deltas, axes)), image.variables, layers)
 
 
-def _check_deltas(deltas: Sequence[int]) -> None:
-    at_least("number of deltas", len(deltas), 1)
-    for step in deltas:
-        at_least("delta", step, 1)
+def _deltas(delta: object) -> list[int]:
+    """The steps, coarse to fine."""
+    several = listed("delta", delta) if as_float(delta) is None else [delta]
+    deltas = [whole("delta", step) for step in several]
+    whole("number of deltas", len(deltas))
     if any(fine >= coarse for coarse, fine in pairwise(deltas)):
         raise OptionError.of(
             "PC302",
             f"delta is {deltas}, which does not go from coarse to fine",
             help="give steps in descending order, such as [8, 4, 1]",
         )
+    return deltas
 
 
 def _cutter(deltas: Sequence[int], axes: Axes) -> Cut:

@@ -9,7 +9,8 @@ import numpy as np
 
 from pccompiler.ir import Circuit, Variable
 from pccompiler.ir.arrays import Int
-from pccompiler.structures.common import Leaf, affordable, as_variables, at_least, one_of
+from pccompiler.options import seed_of, whole
+from pccompiler.structures.common import Leaf, affordable, as_variables, one_of
 from pccompiler.structures.regions import Layers, ProductKind, RegionGraph, assemble
 
 Split = Literal["balanced", "random"]
@@ -59,12 +60,11 @@ def random_tree(
     """
     variables = as_variables(variables)
     layers = Layers.of(units, sum_units, input_units, product, leaf)
-    at_least("replicas", replicas, 1)
+    replicas, arity = whole("replicas", replicas), whole("arity", arity, 2)
+    depth = None if depth is None else whole("depth", depth, 0)
     affordable(replicas, len(variables), what="replicas x variables")
-    at_least("arity", arity, 2)
-    at_least("depth", 0 if depth is None else depth, 0)
     one_of("split", split, ("balanced", "random"))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed_of(seed))
     orders = np.stack([rng.permutation(len(variables)) for _ in range(replicas)])
     return assemble(_regions(orders, depth, arity, split, rng), variables, layers)
 

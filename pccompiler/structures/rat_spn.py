@@ -8,11 +8,11 @@ import numpy as np
 
 from pccompiler.ir import Builder, Circuit, Family, Variable
 from pccompiler.ir.arrays import Int
+from pccompiler.options import seed_of, whole
 from pccompiler.structures.common import (
     Leaf,
     affordable,
     as_variables,
-    at_least,
     leaf_families,
 )
 
@@ -53,13 +53,11 @@ def rat_spn(
         Sum-Product Networks".
     """
     variables = as_variables(num_variables)
-    at_least("num_replicas", num_replicas, 1)
+    num_replicas, units = whole("num_replicas", num_replicas), whole("units", units)
+    depth = None if depth is None else whole("depth", depth, 0)
     affordable(num_replicas, len(variables), what="replicas x variables")
-    at_least("units", units, 1)
-    if depth is not None:
-        at_least("depth", depth, 0)
     builder = Builder(variables)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed_of(seed))
     orders = np.stack([rng.permutation(len(variables)) for _ in range(num_replicas)])
     regions = _leaves(builder, variables, orders, units, leaf)
     for groups in _joins(len(variables), depth):

@@ -10,7 +10,7 @@ import numpy as np
 from pccompiler.errors import OptionError
 from pccompiler.ir import Variable, binary, categorical
 from pccompiler.ir.arrays import Int
-from pccompiler.structures.common import at_least
+from pccompiler.options import whole
 from pccompiler.structures.regions import RegionGraph
 
 Cut = Callable[[Int], tuple[list[Int], Int]]
@@ -53,11 +53,11 @@ class Image:
         Raises:
             OptionError: If a number is too small, or there is another number of variables.
         """
-        for name, value in (("height", height), ("width", width), ("channels", channels)):
-            at_least(name, value, 1)
+        height, width = whole("height", height), whole("width", width)
+        channels = whole("channels", channels)
         wanted = height * width * channels
         if variables is None:
-            at_least("states", states, 2)
+            states = whole("states", states, 2)
             names = [f"x{i}" for i in range(wanted)]
             variables = [binary(x) if states == 2 else categorical(x, states) for x in names]
         if len(variables) != wanted:

@@ -17,9 +17,9 @@ import numpy as np
 from pccompiler.errors import OptionError
 from pccompiler.ir import Builder, Circuit, Family, Variable
 from pccompiler.ir.arrays import Int
+from pccompiler.options import whole
 from pccompiler.structures.common import (
     Leaf,
-    at_least,
     distribution_family,
     input_nodes,
     leaf_family,
@@ -81,16 +81,11 @@ class Layers:
         Raises:
             OptionError: If one cannot be used.
         """
-        widths = {"units": units, "sum_units": sum_units, "input_units": input_units}
-        for name, width in widths.items():
-            at_least(name, units if width is None else width, 1)
+        units = whole("units", units)
+        sums = units if sum_units is None else whole("sum_units", sum_units)
+        inputs = units if input_units is None else whole("input_units", input_units)
         one_of("product", product, ("elementwise", "kronecker"))
-        return cls(
-            units if sum_units is None else sum_units,
-            units if input_units is None else input_units,
-            product,
-            leaf,
-        )
+        return cls(sums, inputs, product, leaf)
 
 
 def assemble(graph: RegionGraph, variables: Sequence[Variable], layers: Layers) -> Circuit:

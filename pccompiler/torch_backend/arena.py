@@ -63,7 +63,7 @@ class Sweep:
             if self.log and step.number in self.tables.indicators:
                 out.log_()
             return
-        torch.bmm(weight, given, out=out.view(step.rows, -1, out.shape[-1]))
+        torch.bmm(weight, given, out=out.view(step.rows, step.units, out.shape[-1]))
         if self.log:
             out.log_()
 
@@ -99,7 +99,7 @@ class Sweep:
 
     def dense(self, step: DenseStep, out: Tensor) -> None:
         """Matrix products, of operands over their maximum in log space."""
-        value = out.view(step.rows, -1, out.shape[-1])
+        value = out.view(step.rows, step.units, out.shape[-1])
         below = self.operands(step)
         if not self.log:
             torch.bmm(self.tables.dense[step.number], below, out=value)
@@ -217,7 +217,7 @@ class Descent:
         if self.dense_flow is None:
             raise AssertionError("there are dense steps")  # pragma: no cover
         weight, below = self.sweep.tables.dense[step.number], self.sweep.operands(step)
-        value = self.x[step.start : step.stop].view(step.rows, -1, self.x.shape[1])
+        value = self.x[step.start : step.stop].view(step.rows, step.units, self.x.shape[1])
         if self.sweep.log:
             top = finite(below.amax(1, keepdim=True))
             below = below.sub_(top).exp_()
@@ -225,7 +225,7 @@ class Descent:
         left = safe_div(flow.view_as(value), value)
         self.dense_grads[step.number] = torch.bmm(left, below.transpose(1, 2))
         below.mul_(torch.bmm(weight.transpose(1, 2), left))
-        self.dense_flow.index_add_(0, step.source, below.view(-1, below.shape[-1]))
+        self.dense_flow.index_add_(0, step.source, below.flatten(0, 1))
 
     def input(self, step: InputStep, flow: Tensor) -> None:
         """Gradients of leaf tables, or of given log-densities."""
@@ -235,7 +235,7 @@ class Descent:
             return
         value = self.x[step.start : step.stop]
         left = safe_div(flow, value.exp() if self.sweep.log else value)
-        left = left.view(step.rows, -1, left.shape[-1])
+        left = left.view(step.rows, step.units, left.shape[-1])
         self.dense_grads[step.number] = torch.bmm(left, states.transpose(1, 2))
 
 

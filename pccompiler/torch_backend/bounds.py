@@ -54,7 +54,7 @@ def upper_bound(
         DataError: If the rows do not fit the variables, or a name is unknown.
     """
     given = model.evidence(rows)
-    columns = range(given.shape[1]) if query is None else [model.column(v) for v in query]
+    columns = range(given.shape[1]) if query is None else model.columns(query)
     return Bounds(model, columns)(given)
 
 
@@ -112,7 +112,8 @@ class Bounds:
         for layer in self.model.leaf_inputs.layers:
             step = known.program.steps[layer.number]
             numbers = known.rows_of(layer)
-            mass = flows[step.start : step.stop].view(len(numbers), -1, len(rows))
+            units = (step.stop - step.start) // len(numbers)
+            mass = flows[step.start : step.stop].view(len(numbers), units, len(rows))
             table = known.tables[layer.number]
             if table is None and layer.number in known.leaves:
                 continue
@@ -166,7 +167,7 @@ class _BoundSweep(Sweep):
         if weight is None or not bool(best.any()):
             return
         states = self.tables.inputs[step.number]
-        value = out.view(step.rows, -1, out.shape[-1])
+        value = out.view(step.rows, step.units, out.shape[-1])
         for unit in range(weight.shape[1]):
             top = (weight[:, unit].unsqueeze(-1) * states).amax(1).log()
             value[:, unit] = torch.where(best[:, 0], top, value[:, unit])
@@ -186,7 +187,7 @@ class _BoundSweep(Sweep):
         if not bool(gate.any()):
             return
         below, weight = self.operands(step), self.tables.dense[step.number].log()
-        value = out.view(step.rows, -1, out.shape[-1])
+        value = out.view(step.rows, step.units, out.shape[-1])
         for unit in range(weight.shape[1]):
             top = (below + weight[:, unit].unsqueeze(-1)).amax(1)
             value[:, unit] = torch.where(gate[:, unit].unsqueeze(-1), top, value[:, unit])

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from pccompiler.errors import OptionError
+from pccompiler.options import at_least, whole
 from pccompiler.torch_backend.bounds import Bounds
 from pccompiler.torch_backend.branch_incumbents import Incumbents
 from pccompiler.torch_backend.branch_search import Limits, Search
@@ -76,12 +77,11 @@ def branch_and_bound(
         DataError: If the evidence does not fit, or has probability 0.
         OptionError: If an open variable of the query is not discrete, or a number is out of range.
     """
-    _check_least("limit", limit, 1)
-    _check_least("k", k, 1)
-    _check_least("tolerance", tolerance, 0.0)
-    _check_least("seconds", seconds, 0.0)
+    limit, k = whole("limit", limit), whole("k", k)
+    tolerance = at_least("tolerance", tolerance, 0.0)
+    seconds = at_least("seconds", seconds, 0.0)
     rows = model.evidence(evidence)
-    columns = range(rows.shape[1]) if query is None else [model.column(v) for v in query]
+    columns = range(rows.shape[1]) if query is None else model.columns(query)
     free = [_free(model, row, sorted(set(columns))) for row in rows]
     _check_possible(model, rows)
     bounds = Bounds(model, columns)
@@ -151,8 +151,3 @@ def _check_possible(model: Queries, rows: Tensor) -> None:
     wrong = (model.log_likelihood(rows, check=False) == -torch.inf).nonzero()
     if len(wrong):
         raise impossible(int(wrong[0]))
-
-
-def _check_least(name: str, value: float, least: float) -> None:
-    if not value >= least:
-        raise OptionError.of("PC302", f"{name} is {value}", help=f"use at least {least:g}")

@@ -36,7 +36,6 @@ CIRCUIT, PARAMETERS, MANIFEST = "circuit.pcir", "parameters.safetensors", "model
 
 _TYPES = {"dtype": str, "format": int, "numerics": str, "sha256": dict}
 """What a manifest must have."""
-_LOG: Final = logging.getLogger(__name__)
 _DIGEST = "digest"
 _UNSIGNED = {"format", "pccompiler", "dtype", "numerics", "fingerprint", "sha256"}
 """The entries of manifests without a digest, which older versions wrote: these and no others."""

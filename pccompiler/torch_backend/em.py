@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pccompiler.errors import OptionError
+from pccompiler.options import as_float, seed_of, shown, whole
 from pccompiler.torch_backend.em_learner import Learner, counted
 from pccompiler.torch_backend.initialise import begin
-from pccompiler.torch_backend.learning import Facts, Rows, learn
+from pccompiler.torch_backend.learning import Facts, TrainingData, learn
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.records import (
     Evaluation,
@@ -90,10 +91,15 @@ def fit_em(
         Dempster, Laird and Rubin (1977). Stepwise: Cappé and Moulines (2009), "Online
         Expectation-Maximization Algorithm for Latent Data Models".
     """
-    _check_options(model, iterations, batch_size, step_size, pseudocount, patience)
+    iterations = whole("iterations", iterations)
+    batch_size = None if batch_size is None else whole("batch_size", batch_size)
+    patience = None if patience is None else whole("patience", patience)
+    seed = seed_of(seed)
+    step_size, pseudocount = _numbers(step_size, pseudocount)
+    _check_generator(model)
     data = training_rows(model, train, "train")
     held_out = None if valid is None else training_rows(model, valid, "valid")
-    rows = Rows(data, row_weights(weights, len(data)), held_out)
+    rows = TrainingData(data, row_weights(weights, len(data)), held_out)
     options: Facts = {
         "method": "fit_em",
         "batch_size": batch_size,
@@ -125,27 +131,19 @@ def fit_em(
         )
 
 
-def _check_options(
-    model: CompiledCircuit,
-    iterations: int,
-    batch_size: int | None,
-    step_size: float,
-    pseudocount: float,
-    patience: int | None,
-) -> None:
-    for name, value in (
-        ("iterations", iterations),
-        ("batch_size", batch_size),
-        ("patience", patience),
-    ):
-        if value is not None and value < 1:
-            raise OptionError.of("PC302", f"{name} is {value}", help="use at least 1")
-    if not 0.0 < step_size <= 1.0 or not 0.0 <= pseudocount < math.inf:
+def _numbers(step_size: object, pseudocount: object) -> tuple[float, float]:
+    """Both, checked."""
+    step, count = as_float(step_size), as_float(pseudocount)
+    if step is None or count is None or not (0.0 < step <= 1.0 and 0.0 <= count < math.inf):
         raise OptionError.of(
             "PC302",
-            f"step_size is {step_size} and pseudocount {pseudocount}",
+            f"step_size is {shown(step_size)} and pseudocount {shown(pseudocount)}",
             help="give a step size above 0 and at most 1, and a pseudocount of 0 or more",
         )
+    return step, count
+
+
+def _check_generator(model: CompiledCircuit) -> None:
     generated = [group for group in model.plan.groups if group.generated]
     if generated:
         raise OptionError.of(

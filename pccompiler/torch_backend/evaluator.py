@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pccompiler.errors import DataError
 from pccompiler.ir import Circuit
 from pccompiler.ir.generate import by_weight, materialize, unconstrain
 from pccompiler.ir.layout import parameter_name
@@ -19,9 +18,10 @@ from pccompiler.ir.plan import Plan
 from pccompiler.torch_backend.acceleration import Kernels, accelerate, in_kernels
 from pccompiler.torch_backend.derivatives import evaluate
 from pccompiler.torch_backend.engine import Engine
+from pccompiler.torch_backend.entrance import Entrance
+from pccompiler.torch_backend.inputs import Rows
 from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.program import Program, make_program
-from pccompiler.torch_backend.states import check_values, wrong_shape
 from pccompiler.torch_backend.threads import few_threads
 from pccompiler.torch_backend.transforms import outside_graphs, transformed
 from pccompiler.torch_backend.weights import Weights
@@ -34,12 +34,13 @@ if TYPE_CHECKING:
 _EVALUATION_BYTES = 2**30
 
 
-class Evaluator(nn.Module):
+class Evaluator(Entrance):
     """A circuit that evaluates; `CompiledCircuit` answers queries too.
 
     Attributes:
         circuit: What was compiled, with its sectors and generator.
         plan: How it runs.
+        names: Of the variables, in the order of the columns.
         weights: The trainable parameters.
         numerics: How the plan's numeric forms were chosen.
     """
@@ -54,9 +55,8 @@ class Evaluator(nn.Module):
         seed: int,
         numerics: str = "auto",
     ) -> None:
-        super().__init__()
+        super().__init__(circuit)
         self.numerics = numerics
-        self.circuit = circuit
         self.plan = plan
         self.weights = Weights(plan, dtype, seed)
         self._engine: Engine | None = None
@@ -70,24 +70,9 @@ class Evaluator(nn.Module):
         self.to(device)
 
     @property
-    def device(self) -> torch.device:
-        """Where the parameters are."""
-        return next(self.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Precision of the parameters."""
-        return next(self.parameters()).dtype
-
-    @property
     def precision(self) -> Literal["float32", "float64"]:
         """The name of `dtype`, as `pccompiler.passes.plan` takes it."""
         return "float64" if self.dtype == torch.float64 else "float32"
-
-    def nothing(self, rows: int) -> Tensor:
-        """Rows in which everything is missing, shape (rows, variables)."""
-        shape = (rows, len(self.circuit.variables))
-        return torch.full(shape, torch.nan, dtype=self.dtype, device=self.device)
 
     @property
     def num_parameters(self) -> int:
@@ -133,15 +118,34 @@ class Evaluator(nn.Module):
         return known
 
     @outside_graphs
-    def forward(self, x: Tensor, complete: bool = False) -> Tensor:
-        """Log-likelihood of ``x`` without checks: floating, on the right device, NaN where missing.
+    def forward(self, x: Rows, complete: bool = False) -> Tensor:
+        """Log-likelihood of each row, checked: `log_likelihood` in one batch.
 
-        ``complete`` promises that nothing is missing, and makes the backward pass quicker.
+        Args:
+            x: What `log_likelihood` takes.
+            complete: Promises that nothing is missing, and makes the backward pass quicker.
+
+        Returns:
+            Shape ``(batch,)``, on the model's device. Differentiable, in ``x`` too.
+
+        Raises:
+            DataError: As `log_likelihood`, or if a value is missing from rows that are complete.
         """
+        if transformed():  # a transform cannot raise: it gives NaN
+            return self.evaluate_unchecked(self.prepare(x), complete)
+        return self.evaluate_unchecked(self.checked(x, complete=complete), complete)
+
+    def evaluate_unchecked(self, x: Tensor, complete: bool = False) -> Tensor:
+        """Log-likelihood of rows that `checked` made; anything else may crash the process.
+
+        It never waits for the device, so a CUDA graph may capture it.
+        """
+        if len(x) == 0:
+            return self._of_no_rows(x)
         return evaluate(self, x, complete)
 
     def evaluate_once(self, x: Tensor, complete: bool = False) -> Tensor:
-        """`forward` in what is quickest within the memory budget; differentiable once."""
+        """`evaluate_unchecked` in what is quickest within the budget; differentiable once."""
         budgeted = self.budgeted
         if budgeted is None:
             return self.evaluate_kept(x, complete)
@@ -149,8 +153,15 @@ class Evaluator(nn.Module):
             return budgeted.differentiable(x, complete)
         return budgeted.evaluate(x)
 
+    def _of_no_rows(self, x: Tensor) -> Tensor:
+        """No values; gradients of their sum are zeros."""
+        none = x.sum(1)
+        for parameter in self.parameters():
+            none = none + parameter.sum()
+        return none
+
     def evaluate_kept(self, x: Tensor, complete: bool = False) -> Tensor:
-        """`forward` in fused kernels or level order, whatever the memory budget."""
+        """`evaluate_once` in fused kernels or level order, whatever the memory budget."""
         with self.forward_threads(len(x)):
             value = in_kernels(self, x, complete)
             if value is None:
@@ -175,24 +186,29 @@ class Evaluator(nn.Module):
         """How the memory budget is kept; ``None`` without one."""
         return None if self._planned is None else self._planned[0]
 
-    def keep_within(self, budget: int) -> None:
-        """Evaluate and train within ``budget`` bytes beyond parameters and data.
+    def keep_within(self, budget: int | str) -> None:
+        """Evaluate and train within a budget of bytes beyond parameters and data.
+
+        Args:
+            budget: A number, or text such as ``"64 MiB"``.
 
         Raises:
-            OptionError: If one row takes more.
+            OptionError: If it is neither, or one row takes more.
         """
         from pccompiler.torch_backend.budget import choose
+        from pccompiler.torch_backend.schedule import parse_bytes
 
-        self._planned = choose(self.circuit, self.precision, self.numerics, budget, self.plan)
+        allowed = parse_bytes(budget)
+        self._planned = choose(self.circuit, self.precision, self.numerics, allowed, self.plan)
         self._budgeted = None
 
     @outside_graphs
     def log_likelihood(
         self,
-        x: Tensor | ArrayLike,
+        x: Rows,
         *,
-        mask: Tensor | ArrayLike | None = None,
-        missing: int | None = None,
+        mask: Rows | None = None,
+        missing: float | None = None,
         check: bool = True,
     ) -> Tensor:
         """Log-likelihood of each row of ``x``, in nats; a density where variables are real.
@@ -201,10 +217,13 @@ class Evaluator(nn.Module):
         Under ``torch.no_grad()`` rows are taken in batches that fit in memory.
 
         Args:
-            x: Shape ``(batch, variables)``; NaN is a missing value.
+            x: Shape ``(batch, variables)``; NaN is a missing value. A tensor on any device, an
+                array or nested list; a data frame, taken by the names of its columns, all of them
+                there; or a dict, or a list of dicts, in which what is left out is missing.
             mask: Shape ``(batch, variables)``, true where a value is missing.
             missing: A number that stands for a missing value in integer input, such as -1.
-            check: Whether to look for values out of range (reads the data once).
+            check: Whether to look for values out of range (reads the data once, and waits for a
+                GPU once).
 
         Returns:
             Shape ``(batch,)``; ``-inf`` where the density is zero. Differentiable.
@@ -213,14 +232,13 @@ class Evaluator(nn.Module):
             DataError: If the columns do not fit the circuit's variables, or a value is no state of
                 its variable.
         """
-        rows = self.prepare(x, mask=mask, missing=missing)
+        taken = self.checked if check and not transformed() else self.prepare
+        rows = taken(x, mask=mask, missing=missing)
         with self.forward_threads(len(rows)):
-            if check and not transformed():  # which cannot raise: it gives NaN
-                check_values(rows, self.circuit.variables)
             if torch.is_grad_enabled():
-                result: Tensor = self(rows)
-                return result
-            return torch.cat([self(part) for part in rows.split(self.evaluation_batch)])
+                return self.evaluate_unchecked(rows)
+            parts = rows.split(self.evaluation_batch)
+            return torch.cat([self.evaluate_unchecked(part) for part in parts])
 
     def threads(self, rows: int) -> AbstractContextManager[None]:
         """`few_threads` for operations on so many rows."""
@@ -244,32 +262,6 @@ class Evaluator(nn.Module):
         a_row = 2 * self.plan.cost(1).peak_values * self.dtype.itemsize
         most = 500 if self.device.type == "cpu" else 32_768
         return max(1, min(most, _EVALUATION_BYTES // max(a_row, 1)))
-
-    def prepare(
-        self,
-        x: Tensor | ArrayLike,
-        *,
-        mask: Tensor | ArrayLike | None = None,
-        missing: int | None = None,
-    ) -> Tensor:
-        """``x`` as the module takes it: this device and precision, NaN where missing."""
-        rows = torch.as_tensor(x if isinstance(x, Tensor) else np.asarray(x))
-        if rows.ndim != 2 or rows.shape[1] != len(self.circuit.variables):
-            raise wrong_shape(tuple(rows.shape), self.circuit.variables)
-        gone = None if missing is None else rows == missing
-        rows = rows.to(self.device, self.dtype)
-        if gone is not None:
-            rows = rows.masked_fill(gone.to(self.device), torch.nan)
-        if mask is not None:
-            holes = torch.as_tensor(mask if isinstance(mask, Tensor) else np.asarray(mask))
-            if holes.shape != rows.shape:
-                raise DataError.of(
-                    "PC402",
-                    f"the mask has shape {tuple(holes.shape)}, the data {tuple(rows.shape)}",
-                    help="give the mask one entry for each value: true where it is missing",
-                )
-            rows = rows.masked_fill(holes.to(self.device, torch.bool), torch.nan)
-        return rows
 
     def _inputs(self, x: Tensor, leaves: Mapping[int, Tensor]) -> list[Tensor]:
         """The engine's inputs: states one-hot or in codes, or log-densities."""
@@ -307,3 +299,18 @@ class Evaluator(nn.Module):
         """
         plain = self.circuit.replace(sectors=None, generator=None)
         return plain.with_values(self.weight_values())
+
+
+class Unchecked(nn.Module):
+    """`Evaluator.evaluate_once` as a module, for ``torch.func.functional_call``.
+
+    Its parameters are the model's, under ``"model."``.
+    """
+
+    def __init__(self, model: Evaluator) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, complete: bool = False) -> Tensor:
+        """See `Evaluator.evaluate_once`."""
+        return self.model.evaluate_once(x, complete)

@@ -195,7 +195,8 @@ class Evaluated:
         """Flows of a layer's units, shape (rows, units, batch)."""
         step = self.knowledge.program.steps[layer.number]
         rows = len(self.knowledge.rows_of(layer))
-        return flows[step.start : step.stop].view(rows, -1, flows.shape[1])
+        units = (step.stop - step.start) // rows
+        return flows[step.start : step.stop].view(rows, units, flows.shape[1])
 
     def _index(self, layer: LeafLayer) -> Tensor:
         variables = self.knowledge.rows_of(layer)

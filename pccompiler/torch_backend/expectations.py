@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pccompiler.errors import OptionError
+from pccompiler.options import is_of, shown
 from pccompiler.torch_backend.expectations_ascent import Ascent, Known
+from pccompiler.torch_backend.inputs import as_tensor
 from pccompiler.torch_backend.known import Evidence, sharing_little
 
 if TYPE_CHECKING:
@@ -56,9 +58,9 @@ def expectation(
     Source:
         Khosravi et al. (2019), "On Tractable Computation of Expected Predictions".
     """
-    if how not in ("sum", "product"):
+    if not is_of(how, str) or how not in ("sum", "product"):
         raise OptionError.of(
-            "PC427", f"how={how!r} is neither 'sum' nor 'product'", help="choose one of them"
+            "PC427", f"how={shown(how)} is neither 'sum' nor 'product'", help="choose one of them"
         )
     chosen = _functions(model, functions)
     known, rows = Known(model), model.evidence(evidence)
@@ -223,17 +225,44 @@ def _spreads(known: Known, number: int, rows: Tensor, functions: Mapping[int, _A
 
 def _functions(model: Queries, functions: Functions) -> dict[int, _Apply]:
     """Variable to function."""
+    if not is_of(functions, Mapping):
+        raise OptionError.of(
+            "PC426",
+            f"the functions are {shown(functions)}, not a dict",
+            help="give a dict from variables, by name or column, to functions",
+        )
     found: dict[int, _Apply] = {}
     for name, function in functions.items():
         column = model.column(name)
-        found[column] = function if callable(function) else _of_numbers(model, column, function)
+        found[column] = (
+            _applied(model, column, function)
+            if callable(function)
+            else _of_numbers(model, column, function)
+        )
     return found
+
+
+def _applied(model: Queries, column: int, function: _Apply) -> _Apply:
+    """A callable, whose answers are looked at."""
+
+    def apply(values: Tensor) -> Tensor:
+        found = function(values)
+        if is_of(found, Tensor) and found.shape == values.shape:
+            return found
+        raise OptionError.of(
+            "PC426",
+            f"the function of {model.names[column]!r} gives {shown(found)} for a tensor of shape "
+            f"{tuple(values.shape)}",
+            help="give back a tensor of the same shape",
+        )
+
+    return apply
 
 
 def _of_numbers(model: Queries, column: int, numbers: Tensor | ArrayLike) -> _Apply:
     """A table, or a polynomial by Horner's rule."""
     variable = model.circuit.variables[column]
-    table = torch.as_tensor(numbers, dtype=torch.float64, device=model.device)
+    table = as_tensor(numbers).to(model.device, torch.float64)
     if (
         table.ndim != 1
         or not len(table)

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from pccompiler.errors import CircuitError, OptionError
+from pccompiler.options import as_float, shown
 from pccompiler.passes.properties import require
+from pccompiler.torch_backend.entrance import check_model
 from pccompiler.torch_backend.expectations_ascent import Ascent, Known
 from pccompiler.torch_backend.information_leaves import (
     leaf_entropy,
@@ -125,6 +127,7 @@ def inner_product(p: Queries, q: Queries, *, most_pairs: int = MOST_PAIRS) -> Te
     Source:
         Vergari et al. (2021), "A Compositional Atlas of Tractable Circuit Operations", section 3.
     """
+    check_model(q)
     logs, _ = evaluate(p, q, _inner_leaves, logarithm=False, most_pairs=most_pairs)
     return logs + p.plan.log_scale + q.plan.log_scale
 
@@ -144,10 +147,10 @@ def renyi_entropy(model: Queries, alpha: float = 2.0, *, most_pairs: int = MOST_
     Source:
         Vergari et al. (2021), "A Compositional Atlas of Tractable Circuit Operations", section 4.
     """
-    if alpha != 2:
+    if as_float(alpha) != 2.0:
         raise OptionError.of(
             "PC428",
-            f"Renyi's entropy of order {alpha:g} is not computed",
+            f"Renyi's entropy of order {shown(alpha)} is not computed",
             help="take alpha=2, the collision entropy; entropy() is that of order 1",
         )
     logs, _ = evaluate(model, model, _inner_leaves, logarithm=False, most_pairs=most_pairs)
@@ -161,6 +164,7 @@ def _inner_leaves(left: Leaves, right: Leaves) -> tuple[Tensor, Tensor]:
 
 def _need_determinism(model: Queries, query: str) -> None:
     """Refuse what is not known to be deterministic; given zero weights count."""
+    check_model(model)
     if model.deterministic:
         return
     given = bool(model.circuit.weights.values)

@@ -13,11 +13,12 @@ from torch import Tensor
 from pccompiler.ir import Family
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.layout import parameter_name
+from pccompiler.options import seed_of
 from pccompiler.torch_backend.assign import assign
 from pccompiler.torch_backend.columns import LEAST_RATE, Columns, Float
 from pccompiler.torch_backend.draws import drawn
 from pccompiler.torch_backend.leaf_pools import leaf_owners, leaf_pools
-from pccompiler.torch_backend.learning import Rows, refuse_unsound
+from pccompiler.torch_backend.learning import TrainingData, refuse_unsound
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.records import History, trained_parameters, training_rows
 from pccompiler.torch_backend.resume import Keeper
@@ -46,10 +47,11 @@ def initialise(model: CompiledCircuit, data: Tensor | ArrayLike, *, seed: int = 
     Raises:
         DataError: If the data do not fit the circuit.
     """
+    seed = seed_of(seed)
     _set_leaves(model, training_rows(model, data, "train"), seed, None)
 
 
-def begin(model: CompiledCircuit, rows: Rows, seed: int, keeper: Keeper | None) -> History:
+def begin(model: CompiledCircuit, rows: TrainingData, seed: int, keeper: Keeper | None) -> History:
     """Initialise leaves that still have random numbers, where these would make no start.
 
     That is where there are Gaussian, Laplace or Poisson leaves among them: random parameters lie
@@ -79,7 +81,7 @@ def _has_unbounded_leaves(model: CompiledCircuit) -> bool:
     return any(group.owner in _UNBOUNDED for group in model.plan.groups)
 
 
-def _sample(rows: Rows, seed: int) -> Tensor:
+def _sample(rows: TrainingData, seed: int) -> Tensor:
     """Rows of positive weight; of a file that stays on disk, some of them."""
     train, weights = rows.train, rows.weights
     places = torch.arange(len(train)) if weights is None else weights.nonzero().flatten()

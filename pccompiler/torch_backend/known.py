@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sized
-from typing import Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
-from numpy.typing import ArrayLike
 from torch import Tensor
 
-from pccompiler.errors import DataError
-from pccompiler.ir.assemble import closest
+from pccompiler.options import listed
+from pccompiler.tables import column_of
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.evidence import Evaluated, Knowledge
-from pccompiler.torch_backend.states import check_values
+from pccompiler.torch_backend.inputs import Rows
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Model = TypeVar("_Model", bound=Evaluator)
-Evidence = Tensor | ArrayLike | Mapping[str, float]
+Evidence: TypeAlias = Rows
+"""Rows; of a data frame, a variable without a column is missing in all of them."""
 _BYTES = 2**29
 """Values, flows and the largest layer's terms of one chunk of rows."""
 
@@ -33,15 +33,16 @@ class KnowsEvidence(Evaluator):
         Raises:
             DataError: If there is none.
         """
-        names = {v.name: i for i, v in enumerate(self.circuit.variables)}
-        if isinstance(variable, str) and variable in names:
-            return names[variable]
-        if not isinstance(variable, str) and 0 <= variable < len(names):
-            return int(variable)
-        near = closest(str(variable), names)
-        raise DataError.of(
-            "PC407", f"the circuit has no variable {variable!r}", help=near or "see the variables"
-        )
+        return column_of(variable, self.names)
+
+    def columns(self, variables: Sequence[str | int]) -> list[int]:
+        """The columns of several variables.
+
+        Raises:
+            OptionError: If they are not given as a list.
+            DataError: If one is unknown.
+        """
+        return [column_of(variable, self.names) for variable in listed("variables", variables)]
 
     def evidence(self, x: Evidence | None) -> Tensor:
         """Evidence as checked rows, shape (batch, variables); ``None`` is one row of nothing.
@@ -49,22 +50,17 @@ class KnowsEvidence(Evaluator):
         Raises:
             DataError: If it does not fit the variables.
         """
-        if x is None:
-            return self.nothing(1)
-        if isinstance(x, Mapping):
-            rows = self.nothing(1)
-            for name, value in x.items():
-                rows[0, self.column(name)] = value
-        else:
-            rows = self.prepare(x)
-        check_values(rows, self.circuit.variables)
-        return rows
+        return self.nothing(1) if x is None else self.checked(x, partial=True)
 
     def evaluations(
         self, evidence: Evidence | None, *, maximum: bool = False
     ) -> Iterator[Evaluated]:
         """Evaluations of the evidence, a chunk of rows at a time."""
-        rows, knowledge = self.evidence(evidence), Knowledge(self)
+        return self.evaluations_unchecked(self.evidence(evidence), maximum=maximum)
+
+    def evaluations_unchecked(self, rows: Tensor, *, maximum: bool = False) -> Iterator[Evaluated]:
+        """`evaluations` of rows that `evidence` made."""
+        knowledge = Knowledge(self)
         for part in rows.split(chunk_rows(self)):
             yield knowledge.evaluation(part, maximum=maximum)
 

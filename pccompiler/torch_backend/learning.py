@@ -52,7 +52,7 @@ class Worker(Protocol):
         ...
 
 
-class Rows(NamedTuple):
+class TrainingData(NamedTuple):
     """What is learnt from, with the weights of rows, and what is held out."""
 
     train: Tensor | MappedRows
@@ -134,7 +134,7 @@ class Course:
 def learn(
     model: CompiledCircuit,
     worker: Worker,
-    rows: Rows,
+    rows: TrainingData,
     history: History,
     keeper: Keeper | None,
     *,
@@ -210,7 +210,7 @@ def refuse_unsound(model: CompiledCircuit) -> None:
 
 
 def _check(
-    model: CompiledCircuit, worker: Worker, rows: Rows, best: Best, mean: float, step: int
+    model: CompiledCircuit, worker: Worker, rows: TrainingData, best: Best, mean: float, step: int
 ) -> None:
     """Refuse a loss or parameters that are not finite; blame an impossible row if there is one.
 

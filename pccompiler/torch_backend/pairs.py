@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir.arrays import Int
+from pccompiler.options import whole
 from pccompiler.torch_backend.expectations_store import Store, ratio, safe_log
 from pccompiler.torch_backend.leaf_moments import Leaves, leaves_of
 from pccompiler.torch_backend.pairs_graph import Level, PairGraph
@@ -116,7 +117,7 @@ def evaluate(
         Side(p, list(range(len(names))), left.weights.detach().cpu().numpy(), left.supports()),
         Side(q, bits, right.weights.detach().cpu().numpy(), right.supports()),
         names,
-        most_pairs,
+        whole("most_pairs", most_pairs, 0),
     )
     found_pairs = graph.run((p.program.rows - 1, q.program.rows - 1))
     if found_pairs is None:

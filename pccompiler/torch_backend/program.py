@@ -33,6 +33,11 @@ class InputStep(Step):
 
     rows: int
 
+    @property
+    def units(self) -> int:
+        """Of each node."""
+        return (self.stop - self.start) // self.rows
+
 
 @dataclass(eq=False, kw_only=True)
 class ProductStep(Step):
@@ -70,6 +75,11 @@ class DenseStep(Step):
     rows: int
     fan_in: int
     source: Tensor
+
+    @property
+    def units(self) -> int:
+        """Of each node."""
+        return (self.stop - self.start) // self.rows
 
 
 @dataclass(eq=False)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pccompiler.errors import DataError, OptionError
+from pccompiler.options import seed_of, whole
 from pccompiler.passes.determinism import determinism
 from pccompiler.torch_backend.answers import Classes, Completion, Draws, Posterior
 from pccompiler.torch_backend.evaluator import Evaluator
@@ -45,7 +46,7 @@ class Queries(KnowsEvidence):
         rows = self.evidence(x)
         if variables is not None:
             kept = torch.zeros(rows.shape[1], dtype=torch.bool, device=rows.device)
-            kept[[self.column(v) for v in variables]] = True
+            kept[self.columns(variables)] = True
             rows = rows.masked_fill(~kept, torch.nan)
         return self.log_likelihood(rows, check=False)
 
@@ -90,8 +91,7 @@ class Queries(KnowsEvidence):
 
         No gradient flows: rows of weights sum to 1 whatever the parameters.
         """
-        value: Tensor = self(self.nothing(1))
-        return value[0]
+        return self.evaluate_unchecked(self.nothing(1))[0]
 
     @torch.no_grad()
     @sharing_little
@@ -150,7 +150,7 @@ class Queries(KnowsEvidence):
             number: How many, at least 0.
             seed: Of the draws; by default torch's own generator goes on.
         """
-        _check_number("number", number, least=0)
+        number = whole("number", number, 0)
         source = _generator(self, seed)
         run = Knowledge(self).evaluation(self.nothing(1))
         parts = [self.nothing(0)]
@@ -174,11 +174,11 @@ class Queries(KnowsEvidence):
         Raises:
             DataError: If a row's evidence is impossible.
         """
-        _check_number("number", number, least=1)
+        number = whole("number", number)
         source = _generator(self, seed)
         rows = self.evidence(evidence).repeat_interleave(number, 0)
         parts = [self.nothing(0)]
-        for run in self.evaluations(rows):
+        for run in self.evaluations_unchecked(rows):
             _check_possible(run, sum(len(part) for part in parts), number)
             flows = run.flows("draw", generator=source)
             parts.append(run.complete(flows, draw=True, generator=source))
@@ -207,7 +207,7 @@ class Queries(KnowsEvidence):
         each = rows.repeat_interleave(chosen.cardinality, 0)
         states = torch.arange(chosen.cardinality, device=rows.device, dtype=rows.dtype)
         each[:, column] = states.repeat(len(rows))
-        joint = self.log_likelihood(each, check=False).view(len(rows), -1)
+        joint = self.log_likelihood(each, check=False).view(-1, chosen.cardinality)
         logs = joint.log_softmax(1)
         return Classes(logs.argmax(1), logs)
 
@@ -230,12 +230,12 @@ class Queries(KnowsEvidence):
             draws: How many draws to choose from.
             seed: Of the draws; by default torch's own generator goes on.
         """
-        _check_number("k", k, least=1)
+        k, draws = whole("k", k), whole("draws", draws)
         if evidence is None:
             rows = self.sample(draws, seed=seed)
         else:
             given = self.evidence(evidence)
-            _check_number("rows of evidence", len(given), least=1, most=1)
+            whole("rows of evidence", len(given), 1, 1)
             rows = self.sample_conditional(given, draws, seed=seed)[0]
         rows = rows.unique(dim=0)
         values = self.log_likelihood(rows, check=False)
@@ -257,16 +257,10 @@ def _sizes(number: int, most: int) -> list[int]:
 
 
 def _generator(model: Evaluator, seed: int | None) -> torch.Generator | None:
-    return None if seed is None else torch.Generator(model.device).manual_seed(seed)
+    return None if seed is None else torch.Generator(model.device).manual_seed(seed_of(seed))
 
 
 def _check_possible(run: Evaluated, before: int, repeats: int = 1) -> None:
     wrong = (run.root == -torch.inf).nonzero()
     if len(wrong):
         raise impossible((before + int(wrong[0])) // repeats)
-
-
-def _check_number(name: str, number: int, least: int, most: int | None = None) -> None:
-    if number < least or (most is not None and number > most):
-        wanted = f"at least {least}" if most is None else f"exactly {least}"
-        raise OptionError.of("PC302", f"{name} is {number}", help=f"use {wanted}")

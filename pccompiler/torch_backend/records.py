@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from pccompiler.errors import DataError, OptionError
+from pccompiler.torch_backend.inputs import Rows
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.rows import MappedRows
 from pccompiler.torch_backend.rows_weights import row_weights
-from pccompiler.torch_backend.states import check_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,34 +50,42 @@ class History:
     resumed_at: int = 0
 
 
-@torch.no_grad()
 def mean_log_likelihood(
-    model: CompiledCircuit, x: Tensor, *, weights: Tensor | ArrayLike | None = None
+    model: CompiledCircuit, x: Rows, *, weights: Tensor | ArrayLike | None = None
 ) -> float:
-    """Mean log-likelihood of the rows of ``x``, as `prepare` has them, in nats, batch by batch.
+    """Mean log-likelihood of the rows of ``x``, in nats, batch by batch.
 
     With ``weights``, shape ``(rows,)``, the weighted mean; rows of weight 0 do not count, even
     where their density is 0.
 
     Raises:
-        DataError: If the weights cannot be used, see `row_weights`.
+        DataError: If the rows do not fit the circuit, there are none, or the weights cannot be
+            used, see `row_weights`.
     """
+    return _mean(model, training_rows(model, x, "given"), weights)
+
+
+@torch.no_grad()
+def _mean(model: CompiledCircuit, x: Tensor, weights: Tensor | ArrayLike | None = None) -> float:
+    """`mean_log_likelihood` of checked rows."""
     shares = row_weights(weights, len(x))
     if shares is None:
-        values = [model(rows).double().sum() for rows in x.split(model.evaluation_batch)]
+        values = [
+            model.evaluate_unchecked(rows).double().sum()
+            for rows in x.split(model.evaluation_batch)
+        ]
         return float(torch.stack(values).sum()) / len(x)
-    parts = [model(rows).double() for rows in x.split(model.evaluation_batch)]
+    parts = [model.evaluate_unchecked(rows).double() for rows in x.split(model.evaluation_batch)]
     known = shares.to(x.device)
     weighted = torch.where(known > 0.0, known * torch.cat(parts), 0.0)
     return float(weighted.sum() / known.sum())
 
 
-def training_rows(model: CompiledCircuit, x: Tensor | ArrayLike, name: str) -> Tensor:
+def training_rows(model: CompiledCircuit, x: Rows, name: str) -> Tensor:
     """``x``, checked, as the module takes it; refuses data without rows."""
-    rows = model.prepare(x)
+    rows = model.checked(x).detach()
     if len(rows) == 0:
         raise DataError.of("PC403", f"the {name} data have no rows", help="give at least one row")
-    check_values(rows, model.circuit.variables)
     return rows
 
 
@@ -88,7 +96,7 @@ def impossible_row(
     first = 0
     with torch.no_grad():
         for rows in data.split(model.evaluation_batch):
-            wrong = ~model(rows).isfinite()
+            wrong = ~model.evaluate_unchecked(rows).isfinite()
             if weights is not None:
                 wrong &= weights[first : first + len(rows)].to(wrong.device) > 0.0
             bad = wrong.nonzero()

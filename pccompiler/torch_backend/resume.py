@@ -22,7 +22,7 @@ from torch import Tensor
 from pccompiler.errors import CheckpointError, FileError, OptionError
 from pccompiler.files import write_bytes
 from pccompiler.torch_backend.interrupts import Interrupts
-from pccompiler.torch_backend.learning import Course, Facts, Rows, Worker
+from pccompiler.torch_backend.learning import Course, Facts, TrainingData, Worker
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.records import Evaluation, trained_parameters
 from pccompiler.torch_backend.rows import MappedRows
@@ -122,7 +122,7 @@ def make_keeper(
     folder: str | Path | None,
     every: int | None,
     model: CompiledCircuit,
-    rows: Rows,
+    rows: TrainingData,
     options: Facts,
 ) -> Keeper | None:
     """The keeper of a training; ``None`` without a folder.

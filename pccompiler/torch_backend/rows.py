@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pccompiler.datasets.csv_table import csv_blocks
 from pccompiler.datasets.npy import DAMAGED, map_array
-from pccompiler.errors import DataError, OptionError
+from pccompiler.errors import DataError
+from pccompiler.options import is_of, shown, whole
+from pccompiler.tables import Block, as_numbers, as_table, is_frame
 from pccompiler.torch_backend.evaluator import Evaluator
-from pccompiler.torch_backend.states import check_values
+from pccompiler.torch_backend.inputs import Rows, as_tensor
 
-Block: TypeAlias = NDArray[Any]  # any type of number
-Source: TypeAlias = Tensor | Block | str | Path | Iterable[ArrayLike]
+Source: TypeAlias = Tensor | Block | str | Path | Iterable[Rows]
 """A table, a file (.npy or .csv), or an iterator of blocks of rows, each ``(rows, variables)``."""
 
 _CHECKED_VALUES = 2**20  # at once, of a mapped table: some 30 MB with what the checks make of them
@@ -41,8 +42,9 @@ def log_likelihood_stream(
 
     Args:
         model: Left as it is.
-        source: A tensor or array (``np.load(..., mmap_mode="r")`` too), a ``.npy`` file, a ``.csv``
-            file (empty cells, ``nan`` and ``?`` are missing), or an iterator of blocks of rows.
+        source: A tensor or array (``np.load(..., mmap_mode="r")`` too), a data frame, a ``.npy``
+            file, a ``.csv`` file (empty cells, ``nan`` and ``?`` are missing), or an iterator of
+            blocks of rows, each of them what `log_likelihood` takes.
         batch_size: Rows at a time; ``None``: as many as `evaluation_batch` says, at most 8,192.
         progress: Called with the number of rows done after each batch.
 
@@ -54,10 +56,9 @@ def log_likelihood_stream(
         DataError: If the source cannot be read or is no source, or rows do not fit the circuit; a
             note says where in the source the batch began.
     """
-    size = min(model.evaluation_batch, 8192) if batch_size is None else batch_size
-    if size < 1:
-        raise OptionError.of("PC302", f"batch_size is {size}", help="use at least 1")
-    return _values(model, blocks(source, size), progress)
+    usual = min(model.evaluation_batch, 8192)
+    size = usual if batch_size is None else whole("batch_size", batch_size)
+    return _values(model, blocks(source, size, model.names), progress)
 
 
 def _values(
@@ -79,7 +80,7 @@ def _values(
         yield value
 
 
-def blocks(source: Source, size: int) -> Iterator[Tensor]:
+def blocks(source: Source, size: int, names: Sequence[str]) -> Iterator[Tensor]:
     """The rows of ``source`` in order, at most ``size`` at a time.
 
     Raises:
@@ -89,9 +90,18 @@ def blocks(source: Source, size: int) -> Iterator[Tensor]:
         yield from _file_blocks(Path(source), size)
     elif isinstance(source, Tensor | np.ndarray):
         yield from _array_blocks(source, size)
+    elif is_frame(source) or isinstance(source, Mapping):
+        yield from _array_blocks(as_table(source, names), size)
+    elif not is_of(source, Iterable):
+        raise DataError.of(
+            "PC365",
+            f"rows to stream cannot be taken from {shown(source)}",
+            help="give a table, a .npy or .csv file, or an iterator of blocks of rows",
+        )
     else:
         for part in source:
-            yield from _array_blocks(part if isinstance(part, Tensor) else np.asarray(part), size)
+            table = part if isinstance(part, Tensor | np.ndarray) else as_table(part, names)
+            yield from _array_blocks(table, size)
 
 
 def _file_blocks(path: Path, size: int) -> Iterator[Tensor]:
@@ -122,12 +132,11 @@ def map_file(path: Path) -> Block:
 
 
 def _array_blocks(table: Tensor | Block, size: int) -> Iterator[Tensor]:
-    numbers = isinstance(table, Tensor) or table.dtype.kind in "biuf"
-    if table.ndim != 2 or not numbers:
+    table = as_tensor(table) if isinstance(table, Tensor) else as_numbers(table)
+    if table.ndim != 2:
         raise DataError.of(
             "PC365",
-            f"rows to stream come in tables of numbers, but one has shape {tuple(table.shape)} and "
-            f"type {table.dtype}",
+            f"rows to stream come in tables, but one has shape {tuple(table.shape)}",
             help="give blocks of shape (rows, variables)",
         )
     for start in range(0, len(table), size):
@@ -153,7 +162,7 @@ def release(table: Block) -> None:
         below.madvise(mmap.MADV_DONTNEED)
 
 
-def stays_mapped(x: Tensor | ArrayLike) -> bool:
+def stays_mapped(x: Rows) -> bool:
     """Whether `fit` gathers batches from the file of ``x`` instead of copying it to the device."""
     return isinstance(x, np.memmap) and x.ndim == 2 and x.nbytes >= MAPPED_FROM
 
@@ -169,13 +178,12 @@ class MappedRows:
         self.model, self.table = model, table
         self.complete = True
         size = max(1, _CHECKED_VALUES // max(table.shape[1], 1))
-        for number, rows in enumerate(blocks(table, size)):
+        for number, rows in enumerate(_array_blocks(table, size)):
             self._check(rows, number * size)
 
     def _check(self, rows: Tensor, start: int) -> None:
-        ready = self.model.prepare(rows)
         try:
-            check_values(ready, self.model.circuit.variables)
+            ready = self.model.checked(rows)
         except DataError as error:
             note = f"rows are counted from row {start} of the file"
             raise DataError(
@@ -198,4 +206,4 @@ class MappedRows:
 
     def split(self, size: int) -> Iterator[Tensor]:
         """All rows in order, ready for the model, ``size`` at a time."""
-        return (self.model.prepare(rows) for rows in blocks(self.table, size))
+        return (self.model.prepare(rows) for rows in _array_blocks(self.table, size))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pccompiler.errors import DataError
+from pccompiler.torch_backend.inputs import as_tensor
 
 
 def row_weights(weights: Tensor | ArrayLike | None, rows: int) -> Tensor | None:
@@ -22,8 +22,7 @@ def row_weights(weights: Tensor | ArrayLike | None, rows: int) -> Tensor | None:
     """
     if weights is None:
         return None
-    given = weights.detach() if isinstance(weights, Tensor) else torch.from_numpy(_array(weights))
-    found = given.to("cpu", torch.float64)
+    found = as_tensor(weights).detach().to("cpu", torch.float64)
     if tuple(found.shape) != (rows,):
         raise DataError.of(
             "PC361",
@@ -46,12 +45,3 @@ def row_weights(weights: Tensor | ArrayLike | None, rows: int) -> Tensor | None:
             help="give at least one row a positive weight",
         )
     return found
-
-
-def _array(weights: ArrayLike) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    try:
-        return np.array(weights, np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError.of(
-            "PC361", "the weights of rows are no array of numbers", help="give one number a row"
-        ) from error

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from pccompiler.errors import OptionError
+from pccompiler.options import MOST, as_float, shown
 
 _UNITS = {"": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
@@ -16,15 +17,20 @@ def parse_bytes(text: str | int) -> int:
     Raises:
         OptionError: If it is no positive number of bytes.
     """
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", str(text))
-    unit = _UNITS.get(match[2].lower().removesuffix("bytes")) if match else None
-    if match is None or unit is None or float(match[1]) * unit < 1:
+    number = _of_text(text) if isinstance(text, str) else as_float(text)
+    if number is None or not 1 <= number <= MOST:
         raise OptionError.of(
             "PC370",
-            f"memory_budget is {text!r}, which is no number of bytes",
+            f"memory_budget is {shown(text)}, which is not a number of bytes",
             help='give a positive number, or text such as "64 MiB"',
         )
-    return int(float(match[1]) * unit)
+    return int(number)
+
+
+def _of_text(text: str) -> float | None:
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
+    unit = _UNITS.get(match[2].lower().removesuffix("bytes")) if match else None
+    return float(match[1]) * unit if match and unit is not None else None
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class MaxSweep(Sweep):
     def dense(self, step: DenseStep, out: Tensor) -> None:
         """The best operand of every unit."""
         below, weight = self.operands(step), self.tables.dense[step.number].log()
-        value = out.view(step.rows, -1, out.shape[-1])
+        value = out.view(step.rows, step.units, out.shape[-1])
         for unit in range(weight.shape[1]):
             value[:, unit] = (below + weight[:, unit].unsqueeze(-1)).amax(1)
 
@@ -62,7 +62,7 @@ class MaxSweep(Sweep):
             super().input(step, out)
             return
         open_states = self.tables.inputs[step.number]
-        value = out.view(step.rows, -1, out.shape[-1])
+        value = out.view(step.rows, step.units, out.shape[-1])
         for unit in range(weight.shape[1]):
             value[:, unit] = (weight[:, unit].unsqueeze(-1) * open_states).amax(1).log()
 
@@ -159,7 +159,7 @@ class _Descent:
     def dense(self, step: DenseStep) -> None:
         """Rows of several units over the same operands."""
         below = self.values.index_select(0, step.source).view(step.rows, step.fan_in, -1)
-        flow = self.flows[step.start : step.stop].view(step.rows, -1, self.flows.shape[1])
+        flow = self.flows[step.start : step.stop].view(step.rows, step.units, self.flows.shape[1])
         weight = self.tables.dense[step.number].log()
         if self.single:
             given = self.share(below + _of_unit(weight, flow), flow.sum(1), self.generator)

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from pccompiler.errors import OptionError
+from pccompiler.options import as_float, seed_of, shown, whole
 from pccompiler.torch_backend.initialise import begin
-from pccompiler.torch_backend.learning import Facts, Rows, learn
+from pccompiler.torch_backend.learning import Facts, TrainingData, learn
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.records import (
     Evaluation,
@@ -87,8 +88,12 @@ def fit(
         CheckpointError: If the folder holds the training of other data, options or circuits.
         FileError: If the checkpoint cannot be written.
     """
-    _check_options(model, steps, batch_size, evaluate_every, patience, learning_rate, weight_decay)
-    rows = Rows(
+    steps, batch_size = whole("steps", steps), whole("batch_size", batch_size)
+    evaluate_every = whole("evaluate_every", evaluate_every)
+    patience = None if patience is None else whole("patience", patience)
+    seed = seed_of(seed)
+    learning_rate, weight_decay = _rates(model, learning_rate, weight_decay)
+    rows = TrainingData(
         _rows(model, train), None, None if valid is None else training_rows(model, valid, "valid")
     )
     rows = rows._replace(weights=row_weights(weights, len(rows.train)))
@@ -183,31 +188,22 @@ def _draw(rng: np.random.Generator, number: int, batch: int, steps: int) -> Tens
     return torch.from_numpy(np.stack(draws))
 
 
-def _check_options(
-    model: CompiledCircuit,
-    steps: int,
-    batch_size: int,
-    evaluate_every: int,
-    patience: int | None,
-    learning_rate: float,
-    weight_decay: float,
-) -> None:
-    numbers = {"steps": steps, "batch_size": batch_size, "evaluate_every": evaluate_every}
-    if patience is not None:
-        numbers["patience"] = patience
-    for name, value in numbers.items():
-        if value < 1:
-            raise OptionError.of("PC302", f"{name} is {value}", help="use at least 1")
-    if not 0.0 < learning_rate < np.inf or not 0.0 <= weight_decay < np.inf:
+def _rates(
+    model: CompiledCircuit, learning_rate: object, weight_decay: object
+) -> tuple[float, float]:
+    """Both, checked."""
+    rate, decay = as_float(learning_rate), as_float(weight_decay)
+    if rate is None or decay is None or not (0.0 < rate < np.inf and 0.0 <= decay < np.inf):
         raise OptionError.of(
             "PC302",
-            f"learning_rate is {learning_rate} and weight_decay {weight_decay}",
+            f"learning_rate is {shown(learning_rate)} and weight_decay {shown(weight_decay)}",
             help="give a positive learning rate, and a weight decay of 0 or more",
         )
     trained = trained_parameters(model)
-    if weight_decay and any(bool(p.isinf().any()) for p in trained.values()):
+    if decay and any(bool(p.isinf().any()) for p in trained.values()):
         raise OptionError.of(
             "PC306",
             "weight decay cannot pull on weights that are exactly zero",
             help="train without weight decay, or give no zero weights",
         )
+    return rate, decay

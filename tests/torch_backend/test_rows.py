@@ -82,7 +82,7 @@ def test_refusals_of_streams(tmp_path: Path) -> None:
         (tmp_path / "none.npy", "PC364"),
         (tmp_path / "rows.txt", "PC364"),
         (np.zeros(6), "PC365"),
-        (np.array([["a"] * 6]), "PC365"),
+        (np.array([["a"] * 6]), "PC452"),
         (np.zeros((3, 5)), "PC400"),
     ):
         with pytest.raises(DataError, match=code):

@@ -1,0 +1,31 @@
+"""Where a model can live."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+
+from pccompiler.errors import OptionError
+from pccompiler.options import shown
+
+
+def usable_device(device: object) -> torch.device:
+    """A device by its name, tried out.
+
+    Args:
+        device: Such as ``"cpu"``, ``"cuda:1"``, or torch's own object.
+
+    Raises:
+        OptionError: If torch cannot use it here, or it keeps no values.
+    """
+    try:
+        found = device if isinstance(device, torch.device) else torch.device(cast(str, device))
+        torch.zeros(1, device=found).item()  # a meta tensor has no item
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError):
+        raise OptionError.of(
+            "PC302",
+            f"device {shown(device)} cannot be used by torch here",
+            help="use 'cpu', or 'cuda' where torch.cuda.is_available()",
+        ) from None
+    return found

@@ -1,0 +1,135 @@
+"""Rows as people give them, as a tensor of a model's device and precision, NaN where missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pccompiler.errors import DataError, OptionError
+from pccompiler.options import as_float, shown
+from pccompiler.tables import Block, Given, as_numbers, as_records, as_table, is_frame, wrong_shape
+
+Rows: TypeAlias = Tensor | Given
+"""A tensor on any device, an array or nested list, a dict or a list of dicts, or a data frame."""
+
+_KINDS = frozenset(
+    {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+    | {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+)
+
+
+def as_rows(
+    x: object,
+    names: Sequence[str],
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    mask: object = None,
+    missing: object = None,
+    partial: bool = False,
+) -> Tensor:
+    """``x`` as a tensor, shape ``(rows, variables)``; values are not checked.
+
+    A tensor or an array that fits already is not copied, and nothing may be written to the result.
+
+    Args:
+        x: See `pccompiler.tables.as_table`; tensors, too.
+        names: Of the variables.
+        device: Where the result lies.
+        dtype: A floating type.
+        mask: Like ``x``: true, or 1, where a value is missing.
+        missing: A number that stands for a missing value.
+        partial: As `pccompiler.tables.as_table` has it.
+
+    Raises:
+        DataError: If ``x`` or the mask is not a table that fits the variables.
+        OptionError: If ``missing`` is not a number.
+    """
+    rows = _tensor(x, names, partial)
+    gone = None if missing is None else rows == _marker(missing)
+    rows = rows.to(device, dtype)
+    if gone is not None:
+        rows = rows.masked_fill(gone.to(device), torch.nan)
+    if mask is not None:
+        rows = rows.masked_fill(_holes(mask, names, rows.shape).to(device), torch.nan)
+    return rows
+
+
+def as_tensor(x: object) -> Tensor:
+    """Anything like an array as a dense tensor of real numbers, where it is; a tensor as it is.
+
+    Raises:
+        DataError: If it is none.
+    """
+    if not isinstance(x, Tensor):
+        return torch.from_numpy(_plain(as_numbers(x)))
+    if x.layout != torch.strided or x.is_complex() or x.is_quantized or x.is_meta:
+        raise DataError.of(
+            "PC452",
+            f"the data are a tensor of {x.dtype} and {x.layout} on {x.device}",
+            help="give a dense tensor of real numbers",
+        )
+    return x if x.dtype in _KINDS else x.double()
+
+
+def _tensor(x: object, names: Sequence[str], partial: bool) -> Tensor:
+    if not isinstance(x, Tensor):
+        return torch.from_numpy(_plain(as_table(x, names, partial=partial)))
+    if x.ndim != 2 or x.shape[1] != len(names):
+        raise wrong_shape(x.shape, names)
+    return as_tensor(x)
+
+
+def _plain(table: Block) -> Block:
+    """An array that torch takes without a copy and without a word."""
+    native = table.dtype.newbyteorder("=")
+    if native.kind == "u" and native.itemsize > 1:  # torch compares no such numbers
+        native = np.dtype(np.float64)
+    size = table.dtype.itemsize
+    if native != table.dtype or any(step < 0 or step % size for step in table.strides):
+        return np.array(table, native, order="C")
+    return np.asarray(table if table.flags.writeable else _Shared(table))
+
+
+class _Shared:
+    """A read-only array as one that torch takes without a warning; nobody writes to it."""
+
+    def __init__(self, table: Block) -> None:
+        self.table = table  # keeps the memory, which may be a file's
+        self.__array_interface__ = {
+            **table.__array_interface__,
+            "data": (table.__array_interface__["data"][0], False),
+        }
+
+
+def _marker(missing: object) -> int | float:
+    number = as_float(missing)
+    if number is None:
+        raise OptionError.of(
+            "PC302", f"missing is {shown(missing)}", help="give a number, such as -1"
+        )
+    exact = number.is_integer() and abs(number) < 2**62
+    return int(number) if exact else number  # integers compare exactly with an integer
+
+
+def _holes(mask: object, names: Sequence[str], shape: torch.Size) -> Tensor:
+    """Where values are missing, as the mask says."""
+    named = as_records(mask) is not None or is_frame(mask)
+    given = as_tensor(as_table(mask, names) if named else mask)
+    if given.shape != shape:
+        raise DataError.of(
+            "PC402",
+            f"the mask has shape {tuple(given.shape)}, the data {tuple(shape)}",
+            help="give the mask one entry for each value: true where it is missing",
+        )
+    if given.dtype != torch.bool and not bool(((given == 0) | (given == 1)).all()):
+        raise DataError.of(
+            "PC402",
+            "the mask has entries that are neither true nor false",
+            help="give true, or 1, where a value is missing, and false, or 0, elsewhere",
+        )
+    return given.to(torch.bool)
