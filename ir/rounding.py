@@ -225,12 +225,13 @@ def _mixed(layer: Layer, terms: Float, errors: Float, weights: Float, value: Flo
     shares = np.where(np.isneginf(value)[:, None], 0.0, shares)
     used = np.count_nonzero(shares, axis=1)
     if layer.form == Form.LINEAR and not layer.shift:
-        return (shares * errors).sum(axis=1) + 1.0 + used
+        linear: Float = (shares * errors).sum(axis=1) + 1.0 + used
+        return linear
     if layer.units == 1 or layer.kind == Kind.MIXTURE:  # weights enter as logarithms
         errors = errors + _size(weights) + _size(weighted)
         used, terms = np.minimum(used, FEW_OPERANDS), weighted
     top = _finite(terms.max(axis=1, keepdims=True))
-    error = (shares * (errors + _size(terms - top) + _EXP)).sum(axis=1) + 1.0 + used
+    error: Float = (shares * (errors + _size(terms - top) + _EXP)).sum(axis=1) + 1.0 + used
     if layer.form == Form.LOG:
         error = error + _LOG * _size(value - top[:, 0]) + _size(value)
     return error

@@ -11,6 +11,7 @@ from pccompiler.ir import Circuit, Direct, Generator, Hypernetwork, Sectors
 from pccompiler.ir.generators import WEIGHT_FLOOR, uses_sectors
 from pccompiler.ir.partition import partition
 from pccompiler.passes import plan, verify
+from pccompiler.passes.precision import check_domains
 
 if TYPE_CHECKING:
     import torch
@@ -62,6 +63,7 @@ def compile(
         raise OptionError.of("PC302", f"unknown numerics {numerics!r}", help="use 'auto' or 'log'")
     verify(circuit)
     prepared = _with_generator(circuit, hypernetwork, sectors)
+    check_domains(prepared, dtype)
     model = CompiledCircuit(
         prepared,
         plan(prepared, dtype=dtype, numerics=numerics),
@@ -135,6 +137,7 @@ def load(directory: str | Path, *, device: str | torch.device = "cpu") -> Compil
     import torch
 
     from pccompiler.torch_backend import checkpoint
+    from pccompiler.torch_backend.finite_weights import check_finite
 
     circuit, tensors, manifest = checkpoint.read(directory)
     model = compile(circuit, device="cpu", dtype=manifest["dtype"], numerics=manifest["numerics"])
@@ -148,6 +151,7 @@ def load(directory: str | Path, *, device: str | torch.device = "cpu") -> Compil
     with torch.no_grad():
         for name, parameter in model.weights.values.items():
             parameter.copy_(tensors[name])
+    check_finite(model.weights)
     return model.to(torch.device(device))
 
 
@@ -171,8 +175,9 @@ def export_onnx(
         metadata: Further entries of the file's metadata.
 
     Raises:
-        ExportError: If ONNX Runtime's answers differ from the oracle's by more than 1e-5 relative,
-            or the file cannot be written. Nothing is left behind.
+        ExportError: If ONNX Runtime's answers differ from the oracle's by more than rounding to
+            float32 explains (`pccompiler.ir.rounding`), or the file cannot be written. Nothing is
+            left behind.
     """
     from pccompiler.onnx_backend import export
 

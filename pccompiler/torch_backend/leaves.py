@@ -193,9 +193,11 @@ def _binomial(layer: LeafLayer, x: Tensor, parameters: Tensor) -> Tensor:
 
 
 def _histogram(layer: LeafLayer, x: Tensor, parameters: Tensor) -> Tensor:
-    density = torch.bmm(parameters / layer.constants[2], layer.bins(x))
-    zero = density == 0.0
-    return density.masked_fill(zero, 1.0).log().masked_fill(zero, -torch.inf)
+    bins = layer.bins(x)
+    mass = torch.bmm(parameters, bins)
+    zero = mass == 0.0
+    logs = mass.masked_fill(zero, 1.0).log() - torch.bmm(layer.constants[2].log(), bins)
+    return logs.masked_fill(zero, -torch.inf)
 
 
 _DENSITIES: dict[Family, Callable[[LeafLayer, Tensor, Tensor], Tensor]] = {
