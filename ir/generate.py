@@ -46,7 +46,7 @@ def constrain(raw: Float, group: WeightGroup, floor: float) -> Float:
         shifted = np.exp(raw - raw.max(axis=-1, keepdims=True))
         return _lift(shifted / shifted.sum(axis=-1, keepdims=True), floor, group.columns)
     if group.owner in _CHANCES:
-        return _lift(0.5 * (1.0 + np.tanh(0.5 * raw)), floor, 2)
+        return _lift(np.exp(-np.logaddexp(0.0, -raw)), floor, 2)  # every digit, also of 1e-40
     if group.owner == Family.POISSON.keyword:
         return np.exp(raw)
     return np.stack([raw[..., 0], np.exp(raw[..., 1])], axis=-1)

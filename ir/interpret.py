@@ -28,11 +28,7 @@ def log_likelihood(plan: Plan, weights: Sequence[Float], x: ArrayLike) -> Float:
     rows = np.asarray(x, np.float64)
     values: list[Float] = []
     for position, layer in enumerate(plan.layers):
-        if layer.ragged:
-            values.append(_ragged(layer, weights, values))
-        else:
-            table = weights[layer.group][layer.index] if layer.group >= 0 else None
-            values.append(_evaluate(plan, layer, table, values, rows))
+        values.append(layer_value(plan, layer, weights, values, rows))
         for below in layer.below:
             if plan.last_use[below] == position:
                 values[below] = np.zeros(0)
@@ -40,16 +36,28 @@ def log_likelihood(plan: Plan, weights: Sequence[Float], x: ArrayLike) -> Float:
     return result
 
 
-def _evaluate(
-    plan: Plan, layer: Layer, table: Float | None, values: list[Float], x: Float
+def layer_value(
+    plan: Plan, layer: Layer, weights: Sequence[Float], values: Sequence[Float], x: Float
 ) -> Float:
+    """The logarithms of one layer, shape (rows, units, batch), from those of the layers below.
+
+    Args:
+        plan: Has the layer.
+        layer: What to evaluate.
+        weights: As of `log_likelihood`.
+        values: Of the layers before, by number.
+        x: Shape ``(batch, variables)``.
+    """
+    if layer.ragged:
+        return _ragged(layer, weights, values)
+    table = weights[layer.group][layer.index] if layer.group >= 0 else None
     if layer.kind == Kind.INPUT:
         return _input(plan, layer, table, x)
-    operands = [_gather(o, values) for o in layer.operands]
+    operands = [gather(o, values) for o in layer.operands]
     if layer.kind == Kind.PRODUCT:
         return np.concatenate([o.sum(axis=0) for o in operands])
     if layer.kind == Kind.KRONECKER:
-        return _kronecker([o[0] for o in operands])
+        return kronecker([o[0] for o in operands])
     with np.errstate(divide="ignore"):
         log_weights = np.log(np.zeros(0) if table is None else table)
     if layer.kind == Kind.MIXTURE:  # (rows, arity, units, batch) + (rows, arity, units, 1)
@@ -60,7 +68,7 @@ def _evaluate(
     return np.stack(units, axis=1)
 
 
-def _ragged(layer: Layer, weights: Sequence[Float], values: list[Float]) -> Float:
+def _ragged(layer: Layer, weights: Sequence[Float], values: Sequence[Float]) -> Float:
     """Sums of one unit, fan-in by fan-in."""
     parts: list[Float] = []
     start = 0
@@ -69,13 +77,13 @@ def _ragged(layer: Layer, weights: Sequence[Float], values: list[Float]) -> Floa
         index = None if layer.index is None else layer.index[start:stop]
         with np.errstate(divide="ignore"):
             log_weights = np.log(weights[group][index, 0])  # (rows, arity)
-        columns = _gather(operands, values)[:, :, 0].swapaxes(0, 1)  # (rows, arity, batch)
+        columns = gather(operands, values)[:, :, 0].swapaxes(0, 1)  # (rows, arity, batch)
         parts.append(_log_sum_exp(columns + log_weights[:, :, None]))
         start = stop
     return np.concatenate(parts)[:, None]
 
 
-def _gather(operands: Operands, values: list[Float]) -> Float:
+def gather(operands: Operands, values: Sequence[Float]) -> Float:
     """Operand values, shape (arity, rows, units, batch)."""
     batch = values[operands.sources[0].layer].shape[-1]
     out = np.empty((operands.rows * operands.arity, operands.units, batch))
@@ -84,7 +92,8 @@ def _gather(operands: Operands, values: list[Float]) -> Float:
     return out.reshape(operands.arity, operands.rows, operands.units, batch)
 
 
-def _kronecker(operands: list[Float]) -> Float:
+def kronecker(operands: Sequence[Float]) -> Float:
+    """Sums over one unit of each operand, shape (rows, units, batch), the last varying fastest."""
     out = operands[0]
     for right in operands[1:]:
         rows, _, batch = out.shape

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pccompiler.ir import Family, Hypernetwork
 from pccompiler.ir.kinds import PRODUCTS, TABLES, Kind
 from pccompiler.ir.plan import Form, Layer, Plan
+from pccompiler.ir.rounding import FEW_OPERANDS
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class _Walk:
 
     def run(self, itemsize: int) -> Peak:
         plan = self.plan
-        scales = self._scales()
+        scales = [size * 8 // itemsize for size in self._scales()]  # they are float64
         release = self._releases(scales)
         alive = most_values = scale = most = 0
         for number, layer in enumerate(plan.layers):
@@ -102,7 +103,14 @@ class _Walk:
                 )
             return operands * gathered + self._weights(layer)
         logs = operands if layer.form == Form.LOG and self._linear_below(layer) else 0
+        if layer.form == Form.LOG and layer.kind == Kind.PRODUCT:
+            logs += self._halves(layer)
         return logs + operands * gathered + layer.rows * self.batch * layer.normalize
+
+    def _halves(self, layer: Layer) -> int:
+        """Numbers of the partial sums of products of many operands: half of the operands'."""
+        long = [o for o in layer.operands if o.arity > FEW_OPERANDS]
+        return max((o.rows * (o.arity + 1) // 2 * o.units for o in long), default=0) * self.batch
 
     def _linear_below(self, layer: Layer) -> bool:
         return any(self.plan.layers[b].form == Form.LINEAR for b in layer.below)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -73,7 +73,7 @@ def _describe_misshapen_values(circuit: Circuit, node: int) -> Fault:
     )
 
 
-class _Flaw(NamedTuple):
+class Flaw(NamedTuple):
     """Where given values are wrong: a mask over (weights, rows, columns), and what to say."""
 
     mask: NDArray[np.bool_]
@@ -81,26 +81,26 @@ class _Flaw(NamedTuple):
     help: str
 
 
-def _flaws(family: int, tables: Float) -> Iterator[_Flaw]:
+def _flaws(family: int, tables: Float) -> Iterator[Flaw]:
     """What can be wrong with values, shape (weights, rows, columns), of one owner kind."""
-    yield _Flaw(~np.isfinite(tables), "has {value:g} in row {row}", "give finite numbers")
+    yield Flaw(~np.isfinite(tables), "has {value:g} in row {row}", "give finite numbers")
     if family in (Family.GAUSSIAN, Family.LAPLACE):
         deviations = np.where(np.arange(tables.shape[2]) == 1, tables, 1.0)
         what = "standard deviation" if family == Family.GAUSSIAN else "scale"
-        yield _Flaw(
+        yield Flaw(
             deviations <= 0, f"has {what} {{value:g}} in row {{row}}", f"give positive {what}s"
         )
         return
     if family == Family.POISSON:
-        yield _Flaw(tables < 0, "has {value:g} in row {row}", "give rates that are not negative")
+        yield Flaw(tables < 0, "has {value:g} in row {row}", "give rates that are not negative")
         return
     if family in (Family.BERNOULLI, Family.BINOMIAL):
         outside = (tables < 0) | (tables > 1)
-        yield _Flaw(outside, "has {value:g} in row {row}", "give probabilities, from 0 to 1")
+        yield Flaw(outside, "has {value:g} in row {row}", "give probabilities, from 0 to 1")
         return
-    yield _Flaw(tables < 0, "has {value:g} in row {row}", "give weights that are not negative")
+    yield Flaw(tables < 0, "has {value:g} in row {row}", "give weights that are not negative")
     off = np.abs(_totals(tables) - 1.0) > TOLERANCE
-    yield _Flaw(
+    yield Flaw(
         off,
         "has row {row} that sums to {total:.9g}",
         "divide each row by its sum, or run the 'normalize' pass",
@@ -114,8 +114,15 @@ def _totals(tables: Float) -> Float:
     return totals
 
 
-def _flawed_values(circuit: Circuit) -> Int:
-    """Stacked by owner and shape, so that a million small weights are few array operations."""
+Flaws = Callable[[int, Float], Iterable[Flaw]]
+"""What can be wrong with values, shape (weights, rows, columns), of one family or of sums (-1)."""
+
+
+def flawed_values(circuit: Circuit, flaws: Flaws) -> Int:
+    """First owners of given values with flaws, ascending.
+
+    Values are stacked by owner and shape, so that a million small weights are few operations.
+    """
     given = _given(circuit)
     if not given:
         return NO_NODE[:0]
@@ -128,16 +135,18 @@ def _flawed_values(circuit: Circuit) -> Int:
     flawed: list[Int] = [NO_NODE[:0]]
     for (family, _), weights in stacks.items():
         tables = np.stack([given[weight] for weight in weights])
-        bad = np.any([flaw.mask.any(axis=(1, 2)) for flaw in _flaws(family, tables)], axis=0)
-        flawed.append(first[np.array(weights)[bad]])
+        masks = [flaw.mask.any(axis=(1, 2)) for flaw in flaws(family, tables)]
+        if masks:
+            flawed.append(first[np.array(weights)[np.any(masks, axis=0)]])
     return np.unique(np.concatenate(flawed))
 
 
-def _describe_flawed_values(circuit: Circuit, node: int) -> Fault:
+def describe_flaw(circuit: Circuit, node: int, flaws: Flaws) -> Fault:
+    """The first flaw of the values that a node owns."""
     weight = int(circuit.weight[node])
     values = circuit.weights.values[weight]
-    flaws = _flaws(int(circuit.family[node]), values[None])
-    mask, message, way_out = next(flaw for flaw in flaws if flaw.mask.any())
+    found = flaws(int(circuit.family[node]), values[None])
+    mask, message, way_out = next(flaw for flaw in found if flaw.mask.any())
     row, column = np.argwhere(mask[0])[0].tolist()
     told = message.format(row=row, value=values[row, column], total=_totals(values)[row, 0])
     label = circuit.weights.label(weight)
@@ -187,7 +196,11 @@ WEIGHT_RULES = (
     Rule("PC106", _wrong_shape, _describe_wrong_shape),
     Rule("PC106", _wrong_owner, _describe_wrong_owner),
     Rule("PC106", _misshapen_values, _describe_misshapen_values),
-    Rule("PC106", _flawed_values, _describe_flawed_values),
+    Rule(
+        "PC106",
+        lambda circuit: flawed_values(circuit, _flaws),
+        lambda circuit, node: describe_flaw(circuit, node, _flaws),
+    ),
     *SECTOR_RULES,
 )
 

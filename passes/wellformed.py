@@ -25,7 +25,7 @@ def findings(circuit: Circuit) -> tuple[Diagnostic, ...]:
         decomposability.
     """
     for rules in _STAGES:
-        found = [finding for rule in rules for finding in _apply(rule, circuit)]
+        found = [finding for rule in rules for finding in apply(rule, circuit)]
         if found:
             return tuple(found)
     return ()
@@ -48,7 +48,7 @@ def verify_sectors(circuit: Circuit) -> None:
     Raises:
         CircuitError: If anything is.
     """
-    found = [finding for rule in SECTOR_RULES for finding in _apply(rule, circuit)]
+    found = [finding for rule in SECTOR_RULES for finding in apply(rule, circuit)]
     if found:
         raise CircuitError(found)
 
@@ -68,7 +68,8 @@ def verify_structure(circuit: Circuit, *apart_from: str) -> None:
         raise CircuitError(found)
 
 
-def _apply(rule: Rule, circuit: Circuit) -> list[Diagnostic]:
+def apply(rule: Rule, circuit: Circuit) -> list[Diagnostic]:
+    """Findings of one rule, the first `MOST` of them."""
     culprits = rule.culprits(circuit)
     shown = culprits[:MOST].tolist()
     rest = len(culprits) - len(shown)

@@ -12,6 +12,7 @@ from pccompiler.ir.generators import WEIGHT_FLOOR, uses_sectors
 from pccompiler.ir.partition import Cut, partition
 from pccompiler.options import one_of, path_of, seed_of, shown
 from pccompiler.passes import plan, verify
+from pccompiler.passes.precision import check_domains
 from pccompiler.passes.wellformed import verify_sectors
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def compile(
     where, start = usable_device(device), seed_of(seed)
     verify(circuit)
     prepared = _with_generator(circuit, hypernetwork, sectors)
+    check_domains(prepared, precision)
     model = CompiledCircuit(
         prepared,
         plan(prepared, dtype=precision, numerics=numerics),
@@ -172,6 +174,7 @@ def load(directory: str | Path, *, device: str | torch.device = "cpu") -> Compil
 
     from pccompiler.torch_backend import checkpoint
     from pccompiler.torch_backend.devices import usable_device
+    from pccompiler.torch_backend.finite_weights import check_finite
 
     where = usable_device(device)
     circuit, tensors, manifest = checkpoint.read(path_of(directory))
@@ -188,6 +191,7 @@ def load(directory: str | Path, *, device: str | torch.device = "cpu") -> Compil
         for name, parameter in model.weights.values.items():
             parameter.copy_(tensors[name])
     model.weights.seed = checkpoint.seed_of(manifest)
+    check_finite(model.weights)
     return model.to(where)
 
 
@@ -211,8 +215,9 @@ def export_onnx(
         metadata: Further entries of the file's metadata.
 
     Raises:
-        ExportError: If ONNX Runtime's answers differ from the oracle's by more than 1e-5 relative,
-            or the file cannot be written. Nothing is left behind.
+        ExportError: If ONNX Runtime's answers differ from the oracle's by more than rounding to
+            float32 explains (`pccompiler.ir.rounding`), or the file cannot be written. Nothing is
+            left behind.
     """
     from pccompiler.onnx_backend import export
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from pccompiler.errors import ExportError
+from pccompiler.ir.rounding import FEW_OPERANDS
 
 OPSET = 18
 IR_VERSION = 9  # what ONNX Runtime 1.16 and newer read
@@ -67,6 +68,10 @@ class Graph:
         """``tensor`` in another type."""
         return self.op("Cast", tensor, to=to)
 
+    def wide(self, tensor: str) -> str:
+        """``tensor`` in float64."""
+        return self.cast(tensor, TensorProto.DOUBLE)
+
     def slice(self, tensor: str, start: int, stop: int, axis: int = 0) -> str:
         """``tensor[start:stop]`` along ``axis``."""
         return self.op("Slice", tensor, self.ints(start), self.ints(stop), self.ints(axis))
@@ -89,6 +94,16 @@ class Graph:
     def reduce(self, kind: str, tensor: str, axis: int, keep: bool = True) -> str:
         """``ReduceMax`` or ``ReduceSum`` over one axis."""
         return self.op(kind, tensor, self.ints(axis), keepdims=int(keep))
+
+    def sum(self, tensor: str, axis: int, count: int, keep: bool = True) -> str:
+        """The sum over one axis of ``count`` numbers, of float64 where they are many.
+
+        ONNX Runtime adds one after another: of 100,000 equal float32 numbers it makes an error of
+        1e-3, in relative terms.
+        """
+        if count <= FEW_OPERANDS:
+            return self.reduce("ReduceSum", tensor, axis, keep)
+        return self.cast(self.reduce("ReduceSum", self.wide(tensor), axis, keep))
 
     def concat(self, tensors: list[str], axis: int) -> str:
         """``tensors`` side by side."""

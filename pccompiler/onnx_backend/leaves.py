@@ -39,10 +39,12 @@ def write_input(graph: Graph, plan: Plan, weights: WeightWriter, number: int, co
         variables = [plan.variables[v] for v in layer.variables.tolist()]
         value = _LOG_DENSITIES[layer.family](graph, weights, number, known, variables)
         return graph.op("Where", missing, zero, value)
-    one_hot = _one_hot(graph, column, missing, _states(plan, layer))
+    numbers = graph.constant(np.arange(_states(plan, layer)).reshape(1, -1, 1))
+    here = graph.op("Equal", column, numbers)
     if layer.family == Family.INDICATOR:
-        return one_hot
-    x = graph.op("MatMul", weights.table(number), one_hot)
+        return graph.cast(graph.op("Or", here, missing))
+    x = graph.op("MatMul", weights.table(number), graph.cast(here))
+    x = graph.op("Where", missing, graph.constant(1.0), x)  # the sum over states would be rounded
     return x if layer.form == Form.LINEAR else graph.op("Log", x)
 
 
@@ -50,12 +52,6 @@ def _states(plan: Plan, layer: Layer) -> int:
     if layer.family == Family.BERNOULLI or layer.variables is None:
         return 2
     return plan.variables[int(layer.variables[0])].cardinality
-
-
-def _one_hot(graph: Graph, column: str, missing: str, states: int) -> str:
-    """Shape (rows, states, batch): 1 at the state, all ones where missing."""
-    numbers = graph.constant(np.arange(states).reshape(1, -1, 1))
-    return graph.cast(graph.op("Or", graph.op("Equal", column, numbers), missing))
 
 
 def _gaussian(

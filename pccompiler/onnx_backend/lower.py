@@ -9,6 +9,7 @@ import numpy as np
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan import Form, Layer, Operands, Plan
+from pccompiler.ir.rounding import FEW_OPERANDS
 from pccompiler.onnx_backend.graph import Graph
 from pccompiler.onnx_backend.leaves import write_input
 from pccompiler.onnx_backend.ragged import home_of, ragged_sum
@@ -16,7 +17,10 @@ from pccompiler.onnx_backend.weights import WeightWriter
 
 
 class Value(NamedTuple):
-    """A layer's tensor, and its scale of shape (rows, 1, batch); ``None`` where that is 0."""
+    """A layer's tensor, and its scale of shape (rows, 1, batch); ``None`` where that is 0.
+
+    Scales are float64: along a deep circuit they add up to large numbers, step by small step.
+    """
 
     x: str
     scale: str | None
@@ -61,9 +65,9 @@ class Lowering:
             return value.x
         if number not in self.logs:
             out = self.graph.op("Log", value.x)
-            self.logs[number] = (
-                out if value.scale is None else self.graph.op("Add", out, value.scale)
-            )
+            if value.scale is not None:
+                out = self.graph.cast(self.graph.op("Add", self.graph.wide(out), value.scale))
+            self.logs[number] = out
         return self.logs[number]
 
     def operand(self, operands: Operands, place: int, tensors: dict[int, str]) -> str:
@@ -119,7 +123,8 @@ class Lowering:
         return [self.operand(operands, place, tensors) for place in range(operands.arity)]
 
     def _no_scale(self, x: str) -> str:
-        return self.graph.op("Mul", self.graph.slice(x, 0, 1, axis=1), self.graph.constant(0.0))
+        zero = self.graph.op("Mul", self.graph.slice(x, 0, 1, axis=1), self.graph.constant(0.0))
+        return self.graph.wide(zero)
 
     def chain(self, kind: str, tensors: list[str]) -> str:
         """``tensors`` combined one after another."""
@@ -133,7 +138,7 @@ class Lowering:
         kind = "Mul" if layer.form == Form.LINEAR else "Add"
         parts = [
             self.long_product(o)
-            if self.plan.packed and layer.form == Form.LOG and o.arity > 2
+            if layer.form == Form.LOG and o.arity > (2 if self.plan.packed else FEW_OPERANDS)
             else self.chain(kind, self.xs(o, layer.form))
             for o in layer.operands
         ]
@@ -147,7 +152,7 @@ class Lowering:
         terms = self.graph.reshape(
             self.pick(home, row, tensors), operands.arity, operands.rows, operands.units, -1
         )
-        return self.graph.reduce("ReduceSum", terms, 0, keep=False)
+        return self.graph.sum(terms, 0, operands.arity, keep=False)
 
     def product_scale(self, layer: Layer) -> str | None:
         """Sums of the operands' scales; all rows have one as soon as any has one."""
@@ -162,7 +167,7 @@ class Lowering:
         if not layer.normalize:
             return value
         top = self.graph.reduce("ReduceMax", value.x, 1)
-        scale = self.graph.op("Log", top)
+        scale = self.graph.op("Log", self.graph.wide(top))
         if value.scale is not None:
             scale = self.graph.op("Add", scale, value.scale)
         return Value(self.graph.op("Div", value.x, top), scale)
@@ -199,11 +204,11 @@ class Lowering:
             logs = graph.op("Add", logs, weight)
         top, shifted = self.shift(logs, 1)
         if one:
-            out = graph.reduce("ReduceSum", shifted, 1)
+            out = graph.sum(shifted, 1, layer.fan_in)
         else:
             out = graph.op("MatMul", self.weights.table(number), shifted)
         if layer.form == Form.LINEAR:
-            return Value(out, top)
+            return Value(out, graph.wide(top))
         return Value(graph.op("Add", graph.op("Log", out), top), None)
 
     def mixture(self, number: int, layer: Layer) -> Value:
@@ -215,7 +220,7 @@ class Lowering:
             graph.concat(logs, axis=0), layer.operands[0].arity, layer.rows, layer.units, -1
         )
         top, shifted = self.shift(graph.op("Add", stacked, graph.unsqueeze(weight, 3)), 0)
-        total = graph.op("Log", graph.reduce("ReduceSum", shifted, 0, keep=False))
+        total = graph.op("Log", graph.sum(shifted, 0, layer.operands[0].arity, keep=False))
         return Value(graph.op("Add", total, graph.op("Squeeze", top, graph.ints(0))), None)
 
     def _joined(self, operands: Operands) -> list[str]:

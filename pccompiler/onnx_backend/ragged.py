@@ -64,7 +64,7 @@ def _bucket(lowering: Lowering, number: int, layer: Layer, parts: list[int]) -> 
     weights = [_log_weights(lowering, number, layer, part, widest) for part in parts]
     terms = graph.op("Add", terms, graph.concat(weights, axis=0))
     top, shifted = lowering.shift(terms, 1)
-    return graph.op("Add", graph.op("Log", graph.reduce("ReduceSum", shifted, 1)), top)
+    return graph.op("Add", graph.op("Log", graph.sum(shifted, 1, widest)), top)
 
 
 def _padded(operands: Operands, width: int) -> tuple[Int, Int]:

@@ -1,4 +1,7 @@
-"""Logits of weights that sectors cover: numbers, or a hypernetwork as nodes."""
+"""Logits of weights that sectors cover: numbers, or a hypernetwork as nodes, computed in float64.
+
+ONNX Runtime folds the network when it loads the file, so this costs nothing later.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,7 @@ class SectorWriter:
         self.graph, self.plan, self.layout = graph, plan, layout
         self.parameters, self.orders = parameters, orders
         self._hidden = ""
+        self._widened: dict[str, str] = {}
 
     @cached_property
     def runs(self) -> dict[int, list[Run]]:
@@ -103,9 +107,9 @@ class SectorWriter:
         weight = self.parameters["head_weight"].reshape(*self.layout.block, -1)[corner]
         bias = self.parameters["head_bias"].reshape(self.layout.block)[corner]
         name = f"head_{run.rows}x{run.columns}"
-        table = self.graph.parameter(f"{name}_weight", weight.reshape(_size(run), -1))
+        table = self._wide(f"{name}_weight", weight.reshape(_size(run), -1))
         return self.graph.op(
-            "Gemm", rows, table, self.graph.parameter(f"{name}_bias", bias.ravel()), transB=1
+            "Gemm", rows, table, self._wide(f"{name}_bias", bias.ravel()), transB=1
         )
 
     def hidden(self) -> str:
@@ -115,7 +119,7 @@ class SectorWriter:
             return self._hidden
         chosen = [run.sectors.ravel() for runs in self.runs.values() for run in runs]
         used = self.parameters["embedding"][np.concatenate(chosen)]
-        self._hidden = self.graph.parameter("embedding", used)
+        self._hidden = self._wide("embedding", used)
         for number in range(len(generator.hidden)):
             out = self._linear(self._hidden, f"hidden_{number}")
             self._hidden = self.graph.op("Relu", out)
@@ -123,10 +127,15 @@ class SectorWriter:
 
     def _linear(self, values: str, name: str) -> str:
         weight, bias = (
-            self.graph.parameter(part, self.parameters[part])
-            for part in (f"{name}_weight", f"{name}_bias")
+            self._wide(part, self.parameters[part]) for part in (f"{name}_weight", f"{name}_bias")
         )
         return self.graph.op("Gemm", values, weight, bias, transB=1)
+
+    def _wide(self, name: str, values: NDArray[np.floating]) -> str:
+        """A parameter, stored in float32, in float64: written once."""
+        if name not in self._widened:
+            self._widened[name] = self.graph.wide(self.graph.parameter(name, values))
+        return self._widened[name]
 
 
 def _size(run: Run) -> int:

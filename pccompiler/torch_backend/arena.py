@@ -16,6 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pccompiler.ir.rounding import FEW_OPERANDS
+from pccompiler.torch_backend.addition import add_up
 from pccompiler.torch_backend.program import (
     BagStep,
     DenseStep,
@@ -68,16 +70,20 @@ class Sweep:
             out.log_()
 
     def product(self, step: ProductStep, out: Tensor) -> None:
-        """Products factor by factor."""
+        """Products factor by factor; logarithms of many factors are added in pairs."""
         below = self.x[: step.start]  # torch wants to see that it does not overlap with out
         row = 0
         for rows, factors in step.parts:
             piece = out[row : row + rows]
+            row += rows
+            if self.log and len(factors) > FEW_OPERANDS:
+                every = below.index_select(0, factors.flatten())
+                piece.copy_(add_up(every.view(*factors.shape, -1)))
+                continue
             torch.index_select(below, 0, factors[0], out=piece)
             for factor in factors[1:]:
                 more = below.index_select(0, factor)
                 piece.add_(more) if self.log else piece.mul_(more)
-            row += rows
 
     def bag(self, step: BagStep, out: Tensor) -> None:
         """Weighted sums of arena rows, gathered and added in one call."""

@@ -22,7 +22,8 @@ from pccompiler.torch_backend.dense_kernels import (
 @triton.jit
 def beside(
     values, scales, tables, codes, leaf_lists, leaf_items, leaf_tables, leaf_states, other_lists,
-    other_items, region_values, term, b, k, batch, units, BB: tl.constexpr, BK: tl.constexpr,
+    other_items, region_values, term, b, k, batch, units,
+    LONG: tl.constexpr, BB: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """What a term multiplies besides the region of the step before, in logarithms.
 
@@ -32,7 +33,7 @@ def beside(
         tl.zeros([BB, BK], tl.float32), tables, codes, values, leaf_items, leaf_tables, leaf_states,
         tl.load(leaf_lists + term), tl.load(leaf_lists + term + 1),
         other_items, region_values, tl.load(other_lists + term), tl.load(other_lists + term + 1),
-        b, k, batch, units,
+        b, k, batch, units, LONG,
     )  # fmt: skip
     return x, scale_of(scales, other_lists, other_items, term, b, batch)
 
@@ -42,7 +43,8 @@ def forward_chain(
     values, scales, terms, tops, weights, tables, codes,
     leaf_lists, leaf_items, leaf_tables, leaf_states, other_lists, other_items,
     region_values, region_terms, term_spots, first, rows, steps, batch, units,
-    KEEP: tl.constexpr, BB: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
+    LONG: tl.constexpr, KEEP: tl.constexpr, BB: tl.constexpr, BK: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Values of the regions ``first, first + rows, ...``, from the region ``first - rows``."""
     local = tl.program_id(0).to(tl.int64)
@@ -61,7 +63,7 @@ def forward_chain(
     term = tl.load(region_terms + row)
     rest, rest_scale = beside(
         values, scales, tables, codes, leaf_lists, leaf_items, leaf_tables, leaf_states,
-        other_lists, other_items, region_values, term, b, k, batch, units, BB, BK,
+        other_lists, other_items, region_values, term, b, k, batch, units, LONG, BB, BK,
     )  # fmt: skip
     w = tl.load(weights, mask=both, other=0.0)
     for step in range(steps):
@@ -69,7 +71,7 @@ def forward_chain(
         next_term = tl.load(region_terms + row + ahead)
         next_rest, next_scale = beside(
             values, scales, tables, codes, leaf_lists, leaf_items, leaf_tables, leaf_states,
-            other_lists, other_items, region_values, next_term, b, k, batch, units, BB, BK,
+            other_lists, other_items, region_values, next_term, b, k, batch, units, LONG, BB, BK,
         )  # fmt: skip
         weights += ahead * units * units
         next_w = tl.load(weights, mask=both, other=0.0)

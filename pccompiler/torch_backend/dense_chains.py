@@ -109,7 +109,8 @@ class Chains:
             kept.values, kept.scales, kept.terms, kept.tops, self._weights(chain, tables), logs,
             kept.codes, *runner.leaves, runner.tables, runner.states, *self.others,
             runner.values, runner.terms, runner.spots, first.first, first.rows,
-            len(chain.levels), batch, first.shape.units, KEEP=keep, **options,
+            len(chain.levels), batch, first.shape.units,
+            LONG=any(map(runner.regions.long, chain.levels)), KEEP=keep, **options,
         )  # fmt: skip
 
     def backward(

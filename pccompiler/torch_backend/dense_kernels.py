@@ -84,26 +84,49 @@ def scale_of(scales, lists, items, term, b, batch):
 
 
 @triton.jit
+def added(x, lost, more):
+    """``x + more``, and ``lost`` with what rounding the sum has lost (Knuth's exact addition)."""
+    total = x + more
+    part = total - x
+    error = (x - (total - part)) + (more - part)
+    return total, tl.where(total == float("-inf"), 0.0, lost + error)
+
+
+@triton.jit
 def times(
     x, tables, codes, values, leaf_items, leaf_tables, leaf_states, leaf_start, leaf_stop,
-    child_items, region_values, child_start, child_stop, b, k, batch, width,
+    child_items, region_values, child_start, child_stop, b, k, batch, width, LONG: tl.constexpr,
 ):  # fmt: skip
-    """``x`` times leaf rows and regions, all in logarithms, shape (b, k)."""
+    """``x`` times leaf rows and regions, all in logarithms, shape (b, k).
+
+    ``LONG`` says that they are many: what rounding loses is then added up, too.
+    """
     here = b < batch
     inside = here[:, None] & (k < width)[None, :]
+    lost = tl.zeros([b.shape[0], k.shape[0]], tl.float32)
     for j in range(leaf_start, leaf_stop):
         leaf = tl.load(leaf_items + j)
         code = tl.load((codes + leaf * batch) + b, mask=here, other=-1)
         known = (code >= 0) & (code < tl.load(leaf_states + leaf))
         at = code[:, None] * width + k[None, :]
-        x += tl.load(
+        entry = tl.load(
             (tables + tl.load(leaf_tables + leaf)) + at, mask=inside & known[:, None], other=0.0
         )
+        if LONG:
+            x, lost = added(x, lost, entry)
+        else:
+            x += entry
         x = tl.where((code >= 0)[:, None] & (known == 0)[:, None], float("-inf"), x)
     cell = b[:, None] * width + k[None, :]
     for j in range(child_start, child_stop):
         base = values + tl.load(region_values + tl.load(child_items + j)) * batch
-        x += tl.load(base + cell, mask=inside, other=0.0)
+        value = tl.load(base + cell, mask=inside, other=0.0)
+        if LONG:
+            x, lost = added(x, lost, value)
+        else:
+            x += value
+    if LONG:
+        x += lost
     return x
 
 
@@ -139,12 +162,12 @@ def forward_level(
     values, scales, terms, tops, weights, tables, codes,
     leaf_lists, leaf_items, leaf_tables, leaf_states, child_lists, child_items,
     region_values, region_terms, term_spots, first, batch, units, width, arity,
-    ONE: tl.constexpr, KEEP: tl.constexpr, BB: tl.constexpr, BM: tl.constexpr,
-    BK: tl.constexpr, PRECISION: tl.constexpr,
+    ONE: tl.constexpr, LONG: tl.constexpr, KEEP: tl.constexpr, BB: tl.constexpr,
+    BM: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Values of the regions of a level; the first program of a row also writes terms and scales.
 
-    ``ONE`` says that ``arity`` is 1.
+    ``ONE`` says that ``arity`` is 1, ``LONG`` that some term is a product of many factors.
     """
     local = tl.program_id(0).to(tl.int64)
     row = first + local
@@ -170,7 +193,7 @@ def forward_level(
             x = tl.zeros([BB, BK], tl.float32) + shift[:, None]
             x = times(
                 x, tables, codes, values, leaf_items, leaf_tables, leaf_states, l0, l1,
-                child_items, region_values, c0, c1, b, k, batch, width,
+                child_items, region_values, c0, c1, b, k, batch, width, LONG,
             )  # fmt: skip
             if KEEP:
                 cell = b[:, None] * width + k[None, :]

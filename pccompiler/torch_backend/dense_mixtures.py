@@ -16,7 +16,7 @@ def forward_mixture(
     values, scales, terms, tops, weights, tables, codes,
     leaf_lists, leaf_items, leaf_tables, leaf_states, child_lists, child_items,
     region_values, region_terms, term_spots, first, batch, units, arity,
-    KEEP: tl.constexpr, BB: tl.constexpr, BK: tl.constexpr,
+    LONG: tl.constexpr, KEEP: tl.constexpr, BB: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """Values of the mixtures of a level, all units of a row in one program."""
     local = tl.program_id(0).to(tl.int64)
@@ -40,7 +40,7 @@ def forward_mixture(
         x = tl.zeros([BB, BK], tl.float32) + shift[:, None]
         x = times(
             x, tables, codes, values, leaf_items, leaf_tables, leaf_states, l0, l1,
-            child_items, region_values, c0, c1, b, k, batch, units,
+            child_items, region_values, c0, c1, b, k, batch, units, LONG,
         )  # fmt: skip
         if KEEP:
             tl.store((terms + tl.load(term_spots + term) * batch) + cell, x, mask=inside)

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from pccompiler.ir.arrays import Int
+from pccompiler.ir.rounding import FEW_OPERANDS
 
 
 class NotDense(Exception):  # noqa: N818  # a verdict, not a failure
@@ -145,6 +147,21 @@ class Regions:
     states: Int
     variables: Int
     sizes: tuple[int, int, int]
+
+    @cached_property
+    def _long(self) -> frozenset[int]:
+        """The first regions of levels with terms of many factors."""
+        factors = np.diff(self.children.starts) + np.diff(self.leaves.starts)
+        found: set[int] = set()
+        for level in self.levels:
+            first = int(self.terms[level.first])
+            if (factors[first : first + level.rows * level.shape.arity] > FEW_OPERANDS).any():
+                found.add(level.first)
+        return frozenset(found)
+
+    def long(self, level: Level) -> bool:
+        """Whether some term of a level is a product of more than `FEW_OPERANDS` factors."""
+        return level.first in self._long
 
     def sums_by_shape(self) -> dict[Shape, list[Level]]:
         """The levels that are no mixtures."""

@@ -142,8 +142,8 @@ class Runner:
             kept.values, kept.scales, kept.terms, kept.tops, weights, logs, kept.codes,
             *self.leaves, self.tables, self.states, *self.children,
             self.values, self.terms, self.spots, level.first, batch, shape.units, shape.width,
-            shape.arity, ONE=shape.arity == 1, KEEP=keep, BB=tile.batch, BM=tile.out, BK=tile.step,
-            PRECISION=self.products, num_warps=tile.warps,
+            shape.arity, ONE=shape.arity == 1, LONG=self.regions.long(level), KEEP=keep,
+            BB=tile.batch, BM=tile.out, BK=tile.step, PRECISION=self.products, num_warps=tile.warps,
         )  # fmt: skip
 
     def backward(

@@ -47,7 +47,7 @@ class Unitwise:
             kept.values, kept.scales, kept.terms, kept.tops, weights, logs, kept.codes,
             *runner.leaves, runner.tables, runner.states, *runner.children,
             runner.values, runner.terms, runner.spots, level.first, batch, shape.units,
-            shape.arity, KEEP=keep, BB=high, BK=wide,
+            shape.arity, LONG=runner.regions.long(level), KEEP=keep, BB=high, BK=wide,
         )  # fmt: skip
 
     def backward(

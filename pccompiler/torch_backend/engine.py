@@ -85,7 +85,7 @@ class Engine:
         scales = [value_of(values, s.layer).scale for s in operands.sources]
         if all(scale is None for scale in scales):
             return Value(x.unflatten(0, shape), None)
-        zero = x.new_zeros(1)
+        zero = x.new_zeros(1, dtype=torch.float64)
         full = [
             zero.expand(value_of(values, s.layer).x.shape[::2]) if scale is None else scale
             for s, scale in zip(operands.sources, scales, strict=True)
@@ -96,7 +96,9 @@ class Engine:
     def gather(self, number: int, part: int, tensors: list[Tensor], lease: Lease) -> Tensor:
         """The operands' rows from the sources' ``tensors``, shape (arity * rows, ...)."""
         total = sum(len(self.index[number, part, place][0]) for place in range(len(tensors)))
-        out = lease.take((total, *tensors[0].shape[1:]))
+        shape = (total, *tensors[0].shape[1:])
+        same = tensors[0].dtype == lease.like.dtype  # scales are float64
+        out = lease.take(shape) if same else tensors[0].new_empty(shape)
         if len(tensors) == 1:
             rows, _ = self.index[number, part, 0]  # positions are 0, 1, 2, ...
             return torch.index_select(tensors[0], 0, rows, out=out)

@@ -15,6 +15,7 @@ from pccompiler.ir import Circuit
 from pccompiler.ir.generate import by_weight, materialize, unconstrain
 from pccompiler.ir.layout import parameter_name
 from pccompiler.ir.plan import Plan
+from pccompiler.passes.precision import check_held
 from pccompiler.torch_backend.acceleration import Kernels, accelerate, in_kernels
 from pccompiler.torch_backend.derivatives import evaluate
 from pccompiler.torch_backend.engine import Engine
@@ -272,7 +273,11 @@ class Evaluator(Entrance):
         """Set weights that have parameters of their own: circuit weight id to values.
 
         Exact where the generator's floor is 0; a floor above lifts the values by it.
+
+        Raises:
+            CircuitError: If the model's precision would change a value.
         """
+        check_held(self.circuit, values, self.precision)
         self._deterministic = None  # zeros may have come or gone
         for number, group in enumerate(self.plan.groups):
             places = [(place, int(w)) for place, w in enumerate(group.weights) if int(w) in values]

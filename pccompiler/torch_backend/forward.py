@@ -10,6 +10,8 @@ from torch import Tensor
 
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan import Form, Layer
+from pccompiler.ir.rounding import FEW_OPERANDS
+from pccompiler.torch_backend.addition import add_up
 from pccompiler.torch_backend.lookup import look_up
 from pccompiler.torch_backend.pool import Lease
 from pccompiler.torch_backend.values import Value, finite, has_table, to_log, value_of
@@ -86,16 +88,9 @@ class Forward:
         first = parts[0].x
         out = self.lease.take((layer.rows, *first.shape[2:]))
         start = 0
-        combine = torch.mul if layer.form == Form.LINEAR else torch.add
         for value in parts:
             rows = value.x.shape[1]
-            piece = out[start : start + rows]
-            if len(value.x) == 1:
-                piece.copy_(value.x[0])
-            else:
-                combine(value.x[0], value.x[1], out=piece)
-            for operand in value.x[2:]:
-                combine(piece, operand, out=piece)
+            _combine(value.x, layer.form, out[start : start + rows])
             start += rows
         return self.normalized(layer, Value(out, self.product_scale(parts)))
 
@@ -106,7 +101,7 @@ class Forward:
         scales: list[Tensor] = []
         for x, scale in parts:
             if scale is None:
-                scales.append(x.new_zeros(x.shape[1], x.shape[-1]))
+                scales.append(x.new_zeros(x.shape[1], x.shape[-1], dtype=torch.float64))
             else:
                 scales.append(scale[0] + scale[1] if len(scale) == 2 else scale.sum(0))
         return scales[0] if len(scales) == 1 else torch.cat(scales)
@@ -117,8 +112,10 @@ class Forward:
         top = self.lease.take((len(value.x), value.x.shape[-1]))
         torch.amax(value.x, -2, out=top)
         value.x.div_(top.unsqueeze(-2))
-        top.log_()
-        return Value(value.x, top if value.scale is None else top.add_(value.scale))
+        scale = top.log_().double()
+        if top is not scale:
+            self.lease.give_back(top)
+        return Value(value.x, scale if value.scale is None else scale.add_(value.scale))
 
     def fetch(self, number: int, part: int) -> Value:
         """See `Engine.fetch`."""
@@ -197,7 +194,7 @@ class Forward:
         if self.keep:
             self.saved[number] = (shifted, out)
         if layer.form == Form.LINEAR:
-            return Value(out, top.squeeze(1))
+            return Value(out, top.squeeze(1).double())
         return Value(out.log() + top, None)
 
     def mixture(self, number: int) -> Value:
@@ -209,3 +206,17 @@ class Forward:
         if self.keep:
             self.saved[number] = (shifted, out)
         return Value(out.log() + top, None)
+
+
+def _combine(operands: Tensor, form: Form, out: Tensor) -> None:
+    """Products of operands, shape (arity, rows, units, batch): in log form they add up."""
+    if len(operands) == 1:
+        out.copy_(operands[0])
+        return
+    if form == Form.LOG and len(operands) > FEW_OPERANDS:
+        out.copy_(add_up(operands))
+        return
+    combine = torch.mul if form == Form.LINEAR else torch.add
+    combine(operands[0], operands[1], out=out)
+    for operand in operands[2:]:
+        combine(out, operand, out=out)

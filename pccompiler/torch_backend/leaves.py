@@ -199,7 +199,8 @@ def _binomial(layer: LeafLayer, x: Tensor, parameters: Tensor) -> Tensor:
 
 
 def _histogram(layer: LeafLayer, x: Tensor, parameters: Tensor) -> Tensor:
-    return safe_log(torch.bmm(parameters / layer.constants[2], layer.bins(x)))
+    bins = layer.bins(x)
+    return safe_log(torch.bmm(parameters, bins)) - torch.bmm(layer.constants[2].log(), bins)
 
 
 _DENSITIES: dict[Family, Callable[[LeafLayer, Tensor, Tensor], Tensor]] = {

@@ -69,7 +69,7 @@ class Side:
 
     def _products(self, step: ProductStep) -> None:
         for _, factors in step.parts:
-            table = np.stack([factor.cpu().numpy() for factor in factors], axis=1)
+            table = factors.cpu().numpy().T
             for operands in table.tolist():
                 scope = 0
                 for operand in operands:

@@ -41,9 +41,9 @@ class InputStep(Step):
 
 @dataclass(eq=False, kw_only=True)
 class ProductStep(Step):
-    """Products: for each part its number of rows, and one index of operands for each factor."""
+    """Products: for each part its number of rows, and its operands, shape (factors, rows)."""
 
-    parts: list[tuple[int, list[Tensor]]]
+    parts: list[tuple[int, Tensor]]
 
 
 @dataclass(eq=False, kw_only=True)
@@ -147,7 +147,7 @@ def _step(
             if layer.kind == Kind.KRONECKER
             else [table.reshape(len(table), -1) for table in tables]
         )
-        parts = [(t.shape[1], [_on(column, device) for column in t]) for t in factors]
+        parts = [(t.shape[1], _on(t, device)) for t in factors]
         return ProductStep(number=number, start=start, stop=stop, parts=parts)
     if layer.ragged:
         return _bag(number, start, stop, [t[:, :, 0].T for t in tables], edges, device)
@@ -236,8 +236,8 @@ def _product_edges(steps: list[Step]) -> tuple[Int, Int, Int]:
         if isinstance(step, ProductStep):
             row = step.start
             for rows, factors in step.parts:
-                source += [factor.cpu().numpy() for factor in factors]
-                reader += [np.arange(row, row + rows)] * len(factors)
+                source.append(factors.cpu().numpy().ravel())
+                reader.append(np.tile(np.arange(row, row + rows), len(factors)))
                 row += rows
     return np.concatenate(source), np.concatenate(reader), np.zeros(0, np.int64)
 

@@ -12,7 +12,10 @@ from pccompiler.ir.plan import Layer
 
 
 class Value(NamedTuple):
-    """A layer's value: see `pccompiler.ir.plan.Form`. ``scale`` is ``None`` where it is 0."""
+    """A layer's value: see `pccompiler.ir.plan.Form`. ``scale`` is ``None`` where it is 0.
+
+    Scales are float64: along a deep circuit they add up to large numbers, step by small step.
+    """
 
     x: Tensor
     scale: Tensor | None

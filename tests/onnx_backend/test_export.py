@@ -20,6 +20,7 @@ from pccompiler.ir.interpret import log_likelihood
 from pccompiler.ir.layout import lay_out, parameter_name
 from pccompiler.ir.partition import partition
 from pccompiler.ir.plan import Plan
+from pccompiler.ir.rounding import bounded_log_likelihood
 from pccompiler.onnx_backend import OnnxModel, export
 from pccompiler.passes import plan
 from pccompiler.testing.strategies import circuits, rows
@@ -124,10 +125,11 @@ def test_the_public_way_and_its_metadata(tmp_path: Path) -> None:
 def test_nothing_is_written_when_answers_differ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(*arguments: object, **named: object) -> np.ndarray:
-        return 1.001 * log_likelihood(*arguments, **named)  # type: ignore[arg-type]
+    def wrong(*arguments: object) -> tuple[np.ndarray, np.ndarray]:
+        values, bounds = bounded_log_likelihood(*arguments)  # type: ignore[arg-type]
+        return 1.001 * values, bounds
 
-    monkeypatch.setattr("pccompiler.onnx_backend.exporter.log_likelihood", wrong)
+    monkeypatch.setattr("pccompiler.onnx_backend.exporter.bounded_log_likelihood", wrong)
     model = pc.compile(pc.rat_spn(6, 2, 3))
     with pytest.raises(PCCompilerError, match="PC601"):
         pc.export_onnx(model, tmp_path / "m.onnx")

@@ -12,9 +12,9 @@ import pytest
 
 from pccompiler.errors import PCCompilerError
 from pccompiler.ir import real
-from pccompiler.ir.interpret import log_likelihood
 from pccompiler.ir.layout import lay_out
 from pccompiler.ir.plan import Plan
+from pccompiler.ir.rounding import bounded_log_likelihood
 from pccompiler.onnx_backend import OnnxModel, export
 from pccompiler.passes import plan
 from pccompiler.structures import naive_bayes_mixture, rat_spn
@@ -39,12 +39,12 @@ def message(attempt: Callable[[], object], tmp_path: Path) -> str:
 
 @pytest.fixture
 def wrong_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(*arguments: object) -> np.ndarray:
-        values = log_likelihood(*arguments)  # type: ignore[arg-type]  # passed on as they are
+    def wrong(*arguments: object) -> tuple[np.ndarray, np.ndarray]:
+        values, bounds = bounded_log_likelihood(*arguments)  # type: ignore[arg-type]  # as they are
         values[5] *= 1.001
-        return values
+        return values, bounds
 
-    monkeypatch.setattr("pccompiler.onnx_backend.exporter.log_likelihood", wrong)
+    monkeypatch.setattr("pccompiler.onnx_backend.exporter.bounded_log_likelihood", wrong)
 
 
 @pytest.mark.usefixtures("wrong_oracle")

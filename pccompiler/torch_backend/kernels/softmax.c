@@ -151,13 +151,18 @@ INLINE void long_lifted(const float *x, int columns, float lift, float *out) {
   for (int c = 0; c < whole; c += LANES) top = larger(load(x + c), top);
   float most = top[0];
   for (int i = 1; i < LANES; ++i) most = top[i] > most ? top[i] : most;
+  double before = 0.;  // of so many sums that one after another would drift
   for (int c = 0; c < whole; c += LANES) {
     const Vec e = power(load(x + c) - most);
     store(out + c, e);
     sum += e;
+    if (c % (16 * LANES) == 15 * LANES) {
+      before += total(sum);
+      sum = all(0.f);
+    }
   }
   const Vec end = power(load(x + last) - most);
-  const float scale = rest / total(sum + fresh(end, columns)), least = lift * rest;
+  const float scale = rest / (float)(before + total(sum + fresh(end, columns))), least = lift * rest;
   for (int c = 0; c < whole; c += LANES) store(out + c, load(out + c) * scale + least);
   store(out + last, end * scale + least);
 }
