@@ -143,11 +143,7 @@ class Evaluator(nn.Module):
     def evaluate_once(self, x: Tensor, complete: bool = False) -> Tensor:
         """`forward` in what is quickest within the memory budget; differentiable once."""
         budgeted = self.budgeted
-        if budgeted is None:
-            return self.evaluate_kept(x, complete)
-        if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *self.parameters())):
-            return budgeted.differentiable(x, complete)
-        return budgeted.evaluate(x)
+        return self.evaluate_kept(x, complete) if budgeted is None else budgeted(x, complete)
 
     def evaluate_kept(self, x: Tensor, complete: bool = False) -> Tensor:
         """`forward` in fused kernels or level order, whatever the memory budget."""
