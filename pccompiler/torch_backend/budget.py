@@ -176,6 +176,17 @@ class Budgeted:
         self.weights = LazyWeights(model.weights, plan)
         self.leaves = LeafInputs(plan, model.device, model.dtype)
 
+    def __call__(self, x: Tensor, complete: bool) -> Tensor:
+        """Log-likelihood of rows, shape ``(batch,)``; differentiable where gradients are asked for.
+
+        Raises:
+            OptionError: If gradients are asked for, and not even one row fits.
+        """
+        tensors = (x, *self.model.parameters())
+        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+            return self.differentiable(x, complete)
+        return self.evaluate(x)
+
     @torch.no_grad()
     def evaluate(self, x: Tensor) -> Tensor:
         """Log-likelihood of rows, shape ``(batch,)``, without gradients."""

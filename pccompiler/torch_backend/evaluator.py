@@ -148,11 +148,7 @@ class Evaluator(Entrance):
     def evaluate_once(self, x: Tensor, complete: bool = False) -> Tensor:
         """`evaluate_unchecked` in what is quickest within the budget; differentiable once."""
         budgeted = self.budgeted
-        if budgeted is None:
-            return self.evaluate_kept(x, complete)
-        if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *self.parameters())):
-            return budgeted.differentiable(x, complete)
-        return budgeted.evaluate(x)
+        return self.evaluate_kept(x, complete) if budgeted is None else budgeted(x, complete)
 
     def _of_no_rows(self, x: Tensor) -> Tensor:
         """No values; gradients of their sum are zeros."""
