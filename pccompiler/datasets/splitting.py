@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from pccompiler.datasets.arrays import as_entries
 from pccompiler.datasets.records import SPLITS, Dataset, Entries
 from pccompiler.errors import DataError
-from pccompiler.options import as_float, seed_of, shown
+from pccompiler.options import as_float, is_of, seed_of, shown
 from pccompiler.tables import as_numbers, as_records, is_frame
 
 Fractions = tuple[float, float, float]
@@ -57,7 +57,7 @@ def cut(rows: Entries, name: str, fractions: Fractions = (0.7, 0.1, 0.2)) -> Dat
 
 def _sizes(num_rows: int, fractions: Fractions) -> tuple[int, int, int]:
     # The nearest simple fraction, since 0.29 * 100 in floating point rounds down to 28.
-    listed = isinstance(fractions, list | tuple)
+    listed = is_of(fractions, list | tuple)
     numbers = [as_float(f) for f in fractions] if listed else []
     found = [f for f in numbers if f is not None and math.isfinite(f) and f > 0]
     parts = [Fraction(f).limit_denominator(10**6) for f in found]

@@ -226,7 +226,7 @@ def test_an_impossible_row_is_named_only_if_it_counts() -> None:
     [
         (np.ones(39), "PC361"),
         (np.ones((40, 1)), "PC361"),
-        (["a"] * 40, "PC361"),
+        (["a"] * 40, "PC452"),
         (-np.ones(40), "PC362"),
         (np.full(40, np.nan), "PC362"),
         (np.full(40, np.inf), "PC362"),
