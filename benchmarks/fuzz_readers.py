@@ -104,12 +104,15 @@ def main() -> None:
     start = time.perf_counter()
     found: dict[str, Counter[str]] = {name: Counter() for name in TARGETS}
     failures: list[str] = []
+    todo = works(options.mutants, options.seed)
+    left = Counter(name for name, _, _ in todo)
     with multiprocessing.get_context("spawn").Pool(options.processes, maxtasksperchild=40) as pool:
-        for name, counts, wrong in pool.imap_unordered(batch, works(options.mutants, options.seed)):
+        for name, counts, wrong in pool.imap_unordered(batch, todo):
             found[name] += counts
             failures += wrong
-    for name, counts in found.items():
-        _tell(report, name, counts)
+            left[name] -= 1
+            if not left[name]:
+                _tell(report, name, found[name])
     _tell(report, "all", sum(found.values(), Counter()))
     report.add(failures=failures[:20], seconds=round(time.perf_counter() - start, 1))
 

@@ -118,7 +118,7 @@ def run_object(rng: np.random.Generator) -> Circuit:
         name = pick(list(vars(node)), rng)
         if rng.random() < 0.15:
             delattr(node, name)
-        elif rng.random() < 0.3 and getattr(node, name) and isinstance(vars(node)[name], list):
+        elif rng.random() < 0.3 and isinstance(vars(node)[name], list) and vars(node)[name]:
             items = getattr(node, name)
             items[int(rng.integers(len(items)))] = odd(rng)
         else:
