@@ -133,8 +133,11 @@ REFERENCE_RULES = (
     Rule("PC110", _bad_input, _describe_bad_input),
     Rule("PC110", _no_units, _describe_no_units),
     Rule("PC110", _bad_weight, _describe_bad_weight),
+)
+"""Then, for what nodes refer to."""
+COUNT_RULES = (
     Rule("PC128", _too_wide, _describe_too_wide),
     Rule("PC128", _too_many_weights, _describe_too_many_weights),
     Rule("PC128", _too_many_in_all, _describe_too_many_in_all),
 )
-"""Then, for what nodes refer to."""
+"""Then, for counts that others multiply."""

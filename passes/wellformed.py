@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pccompiler.errors import CircuitError, Diagnostic
 from pccompiler.ir import Circuit, WeightTable
-from pccompiler.passes.column_rules import COLUMN_RULES, REFERENCE_RULES
+from pccompiler.passes.column_rules import COLUMN_RULES, COUNT_RULES, REFERENCE_RULES
 from pccompiler.passes.rule import Rule
 from pccompiler.passes.structure_rules import STRUCTURE_RULES
 from pccompiler.passes.weight_rules import SECTOR_RULES, WEIGHT_RULES
 
 MOST = 20
 """Findings of one rule that are written out; the rest is counted."""
-_STAGES = (COLUMN_RULES, REFERENCE_RULES, STRUCTURE_RULES + WEIGHT_RULES)
+_STAGES = (COLUMN_RULES, REFERENCE_RULES, COUNT_RULES, STRUCTURE_RULES + WEIGHT_RULES)
 """Each stage relies on those before it; all but the last say that columns refer to something."""
 
 
