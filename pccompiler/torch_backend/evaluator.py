@@ -24,7 +24,7 @@ from pccompiler.torch_backend.inputs import Rows
 from pccompiler.torch_backend.leaves import LeafInputs
 from pccompiler.torch_backend.program import Program, make_program
 from pccompiler.torch_backend.threads import few_threads
-from pccompiler.torch_backend.transforms import outside_graphs, transformed
+from pccompiler.torch_backend.transforms import outside_graphs
 from pccompiler.torch_backend.weights import Weights
 
 if TYPE_CHECKING:
@@ -132,8 +132,6 @@ class Evaluator(Entrance):
         Raises:
             DataError: As `log_likelihood`, or if a value is missing from rows that are complete.
         """
-        if transformed():  # a transform cannot raise: it gives NaN
-            return self.evaluate_unchecked(self.prepare(x), complete)
         return self.evaluate_unchecked(self.checked(x, complete=complete), complete)
 
     def evaluate_unchecked(self, x: Tensor, complete: bool = False) -> Tensor:
@@ -229,7 +227,7 @@ class Evaluator(Entrance):
             DataError: If the columns do not fit the circuit's variables, or a value is no state of
                 its variable.
         """
-        taken = self.checked if check and not transformed() else self.prepare
+        taken = self.checked if check else self.prepare
         rows = taken(x, mask=mask, missing=missing)
         with self.forward_threads(len(rows)):
             if torch.is_grad_enabled():
