@@ -30,7 +30,7 @@ def compile(
     hypernetwork: Hypernetwork | None = None,
     *,
     sectors: Sectors | Cut | None = None,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
     dtype: Dtype | torch.dtype = "float32",
     seed: int = 0,
     numerics: Numerics = "auto",
@@ -47,7 +47,8 @@ def compile(
             columns=)``; or a function that takes the weight of each dense sum and its shape,
             ``(weight, (rows, columns))``, to blocks ``(offset, rows, columns)``. Weights without a
             sector have logits of their own.
-        device: Such as ``"cpu"`` or ``"cuda"``.
+        device: Such as ``"cpu"`` or ``"cuda"``; by default torch's (``torch.set_default_device``),
+            which is the CPU unless you change it.
         dtype: Precision of parameters and evaluation: a name, or torch's own type.
         seed: Of the initial parameters. Weights with given values start (exactly) there instead.
         numerics: ``"auto"``: linear arithmetic where it provably cannot underflow. ``"log"``: log
@@ -163,8 +164,10 @@ def save(model: CompiledCircuit, directory: str | Path) -> Path:
     return checkpoint.save(model, path_of(directory))
 
 
-def load(directory: str | Path, *, device: str | torch.device = "cpu") -> CompiledCircuit:
+def load(directory: str | Path, *, device: str | torch.device | None = None) -> CompiledCircuit:
     """Read a model that `save` wrote; on the CPU it gives the same answers, bit for bit.
+
+    ``device`` is as `compile` takes it.
 
     Raises:
         CheckpointError: If a file is missing, damaged or from another format, or parameters are no

@@ -34,6 +34,11 @@ Find = Callable[[str], Path]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden files anew")
+    parser.addoption(
+        "--device",
+        default="cpu",
+        help="where the tests of the torch backend run: cpu, or cuda (marked 'cpu' they stay)",
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

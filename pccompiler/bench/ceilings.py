@@ -88,7 +88,7 @@ def measured(device: torch.device) -> Rates:
 
 def _of_cpu() -> Rates:
     """Arithmetic of one thread, times their number: waiting for others' programs is no ceiling."""
-    source = torch.rand(2**24)
+    source = torch.rand(2**24, device="cpu")
     target = torch.empty_like(source)
     copied = 8 * source.numel() / _best(lambda: target.copy_(source))
     threads = torch.get_num_threads()
@@ -107,13 +107,13 @@ def _of_cpu() -> Rates:
 
 
 def _product_rate() -> float:
-    a, b, out = (torch.rand(512, 512) for _ in range(3))
+    a, b, out = (torch.rand(512, 512, device="cpu") for _ in range(3))
     return 2 * 512**3 / _best(lambda: torch.mm(a, b, out=out))
 
 
 def _special_rate() -> float:
     """Of exponentials or square roots, whichever are quicker, in cache."""
-    small = torch.rand(2**14)
+    small = torch.rand(2**14, device="cpu")
     out = torch.empty_like(small)
     runs = (lambda: torch.exp(small, out=out), lambda: torch.sqrt(small, out=out))
     return small.numel() / min(_best(run) for run in runs)

@@ -154,7 +154,9 @@ class _Built:
 
 def _errors(built: _Built) -> Record:
     rows = built.data[:ERROR_ROWS].clone()
-    holes = torch.rand(rows.shape, generator=torch.Generator().manual_seed(0)) < MISSING
+    holes = (
+        torch.rand(rows.shape, generator=torch.Generator().manual_seed(0), device="cpu") < MISSING
+    )
     rows[holes.to(rows.device)] = torch.nan
     found: list[tuple[Tensor, Tensor]] = []
     for dtype in ("float32", "float64"):

@@ -50,7 +50,7 @@ def run_of(model: CompiledCircuit, data: Tensor, batch: int, direction: Directio
         batch: Rows at once.
         direction: A training step gathers its rows from ``data``, in the same piece of work.
     """
-    rows = torch.arange(len(data)).repeat(batch // len(data) + 1)[:batch].to(data.device)
+    rows = torch.arange(len(data), device=data.device).repeat(batch // len(data) + 1)[:batch]
     if direction == "step":
         stepper = Stepper(model, data, None, batch, LEARNING_RATE, 0.0, cuda_graph=True)
         stepper.rows.copy_(rows)

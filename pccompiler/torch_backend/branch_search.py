@@ -98,7 +98,9 @@ class Search:
         value = self._offer(row)[0]
         for _ in range(_SWEEPS):
             near = row.repeat(len(self.slot), 1)
-            near[torch.arange(len(near)), self.columns[self.slot_t]] = self.state_t
+            near[torch.arange(len(near), device=near.device), self.columns[self.slot_t]] = (
+                self.state_t
+            )
             values = self._offer(near)
             top = int(values.argmax())
             if not bool(values[top] > value + self.best.grain):

@@ -222,7 +222,7 @@ class _Batch:
         needed = -(-2 * self.circuit.units * self.circuit.regions * self.block // 16) * 16
         known: Tensor | None = getattr(_local, "space", None)
         if known is None or known.numel() < threads * needed + 16:
-            known = _local.space = torch.empty(threads * needed + 16)
+            known = _local.space = torch.empty(threads * needed + 16, device="cpu")
         return (known.data_ptr() + 63) // 64 * 64, needed
 
 
@@ -262,6 +262,6 @@ class _Run(torch.autograd.Function):
             given = (t.data_ptr() for t in (roots, share, values, above))
             found = flows.data_ptr(), sums.data_ptr()
             batch.library.mix_down(*given, *roots.shape, len(above), *found)
-        grads = tuple(torch.zeros(t.shape) for t in weights)
+        grads = tuple(torch.zeros_like(t) for t in weights)
         batch.down(flows, batch.circuit.named(grads))
         return (None, None, sums, *grads)

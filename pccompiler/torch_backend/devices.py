@@ -14,11 +14,13 @@ def usable_device(device: object) -> torch.device:
     """A device by its name, tried out.
 
     Args:
-        device: Such as ``"cpu"``, ``"cuda:1"``, or torch's own object.
+        device: Such as ``"cpu"``, ``"cuda:1"``, or torch's own object; ``None``: torch's default.
 
     Raises:
         OptionError: If torch cannot use it here, or it keeps no values.
     """
+    if device is None:
+        return torch.get_default_device()
     try:
         found = device if isinstance(device, torch.device) else torch.device(cast(str, device))
         torch.zeros(1, device=found).item()  # a meta tensor has no item

@@ -25,9 +25,9 @@ def draws(shapes: Mapping[str, tuple[int, ...]], seed: int) -> Iterator[tuple[st
         shapes: Of the parameters, by name, in order.
         seed: Of all of them.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     for name, shape in shapes.items():
-        draw = torch.rand(shape, generator=generator, dtype=torch.float64)
+        draw = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
         if name.endswith(("_weight", "_bias")):
             layer = name.removesuffix("_bias").removesuffix("_weight")
             draw = (2.0 * draw - 1.0) / math.sqrt(shapes[f"{layer}_weight"][1])

@@ -44,7 +44,9 @@ class Setting(NamedTuple):
     def fact(self, of: Callable[[int], float]) -> Tensor:
         """``of`` each weight's pool, shape ``(weights, 1)``, float64."""
         known = {pool: of(pool) for pool in set(self.pools.tolist())}
-        values = torch.tensor([[known[pool]] for pool in self.pools.tolist()], dtype=torch.float64)
+        values = torch.tensor(
+            [[known[pool]] for pool in self.pools.tolist()], dtype=torch.float64, device="cpu"
+        )
         return values.to(self.device)
 
     def places(self, layer: int) -> Tensor:

@@ -84,7 +84,9 @@ def _has_unbounded_leaves(model: CompiledCircuit) -> bool:
 def _sample(rows: TrainingData, seed: int) -> Tensor:
     """Rows of positive weight; of a file that stays on disk, some of them."""
     train, weights = rows.train, rows.weights
-    places = torch.arange(len(train)) if weights is None else weights.nonzero().flatten()
+    places = (
+        torch.arange(len(train), device="cpu") if weights is None else weights.nonzero().flatten()
+    )
     if isinstance(train, MappedRows):
         few = min(len(places), _SAMPLE)
         chosen = np.random.default_rng([seed, 2]).choice(len(places), few, replace=False)
@@ -109,7 +111,7 @@ def _set_leaves(
             values = torch.from_numpy(_FITS[family](columns, draw, group.columns, rng))
             where = torch.from_numpy(places)
             if chosen is not None:
-                none = torch.zeros(len(group.weights), dtype=torch.bool)
+                none = torch.zeros(len(group.weights), dtype=torch.bool, device="cpu")
                 kept = chosen.get(number, none)[where]
                 where, values = where[kept], values[kept]
             assign(model, number, values, where)

@@ -159,15 +159,17 @@ def _constants(
     family: Family, variables: Sequence[Variable], device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, ...]:
     if family == Family.BINOMIAL:
-        trials = torch.tensor([v.cardinality - 1.0 for v in variables], dtype=torch.float64)
+        trials = torch.tensor(
+            [v.cardinality - 1.0 for v in variables], dtype=torch.float64, device="cpu"
+        )
         return (trials.view(-1, 1, 1).to(device),)
     if family != Family.HISTOGRAM:
         return ()
-    edges = torch.tensor([v.edges for v in variables], dtype=torch.float64)
+    edges = torch.tensor([v.edges for v in variables], dtype=torch.float64, device="cpu")
     widths = edges.diff(dim=1).unsqueeze(1).to(device, dtype)
     rounded = edges.to(dtype)  # as the data are, so that a value on an edge stays on it
     lower, upper = rounded[:, :-1], rounded[:, 1:].clone()
-    upper[:, -1] = torch.nextafter(upper[:, -1], torch.tensor(torch.inf, dtype=dtype))
+    upper[:, -1] = torch.nextafter(upper[:, -1], torch.tensor(torch.inf, dtype=dtype, device="cpu"))
     return (lower.unsqueeze(2).to(device), upper.unsqueeze(2).to(device), widths)
 
 

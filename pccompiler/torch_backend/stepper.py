@@ -35,7 +35,7 @@ class Stepper:
         self.mapped = data if isinstance(data, MappedRows) else None
         if isinstance(data, MappedRows):
             self.complete = data.complete
-            self.data = data.take(torch.arange(batch))
+            self.data = data.take(torch.arange(batch, device="cpu"))
         else:
             self.complete = not bool(data.isnan().any())
             self.data = data

@@ -33,7 +33,7 @@ class Weights(nn.Module):
             if shared is not None
             else nn.ParameterDict(
                 {
-                    name: nn.Parameter(torch.empty(s, dtype=dtype))
+                    name: nn.Parameter(torch.empty(s, dtype=dtype, device="cpu"))
                     for name, s in self.layout.shapes.items()
                 }
             )

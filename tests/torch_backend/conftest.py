@@ -1,22 +1,21 @@
-"""A fixture for what concerns compilers and their cache."""
+"""Where the tests of this folder run: on the device that ``pytest --device`` names."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
+import torch
 
-from pccompiler.torch_backend import c_compiler, notices
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Make the device torch's default, which `pccompiler.compile` takes.
 
-@pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[Path]:
-    """An empty cache of kernels, nothing loaded and nothing said yet; the folder."""
-    monkeypatch.delenv("CC", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(notices, "_SAID", set())
-    monkeypatch.setattr(c_compiler, "_USELESS", {})
-    c_compiler._tried.cache_clear()
-    yield tmp_path / "cache" / "pccompiler" / "kernels"
-    c_compiler._tried.cache_clear()
+    Tests that are about CPUs, marked ``cpu``, stay there.
+    """
+    device = item.config.getoption("--device")
+    if device == "cpu" or item.get_closest_marker("cpu") is not None:
+        return (yield)
+    with torch.device(device):
+        return (yield)

@@ -58,7 +58,7 @@ def compare(circuit: Circuit, x: torch.Tensor, precision: Precision) -> tuple[fl
 
 def tree(variables: int, states: int, units: int) -> Circuit:
     """A hidden Chow-Liu tree."""
-    data = correlated(200, variables, states).nan_to_num(0.0).numpy().astype(np.int64)
+    data = correlated(200, variables, states).nan_to_num(0.0).cpu().numpy().astype(np.int64)
     return structures.hclt(data, units)
 
 

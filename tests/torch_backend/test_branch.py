@@ -55,7 +55,7 @@ def completions(circuit: Circuit, row: Float, query: list[int]) -> Float:
 def ordered(model: pc.CompiledCircuit, rows: Float) -> tuple[Float, Float]:
     """Possible rows, best first, ties in lexicographic order; and their log-densities."""
     with torch.no_grad():
-        value = model.log_likelihood(rows).numpy()
+        value = model.log_likelihood(rows).cpu().numpy()
     order = np.argsort(-np.round(value / 1e-9), kind="stable")
     order = order[value[order] > -np.inf]
     return rows[order], value[order]
@@ -109,7 +109,7 @@ def test_marginal_map_is_that_of_enumeration(circuit: Circuit, seed: int, k: int
 def test_bound_is_above_the_maximum(circuit: Circuit, seed: int) -> None:
     model = compiled(circuit)
     rows = np.stack([evidence_row(circuit, seed + i, p) for i, p in enumerate((0.0, 0.3, 0.7, 1))])
-    bounds = upper_bound(model, rows).numpy()
+    bounds = upper_bound(model, rows).cpu().numpy()
     for row, bound in zip(rows, bounds, strict=True):
         _, value = ordered(model, completions(circuit, row, list(range(len(row)))))
         top = value[0] if len(value) else -np.inf
@@ -196,7 +196,7 @@ def test_rows_of_evidence_are_answered_one_by_one() -> None:
     circuit = random_circuit(3, 6)
     rows = np.stack([np.full(len(circuit.variables), np.nan), worlds(circuit)[0]])
     model = compiled(circuit)
-    rows = rows[np.isfinite(model.log_likelihood(rows).detach().numpy())]
+    rows = rows[np.isfinite(model.log_likelihood(rows).detach().cpu().numpy())]
     found = branch_and_bound(model, rows, k=2)
     for place, row in enumerate(rows):
         one = branch_and_bound(model, row[None], k=2)

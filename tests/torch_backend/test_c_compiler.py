@@ -17,6 +17,8 @@ from pccompiler.torch_backend import c_compiler
 from pccompiler.torch_backend.kernel_files import KernelError
 from pccompiler.torch_backend.softmax import lifted_softmax
 
+pytestmark = pytest.mark.cpu
+
 CC = shutil.which("cc")
 NEEDS_CC = pytest.mark.skipif(CC is None, reason="no C compiler")
 OUT = 'for last; do [ "$before" = -o ] && out=$last; before=$last; done\n'

@@ -19,6 +19,8 @@ from pccompiler.torch_backend import c_compiler, notices
 from pccompiler.torch_backend.cpu_trees import NarrowOnCPU
 from pccompiler.torch_backend.kernel_files import KernelError
 
+pytestmark = pytest.mark.cpu
+
 
 @pytest.fixture(autouse=True, scope="module")
 def needs_a_compiler() -> None:

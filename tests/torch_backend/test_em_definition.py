@@ -175,7 +175,7 @@ def possible(circuit: Circuit, x: np.ndarray) -> np.ndarray:
     """The rows that have a positive density."""
     model = pc.compile(circuit, dtype="float64")
     with torch.no_grad():
-        found: np.ndarray = x[model.log_likelihood(x).isfinite().numpy()]
+        found: np.ndarray = x[model.log_likelihood(x).isfinite().cpu().numpy()]
     return found
 
 

@@ -36,7 +36,7 @@ def test_expectations_are_sums_over_worlds(circuit: Circuit, seed: int) -> None:
     model, rng = compiled(circuit), np.random.default_rng(seed)
     rows = worlds(circuit)
     with torch.no_grad():
-        mass = model.log_likelihood(rows).exp().numpy()
+        mass = model.log_likelihood(rows).exp().cpu().numpy()
     tables = {v.name: rng.normal(size=v.cardinality) for v in circuit.variables}
     del tables[circuit.variables[0].name]
     columns = [v.name for v in circuit.variables]
@@ -47,10 +47,10 @@ def test_expectations_are_sums_over_worlds(circuit: Circuit, seed: int) -> None:
     evidence = rows[rng.integers(len(rows), size=4)]
     evidence[rng.random(evidence.shape) < 0.6] = np.nan
     with torch.no_grad():
-        total = expectation(model, tables, evidence).numpy()
-        product = expectation(model, tables, evidence, how="product").numpy()
-        spread = variance(model, tables, evidence).numpy()
-        joint = covariance(model, evidence).numpy()
+        total = expectation(model, tables, evidence).cpu().numpy()
+        product = expectation(model, tables, evidence, how="product").cpu().numpy()
+        spread = variance(model, tables, evidence).cpu().numpy()
+        joint = covariance(model, evidence).cpu().numpy()
     for i, row in enumerate(evidence):
         share = mass * np.all(np.isnan(row) | (rows == row), axis=1)
         if share.sum() == 0.0:
@@ -110,7 +110,9 @@ def test_all_families_together() -> None:
     names = [v.name for v in model.circuit.variables]
     found = covariance(model).detach()[0]
     posterior = model.posterior_marginals()
-    assert found.diagonal().numpy() == pytest.approx(posterior.variance[0].numpy(), abs=1e-9)
+    assert found.diagonal().cpu().numpy() == pytest.approx(
+        posterior.variance[0].cpu().numpy(), abs=1e-9
+    )
     states = {n: np.arange(v.cardinality) if v.discrete else [0, 1]
               for n, v in zip(names, model.circuit.variables, strict=True)}  # fmt: skip
     mean = expectation(model, states).item()
@@ -172,5 +174,5 @@ def test_refusals() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_cuda_gives_the_same() -> None:
     model = compiled(family_mixture())
-    here = covariance(model).detach().numpy()
+    here = covariance(model).detach().cpu().numpy()
     assert covariance(model.to("cuda")).detach().cpu().numpy() == pytest.approx(here, abs=1e-10)

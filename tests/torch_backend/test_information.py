@@ -39,7 +39,7 @@ def compiled(circuit: Circuit) -> pc.CompiledCircuit:
 
 
 def masses(model: pc.CompiledCircuit) -> Float:
-    found: Float = model.log_likelihood(worlds(model.circuit)).exp().detach().numpy()
+    found: Float = model.log_likelihood(worlds(model.circuit)).exp().detach().cpu().numpy()
     return found
 
 
@@ -129,7 +129,7 @@ def test_entropy_of_a_psdd(name: str, sample: Callable[[str], Path]) -> None:
     variables = len(model.circuit.variables)
     rows = np.array(list(itertools.product((0, 1), repeat=variables)), float)
     with torch.no_grad():
-        logs = model.log_likelihood(rows).numpy()
+        logs = model.log_likelihood(rows).cpu().numpy()
     want = -float((np.exp(logs) * np.maximum(logs, -1e3)).sum())
     assert entropy(model)[0].item() == pytest.approx(want, abs=1e-10)
 
@@ -169,7 +169,7 @@ def test_leaves_over_real_variables(
     p, q = (leaf(real("x", edges=EDGES), family, row) for family, row in (one, two))
 
     def logs(model: pc.CompiledCircuit, x: Float) -> Float:
-        found: Float = model.log_likelihood(x[:, None]).detach().numpy()
+        found: Float = model.log_likelihood(x[:, None]).detach().cpu().numpy()
         return found
 
     kinks = [row[0] for family, row in (one, two) if family == Family.LAPLACE]
@@ -191,7 +191,7 @@ def test_leaves_over_real_variables(
 def test_poisson_leaves() -> None:
     p, q = (leaf(count("x"), Family.POISSON, [rate]) for rate in (3.5, 50.0))
     x = np.arange(400.0)[:, None]
-    one, two = (model.log_likelihood(x).detach().numpy() for model in (p, q))
+    one, two = (model.log_likelihood(x).detach().cpu().numpy() for model in (p, q))
     assert entropy(p)[0].item() == pytest.approx(-float(np.exp(one) @ one), abs=1e-10)
     assert kl(q, p).item() == pytest.approx(float(np.exp(two) @ (two - one)), abs=1e-9)
     want = math.log(float(np.exp(one + two).sum()))

@@ -14,7 +14,10 @@ from pccompiler.torch_backend.kernel_files import cache_folder, compiled, fetch,
 
 CODE = bytes(range(256)) * 20
 NAME = file_name(["source"], ".so")
-pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners are Unix's")
+pytestmark = [
+    pytest.mark.cpu,
+    pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners are Unix's"),
+]
 
 
 def made_again(told: str = "source") -> bool:

@@ -57,7 +57,7 @@ def test_all_families_equal_the_oracle(given_values: bool, numerics: pc.api.Nume
     for dtype, tolerance in (("float64", 1e-10), ("float32", 5e-6)):
         model = pc.compile(circuit, dtype=dtype, numerics=numerics)  # type: ignore[arg-type]
         with torch.no_grad():
-            got = model.log_likelihood(x).double().numpy()
+            got = model.log_likelihood(x).double().cpu().numpy()
         want = oracle(model, x)
         assert (np.isneginf(got) == np.isneginf(want)).all()
         np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
@@ -68,7 +68,7 @@ def test_random_circuits_with_given_weights(circuit: Circuit, seed: int) -> None
     """Of all families, zeros included, against enumeration's definition."""
     x = rows(circuit, seed, missing=0.0)
     with torch.no_grad():
-        got = pc.compile(circuit, dtype="float64").log_likelihood(x).exp().numpy()
+        got = pc.compile(circuit, dtype="float64").log_likelihood(x).exp().cpu().numpy()
     np.testing.assert_allclose(got, [density(circuit, r) for r in x], rtol=1e-10, atol=1e-300)
 
 
@@ -81,7 +81,7 @@ def test_random_circuits(circuit: Circuit, seed: int) -> None:
     for dtype, tolerance in (("float64", 1e-10), ("float32", 2e-5)):
         model = pc.compile(circuit, dtype=dtype, seed=seed)  # type: ignore[arg-type]
         with torch.no_grad():
-            got = model.log_likelihood(x).double().numpy()
+            got = model.log_likelihood(x).double().cpu().numpy()
         np.testing.assert_allclose(got, oracle(model, x), rtol=tolerance, atol=tolerance)
 
 
@@ -121,7 +121,7 @@ def test_large_counts_keep_their_digits_in_float32() -> None:
     model = pc.compile(with_values(circuit, {0: np.array([[5e6]])}))
     x = np.array([[5e6], [5.002e6], [0.0], [1.6e7]])
     with torch.no_grad():
-        got = model.log_likelihood(x).double().numpy()
+        got = model.log_likelihood(x).double().cpu().numpy()
     np.testing.assert_allclose(got, oracle(model, x), rtol=2e-6)
 
 
@@ -181,7 +181,7 @@ def test_one_group_holds_variables_of_different_trials_and_edges() -> None:
     model = pc.compile(circuit, dtype="float64")
     assert len(model.plan.groups) == 3
     x = np.array([[2, 8, 0.5, 4.5], [0, 0, 3.0, 2.0], [1, math.nan, 1.0, math.nan]])
-    got = model.log_likelihood(x).detach().numpy()
+    got = model.log_likelihood(x).detach().cpu().numpy()
     np.testing.assert_allclose(got, oracle(model, x), rtol=1e-12)
 
 

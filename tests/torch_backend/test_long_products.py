@@ -67,7 +67,7 @@ def test_sums_are_exact(number: int, kind: str, dtype: torch.dtype) -> None:
     kept = terms.clone()
     want = math.fsum(terms[:, 0].double().tolist())
     limit = 7 * 2.0**-24 if dtype == torch.float32 else 1e-13
-    np.testing.assert_allclose(add_up(terms).double().numpy(), want, rtol=limit)
+    np.testing.assert_allclose(add_up(terms).double().cpu().numpy(), want, rtol=limit)
     assert torch.equal(terms, kept)
 
 

@@ -50,7 +50,7 @@ def test_everything_agrees_with_the_oracle(name: str, generator: str, tmp_path: 
     x = rows(circuit, seed=1, number=40).astype(np.float32).astype(np.float64)
     for dtype, tolerance in (("float64", 1e-12), ("float32", 5e-6)):  # rounding of each precision
         model = pc.compile(circuit, dtype=dtype)  # type: ignore[arg-type]  # from a tuple
-        got = model.log_likelihood(x).detach().double().numpy()
+        got = model.log_likelihood(x).detach().double().cpu().numpy()
         np.testing.assert_allclose(got, oracle(model, x), rtol=tolerance, atol=tolerance)
     report = pc.export_onnx(model, tmp_path / "m.onnx")
     found = OnnxModel(report.path).log_likelihood(x)
@@ -69,7 +69,7 @@ def test_training(name: str, generator: str, tmp_path: Path) -> None:
     before = float(model.log_likelihood(x).detach().mean())
     pc.fit(model, x, steps=30, learning_rate=1e-2)
     with torch.no_grad():
-        got = model.log_likelihood(x).double().numpy()
+        got = model.log_likelihood(x).double().cpu().numpy()
     assert got.mean() > before
     np.testing.assert_allclose(got, oracle(model, x), rtol=5e-6, atol=5e-6)
     pc.export_onnx(model, tmp_path / "m.onnx")

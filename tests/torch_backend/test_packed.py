@@ -77,7 +77,7 @@ def test_torch_equals_the_oracle(circuit: Circuit) -> None:
     for dtype, tolerance in (("float64", 1e-11), ("float32", 2e-5)):
         model = pc.compile(scalar, dtype=dtype)  # type: ignore[arg-type]  # a literal
         with torch.no_grad():
-            found = model.log_likelihood(torch.from_numpy(x)).numpy()
+            found = model.log_likelihood(torch.from_numpy(x)).cpu().numpy()
         np.testing.assert_allclose(found, want, rtol=tolerance, atol=tolerance)
 
 
@@ -188,7 +188,7 @@ def test_rows_below_the_range_of_linear_space_are_evaluated_in_log_space() -> No
         model = pc.compile(circuit, dtype=dtype)  # type: ignore[arg-type]  # a literal
         for _ in range(4):  # linear space is given up after a few failures
             found = model.log_likelihood(x).detach()
-            np.testing.assert_allclose(found.numpy(), want, rtol=tolerance)
+            np.testing.assert_allclose(found.cpu().numpy(), want, rtol=tolerance)
         model.log_likelihood(x).sum().backward()
         assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
 

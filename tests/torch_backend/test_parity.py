@@ -87,7 +87,7 @@ def test_values_equal_the_oracle(name: str, generator: str, numerics: pc.api.Num
     for dtype, tolerance in (("float64", 1e-12), ("float32", 5e-6)):  # rounding of each precision
         model = pc.compile(circuit, GENERATORS[generator], dtype=dtype, numerics=numerics)  # type: ignore[arg-type]
         with torch.no_grad():
-            got = model.log_likelihood(x).double().numpy()
+            got = model.log_likelihood(x).double().cpu().numpy()
         np.testing.assert_allclose(got, oracle(model, x), rtol=tolerance, atol=tolerance)
 
 
@@ -99,7 +99,9 @@ def test_other_partitions(by: str, heads: str) -> None:
     model = pc.compile(circuit, net, sectors=Sectors(by=by, size=3, mixtures=True), dtype="float64")  # type: ignore[arg-type]
     x = rows_for(circuit)
     with torch.no_grad():
-        np.testing.assert_allclose(model.log_likelihood(x).numpy(), oracle(model, x), rtol=1e-12)
+        np.testing.assert_allclose(
+            model.log_likelihood(x).cpu().numpy(), oracle(model, x), rtol=1e-12
+        )
 
 
 def test_sliced_direct_weights() -> None:
@@ -108,7 +110,9 @@ def test_sliced_direct_weights() -> None:
     assert model.num_parameters == 2 * 16 * 3 * 4 * 4 + 3
     x = rows_for(circuit)
     with torch.no_grad():
-        np.testing.assert_allclose(model.log_likelihood(x).numpy(), oracle(model, x), rtol=1e-12)
+        np.testing.assert_allclose(
+            model.log_likelihood(x).cpu().numpy(), oracle(model, x), rtol=1e-12
+        )
 
 
 def test_missing_values_have_three_spellings() -> None:
@@ -167,7 +171,7 @@ def test_extreme_weights_do_not_underflow_in_float32() -> None:
             )
     x = np.random.default_rng(0).integers(0, 2, (50, 64)).astype(np.float64)
     value = model.log_likelihood(x)
-    np.testing.assert_allclose(value.detach().numpy(), oracle(model, x), rtol=1e-5)
+    np.testing.assert_allclose(value.detach().cpu().numpy(), oracle(model, x), rtol=1e-5)
     value.sum().backward()
     assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
 
@@ -205,7 +209,7 @@ def test_random_circuits(circuit: Circuit, seed: int) -> None:
     for dtype, tolerance in (("float64", 1e-12), ("float32", 2e-5)):
         model = pc.compile(circuit, dtype=dtype, seed=seed)  # type: ignore[arg-type]
         with torch.no_grad():
-            got = model.log_likelihood(x).double().numpy()
+            got = model.log_likelihood(x).double().cpu().numpy()
         np.testing.assert_allclose(got, oracle(model, x), rtol=tolerance, atol=tolerance)
 
 
@@ -214,7 +218,7 @@ def test_random_circuits_with_given_weights(circuit: Circuit, seed: int) -> None
     """Exact zeros and ones included, against enumeration."""
     x = rows(circuit, seed)
     with torch.no_grad():
-        got = pc.compile(circuit, dtype="float64").log_likelihood(x).exp().numpy()
+        got = pc.compile(circuit, dtype="float64").log_likelihood(x).exp().cpu().numpy()
     want = [marginal(circuit, row) for row in x]
     np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-300)
 
@@ -233,7 +237,9 @@ def test_a_product_layer_where_only_some_arities_carry_a_scale() -> None:
         below = [{model.plan.layers[s.layer].shift for s in o.sources} for o in layer.operands]
         assert below == [{True}, {False}]  # the first two operands are scaled, the three are not
         value = model.log_likelihood(x)
-        np.testing.assert_allclose(value.detach().double().numpy(), oracle(model, x), rtol=1e-5)
+        np.testing.assert_allclose(
+            value.detach().double().cpu().numpy(), oracle(model, x), rtol=1e-5
+        )
         assert all(
             bool(g.isfinite().all())
             for g in torch.autograd.grad(value.sum(), list(model.parameters()))
@@ -265,7 +271,7 @@ def test_products_of_indicators_may_be_zero_in_every_unit(dtype: pc.api.Dtype) -
     model = pc.compile(pc.ir.parse(ZERO_UNITS), dtype=dtype)
     x = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], np.float64)
     value = model.log_likelihood(x)
-    np.testing.assert_allclose(value.detach().double().numpy(), oracle(model, x), rtol=1e-5)
+    np.testing.assert_allclose(value.detach().double().cpu().numpy(), oracle(model, x), rtol=1e-5)
     for grad in torch.autograd.grad(value.sum(), list(model.parameters())):
         assert bool(grad.isfinite().all())
 
@@ -281,7 +287,7 @@ def test_a_kronecker_of_one_operand_copies_it(grad: bool, numerics: pc.api.Numer
         model = pc.compile(circuit, dtype=dtype, numerics=numerics)
         rows_ = rows_for(circuit)
         with torch.set_grad_enabled(grad):
-            value = model.log_likelihood(rows_).detach().double().numpy()
+            value = model.log_likelihood(rows_).detach().double().cpu().numpy()
         np.testing.assert_allclose(value, oracle(model, rows_), rtol=2e-6)
 
 

@@ -88,7 +88,7 @@ def test_float32_agrees_or_refuses(family: Family, data: st.DataObject) -> None:
     lowered = plan(circuit)
     want, bounds = bounded_log_likelihood(lowered, by_group(lowered, circuit.weights.values), x)
     value = model.log_likelihood(x)
-    got = value.detach().numpy().astype(np.float64)
+    got = value.detach().cpu().numpy().astype(np.float64)
     assert not np.isnan(got).any()
     far = want < -0.9e29  # log-densities end at -1e30
     assert (got[far] < -0.9e29).all()

@@ -67,17 +67,17 @@ def test_marginals_conditionals_and_the_partition(circuit: Circuit, seed: int) -
     model = compiled(circuit)
     joint, rows = Joint(model), evidence_rows(circuit, seed, 6)
     wanted = np.array([joint.of(row) for row in rows])
-    got = model.log_marginal(rows).exp().detach().numpy()
+    got = model.log_marginal(rows).exp().detach().cpu().numpy()
     np.testing.assert_allclose(got, wanted, rtol=1e-10, atol=1e-300)
     assert float(model.log_partition()) == pytest.approx(math.log(joint.mass.sum()), abs=1e-10)
     query = np.where(np.random.default_rng(seed).random(rows.shape) < 0.5, np.nan, rows)
-    got = model.log_conditional(rows, query).exp().detach().numpy()
+    got = model.log_conditional(rows, query).exp().detach().cpu().numpy()
     for value, row, known in zip(got, rows, query, strict=True):
         if joint.of(known) > 0.0:
             assert value == pytest.approx(joint.of(row) / joint.of(known), rel=1e-10, abs=1e-300)
         else:
             assert math.isnan(value)
-    first = model.log_marginal(rows, [0]).exp().detach().numpy()
+    first = model.log_marginal(rows, [0]).exp().detach().cpu().numpy()
     alone = np.full_like(rows, np.nan)
     alone[:, 0] = rows[:, 0]
     np.testing.assert_allclose(first, [joint.of(row) for row in alone], rtol=1e-10, atol=1e-300)
@@ -99,7 +99,7 @@ def test_posterior_marginals(circuit: Circuit, seed: int) -> None:
         for v, variable in enumerate(circuit.variables):
             states = joint.worlds[:, v]
             exact = np.array([mass[states == s].sum() for s in range(variable.cardinality)])
-            got = found.states[i, v].numpy()
+            got = found.states[i, v].cpu().numpy()
             np.testing.assert_allclose(got[: len(exact)], exact, atol=1e-10)
             assert not got[len(exact) :].any()
             mean = float(mass @ states)
@@ -147,14 +147,14 @@ def test_mpe_is_exact_on_deterministic_circuits(seed: int) -> None:
     found = model.mpe(rows)
     assert found.exact
     best = [(joint.mass * joint.fits(row)).max() for row in rows]
-    np.testing.assert_allclose(found.log_value.exp().numpy(), best, rtol=1e-10)
+    np.testing.assert_allclose(found.log_value.exp().cpu().numpy(), best, rtol=1e-10)
     assert all(
         joint.fits(row)[_where(joint, done)] for row, done in zip(rows, found.rows, strict=True)
     )
 
 
 def _where(joint: Joint, row: torch.Tensor) -> int:
-    return int(np.flatnonzero((joint.worlds == row.numpy()).all(1))[0])
+    return int(np.flatnonzero((joint.worlds == row.cpu().numpy()).all(1))[0])
 
 
 @settings(max_examples=40)
@@ -201,7 +201,7 @@ def test_samples_are_distributed_as_the_circuit(seed: int) -> None:
     circuit = random_circuit(seed, max_variables=5, families=FINITE)
     model = compiled(circuit)
     joint = Joint(model)
-    counts = tally(joint, model.sample(20_000, seed=seed).numpy())
+    counts = tally(joint, model.sample(20_000, seed=seed).cpu().numpy())
     assert abs(chi_square(counts, joint.mass / joint.mass.sum() * 20_000)) < 4.5
 
 
@@ -217,7 +217,7 @@ def test_conditional_samples_are_distributed_as_the_conditional(seed: int) -> No
     mass = joint.mass * joint.fits(row)
     draws = model.sample_conditional(row[None], 20_000, seed=seed)
     assert draws.shape == (1, 20_000, len(row))
-    assert abs(chi_square(tally(joint, draws[0].numpy()), mass / mass.sum() * 20_000)) < 4.5
+    assert abs(chi_square(tally(joint, draws[0].cpu().numpy()), mass / mass.sum() * 20_000)) < 4.5
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f != Family.CATEGORICAL])
@@ -246,7 +246,7 @@ def test_real_posteriors_against_numerical_integration(family: Family) -> None:
     middle = 0.5 * (edges[1:] + edges[:-1])
     grid = torch.from_numpy(np.stack([middle, np.full_like(middle, 2.0)], axis=1))
     with torch.no_grad():
-        mass = model.log_likelihood(grid).exp().numpy() * np.diff(edges)
+        mass = model.log_likelihood(grid).exp().cpu().numpy() * np.diff(edges)
     found = model.posterior_marginals(np.array([[np.nan, 2.0]]))
     mean = (mass @ middle) / mass.sum()
     spread = (mass @ (middle - mean) ** 2) / mass.sum()

@@ -57,7 +57,7 @@ def test_streams_say_what_tables_say(kind: str, size: int, tmp_path: Path) -> No
     }
     done: list[int] = []
     parts = list(log_likelihood_stream(model, sources[kind], batch_size=size, progress=done.append))
-    want = model.log_likelihood(x).detach().numpy()
+    want = model.log_likelihood(x).detach().cpu().numpy()
     np.testing.assert_allclose(np.concatenate(parts), want, rtol=1e-12)
     assert done[-1] == 40
     assert max(len(part) for part in parts) <= size
@@ -95,7 +95,7 @@ def test_refusals_of_streams(tmp_path: Path) -> None:
 
 def test_scores_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     x, model = table(), small()
-    want = model.log_likelihood(x).detach().numpy()
+    want = model.log_likelihood(x).detach().cpu().numpy()
     for name in ("a.npy", "a.csv"):
         values = log_likelihood_stream(model, x, batch_size=7)
         number, total = write_scores(tmp_path / name, values)
@@ -178,7 +178,7 @@ def test_em_takes_a_weight_for_a_repetition(family: Family) -> None:
     circuit = mixture(3, (family,))
     circuit = with_values(circuit, random_weights(circuit, 5))
     x = random_rows(circuit, 1, 40, 0.2)
-    possible = pc.compile(circuit, dtype="float64").log_likelihood(x).isfinite().numpy()
+    possible = pc.compile(circuit, dtype="float64").log_likelihood(x).isfinite().cpu().numpy()
     weights = np.where(possible, np.arange(40) % 4, 0)
     models = [pc.compile(circuit, dtype="float64") for _ in range(2)]
     for model, (data, given) in zip(

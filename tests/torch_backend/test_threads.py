@@ -16,6 +16,8 @@ import pccompiler as pc
 from pccompiler.torch_backend import threads
 from pccompiler.torch_backend.cpu_trees import NarrowOnCPU
 
+pytestmark = pytest.mark.cpu
+
 
 @pytest.fixture(autouse=True)
 def three_threads() -> Generator[None]:
