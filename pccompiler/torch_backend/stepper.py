@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pccompiler.torch_backend.adam import make_adam
+from pccompiler.torch_backend.evaluator import Unchecked
 from pccompiler.torch_backend.module import CompiledCircuit
 from pccompiler.torch_backend.records import trained_parameters
 from pccompiler.torch_backend.rows import MappedRows
@@ -32,6 +33,7 @@ class Stepper:
     ) -> None:
         on_cuda = model.device.type == "cuda"
         self.model, self.batch = model, batch
+        self.road = Unchecked(model)
         self.mapped = data if isinstance(data, MappedRows) else None
         if isinstance(data, MappedRows):
             self.complete = data.complete
@@ -42,7 +44,7 @@ class Stepper:
         self.all_shares = shares
         # Of the loss by each row's log-likelihood: less its weight.
         self.slope = torch.full((batch,), -1.0, dtype=model.dtype, device=model.device)
-        trained = {f"weights.values.{n}": p for n, p in trained_parameters(model).items()}
+        trained = {f"model.weights.values.{n}": p for n, p in trained_parameters(model).items()}
         # Aliases of the parameters: a graph of the caller's that still lives would tie the
         # parameters themselves to its stream, and break the capture.
         self.leaves = {n: p.detach().requires_grad_() for n, p in trained.items()}
@@ -60,7 +62,7 @@ class Stepper:
     def step(self) -> None:
         """One step on the rows in ``self.rows``."""
         rows = self.data.index_select(0, self.rows)
-        value = torch.func.functional_call(self.model, self.leaves, (rows, self.complete))
+        value = torch.func.functional_call(self.road, self.leaves, (rows, self.complete))
         with self._beside():
             found = value.detach()
             self.totals += found if self.all_shares is None else -self.slope * found
