@@ -34,7 +34,7 @@ from pccompiler.torch_backend.training_state import read_state
 INTERVAL = 5
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 METHODS = ("fit", "full", "stepwise")
-_SAVES = 3  # of the model, at the end of each training
+_SAVES = 30  # of the model, at the end of each training
 
 
 @dataclass
@@ -121,14 +121,19 @@ def _was_saved(folder: Path) -> bool:
 
 
 def kill_once(
-    folder: Path, method: str, number: signal.Signals, after: float, counts: Counts
+    folder: Path,
+    method: str,
+    number: signal.Signals,
+    after: float,
+    counts: Counts,
+    sign: str = "begin",
 ) -> bool:
-    """Run the training and kill it after some seconds; say whether it had ended before."""
+    """Run the training and kill it some seconds after a sign; say whether it had ended before."""
     before = steps_kept(folder, method)
     if (folder / "model").exists():
         (folder / "saved").touch()
     out = folder / "out.txt"
-    status = _wait_and_kill(_start(folder, method, out), out, number, after)
+    status = _wait_and_kill(_start(folder, method, out), out, number, after, sign)
     taken, moment = _read(out)
     if status == 0:
         return True
@@ -153,6 +158,7 @@ def _start(folder: Path, method: str, out: Path) -> int:
         return process
     status = 1
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
         sys.stdout = out.open("w")
         train(folder, method)
         status = 0
@@ -162,14 +168,14 @@ def _start(folder: Path, method: str, out: Path) -> int:
         os._exit(status)
 
 
-def _wait_and_kill(process: int, out: Path, number: signal.Signals, after: float) -> int:
-    """The exit status; the signal is sent ``after`` seconds from the beginning of the training."""
+def _wait_and_kill(process: int, out: Path, number: signal.Signals, after: float, sign: str) -> int:
+    """The exit status; the signal is sent ``after`` seconds from when ``sign`` was printed."""
     begun: float | None = None
     while True:
         known, status = os.waitpid(process, os.WNOHANG)
         if known:
             return os.waitstatus_to_exitcode(status)
-        if begun is None and out.read_text():
+        if begun is None and sign in out.read_text():
             begun = time.perf_counter()
         if begun is not None and time.perf_counter() - begun >= after:
             os.kill(process, number)
@@ -218,8 +224,9 @@ def _one_training(
     for _ in range(rng.randint(1, 5)):
         if sum(counts.kills.values()) >= kills:
             break
-        after = rng.uniform(0.0, 0.8 * seconds)
-        if kill_once(folder, method, rng.choice(SIGNALS), after, counts):
+        sign, longest = ("trained", 0.3) if rng.random() < 0.3 else ("begin", 0.8 * seconds)
+        after = rng.uniform(0.0, longest)
+        if kill_once(folder, method, rng.choice(SIGNALS), after, counts, sign):
             return
     while not kill_once(folder, method, signal.SIGKILL, 600.0, counts):
         pass

@@ -173,9 +173,9 @@ def test_signals_wait_for_the_state(tmp_path: Path, number: signal.Signals) -> N
 
     def run(folder: Path | None, send_at: int | None) -> CompiledCircuit:
         model = pc.compile(mixed())
+        options: dict[str, Any] = {**BY_GRADIENT, "evaluate_every": 8}
         pc.fit(
-            model, table(100), table(50, 1), **(BY_GRADIENT | {"evaluate_every": 8}),
-            checkpoint=folder,
+            model, table(100), table(50, 1), **options, checkpoint=folder,
             on_evaluation=lambda e: os.kill(os.getpid(), number) if e.step == send_at else None,
         )  # fmt: skip
         return model
