@@ -18,7 +18,7 @@ from pccompiler.torch_backend.records import (
     Evaluation,
     History,
     impossible_row,
-    mean_log_likelihood,
+    mean_of_checked,
 )
 from pccompiler.torch_backend.rows import MappedRows
 from pccompiler.torch_backend.soundness import unsound
@@ -166,7 +166,7 @@ def learn(
         keeper.start(model, worker, course)
         look = keeper.look
     if rows.valid is not None and (keeper is None or keeper.found is None):
-        best.begin(mean_log_likelihood(model, rows.valid))
+        best.begin(mean_of_checked(model, rows.valid))
     with contextlib.ExitStack() as stack:
         if keeper is not None:
             stack.enter_context(keeper.interrupts.held())
@@ -176,7 +176,7 @@ def learn(
         while course.step < steps and (patience is None or course.stale < patience):
             taken, mean = worker.work(course.step, steps, look)
             _check(model, worker, rows, best, mean, course.step + taken)
-            value = None if rows.valid is None else mean_log_likelihood(model, rows.valid)
+            value = None if rows.valid is None else mean_of_checked(model, rows.valid)
             course.step += taken
             record = Evaluation(step=course.step, train=mean, valid=value, seconds=course.seconds)
             history.evaluations.append(record)

@@ -202,7 +202,8 @@ def _binomial(layer: LeafLayer, x: Tensor, parameters: Tensor) -> Tensor:
 
 def _histogram(layer: LeafLayer, x: Tensor, parameters: Tensor) -> Tensor:
     bins = layer.bins(x)
-    return safe_log(torch.bmm(parameters, bins)) - torch.bmm(layer.constants[2].log(), bins)
+    widths = layer.constants[2].to(bins.dtype)
+    return safe_log(torch.bmm(parameters, bins)) - torch.bmm(widths.log(), bins)
 
 
 _DENSITIES: dict[Family, Callable[[LeafLayer, Tensor, Tensor], Tensor]] = {

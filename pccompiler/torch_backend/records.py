@@ -62,11 +62,13 @@ def mean_log_likelihood(
         DataError: If the rows do not fit the circuit, there are none, or the weights cannot be
             used, see `row_weights`.
     """
-    return _mean(model, training_rows(model, x, "given"), weights)
+    return mean_of_checked(model, training_rows(model, x, "given"), weights)
 
 
 @torch.no_grad()
-def _mean(model: CompiledCircuit, x: Tensor, weights: Tensor | ArrayLike | None = None) -> float:
+def mean_of_checked(
+    model: CompiledCircuit, x: Tensor, weights: Tensor | ArrayLike | None = None
+) -> float:
     """`mean_log_likelihood` of checked rows."""
     shares = row_weights(weights, len(x))
     if shares is None:

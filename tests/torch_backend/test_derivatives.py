@@ -235,7 +235,7 @@ def test_random_circuits(circuit: Circuit, seed: int) -> None:
     """Zeros in weights and rows that are impossible included: never NaN, exact elsewhere."""
     model = pc.compile(circuit, dtype="float64", seed=seed)
     parameters = list(model.parameters())
-    x = torch.from_numpy(random_rows(circuit, seed, number=4))
+    x = model.prepare(random_rows(circuit, seed, number=4))
     x = x[model(x).isfinite()] if parameters else x[:0]
     if not len(x):
         return

@@ -198,6 +198,7 @@ def test_loading_parameters_that_no_model_can_have(tmp_path: Path, golden: Golde
         (folder / checkpoint.PARAMETERS).write_bytes(blob)
         manifest = json.loads((folder / checkpoint.MANIFEST).read_text())
         manifest["sha256"][checkpoint.PARAMETERS] = checkpoint._hash(blob)
+        manifest["digest"] = checkpoint._manifest_digest(manifest)
         (folder / checkpoint.MANIFEST).write_text(json.dumps(manifest))
         with pytest.raises(CheckpointError, match="PC506") as caught:
             pc.load(folder)
