@@ -83,7 +83,7 @@ def write_bif(network: BayesianNetwork, path: Path) -> Path:
 
 CASES: dict[str, Callable[[], BayesianNetwork]] = {
     "window-small": lambda: window(60, 3, (1, 3, 4)),
-    "window": lambda: window(280, 4, (1, 3, 5)),
+    "window": lambda: window(445, 4, (1, 3, 5)),
     "copies": lambda: copies(6, 10),
 }
 
