@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -12,8 +13,9 @@ from typing import NoReturn
 import numpy as np
 
 from pccompiler.errors import ImportFormatError
-from pccompiler.imports.elimination import BayesianNetwork, compile_network
+from pccompiler.imports.elimination import MOST_NODES, BayesianNetwork, compile_network
 from pccompiler.imports.lines import ROUNDING, read_text
+from pccompiler.imports.orders import RESTARTS, Heuristic
 from pccompiler.ir import Circuit
 from pccompiler.ir.circuit import Float
 from pccompiler.limits import current
@@ -21,14 +23,27 @@ from pccompiler.limits import current
 _TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"[^"\n]*"|[{}()\[\],;|]|[^\s{}()\[\],;|"]+|"', re.DOTALL)
 
 
-def read_bif(path: str | Path) -> Circuit:
-    """Read a Bayesian network, and compile it exactly; see `compile_network`.
+def read_bif(
+    path: str | Path,
+    *,
+    order: Sequence[str] | Heuristic | None = None,
+    restarts: int = RESTARTS,
+    most_nodes: int | None = MOST_NODES,
+) -> Circuit:
+    """Read a Bayesian network, and compile it exactly.
+
+    Args:
+        path: The file.
+        order: Of elimination, as `compile_network` has it, as ``restarts`` and ``most_nodes``.
+        restarts: Further orders that are tried.
+        most_nodes: Refuse larger circuits; ``None``: no limit.
 
     Raises:
         ImportFormatError: Naming the file, line and column that is wrong, or if the network is too
             dense to compile.
     """
-    return compile_network(read_network(path))
+    network = read_network(path)
+    return compile_network(network, order, restarts=restarts, most_nodes=most_nodes)
 
 
 def read_network(path: str | Path) -> BayesianNetwork:

@@ -11,26 +11,30 @@ Source:
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from pccompiler.errors import ImportFormatError
-from pccompiler.imports.scalars import Scalars
+from pccompiler.imports.orders import HEURISTICS, RESTARTS, Heuristic, Order, cost, orders
+from pccompiler.imports.relations import Relation, TooManyRowsError, join_all, keys
+from pccompiler.imports.written_down import WrittenDown
 from pccompiler.ir import Circuit, Variable, binary, categorical
+from pccompiler.ir.arrays import Int
 from pccompiler.ir.circuit import Float
 from pccompiler.limits import current
-from pccompiler.passes import NormalizeWeights, Prune, ShareEqual
 
-MOST_STATES = 1_000_000
-"""Joint states of a clique that are written down at most."""
-ZERO = -1
-"""The function that is 0; it is never a node."""
+_ROUNDING = 1e-12
+"""A total mass this near to one is one."""
+MOST_NODES = 5_000_000
+"""Nodes of the circuit that a network may become, unless said otherwise."""
+_ROWS_A_NODE = 4
+"""Joint states of a clique that are held at once, for each node that may be made."""
+_NUMBERS_A_NODE = 20
 
 
 @dataclass(frozen=True)
@@ -48,42 +52,170 @@ class BayesianNetwork:
     tables: Mapping[str, Float]
 
 
-@dataclass(frozen=True)
-class _Message:
-    """A function of some variables' states: a node for each joint state."""
-
-    scope: tuple[int, ...]
-    nodes: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-
-
-def compile_network(network: BayesianNetwork, order: Sequence[str] | None = None) -> Circuit:
+def compile_network(
+    network: BayesianNetwork,
+    order: Sequence[str] | Heuristic | None = None,
+    *,
+    restarts: int = RESTARTS,
+    most_nodes: int | None = MOST_NODES,
+) -> Circuit:
     """A circuit whose value is the network's probability; missing values are summed out exactly.
+
+    Only joint states of positive probability are written down, so that zeros in the tables make
+    the circuit small, however large the cliques are.
 
     Args:
         network: Every variable becomes a column of the data, in the order of declaration.
-        order: In which variables are eliminated; by default by fewest edges filled in.
+        order: In which variables are eliminated, or ``"min-fill"`` or ``"min-weight"``; by default
+            the cheapest of several orders by both.
+        restarts: Further orders by each rule, with ties broken at random.
+        most_nodes: Refuse to make more nodes, or to hold more than four joint states of a clique
+            for each of them; ``None``: no limit.
 
     Raises:
-        ImportFormatError: If parents form a cycle, or a clique has more than a million states.
+        ImportFormatError: If parents form a cycle, the order is not one of the variables, or the
+            circuit would be too large, whichever order is taken.
     """
     names = list(network.states)
     place = {name: i for i, name in enumerate(names)}
     families = [tuple(place[v] for v in (*network.parents[name], name)) for name in names]
     _check_cycles(network)
     sizes = [len(network.states[name]) for name in names]
-    chosen = _min_fill(families) if order is None else [place[name] for name in order]
-    scalars = Scalars(_variables(network))
-    tables = [(families[i], np.asarray(network.tables[name])) for i, name in enumerate(names)]
-    messages: list[_Message] = []
-    for variable in chosen:
-        mine = [t for t in tables if variable in t[0]]
-        below = [m for m in messages if variable in m.scope]
-        tables = [t for t in tables if variable not in t[0]]
-        messages = [m for m in messages if variable not in m.scope]
-        messages.append(_eliminate(scalars, variable, sizes, mine, below, names))
-    root = scalars.product([int(message.nodes[()]) for message in messages])
-    circuit = scalars.circuit(root)
-    return Prune()(ShareEqual()(NormalizeWeights()(circuit)))
+    failed: list[_TooLargeError] = []
+    for chosen in _orders(names, families, sizes, order, restarts):
+        try:
+            work = _Work(
+                network, families, sizes, sys.maxsize if most_nodes is None else most_nodes
+            )
+            return work.run(chosen.variables)
+        except _TooLargeError as error:
+            failed.append(error)
+    raise _too_large(failed, names, most_nodes or 0)
+
+
+class _TooLargeError(Exception):
+    """The circuit, or a clique on the way to it, is too large."""
+
+    def __init__(self, what: str, count: int, clique: tuple[int, ...]) -> None:
+        super().__init__(what)
+        self.what, self.count, self.clique = what, count, clique
+
+
+def _orders(
+    names: Sequence[str],
+    families: Sequence[tuple[int, ...]],
+    sizes: Sequence[int],
+    order: Sequence[str] | Heuristic | None,
+    restarts: int,
+) -> list[Order]:
+    if order is None or (isinstance(order, str) and order in HEURISTICS):
+        rules = HEURISTICS if order is None else (order,)
+        return orders(families, sizes, rules, restarts)
+    bare = [name.strip('"') for name in names]
+    wanted = [order] if isinstance(order, str) else [str(name).strip('"') for name in order]
+    if sorted(wanted) != sorted(bare):
+        raise ImportFormatError.of(
+            "PC748",
+            f"{order!r} is not an order of elimination",
+            help="give every variable's name once, or 'min-fill' or 'min-weight'",
+        )
+    place = {name: i for i, name in enumerate(bare)}
+    return [cost(families, sizes, [place[name] for name in wanted])]
+
+
+def _too_large(
+    failed: Sequence[_TooLargeError], names: Sequence[str], most: int
+) -> ImportFormatError:
+    best = min(failed, key=lambda error: error.count)
+    shown = ", ".join(names[v] for v in best.clique[:20])
+    more = f", and {len(best.clique) - 20} more" if len(best.clique) > 20 else ""
+    tried = f"{len(failed)} orders were" if len(failed) > 1 else "1 order was"
+    return ImportFormatError.of(
+        "PC739",
+        f"the circuit of the network is too large: {best.what.format(best.count)}; the limit is "
+        f"{most:,} nodes",
+        notes=[f"clique: {shown}{more}", f"{tried} tried"],
+        help="lift the limit with most_nodes=, or give an order of elimination with order=",
+    )
+
+
+class _Work:
+    """One elimination, written down."""
+
+    def __init__(
+        self,
+        network: BayesianNetwork,
+        families: Sequence[tuple[int, ...]],
+        sizes: Sequence[int],
+        most: int,
+    ) -> None:
+        self.sizes, self.most = sizes, most
+        self.circuit = WrittenDown(_variables(network))
+        self.left = [
+            Relation.of_table(family, np.asarray(network.tables[name], np.float64))
+            for name, family in zip(network.states, families, strict=True)
+        ]
+        self.log_scale = 0.0
+
+    def run(self, order: Sequence[int]) -> Circuit:
+        """Eliminate the variables in this order."""
+        for variable in order:
+            mine = [r for r in self.left if variable in r.scope]
+            self.left = [r for r in self.left if variable not in r.scope]
+            self.left.append(self.eliminate(variable, mine))
+        if not all(len(r) for r in self.left):
+            raise ImportFormatError.of(
+                "PC736",
+                "every joint state of the network has probability 0",
+                help="give tables whose rows sum to 1",
+            )
+        self.log_scale += math.fsum(math.log(float(r.weights[0])) for r in self.left)
+        root = self.circuit.products([nodes for r in self.left for nodes in r.nodes])
+        exact = abs(self.log_scale) < _ROUNDING
+        return self.circuit.circuit(int(root[0]), 0.0 if exact else self.log_scale)
+
+    def eliminate(self, variable: int, mine: Sequence[Relation]) -> Relation:
+        """The message that sums ``variable`` out of its clique, with weights that sum to one."""
+        clique = tuple(sorted({v for r in mine for v in r.scope}))
+        try:
+            joint = join_all(mine, variable, self.sizes, _ROWS_A_NODE * self.most)
+        except TooManyRowsError as error:
+            raise _TooLargeError(
+                "a clique has {:,} joint states that are possible", error.rows, clique
+            ) from None
+        separator = tuple(v for v in clique if v != variable)
+        columns = [joint.column(v) for v in separator]
+        (key,) = keys([columns], separator, self.sizes) if columns else (np.zeros(len(joint)),)
+        order = np.lexsort([joint.column(variable), key])
+        first = np.flatnonzero(np.concatenate([[True], np.diff(key[order]) != 0])[: len(order)])
+        fan_in = np.diff(np.append(first, len(order)))
+        products = self.products(variable, joint, clique)[order]
+        weights = joint.weights[order]
+        total = np.add.reduceat(weights, first) if len(first) else weights
+        nodes = self.circuit.sums(products, weights / np.repeat(total, fan_in), fan_in)
+        self.check(clique)
+        states = joint.states[order[first]][:, [joint.scope.index(v) for v in separator]]
+        scale = float(total.max(initial=0.0)) or 1.0
+        self.log_scale += math.log(scale)
+        return Relation(separator, states, total / scale, (nodes,))
+
+    def products(self, variable: int, joint: Relation, clique: tuple[int, ...]) -> Int:
+        """The leaf of each row's state, times the messages from below."""
+        states, place = np.unique(joint.column(variable), return_inverse=True)
+        size = self.sizes[variable]
+        if self.circuit.numbers + len(states) * size > _NUMBERS_A_NODE * self.most:
+            raise _TooLargeError(
+                "the leaves of a variable have {:,} probabilities", len(states) * size, (variable,)
+            )
+        leaves = self.circuit.leaves(variable, states.astype(np.int64))
+        products = self.circuit.products([leaves[place.ravel()], *joint.nodes])
+        self.check(clique)
+        return products
+
+    def check(self, clique: tuple[int, ...]) -> None:
+        """Refuse more nodes than may be made."""
+        if self.circuit.size > self.most:
+            raise _TooLargeError("it has {:,} nodes already", self.circuit.size, clique)
 
 
 def _variables(network: BayesianNetwork) -> list[Variable]:
@@ -114,79 +246,3 @@ def _check_cycles(network: BayesianNetwork) -> None:
             )
         for name in free:
             del left[name]
-
-
-def _min_fill(families: Sequence[tuple[int, ...]]) -> list[int]:
-    """Eliminate next the variable whose neighbours lack the fewest edges."""
-    near: dict[int, set[int]] = {i: set() for i in range(len(families))}
-    for family in families:
-        for a, b in itertools.combinations(family, 2):
-            near[a].add(b)
-            near[b].add(a)
-    order: list[int] = []
-    while near:
-
-        def fill(v: int) -> tuple[int, int]:
-            pairs = itertools.combinations(near[v], 2)
-            return sum(b not in near[a] for a, b in pairs), len(near[v])
-
-        chosen = min(near, key=fill)
-        for a, b in itertools.combinations(near[chosen], 2):
-            near[a].add(b)
-            near[b].add(a)
-        for other in near.pop(chosen):
-            near[other].discard(chosen)
-        order.append(chosen)
-    return order
-
-
-def _eliminate(
-    scalars: Scalars,
-    variable: int,
-    sizes: Sequence[int],
-    tables: Sequence[tuple[tuple[int, ...], Float]],
-    below: Sequence[_Message],
-    names: Sequence[str],
-) -> _Message:
-    """The message that sums ``variable`` out of its clique."""
-    scopes = [scope for scope, _ in tables] + [m.scope for m in below]
-    separator = tuple(sorted({v for scope in scopes for v in scope} - {variable}))
-    clique = (*separator, variable)
-    total = math.prod(sizes[v] for v in clique)
-    if total > MOST_STATES:
-        raise ImportFormatError.of(
-            "PC739",
-            f"a clique of {len(clique)} variables has {total:,} joint states",
-            notes=[", ".join(names[v] for v in clique)],
-            help="the network is too dense for an exact circuit; give another elimination order",
-        )
-    shape = [sizes[v] for v in clique]
-    weights = np.ones(shape)
-    for scope, table in tables:
-        weights = weights * _spread(table, scope, clique)
-    inputs = [np.broadcast_to(_spread(m.nodes, m.scope, clique), shape) for m in below]
-    leaves = [scalars.leaf(variable, row) for row in np.eye(sizes[variable]).tolist()]
-    nodes = np.full(shape[:-1], ZERO, np.int64)
-    for state in np.ndindex(*shape[:-1]):
-        operands: list[int] = []
-        given: list[float] = []
-        for value, weight in enumerate(weights[state].tolist()):
-            parts = [int(x[(*state, value)]) for x in inputs]
-            if weight > 0.0 and ZERO not in parts:
-                operands.append(scalars.product([leaves[value], *parts]))
-                given.append(weight)
-        if operands:
-            nodes[state] = scalars.sum(operands, given)
-    return _Message(separator, nodes)
-
-
-def _spread(
-    table: np.ndarray[tuple[int, ...], np.dtype[Any]],
-    scope: tuple[int, ...],
-    clique: tuple[int, ...],
-) -> np.ndarray[tuple[int, ...], np.dtype[Any]]:
-    """``table`` with an axis for each variable of the clique, of length 1 where it has none."""
-    order = sorted(range(len(scope)), key=lambda axis: clique.index(scope[axis]))
-    present = iter(np.transpose(table, order).shape)
-    shape = [next(present) if v in scope else 1 for v in clique]
-    return np.transpose(table, order).reshape(shape)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from pccompiler.errors import ImportFormatError
 from pccompiler.imports.bif import read_bif
+from pccompiler.imports.elimination import MOST_NODES
 from pccompiler.imports.lines import read_text
 from pccompiler.imports.logic import read_nnf, read_sdd
+from pccompiler.imports.orders import RESTARTS, Heuristic
 from pccompiler.imports.psdd import read_psdd
 from pccompiler.imports.spn import read_spn
 from pccompiler.ir import Circuit
@@ -18,7 +21,13 @@ FORMATS = ("pcir", "psdd", "spn", "sdd", "nnf", "bif")
 
 
 def read(
-    path: str | Path, *, vtree: str | Path | None = None, format: str | None = None
+    path: str | Path,
+    *,
+    vtree: str | Path | None = None,
+    format: str | None = None,
+    order: Sequence[str] | Heuristic | None = None,
+    restarts: int = RESTARTS,
+    most_nodes: int | None = MOST_NODES,
 ) -> Circuit:
     """Read a circuit that this or another program wrote.
 
@@ -26,6 +35,10 @@ def read(
         path: The file; ``.gz`` is unpacked.
         vtree: Of a PSDD or SDD; by default ``NAME.vtree`` beside ``NAME.psdd``, if it is there.
         format: One of `FORMATS`; by default the file's ending.
+        order: Of elimination of a Bayesian network: its variables in order, ``"min-fill"`` or
+            ``"min-weight"``; by default the cheapest of several (see `compile_network`).
+        restarts: Further orders that are tried for a Bayesian network.
+        most_nodes: Refuse Bayesian networks whose circuit is larger; ``None``: no limit.
 
     Raises:
         ImportFormatError: Naming the file and line that is wrong.
@@ -36,6 +49,15 @@ def read(
     kind = (format or name.rpartition(".")[2]).removeprefix(".").lower()
     if kind not in FORMATS:
         raise _unknown(file, kind, format)
+    if kind == "bif" and vtree is None:
+        return read_bif(file, order=order, restarts=restarts, most_nodes=most_nodes)
+    if (order, restarts, most_nodes) != (None, RESTARTS, MOST_NODES):
+        raise ImportFormatError.of(
+            "PC747",
+            "order, restarts and most_nodes are of Bayesian networks, and this is another format",
+            location=str(file),
+            help="leave them out, or give a .bif file",
+        )
     if kind not in ("psdd", "sdd"):
         return _read_alone(file, kind, vtree)
     beside = file.with_name(name.rpartition(".")[0] + ".vtree")
@@ -55,8 +77,6 @@ def _read_alone(file: Path, kind: str, vtree: str | Path | None) -> Circuit:
         return read_nnf(file)
     if kind == "spn":
         return read_spn(file)
-    if kind == "bif":
-        return read_bif(file)
     return parse_beside(read_text(file), file)
 
 

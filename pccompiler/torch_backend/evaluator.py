@@ -274,13 +274,13 @@ class Evaluator(Entrance):
         check_held(self.circuit, values, self.precision)
         self._deterministic = None  # zeros may have come or gone
         for number, group in enumerate(self.plan.groups):
-            places = [(place, int(w)) for place, w in enumerate(group.weights) if int(w) in values]
+            places = [p for p, w in enumerate(group.weights.tolist()) if w in values]
             if group.generated or not places:
                 continue
             parameter = self.weights.values[parameter_name(self.plan, number)]
-            for place, weight in places:
-                raw = unconstrain(values[weight], group)
-                parameter[place] = torch.from_numpy(raw).to(parameter)
+            given = np.stack([values[weight] for weight in group.weights[places].tolist()])
+            raw = torch.from_numpy(unconstrain(given, group)).to(parameter)
+            parameter[torch.tensor(places, device=parameter.device)] = raw
 
     def parameters_as_numpy(self) -> dict[str, NDArray[np.floating]]:
         """The trainable parameters by name, as `pccompiler.ir.layout` names them."""

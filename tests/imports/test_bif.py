@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.bayesian_networks import copies, window
 from pccompiler.errors import ImportFormatError, PCCompilerError
-from pccompiler.imports import BayesianNetwork, compile_network, read_bif, read_network
+from pccompiler.imports import BayesianNetwork, compile_network, read, read_bif, read_network
+from pccompiler.imports.orders import Heuristic, cost, orders
 from pccompiler.ir.arrays import Float, Int
 from pccompiler.passes import verify
 from pccompiler.passes.semantics import _masses
@@ -132,12 +134,85 @@ def test_cycles_and_dense_networks(golden: Golden) -> None:
     with pytest.raises(ImportFormatError) as caught:
         compile_network(BayesianNetwork(states, {"a": ("b",), "b": ("a",)}, {"a": half, "b": half}))
     messages = [str(caught.value)]
-    names = [f"v{i}" for i in range(21)]
-    tables = {n: np.full((2,) * (i + 1), 0.5) for i, n in enumerate(names)}
+    names = [f"v{i}" for i in range(17)]
+    rng = np.random.default_rng(0)
+    tables = {n: rng.dirichlet(np.ones(2), (2,) * i) for i, n in enumerate(names)}
     parents = {n: tuple(names[:i]) for i, n in enumerate(names)}
     with pytest.raises(ImportFormatError) as caught:
-        compile_network(BayesianNetwork(dict.fromkeys(names, ("0", "1")), parents, tables))
-    golden("\n".join([*messages, str(caught.value)]))
+        compile_network(
+            BayesianNetwork(dict.fromkeys(names, ("0", "1")), parents, tables), most_nodes=10_000
+        )
+    messages.append(str(caught.value))
+    wide = BayesianNetwork(
+        {"a": tuple(map(str, range(20_000)))}, {"a": ()}, {"a": np.full(20_000, 1 / 20_000)}
+    )
+    for order in (None, ["b"], "min-cut"):
+        with pytest.raises(ImportFormatError) as caught:
+            compile_network(wide, order)
+        messages.append(str(caught.value))
+    golden("\n".join(messages))
+
+
+def test_a_large_clique_of_few_states() -> None:
+    """Ten million joint states, of which ten are possible."""
+    network = copies(6, 10)
+    circuit = compile_network(network)
+    assert circuit.num_nodes < 1000
+    verify(circuit)
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.integers(0, v.cardinality, 200) for v in circuit.variables], axis=1)
+    root = rng.integers(0, 10, 200)
+    for column, name in enumerate(list(network.states)[:7]):  # worlds that can be
+        table = network.tables[name]
+        rows[:, column] = root if column == 0 else table[root].argmax(axis=1)
+    np.testing.assert_allclose(
+        _masses(circuit, rows.astype(np.float64)), value(network, rows), rtol=1e-11
+    )
+    np.testing.assert_allclose(_masses(circuit, np.full((1, len(network.states)), np.nan)), 1.0)
+
+
+@pytest.mark.parametrize("order", [None, "min-fill", "min-weight"])
+def test_orders(order: Heuristic | None) -> None:
+    network = window(7, 3, (1, 3))
+    circuit = compile_network(network, order, restarts=2)
+    rows = np.stack(np.unravel_index(np.arange(3**7), [3] * 7), axis=1)
+    np.testing.assert_allclose(
+        _masses(circuit, rows.astype(np.float64)), value(network, rows), rtol=1e-11, atol=1e-300
+    )
+
+
+@given(st.integers(0, 10_000))
+def test_the_cheapest_order_is_kept(seed: int) -> None:
+    """Costs against the definition: the sizes of cliques, eliminated one by one."""
+    rng = np.random.default_rng(seed)
+    number = int(rng.integers(1, 9))
+    sizes = rng.integers(2, 5, number).tolist()
+    families = [(*(j for j in range(i) if rng.random() < 0.4), i) for i in range(number)]
+    found = orders(families, sizes)
+    assert [order.states for order in found] == sorted(order.states for order in found)
+    for order in found:
+        assert sorted(order.variables) == list(range(number))
+        scopes = [set(family) for family in families]
+        states = 0
+        for variable in order.variables:
+            clique = set().union(*(s for s in scopes if variable in s))
+            states += int(np.prod([sizes[v] for v in clique]))
+            scopes = [s for s in scopes if variable not in s] + [clique - {variable}]
+        assert order.states == states == cost(families, sizes, order.variables).states
+
+
+def test_options_of_read(tmp_path: Path) -> None:
+    path = tmp_path / "garden.bif"
+    path.write_text(NETWORK)
+    assert read(path, order=["wet", "rain"], restarts=0, most_nodes=None) == read_bif(
+        path, order=["wet", "rain"]
+    )
+    with pytest.raises(ImportFormatError, match="PC739"):
+        read(path, most_nodes=3)
+    other = tmp_path / "a.nnf"
+    other.write_text("nnf 1 0 1\nL 1\n")
+    with pytest.raises(ImportFormatError, match="PC747"):
+        read(other, order="min-fill")
 
 
 @pytest.fixture(scope="session")
