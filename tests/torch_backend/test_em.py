@@ -203,7 +203,7 @@ def test_an_impossible_row_is_named() -> None:
     assert density(circuit, [0]) == 0.0
     model = pc.compile(circuit)
     before = {w: v.copy() for w, v in model.weight_values().items()}
-    with pytest.raises(DataError, match="row 1 has no finite log-likelihood at step 1"):
+    with pytest.raises(DataError, match="row 1 has no finite log-likelihood at step 0"):
         fit_em(model, [[1], [0]])
     assert all(np.array_equal(before[w], v) for w, v in model.weight_values().items())
 
