@@ -103,14 +103,15 @@ class Stepper:
         if done == 0:
             self.totals.zero_()
         moved = batches if self.mapped is not None else batches.to(self.rows.device)
+        pairs = list(zip(batches, moved, strict=True))  # views made at once, not step by step
         try:
-            for number in range(done, len(batches)):
-                self._fetch(batches[number], moved[number])
+            for number, (rows, there) in enumerate(pairs[done:], done + 1):
+                self._fetch(rows, there)
                 if self.graph is None:
                     self.step()
                 else:
                     self.graph.replay()
-                look(number + 1)
+                look(number)
         finally:
             for parameter in self.leaves.values():  # neither graphs nor kernels tell torch
                 torch.autograd.graph.increment_version(parameter)
