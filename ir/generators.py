@@ -67,7 +67,8 @@ class Sectors:
     def __post_init__(self) -> None:
         table = table_columns({name: getattr(self, name) for name in TABLE})
         by = self.by or ("own" if len(table["weight"]) else "block")
-        one_of("sector policy", by, POLICIES)
+        if by != "own":  # which a table makes it
+            one_of("sector policy", by, POLICIES[:-1])
         object.__setattr__(self, "size", whole("sector size", self.size))
         if by == "own":
             order = np.lexsort([table["offset"], table["weight"]])

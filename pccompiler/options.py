@@ -36,9 +36,9 @@ def whole(name: str, value: object, least: int = 1, most: int = MOST) -> int:
     """
     found = _as_whole(value)
     if found is None or not least <= found <= most:
-        bounds = f"at least {least}" if most == MOST else f"from {least} to {most}"
+        bounds = f"at least {least}" if found is None or found < least else f"at most {most:,}"
         bounds = f"exactly {least}" if least == most else bounds
-        kind = "use" if found is not None and found <= MOST else "use a whole number,"
+        kind = "use a whole number," if found is None else "use"
         raise OptionError.of("PC302", f"{name} is {shown(value)}", help=f"{kind} {bounds}")
     return found
 

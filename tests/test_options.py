@@ -95,7 +95,8 @@ def test_widths_of_a_hypernetwork() -> None:
 
 def test_devices_and_types() -> None:
     circuit = pc.rat_spn(4, 2, 2)
-    for device in ("gpu", "meta", "cuda:99", "", 1.5, None):
+    assert pc.compile(circuit, device=None).device == torch.get_default_device()
+    for device in ("gpu", "meta", "cuda:99", "", 1.5):
         with pytest.raises(OptionError, match="cannot be used by torch here"):
             pc.compile(circuit, device=device)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     for dtype in (torch.float64, np.dtype("float64"), "float64"):

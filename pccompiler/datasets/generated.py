@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pccompiler.datasets.records import Dataset
 from pccompiler.datasets.splitting import cut
 from pccompiler.errors import DataError
-from pccompiler.options import whole
+from pccompiler.options import MOST, whole
 
 _ROWS_AT_ONCE = 500  # bounds the noise in memory: 8 MB for 256 variables
 
@@ -34,8 +34,8 @@ def hand_designed(seed: int = 0, num_rows: int = 10_000, num_variables: int = 25
     Source:
         Shih, Sadigh and Ermon (2021), "HyperSPNs", Table 3.
     """
-    seed, num_rows = whole("seed", seed, 0, 2**32 - 1), whole("num_rows", num_rows, 10)
-    num_variables = whole("num_variables", num_variables)
+    seed, num_rows = whole("seed", seed, 0, 2**32 - 1), whole("num_rows", num_rows, 0)
+    num_variables = whole("num_variables", num_variables, -MOST)
     if num_variables < 2 or num_variables.bit_count() != 1:
         raise DataError.of(
             "PC421",

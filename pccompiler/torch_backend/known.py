@@ -91,4 +91,6 @@ def _rows(given: object) -> int:
     """Rows that an argument of a query stands for: rows of evidence, or draws."""
     if isinstance(given, int):
         return given
-    return len(given) if isinstance(given, Sized) and not isinstance(given, Mapping) else 1
+    if isinstance(given, Mapping) or not isinstance(given, Sized):
+        return 1
+    return len(given) if getattr(given, "ndim", 1) else 1

@@ -15,6 +15,7 @@ from pccompiler.errors import ImportFormatError, PCCompilerError
 from pccompiler.imports import BayesianNetwork, compile_network, read, read_bif, read_network
 from pccompiler.imports.orders import Heuristic, cost, orders
 from pccompiler.ir.arrays import Float, Int
+from pccompiler.limits import allow
 from pccompiler.passes import verify
 from pccompiler.passes.semantics import _masses
 
@@ -147,7 +148,7 @@ def test_cycles_and_dense_networks(golden: Golden) -> None:
         {"a": tuple(map(str, range(20_000)))}, {"a": ()}, {"a": np.full(20_000, 1 / 20_000)}
     )
     for order in (None, ["b"], "min-cut"):
-        with pytest.raises(ImportFormatError) as caught:
+        with pytest.raises(ImportFormatError) as caught, allow(states=20_000):
             compile_network(wide, order)
         messages.append(str(caught.value))
     golden("\n".join(messages))

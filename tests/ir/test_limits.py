@@ -159,7 +159,7 @@ def test_what_is_left_of_a_grid() -> None:
 
 
 def test_a_policy_of_any_size() -> None:
-    model = pc.compile(pc.rat_spn(4, 2, 2), Hypernetwork(), sectors=Sectors(by="size", size=10**30))
+    model = pc.compile(pc.rat_spn(4, 2, 2), Hypernetwork(), sectors=Sectors(by="size", size=2**62))
     assert model.circuit.sectors is not None
     assert findings(model.circuit) == ()
 
