@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -69,6 +69,14 @@ class Evaluator(Entrance):
         self._leaf_inputs: LeafInputs | None = None
         self.plain: Plain | None = None
         self.to(device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without kernels and index tensors, which a copy makes anew: some cannot be pickled."""
+        derived = ("_engine", "_program", "_budgeted", "_leaf_inputs", "plain", "_states")
+        state = {**self.__dict__, **dict.fromkeys(derived)}
+        if self._kernels is not None and self._kernels[1] is not None:  # not by `without_kernels`
+            state["_kernels"] = None
+        return state
 
     @property
     def precision(self) -> Literal["float32", "float64"]:

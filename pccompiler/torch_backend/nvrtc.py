@@ -88,10 +88,6 @@ class Kernel:
         self.function, self.device = function, device
         self.shared = 0
 
-    def __deepcopy__(self, memo: object) -> Kernel:
-        """Itself: copies of models share their kernels."""
-        return self
-
     def reserve(self, shared: int) -> None:
         """Allow ``shared`` bytes of shared memory a block."""
         if shared > self.shared:
@@ -107,7 +103,7 @@ class Kernel:
         arguments: Sequence[Argument],
     ) -> None:
         """Launch on torch's current stream. Numbers have 32 bits, or 64 where they say so."""
-        values = [_passed(argument) for argument in arguments]
+        values = [_passed(argument, self.device) for argument in arguments]
         pointers = (ctypes.c_void_p * len(values))(
             *(ctypes.cast(ctypes.pointer(v), ctypes.c_void_p) for v in values)
         )
@@ -132,9 +128,11 @@ def _enter(device: int) -> None:
 
 
 def _passed(
-    argument: Argument,
+    argument: Argument, device: int
 ) -> ctypes.c_void_p | ctypes.c_longlong | ctypes.c_int | ctypes.c_float | ctypes.Structure:
     if isinstance(argument, Tensor):
+        if argument.get_device() != device:  # a pointer that the kernel cannot follow
+            raise RuntimeError(f"a kernel on cuda:{device} was given a tensor on {argument.device}")
         return ctypes.c_void_p(argument.data_ptr())
     if isinstance(argument, Struct):
         return argument.value

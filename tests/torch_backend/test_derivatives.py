@@ -76,7 +76,7 @@ def slope(value: Tensor, inputs: Sequence[Tensor], graph: bool = False) -> tuple
 
 def curvature(model: CompiledCircuit, x: Tensor, seed: int = 0) -> list[Tensor]:
     """The Hessian by all parameters, times a fixed random direction."""
-    rng = torch.Generator().manual_seed(seed)
+    rng = torch.Generator(torch.get_default_device()).manual_seed(seed)
     parameters = list(model.parameters())
     grads = slope(model(x), parameters, graph=True)
     ways = [torch.randn(p.shape, generator=rng, dtype=torch.float64).to(p) for p in parameters]
@@ -241,7 +241,7 @@ def test_random_circuits(circuit: Circuit, seed: int) -> None:
         return
     plain, fast = slope(model(x), parameters, graph=True), slope(model(x), parameters)
     torch.testing.assert_close(plain, fast, rtol=1e-9, atol=1e-9)
-    rng = torch.Generator().manual_seed(seed)
+    rng = torch.Generator(torch.get_default_device()).manual_seed(seed)
     ways = [torch.randn(p.shape, generator=rng, dtype=torch.float64) for p in parameters]
     slopes: list[tuple[Tensor, ...]] = []
     for step in (1e-5, -1e-5):
@@ -330,11 +330,13 @@ def test_float32_agrees_with_float64(
         )
 
 
+@pytest.mark.cpu
 @IN_C
 def test_kernels_really_ran() -> None:
     assert isinstance(pc.compile(pc.rat_spn(16, 4, 3)).kernels, NarrowOnCPU)
 
 
+@pytest.mark.cpu
 @IN_C
 def test_a_result_changed_in_place_is_noticed() -> None:
     """The mixture of trees needs its result on the way back."""
@@ -361,7 +363,7 @@ def test_discrete_data_have_no_gradient() -> None:
 def test_engines_refuse_a_second_derivative(name: str, golden: Callable[[str], None]) -> None:
     circuit = STRUCTURES[name]()
     model = pc.compile(circuit, dtype="float32" if name == "tree" else "float64")
-    value = model.evaluate_once(some_rows(circuit).to(model.dtype)).sum()
+    value = model.evaluate_once(model.prepare(some_rows(circuit))).sum()
     with pytest.raises(OptionError) as error:
         torch.autograd.grad(value, list(model.parameters()), create_graph=True)
     golden(str(error.value))

@@ -85,7 +85,7 @@ def test_gradients_of_random_circuits(circuit: Circuit, seed: int) -> None:
         model = pc.compile(circuit, dtype="float64", numerics=numerics, seed=seed)
         parameters = list(model.parameters())
         grads = torch.autograd.grad(model(x).sum(), parameters)
-        rng = torch.Generator().manual_seed(seed)
+        rng = torch.Generator(torch.get_default_device()).manual_seed(seed)
         for parameter, grad in zip(parameters, grads, strict=True):
             direction = torch.randn(parameter.shape, generator=rng, dtype=torch.float64)
             values: list[float] = []
@@ -118,7 +118,7 @@ def test_flows_count_the_rows(batch: int) -> None:
     For a RAT-SPN the replicas' root regions share each row: their flows sum to the batch.
     """
     model = pc.compile(pc.rat_spn(9, 4, 3), dtype="float64")
-    x = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (batch, 9)).astype(np.float64))
+    x = model.prepare(np.random.default_rng(0).integers(0, 2, (batch, 9)))
     tables, gaussians = model.weights()
     held = [table.detach().requires_grad_() for table in tables]
     value = model.engine.run(model._inputs(x, gaussians), held)

@@ -74,7 +74,7 @@ def circuits() -> dict[str, Circuit]:
 
 
 def data(circuit: Circuit, batch: int, missing: float) -> Tensor:
-    generator = torch.Generator().manual_seed(batch)
+    generator = torch.Generator(torch.get_default_device()).manual_seed(batch)
     shape = (batch, len(circuit.variables))
     sizes = torch.tensor([v.cardinality if v.discrete else 2 for v in circuit.variables])
     rows = (torch.rand(shape, generator=generator) * sizes).floor().double()

@@ -155,7 +155,7 @@ def test_gradients_equal_those_of_the_vector_circuit(circuit: Circuit) -> None:
         model = pc.compile(each, dtype="float64")
         tables, leaves = model.weights()
         tables = [table.detach().requires_grad_() for table in tables]
-        value = model.engine.run(model.leaf_inputs(x, leaves), tables).sum()
+        value = model.engine.run(model.leaf_inputs(model.prepare(x), leaves), tables).sum()
         grads = torch.autograd.grad(value, tables)
         flows.append(
             sorted(

@@ -167,7 +167,11 @@ def test_extreme_weights_do_not_underflow_in_float32() -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(
-                60.0 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+                60.0
+                * torch.randn(
+                    parameter.shape,
+                    generator=torch.Generator(torch.get_default_device()).manual_seed(0),
+                )
             )
     x = np.random.default_rng(0).integers(0, 2, (50, 64)).astype(np.float64)
     value = model.log_likelihood(x)

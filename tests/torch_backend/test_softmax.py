@@ -73,6 +73,7 @@ def test_rows_too_long_for_a_warp_are_left_to_torch() -> None:
     assert softmax_on_cuda(torch.zeros(2, 1025, device="cuda"), 0.0) is None
 
 
+@pytest.mark.cpu
 @IN_C
 @given(
     matrices=st.integers(1, 40),
@@ -85,7 +86,7 @@ def test_rows_too_long_for_a_warp_are_left_to_torch() -> None:
 def test_weights_and_gradients_in_any_order(
     matrices: int, rows: int, columns: int, floor: float, taken: float, spread: float
 ) -> None:
-    generator = torch.Generator().manual_seed(matrices)
+    generator = torch.Generator(torch.get_default_device()).manual_seed(matrices)
     raw = spread * torch.randn(matrices, rows, columns, generator=generator)
     order = np.random.default_rng(rows).permutation(matrices)[: max(1, int(taken * matrices))]
     raw.requires_grad_()
@@ -107,12 +108,14 @@ def test_weights_and_gradients_in_any_order(
     torch.testing.assert_close(raw.grad.double(), exact.grad, rtol=1e-3, atol=2e-6 + 1e-7 * spread)
 
 
+@pytest.mark.cpu
 @IN_C
 def test_rows_that_repeat_are_left_to_torch() -> None:
     raw = torch.randn(3, 2, 20)
     assert lifted_softmax(raw, 0.0, Selection(np.array([0, 0, 1]), 3)) is None
 
 
+@pytest.mark.cpu
 @IN_C
 def test_impossible_states_have_weight_zero() -> None:
     raw = torch.randn(2, 3, 40)
@@ -123,6 +126,7 @@ def test_impossible_states_have_weight_zero() -> None:
     assert bool((found[:, :, ::3] == 0.0).all())
 
 
+@pytest.mark.cpu
 @IN_C
 def test_rows_are_shared_out_among_threads() -> None:
     raw = torch.from_numpy(np.random.default_rng(0).normal(size=(50_001, 5)).astype(np.float32))

@@ -52,7 +52,7 @@ def model(request: pytest.FixtureRequest, dtype: Dtype) -> CompiledCircuit:
 
 @pytest.fixture
 def x(model: CompiledCircuit) -> Tensor:
-    return torch.from_numpy(random_rows(model.circuit, 0, number=4, missing=0.2)).to(model.dtype)
+    return model.prepare(random_rows(model.circuit, 0, number=4, missing=0.2))
 
 
 def called(model: CompiledCircuit, named: Named, x: Tensor) -> Tensor:

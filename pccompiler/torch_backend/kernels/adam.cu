@@ -32,7 +32,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) adam(Tensors tensors, int 
   for (int k = 0; k < EACH; ++k) {
     const int i = block * BLOCK + k * THREADS + threadIdx.x;
     if (i >= size) break;
-    const float g = gradient[k] + decay * old[k];
+    // Without decay, a logit of -inf (a weight of exactly zero) stays: 0 * -inf is NaN.
+    const float g = decay == 0.f ? gradient[k] : gradient[k] + decay * old[k];
     const float m = BETA1 * first[k] + (1.f - BETA1) * g;
     const float v = BETA2 * second[k] + (1.f - BETA2) * g * g;
     tensors.first[tensor][i] = m;
