@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Callable
 
 import torch
@@ -86,6 +87,7 @@ class Stepper:
             for _ in range(3):
                 self.step()
         torch.cuda.current_stream().wait_stream(stream)
+        gc.collect()  # a graph of an earlier training that is freed meanwhile ends the capture
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             self.step()

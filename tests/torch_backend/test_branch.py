@@ -65,8 +65,8 @@ def agree(found: Completions, want: Float, value: Float, k: int) -> None:
     number = min(k, len(want))
     assert bool(found.optimal[0])
     assert float(found.gap[0]) == 0.0
-    np.testing.assert_allclose(found.log_value[0, :number], value[:number], atol=1e-10)
-    np.testing.assert_array_equal(found.rows[0, :number], want[:number])
+    np.testing.assert_allclose(found.log_value[0, :number].cpu(), value[:number], atol=1e-10)
+    np.testing.assert_array_equal(found.rows[0, :number].cpu(), want[:number])
     assert found.log_value[0, number:].eq(-torch.inf).all()
     assert found.rows[0, number:].isnan().all()
 
@@ -223,7 +223,7 @@ def test_open_real_variables_are_summed_out_or_refused() -> None:
     found = branch_and_bound(model, blank, query=["x"], k=2)
     assert found.rows[0, :, 0].tolist() == [0.0, 1.0]
     assert found.rows[0, :, 1].isnan().all()
-    np.testing.assert_allclose(found.log_value[0].exp(), [0.75, 0.25], atol=1e-12)
+    np.testing.assert_allclose(found.log_value[0].exp().cpu(), [0.75, 0.25], atol=1e-12)
     assert branch_and_bound(model, {"height": 3.0}).rows[0, 0].tolist() == [1.0, 3.0]
     density = float(model.log_likelihood([[0.0, 0.0]]).detach()[0])
     assert float(upper_bound(model, blank)[0]) >= density

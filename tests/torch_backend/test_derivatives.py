@@ -403,9 +403,8 @@ def test_on_cuda(name: str, net: Hypernetwork | None) -> None:
             q.copy_(p)
     plain = slope(single(x.cuda()), list(single.parameters()), graph=True)
     fast = slope(single(x.cuda()), list(single.parameters()))
-    for exact, found in zip(plain, fast, strict=True):
-        top = float(exact.detach().abs().max())
-        torch.testing.assert_close(found, exact.detach(), rtol=2e-3, atol=2e-3 * top)
+    exact, found = (torch.cat([g.detach().flatten() for g in each]) for each in (plain, fast))
+    assert float((found - exact).norm()) < 1e-4 * float(exact.norm())  # some nearly cancel
     for found, true in zip(curvature(single, x.cuda()), curvature(double, x.double()), strict=True):
         torch.testing.assert_close(
             found.cpu().double(), true, rtol=1e-5, atol=1e-6 * float(true.abs().max())

@@ -111,7 +111,7 @@ def test_checks_agree_with_their_definition(name: str, data: st.DataObject) -> N
         if not allowed(v, variables[j])
     ]
     for dtype in (torch.float32, torch.float64):
-        check, x = StateCheck(variables, CPU, dtype), torch.tensor(rows, dtype=dtype)
+        check, x = StateCheck(variables, CPU, dtype), torch.tensor(rows, dtype=dtype, device=CPU)
         before = x.clone()
         if wrong:
             with pytest.raises(DataError, match="row {}, column {} ".format(*wrong[0])):

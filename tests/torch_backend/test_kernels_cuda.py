@@ -44,7 +44,7 @@ def models(
 
 
 def rows(circuit: Circuit, batch: int, missing: bool) -> Tensor:
-    generator = torch.Generator().manual_seed(batch)
+    generator = torch.Generator(torch.get_default_device()).manual_seed(batch)
     x = torch.randint(0, 2, (batch, len(circuit.variables)), generator=generator).float()
     if missing:
         x[torch.rand(x.shape, generator=generator) < 0.2] = torch.nan

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.cpu
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the benchmark forks")
 def test_a_few_kills_lose_nothing(tmp_path: Path) -> None:
     subprocess.run(

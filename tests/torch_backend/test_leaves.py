@@ -169,7 +169,9 @@ def test_the_scale_is_added() -> None:
     plain, scaled = pc.compile(circuit), pc.compile(circuit.replace(log_scale=-3.5))
     x = table(circuit, 5)
     torch.testing.assert_close(scaled.log_likelihood(x), plain.log_likelihood(x) - 3.5)
-    np.testing.assert_allclose(scaled.log_likelihood(x).detach(), oracle(scaled, x), rtol=1e-5)
+    np.testing.assert_allclose(
+        scaled.log_likelihood(x).detach().cpu(), oracle(scaled, x), rtol=1e-5
+    )
 
 
 def test_one_group_holds_variables_of_different_trials_and_edges() -> None:

@@ -84,7 +84,9 @@ def test_layered(fan_in: int, kind: str, units: int) -> None:
     model = pc.compile(product(fan_in, kind, units))
     assert not model.plan.packed
     ones = np.ones((2, fan_in))
-    np.testing.assert_allclose(model.log_likelihood(ones).detach(), truth(fan_in, kind), rtol=LIMIT)
+    np.testing.assert_allclose(
+        model.log_likelihood(ones).detach().cpu(), truth(fan_in, kind), rtol=LIMIT
+    )
 
 
 @pytest.mark.parametrize("space", ["any", "log"])
@@ -96,7 +98,9 @@ def test_packed(fan_in: int, kind: str, space: str) -> None:
     assert engine is not None
     engine.linear &= space == "any"
     ones = np.ones((2, fan_in))
-    np.testing.assert_allclose(model.log_likelihood(ones).detach(), truth(fan_in, kind), rtol=LIMIT)
+    np.testing.assert_allclose(
+        model.log_likelihood(ones).detach().cpu(), truth(fan_in, kind), rtol=LIMIT
+    )
 
 
 @pytest.mark.parametrize("numerics", ["auto", "log"])
@@ -113,7 +117,7 @@ def test_onnx(make: type, fan_in: int, kind: str, numerics: str, tmp_path: Path)
 @pytest.mark.parametrize("kind", KINDS)
 def test_within_a_memory_budget(kind: str) -> None:
     model = pc.compile(product(1556, kind, 3), memory_budget="4 MiB")
-    found = model.log_likelihood(np.ones((2, 1556))).detach()
+    found = model.log_likelihood(np.ones((2, 1556))).detach().cpu()
     np.testing.assert_allclose(found, truth(1556, kind), rtol=LIMIT)
 
 
@@ -132,7 +136,7 @@ def test_scales_add_up_along_a_chain(tmp_path: Path) -> None:
     want = 2000 * math.log(0.5)
     model = pc.compile(circuit.replace(generator=pc.ir.Direct()))
     ones = np.ones((2, 2000))
-    np.testing.assert_allclose(model.log_likelihood(ones).detach(), want, rtol=LIMIT)
+    np.testing.assert_allclose(model.log_likelihood(ones).detach().cpu(), want, rtol=LIMIT)
     pc.export_onnx(model, tmp_path / "m.onnx")
     np.testing.assert_allclose(
         OnnxModel(tmp_path / "m.onnx").log_likelihood(ones), want, rtol=LIMIT
@@ -156,7 +160,7 @@ def test_deep_packed_circuits_in_log_space(length: int) -> None:
     engine = model.engine.packed
     assert engine is not None
     engine.linear = False
-    found = model.log_likelihood(np.ones((2, length))).detach()
+    found = model.log_likelihood(np.ones((2, length))).detach().cpu()
     np.testing.assert_allclose(found, length * math.log(0.5), rtol=1e-6)
 
 
@@ -164,7 +168,7 @@ def test_queries_add_up_too() -> None:
     """The best completion's value, and its bound, of a long product."""
     model = pc.compile(packed(1556, "equal"))
     found = model.mpe(np.ones((1, 1556)))
-    np.testing.assert_allclose(found.log_value.detach(), truth(1556, "equal"), rtol=LIMIT)
+    np.testing.assert_allclose(found.log_value.detach().cpu(), truth(1556, "equal"), rtol=LIMIT)
 
 
 @pytest.mark.gpu
@@ -188,4 +192,4 @@ def test_a_sum_of_many_equal_terms() -> None:
     values[int(circuit.weight[circuit.root])] = np.full((1, 20_000), 1.0 / 20_000)
     model = pc.compile(circuit.with_values(values))
     want = -0.5 * math.log(2.0 * math.pi)
-    np.testing.assert_allclose(model.log_likelihood([[0.0]]).detach(), want, rtol=LIMIT)
+    np.testing.assert_allclose(model.log_likelihood([[0.0]]).detach().cpu(), want, rtol=LIMIT)

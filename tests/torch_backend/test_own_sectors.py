@@ -83,7 +83,9 @@ def test_within_a_memory_budget() -> None:
         plain = pc.compile(circuit, dtype="float64")
         tight = pc.compile(circuit, dtype="float64", memory_budget="2 MiB")
         np.testing.assert_allclose(
-            tight.log_likelihood(x).detach(), plain.log_likelihood(x).detach(), rtol=1e-12
+            tight.log_likelihood(x).detach().cpu(),
+            plain.log_likelihood(x).detach().cpu(),
+            rtol=1e-12,
         )
 
 
@@ -96,4 +98,4 @@ def test_whole_weights_beside_pieces_of_their_group() -> None:
     )
     model = pc.compile(parse(text), dtype="float64")
     x = np.array([[0.0], [1.0], [np.nan]])
-    np.testing.assert_allclose(model.log_likelihood(x).detach(), oracle(model, x), rtol=1e-12)
+    np.testing.assert_allclose(model.log_likelihood(x).detach().cpu(), oracle(model, x), rtol=1e-12)

@@ -118,7 +118,7 @@ def test_twelve_variables_direct_and_generated(numerics: pc.api.Numerics) -> Non
         for i, row in enumerate(rows):
             mass = joint.mass * joint.fits(row)
             exact = (mass / mass.sum()) @ joint.worlds
-            np.testing.assert_allclose(found.mean[i], exact, atol=1e-10)
+            np.testing.assert_allclose(found.mean[i].cpu(), exact, atol=1e-10)
 
 
 def deterministic(seed: int, variables: int = 5) -> Circuit:
@@ -279,7 +279,7 @@ def test_classes_by_bayes_rule() -> None:
             continue
         states = range(circuit.variables[-1].cardinality)
         exact = np.array([mass[joint.worlds[:, -1] == s].sum() for s in states]) / mass.sum()
-        np.testing.assert_allclose(found.log_probability[i].exp().detach(), exact, atol=1e-10)
+        np.testing.assert_allclose(found.log_probability[i].exp().detach().cpu(), exact, atol=1e-10)
     assert found.log_probability.requires_grad
 
 
@@ -288,8 +288,8 @@ def test_the_k_best_of_many_draws() -> None:
     joint = Joint(model)
     found = model.top_k_samples(3, draws=5000, seed=0)
     order = np.argsort(-joint.mass)[:3]
-    np.testing.assert_array_equal(found.rows, joint.worlds[order])
-    np.testing.assert_allclose(found.log_value.exp(), joint.mass[order])
+    np.testing.assert_array_equal(found.rows.cpu(), joint.worlds[order])
+    np.testing.assert_allclose(found.log_value.exp().cpu(), joint.mass[order])
     given_ = model.top_k_samples(2, evidence={"x0": 1}, draws=2000, seed=0)
     assert bool((given_.rows[:, 0] == 1).all())
 
@@ -320,7 +320,9 @@ def test_packed_circuits_answer_too(name: str, sample: Callable[[str], Path]) ->
     assert best.exact
     for i, row in enumerate(rows):
         mass = joint.mass * joint.fits(row)
-        np.testing.assert_allclose(found.mean[i], mass @ joint.worlds / mass.sum(), atol=1e-10)
+        np.testing.assert_allclose(
+            found.mean[i].cpu(), mass @ joint.worlds / mass.sum(), atol=1e-10
+        )
         assert float(best.log_value[i].exp()) == pytest.approx(mass.max(), rel=1e-10)
 
 
