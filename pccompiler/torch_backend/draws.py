@@ -22,11 +22,11 @@ def draws(shapes: Mapping[str, tuple[int, ...]], seed: int) -> Iterator[tuple[st
     float64, so that one seed gives one model on every device and in every precision.
 
     Args:
-        shapes: Of the parameters, by name, in order.
+        shapes: Of the parameters, by name. They are drawn in alphabetical order.
         seed: Of all of them.
     """
     generator = torch.Generator("cpu").manual_seed(seed)
-    for name, shape in shapes.items():
+    for name, shape in sorted(shapes.items()):
         draw = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
         if name.endswith(("_weight", "_bias")):
             layer = name.removesuffix("_bias").removesuffix("_weight")

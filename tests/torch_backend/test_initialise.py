@@ -143,3 +143,17 @@ def test_data_are_checked() -> None:
         initialise(pc.compile(mixture(1)), np.zeros((0, 7)))
     with pytest.raises(DataError, match="no value of variable 'k'"):
         initialise(pc.compile(mixture(1)), [[0, 0, 0.0, 0, 1.5, 0, math.nan]])
+
+
+def test_a_seed_gives_the_same_parameters_in_every_version() -> None:
+    """Published figures name a seed: the numbers and their order are fixed."""
+    direct = pc.compile(pc.rat_spn(16, 50, 5, seed=0), seed=0).weights.values
+    first = {name: round(float(p.detach().flatten()[0]), 6) for name, p in direct.items()}
+    assert first == {
+        "logits_mixture_1x50": 0.970053,
+        "logits_sum_1x5": 0.762997,
+        "logits_sum_5x2": 0.62566,
+        "logits_sum_5x5": 0.462807,
+    }
+    network = pc.compile(pc.rat_spn(16, 50, 5, seed=0), pc.Hypernetwork(), seed=0).weights.values
+    assert round(float(network["hidden_0_weight"].detach()[0, 0]), 6) == 0.034277
