@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from pccompiler.errors import OptionError, ParseError
 from pccompiler.files import write_bytes
@@ -81,6 +79,8 @@ def parse_beside(text: str, source: Path) -> Circuit:
 
 def _packed(circuit: Circuit) -> bytes:
     """Values stacked by shape, so that many small weights are few tensors."""
+    from safetensors.numpy import save  # here, so that files without such weights need it not
+
     shapes: dict[tuple[int, ...], list[int]] = {}
     for weight in sorted(circuit.weights.values):
         shapes.setdefault(circuit.weights.values[weight].shape, []).append(weight)
@@ -95,6 +95,8 @@ def _packed(circuit: Circuit) -> bytes:
 
 def _unpacked(source: Path, line: int, name: str, digest: str) -> Mapping[str, Float]:
     """Label to values, from the file that a text names."""
+    from safetensors import SafetensorError, safe_open
+
     path = source.with_name(name)
 
     def wrong(why: str, way_out: str) -> ParseError:
