@@ -87,8 +87,8 @@ class D4Reader(LogicReader):
 
     def connect(self) -> None:
         """Give each node its edges, which may stand above it."""
-        for source, target, literals, *place in self.arcs:
-            self.lines.number, self.lines.line = int(place[0]), str(place[1])
+        for source, target, literals, line_number, line in self.arcs:
+            self.lines.number, self.lines.line = line_number, line
             for number in (source, target):
                 if number not in self.kinds:
                     self.lines.fail("PC704", f"node {number} is not declared", "declare it")

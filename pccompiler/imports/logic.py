@@ -57,8 +57,8 @@ def read_nnf(
     """Read a d-DNNF, as c2d or as D4 writes it.
 
     c2d has a line ``nnf nodes edges variables``, then ``L``, ``A`` and ``O`` lines. D4 has nodes,
-    ``o 1 0``, ``a 2 0``, ``t 3 0`` and ``f 4 0``, and edges: ``1 2 3 -4 0`` goes from node 1 to node
-    2 with literals 3 and -4. Node 1 is the root.
+    ``o 1 0``, ``a 2 0``, ``t 3 0`` and ``f 4 0``, and edges: ``1 2 3 -4 0`` goes from node 1 to
+    node 2 with literals 3 and -4. Node 1 is the root.
 
     Args, result and errors are those of `read_sdd`. A formula that is not deterministic gives the
     sum over its derivations instead.
