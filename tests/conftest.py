@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -11,6 +12,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 GOLDEN = Path(__file__).parent / "golden"
+SAMPLES = Path(__file__).parent / "data"
+SHARED = Path(os.environ.get("PCCOMPILER_SHARED", Path(__file__).parents[2] / "shared"))
+"""Files of others that are not ours to distribute: tests that need them skip where they are not."""
 _owners: dict[Path, str] = {}
 
 settings.register_profile(
@@ -25,6 +29,7 @@ settings.load_profile("ci")
 
 Golden = Callable[[str], None]
 Run = Callable[..., tuple[int, str, str]]
+Find = Callable[[str], Path]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,6 +69,19 @@ def golden(request: pytest.FixtureRequest) -> Golden:
         assert wanted == path.read_text()
 
     return compare
+
+
+@pytest.fixture
+def sample() -> Find:
+    """Find a circuit file in tests/data, or else in the shared folder; skip if it is in neither."""
+
+    def find(name: str) -> Path:
+        for path in (SAMPLES / name, SHARED / "circuits" / name):
+            if path.exists():
+                return path
+        pytest.skip(f"needs {SHARED / 'circuits' / name}, or set PCCOMPILER_SHARED")
+
+    return find
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,8 +17,7 @@ from pccompiler.ir.arrays import Float
 from pccompiler.passes.semantics import _masses
 from pccompiler.testing import worlds
 
-CIRCUITS = Path(__file__).parents[3] / "shared" / "circuits"
-needs_files = pytest.mark.skipif(not CIRCUITS.exists(), reason="the sample files are not here")
+Find = Callable[[str], Path]
 Rows = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 Literals = Mapping[int, Fraction]
 
@@ -97,13 +96,15 @@ def rows_of(circuit: Circuit, number: int = 500) -> Rows:
     return np.random.default_rng(0).integers(0, 2, (number, len(circuit.variables)))
 
 
-@needs_files
+PSDDS = ("asia.uai", "little_4var", "msnbc", "nltcs.clt", "nltcs", "simple2.1", "simple2.4")
+SPNS = ("coins.spn", "hmm.spn", "nltcs.spn.gz", "small.spn", "test.spn", "xor.spn")
+
+
 @pytest.mark.parametrize(
-    "path",
-    sorted([*CIRCUITS.glob("*.psdd"), *CIRCUITS.glob("*.spn"), *CIRCUITS.glob("*.spn.gz")]),
-    ids=lambda path: path.name,
+    "name", [*(f"{name}.psdd" for name in (*PSDDS, "coins", "test", "tretail")), *SPNS]
 )
-def test_distributions(path: Path) -> None:
+def test_distributions(name: str, sample: Find) -> None:
+    path = sample(name)
     circuit = read(path)
     rows = rows_of(circuit)
     want = (psdd if path.suffix == ".psdd" else spn)(path, rows)
@@ -113,10 +114,9 @@ def test_distributions(path: Path) -> None:
     np.testing.assert_allclose(_masses(circuit, rows.astype(float)), want, rtol=relative, atol=0)
 
 
-@needs_files
-def test_a_network_in_two_formats() -> None:
+def test_a_network_in_two_formats(sample: Find) -> None:
     """The one logarithm of T lines is the positive literal's, whatever the file's header says."""
-    network, circuit = read(CIRCUITS / "asia.bif.gz"), read(CIRCUITS / "asia.uai.psdd")
+    network, circuit = read(sample("asia.bif.gz")), read(sample("asia.uai.psdd"))
     order = ["smoke", "asia", "bronc", "lung", "tub", "either", "xray", "dysp"]
     names = [v.name for v in network.variables]
     rows = worlds(circuit).astype(float)
@@ -124,12 +124,11 @@ def test_a_network_in_two_formats() -> None:
     np.testing.assert_allclose(_masses(circuit, rows), _masses(network, same), atol=5e-7)
 
 
-@needs_files
 @pytest.mark.parametrize(
     "name", ["xor-8.sdd", "ranking-3.sdd", "alarm.sdd", "test.sdd", "test.cnf.nnf"]
 )
-def test_counts(name: str) -> None:
-    path = CIRCUITS / name
+def test_counts(name: str, sample: Find) -> None:
+    path = sample(name)
     circuit = read(path)
     size = len(circuit.variables)
     count = logic(path, dict.fromkeys([*range(-size, 0), *range(1, size + 1)], Fraction(1)))
@@ -151,11 +150,11 @@ def test_counts(name: str) -> None:
     assert made.log_scale == pytest.approx(wanted, rel=1e-12)
 
 
-@needs_files
 @pytest.mark.parametrize("name", ["xor-8.sdd", "ranking-3.sdd", "test.sdd", "test.cnf.nnf"])
-def test_every_world_has_its_weight(name: str) -> None:
+def test_every_world_has_its_weight(name: str, sample: Find) -> None:
     """A world's literals have weight 1, all others 0: the count is 1 on models, else 0."""
-    circuit = read(CIRCUITS / name)
+    path = sample(name)
+    circuit = read(path)
     rows = rows_of(circuit)
     weights = [
         {
@@ -165,12 +164,11 @@ def test_every_world_has_its_weight(name: str) -> None:
         }
         for row in rows.tolist()
     ]
-    want = [float(logic(CIRCUITS / name, row)) for row in weights]
+    want = [float(logic(path, row)) for row in weights]
     np.testing.assert_allclose(_masses(circuit, rows.astype(float)), want, atol=1e-12)
 
 
-@needs_files
 @pytest.mark.parametrize("name", ["nltcs.psdd", "tretail.psdd", "nltcs.spn.gz", "alarm.sdd"])
-def test_the_text_form_holds_them(name: str) -> None:
-    circuit = read(CIRCUITS / name)
+def test_the_text_form_holds_them(name: str, sample: Find) -> None:
+    circuit = read(sample(name))
     assert parse(to_text(circuit)) == circuit

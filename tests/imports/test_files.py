@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,17 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pccompiler as pc
-from pccompiler.errors import ImportFormatError
+from pccompiler.errors import DataError, ImportFormatError
 from pccompiler.imports import read, read_nnf, read_psdd, read_sdd
 from pccompiler.passes import verify
 from pccompiler.passes.semantics import _masses
 from pccompiler.testing import density, total_mass, worlds
 
 Golden = Callable[[str], None]
-SHARED = Path(__file__).parents[3] / "shared"
-CIRCUITS = SHARED / "circuits"
-DATA = Path(os.environ.get("PCCOMPILER_DATA", SHARED / "data"))
-needs_files = pytest.mark.skipif(not CIRCUITS.exists(), reason="the sample files are not here")
+Find = Callable[[str], Path]
 
 VTREE = "vtree 3\nL 0 1\nL 1 2\nI 2 0 1\n"
 PSDD = """c a comment
@@ -91,7 +87,6 @@ def test_small_formulas(tmp_path: Path, name: str, text: str) -> None:
     assert total_mass(weighted) == pytest.approx(np.exp(weighted.log_scale), rel=1e-12)
 
 
-@needs_files
 @pytest.mark.parametrize(
     ("name", "data", "rows", "wanted"),
     [
@@ -101,10 +96,15 @@ def test_small_formulas(tmp_path: Path, name: str, text: str) -> None:
         ("nltcs.spn.gz", "nltcs", None, -6.0786),
     ],
 )
-def test_published_circuits(name: str, data: str, rows: int | None, wanted: float) -> None:
-    circuit = read(CIRCUITS / name)
+def test_published_circuits(
+    name: str, data: str, rows: int | None, wanted: float, sample: Find
+) -> None:
+    circuit = read(sample(name))
     verify(circuit)
-    test = pc.datasets.load(data, DATA).test
+    try:
+        test = pc.datasets.load(data, download=False).test
+    except DataError as error:
+        pytest.skip(str(error))
     assert test is not None
     values = np.log(_masses(circuit, np.asarray(test[:rows], np.float64)))
     assert values.mean() == pytest.approx(wanted, abs=5e-5)
@@ -112,12 +112,11 @@ def test_published_circuits(name: str, data: str, rows: int | None, wanted: floa
         assert values.sum() == pytest.approx(-19670.226, abs=5e-4)
 
 
-@needs_files
 @pytest.mark.parametrize(
     ("name", "models"), [("xor-8.sdd", 128), ("ranking-3.sdd", 6), ("test.cnf.nnf", 4)]
 )
-def test_model_counts(name: str, models: int) -> None:
-    circuit = read(CIRCUITS / name)
+def test_model_counts(name: str, models: int, sample: Find) -> None:
+    circuit = read(sample(name))
     verify(circuit)
     assert np.exp(circuit.log_scale) == pytest.approx(models, rel=1e-10)
     values = _masses(circuit, worlds(circuit))
@@ -125,12 +124,41 @@ def test_model_counts(name: str, models: int) -> None:
     np.testing.assert_allclose(values, values.round(), atol=1e-10)
 
 
-@needs_files
-@pytest.mark.parametrize("path", sorted(CIRCUITS.glob("*")), ids=lambda path: path.name)
-def test_every_sample_is_read(path: Path) -> None:
-    if path.suffix in (".md", ".vtree"):
-        pytest.skip("not a circuit")
-    circuit = read(path)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "alarm.bif.gz",
+        "alarm.sdd",
+        "asia.bif.gz",
+        "asia.uai.psdd",
+        "cancer.bif.gz",
+        "child.bif.gz",
+        "coins.psdd",
+        "coins.spn",
+        "earthquake.bif.gz",
+        "hmm.spn",
+        "little_4var.psdd",
+        "msnbc.psdd",
+        "nltcs.clt.psdd",
+        "nltcs.psdd",
+        "nltcs.spn.gz",
+        "ranking-3.sdd",
+        "sachs.bif.gz",
+        "simple2.1.psdd",
+        "simple2.4.psdd",
+        "small.spn",
+        "survey.bif.gz",
+        "test.cnf.nnf",
+        "test.psdd",
+        "test.sdd",
+        "test.spn",
+        "tretail.psdd",
+        "xor-8.sdd",
+        "xor.spn",
+    ],
+)
+def test_every_sample_is_read(name: str, sample: Find) -> None:
+    circuit = read(sample(name))
     verify(circuit)
     small = 2 ** len(circuit.variables) <= 4096 and circuit.num_nodes < 200
     if small and all(v.cardinality == 2 for v in circuit.variables):

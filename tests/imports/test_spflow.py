@@ -8,6 +8,7 @@ Run in its environment:  PYTHONPATH=. spflow-env/bin/python -m pytest tests/impo
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -168,16 +169,17 @@ def test_learnt_structures_equal_spflow(parametric: bool) -> None:
     assert np.abs(values(circuit, rows) - theirs(root, rows)).max() < 1e-9
 
 
-def test_the_spn_file_as_spflow_nodes_equals_the_reader_of_files() -> None:
-    path = Path(__file__).parents[3] / "shared" / "circuits" / "nltcs.spn.gz"
-    if not path.exists():
-        pytest.skip("the file is not at hand")
+@pytest.mark.parametrize("name", ["coins.spn", "nltcs.spn.gz"])
+def test_an_spn_file_as_spflow_nodes_equals_the_reader_of_files(
+    name: str, sample: Callable[[str], Path]
+) -> None:
+    path = sample(name)
     from benchmarks.spflow_rows import load
     from pccompiler.imports import read
 
     ours, circuit = read(path), from_spflow(load(str(path)))
     assert circuit.num_nodes <= ours.num_nodes + 100
-    x = np.random.default_rng(1).integers(0, 2, (3, 16)).astype(np.float64)
+    x = np.random.default_rng(1).integers(0, 2, (3, len(ours.variables))).astype(np.float64)
     assert np.abs(values(ours, x) - values(circuit, x)).max() < 1e-10
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,6 @@ from pccompiler.testing import random_weights, with_values
 from pccompiler.testing.strategies import circuits
 from pccompiler.testing.strategies import unsmooth as drop_operands
 
-CIRCUITS = Path(__file__).parents[3] / "shared" / "circuits"
 EVERY = tuple(Family)
 
 
@@ -183,6 +183,7 @@ def test_weights_without_values_count_as_positive(circuit: Circuit) -> None:
 @pytest.mark.parametrize(
     ("name", "verdict"),
     [
+        ("coins.psdd", "yes"),
         ("nltcs.psdd", "yes"),
         ("msnbc.psdd", "yes"),
         ("tretail.psdd", "yes"),
@@ -192,7 +193,5 @@ def test_weights_without_values_count_as_positive(circuit: Circuit) -> None:
         ("nltcs.spn.gz", "no"),
     ],
 )
-def test_files_of_other_programs(name: str, verdict: str) -> None:
-    if not (CIRCUITS / name).exists():
-        pytest.skip("no sample circuits here")
-    assert determinism(read(CIRCUITS / name)).verdict == verdict
+def test_files_of_other_programs(name: str, verdict: str, sample: Callable[[str], Path]) -> None:
+    assert determinism(read(sample(name))).verdict == verdict

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,6 @@ from pccompiler.testing import random_weights, with_values
 from pccompiler.testing.random_circuits import DISCRETE, Maker, RandomChoices
 from pccompiler.testing.strategies import circuits, unsmooth
 
-CIRCUITS = Path(__file__).parents[3] / "shared" / "circuits"
 Set = frozenset[int]
 
 
@@ -188,16 +187,18 @@ def test_deep_and_wide_circuits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "structured"), [("nltcs.psdd", True), ("msnbc.psdd", True), ("nltcs.spn.gz", False)]
+    ("name", "structured"),
+    [("coins.psdd", True), ("nltcs.psdd", True), ("msnbc.psdd", True), ("nltcs.spn.gz", False)],
 )
-def test_files_of_other_programs(name: str, structured: bool) -> None:
-    if not (CIRCUITS / name).exists():
-        pytest.skip("no sample circuits here")
-    circuit = read(CIRCUITS / name)
+def test_files_of_other_programs(
+    name: str, structured: bool, sample: Callable[[str], Path]
+) -> None:
+    path = sample(name)
+    circuit = read(path)
     found = structure(circuit).vtree
     assert (found is not None) is structured
     if found is not None:  # the file's own vtree has the same nodes
-        given_tree = Vtree.read(CIRCUITS / name.replace(".psdd", ".vtree"))
+        given_tree = Vtree.read(path.with_suffix(".vtree"))
         order = {v.name: i for i, v in enumerate(circuit.variables)}
         assert len(order) == given_tree.splits + 1
         assert set(nodes_of(found)) <= set(nodes_of(given_tree))

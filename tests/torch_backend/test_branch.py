@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,6 @@ from pccompiler.torch_backend.branch import Completions, branch_and_bound
 
 Float = NDArray[np.float64]
 FINITE = (*DISCRETE, Family.BINOMIAL)
-SHARED = Path(__file__).parents[3] / "shared"
 
 
 def compiled(circuit: Circuit) -> pc.CompiledCircuit:
@@ -142,16 +142,16 @@ def test_ties_are_in_order_and_cost_little() -> None:
 
 
 def test_trained_generated_weights() -> None:
-    data = np.load(SHARED / "data/twenty/nltcs.npz")["train"][:500].astype(np.float64)
+    data = pc.datasets.load("hand-designed").train[:500, :16].astype(np.float64)
     circuit = random_tree(data.shape[1], units=3, replicas=2, seed=1)
     model = pc.compile(circuit, hypernetwork=Hypernetwork(hidden=(5, 3)), dtype="float64", seed=1)
     pc.fit(model, data, steps=30, batch_size=250, progress=False)
     check_all_worlds(model, circuit)
 
 
-@pytest.mark.parametrize("name", ["nltcs.spn.gz", "nltcs.psdd"])
-def test_file_against_all_worlds(name: str) -> None:
-    circuit = read(SHARED / "circuits" / name)
+@pytest.mark.parametrize("name", ["coins.psdd", "coins.spn", "nltcs.spn.gz", "nltcs.psdd"])
+def test_file_against_all_worlds(name: str, sample: Callable[[str], Path]) -> None:
+    circuit = read(sample(name))
     check_all_worlds(compiled(circuit), circuit)
 
 
@@ -159,7 +159,8 @@ def check_all_worlds(model: pc.CompiledCircuit, circuit: Circuit) -> None:
     want, value = ordered(model, worlds(circuit))
     found = branch_and_bound(model, k=5)
     agree(found, want, value, 5)
-    bound = float(upper_bound(model, np.full((1, 16), np.nan))[0])
+    blank = np.full((1, len(circuit.variables)), np.nan)
+    bound = float(upper_bound(model, blank)[0])
     assert bound >= value[0] - 1e-10
     if model.deterministic:
         assert bound == pytest.approx(value[0], abs=1e-10)

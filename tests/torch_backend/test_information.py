@@ -32,7 +32,6 @@ from pccompiler.torch_backend.information import (
 
 Float = NDArray[np.float64]
 FINITE = (*DISCRETE, Family.BINOMIAL)
-SHARED = Path(__file__).parents[3] / "shared" / "circuits"
 
 
 def compiled(circuit: Circuit) -> pc.CompiledCircuit:
@@ -124,10 +123,11 @@ def test_support_that_is_missing() -> None:
     assert entropy(chance(1.0))[0].item() == 0.0
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="no circuits there")
-def test_entropy_of_a_learned_psdd() -> None:
-    model = compiled(read_psdd(SHARED / "nltcs.psdd"))
-    rows = np.array(list(itertools.product((0, 1), repeat=16)), float)
+@pytest.mark.parametrize("name", ["coins.psdd", "nltcs.psdd"])
+def test_entropy_of_a_psdd(name: str, sample: Callable[[str], Path]) -> None:
+    model = compiled(read_psdd(sample(name)))
+    variables = len(model.circuit.variables)
+    rows = np.array(list(itertools.product((0, 1), repeat=variables)), float)
     with torch.no_grad():
         logs = model.log_likelihood(rows).numpy()
     want = -float((np.exp(logs) * np.maximum(logs, -1e3)).sum())

@@ -309,13 +309,11 @@ def test_seeds_repeat_draws_and_chunks_do_not_change_answers(
     assert model.sample(0).shape == (0, 10)
 
 
-def test_packed_circuits_answer_too() -> None:
-    path = Path(__file__).parents[3] / "shared/circuits/nltcs.psdd"
-    if not path.exists():
-        pytest.skip("shared circuits are not there")
+@pytest.mark.parametrize("name", ["coins.psdd", "nltcs.psdd"])
+def test_packed_circuits_answer_too(name: str, sample: Callable[[str], Path]) -> None:
     from pccompiler import imports
 
-    model = compiled(imports.read(path))
+    model = compiled(imports.read(sample(name)))
     joint = Joint(model)
     rows = evidence_rows(model.circuit, 2, 5)
     found, best = model.posterior_marginals(rows), model.mpe(rows)
