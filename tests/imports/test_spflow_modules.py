@@ -113,7 +113,8 @@ def times(kind: str, *inputs: Any) -> Any:
 
 
 def product_of(*inputs: Any) -> Any:
-    return module("Product", inputs=cat(1, *inputs) if len(inputs) > 1 else inputs[0])
+    (first, *rest) = inputs
+    return module("Product", inputs=cat(1, *inputs) if rest else first)
 
 
 MADE: dict[str, Callable[[], Any]] = {
