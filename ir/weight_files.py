@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from pccompiler.errors import OptionError, ParseError
 from pccompiler.files import write_bytes
@@ -92,6 +90,8 @@ def parse_beside(text: str, source: Path) -> Circuit:
 
 def _packed(circuit: Circuit) -> bytes:
     """Values stacked by shape, so that many small weights are few tensors."""
+    from safetensors.numpy import save  # here, so that files without such weights need it not
+
     shapes: dict[tuple[int, ...], list[int]] = {}
     for weight in sorted(circuit.weights.values):
         shapes.setdefault(circuit.weights.values[weight].shape, []).append(weight)
@@ -106,6 +106,7 @@ def _packed(circuit: Circuit) -> bytes:
 
 def _unpacked(source: Path, line: int, name: str, digest: str) -> Mapping[str, Float]:
     """Label to values, from the file that a text names. It is read once: what is hashed is used."""
+    from safetensors import SafetensorError
 
     def wrong(why: str, way_out: str) -> ParseError:
         return ParseError.of(
@@ -131,6 +132,8 @@ def _unpacked(source: Path, line: int, name: str, digest: str) -> Mapping[str, F
 
 def _tables(blob: bytes) -> dict[str, Float]:
     """Label to values, as `_packed` stacks them: for each shape a tensor, and a list of labels."""
+    from safetensors.numpy import load
+
     tensors = load(blob)
     header: Any = parse_json(blob[8 : 8 + int.from_bytes(blob[:8], "little")])  # which load checked
     labels = parse_json(header["__metadata__"][_LABELS])

@@ -46,22 +46,48 @@ def read_sdd(
         Darwiche (2011), "SDD: A New Canonical Representation of Propositional Knowledge Bases".
     """
     tree = None if vtree is None else read_vtree(vtree)
-    return _Reader(Path(path), "sdd", tree).read(weights or {})
+    return LogicReader(Path(path), "sdd", tree).read(weights or {})
 
 
-def read_nnf(path: str | Path, *, weights: Weights | None = None) -> Circuit:
-    """Read a d-DNNF as c2d writes it: ``nnf nodes edges variables``, ``L``, ``A`` and ``O`` lines.
+def read_nnf(
+    path: str | Path, *, weights: Weights | None = None, variables: int | None = None
+) -> Circuit:
+    """Read a d-DNNF, as c2d or as D4 writes it.
+
+    c2d has a line ``nnf nodes edges variables``, then ``L``, ``A`` and ``O`` lines. D4 has nodes,
+    ``o 1 0``, ``a 2 0``, ``t 3 0`` and ``f 4 0``, and edges: ``1 2 3 -4 0`` goes from node 1 to
+    node 2 with literals 3 and -4. Node 1 is the root.
 
     Args, result and errors are those of `read_sdd`. A formula that is not deterministic gives the
     sum over its derivations instead.
 
+    Args:
+        path: The file.
+        weights: As `read_sdd` has it.
+        variables: How many there are, of a file of D4, which does not say: at least, and by
+            default, those up to the highest literal. Variables without a literal are free.
+
     Source:
-        Darwiche and Marquis (2002), "A Knowledge Compilation Map".
+        Darwiche and Marquis (2002), "A Knowledge Compilation Map"; Lagniez and Marquis (2017), "An
+        Improved Decision-DNNF Compiler".
     """
-    return _Reader(Path(path), "nnf").read(weights or {})
+    from pccompiler.imports.d4 import D4Reader, is_d4  # it builds on this module
+
+    if is_d4(Path(path)):
+        return D4Reader(Path(path), variables).read(weights or {})
+    if variables is not None:
+        raise ImportFormatError.of(
+            "PC749",
+            f"variables={variables} was given, but the header of the file says how many there are",
+            location=str(path),
+            help="leave it out; it is for files of D4",
+        )
+    return LogicReader(Path(path), "nnf").read(weights or {})
 
 
-class _Reader:
+class LogicReader:
+    """Reads the nodes of a formula, children first."""
+
     def __init__(self, path: Path, kind: str, tree: Vtree | None = None) -> None:
         self.lines = Lines(path, "c")
         self.kind = kind
@@ -74,6 +100,7 @@ class _Reader:
         self.root = FALSE
 
     def read(self, weights: Weights) -> Circuit:
+        """The circuit of the last node, times the weights."""
         count: int | None = None
         for words in self.lines:
             if words[0] == self.kind and count is None:
@@ -94,6 +121,7 @@ class _Reader:
         return self.finish(weights)
 
     def bounded(self, variables: int) -> int:
+        """A number of variables that is not absurd."""
         if variables < 0:
             self.lines.fail("PC702", f"{variables} variables cannot be", "see docs/imports.md")
         self.lines.most("variables", variables)  # a single number must not fill the memory
@@ -127,6 +155,7 @@ class _Reader:
         return NormalizeWeights()(Smooth(fill="one")(raw))
 
     def no_model(self, why: str) -> ImportFormatError:
+        """The error for a count of 0."""
         return ImportFormatError.of(
             "PC710",
             f"the formula {why}: its count is 0",
@@ -135,6 +164,7 @@ class _Reader:
         )
 
     def node(self, words: list[str]) -> None:
+        """One line."""
         numbers = [self.lines.integer(word, "an id") for word in words[1:]]
         if self.kind == "nnf":
             number = len(self.nodes)
@@ -149,6 +179,7 @@ class _Reader:
         self.nodes[number] = self.root = made
 
     def sdd(self, kind: str, numbers: list[int]) -> int:
+        """A node of an SDD."""
         if kind in ("T", "F") and len(numbers) == 1:
             return TRUE if kind == "T" else FALSE
         if kind == "L" and len(numbers) == 3:
@@ -172,9 +203,11 @@ class _Reader:
         return self.either([self.both([prime, sub]) for prime, sub in pairs])
 
     def misplaced(self, message: str) -> NoReturn:
+        """Refuse a node that does not respect the vtree."""
         self.lines.fail("PC706", message, "give the vtree of this file")
 
     def nnf(self, kind: str, numbers: list[int]) -> int:
+        """A node of c2d."""
         if kind == "L" and len(numbers) == 1:
             return self.literal(numbers[0])
         if kind == "A" and numbers and len(numbers) == 1 + numbers[0]:
@@ -184,6 +217,7 @@ class _Reader:
         self.lines.fail("PC702", "this is no line of an NNF", "write L, A or O lines")
 
     def literal(self, literal: int) -> int:
+        """The leaf that is 1 where the literal holds."""
         if literal == 0 or (self.whole and abs(literal) > self.most):
             self.lines.fail("PC704", f"{literal} is no literal of {self.most} variables",
                             "variables count from 1")  # fmt: skip
@@ -191,17 +225,20 @@ class _Reader:
         return self.scalars.leaf(abs(literal) - 1, (0.0, 1.0) if literal > 0 else (1.0, 0.0))
 
     def known(self, number: int) -> int:
+        """A node that was declared above."""
         if number not in self.nodes:
             self.lines.fail("PC704", f"node {number} is not declared above", "write children first")
         return self.nodes[number]
 
     def both(self, operands: list[int]) -> int:
+        """The conjunction."""
         if FALSE in operands:
             return FALSE
         rest = [node for node in operands if node != TRUE]
         return self.scalars.product(rest) if rest else TRUE
 
     def either(self, operands: list[int]) -> int:
+        """The disjunction, which must be deterministic."""
         rest = [node for node in operands if node != FALSE]
         if TRUE in rest and len(rest) > 1:
             self.lines.fail(

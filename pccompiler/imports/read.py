@@ -17,7 +17,7 @@ from pccompiler.imports.spn import read_spn
 from pccompiler.ir import Circuit
 from pccompiler.ir.weight_files import parse_beside
 
-FORMATS = ("pcir", "psdd", "spn", "sdd", "nnf", "bif")
+FORMATS = ("pcir", "psdd", "spn", "sdd", "nnf", "ddnnf", "bif")
 
 
 def read(
@@ -73,7 +73,7 @@ def _read_alone(file: Path, kind: str, vtree: str | Path | None) -> Circuit:
             location=str(file),
             help="leave the vtree out, or give the .psdd or .sdd file that it belongs to",
         )
-    if kind == "nnf":
+    if kind in ("nnf", "ddnnf"):
         return read_nnf(file)
     if kind == "spn":
         return read_spn(file)

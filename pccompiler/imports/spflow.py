@@ -1,4 +1,4 @@
-"""Circuits of SPFlow 0.0 (`spn`): its nodes, read without importing it."""
+"""Circuits of SPFlow 0.0 (`spn`), and the door to those of SPFlow 1: read without importing it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ from typing import Any
 import numpy as np
 
 from pccompiler.imports.domains import Leaf
-from pccompiler.imports.objects import (
-    Objects,
-    children_first,
-    class_of,
-    stranger,
-    unsupported,
-)
+from pccompiler.imports.objects import Objects, children_first, class_of, stranger, unsupported
+from pccompiler.imports.spflow_modules import PACKAGE as MODULES
+from pccompiler.imports.spflow_modules import from_modules
 from pccompiler.imports.versions import reading
 from pccompiler.ir import Circuit, Family
 from pccompiler.ir.circuit import Float
@@ -26,7 +22,11 @@ _NAME = "SPFlow"
 
 @reading(_NAME)
 def from_spflow(node: Any) -> Circuit:
-    """The scalar circuit of an SPFlow node and all below it.
+    """The circuit of an SPFlow node, or module, and all below it.
+
+    Of SPFlow 1, modules: sums, elementwise sums, products of all kinds, concatenations, splits,
+    factorizations, mixtures of repetitions, `RatSPN`, and leaves that are Bernoulli, Binomial,
+    Categorical, Normal or Poisson. Channels become units. Of SPFlow 0.0, a scalar circuit:
 
     Sums, products, and leaves that are Bernoulli, Categorical, Gaussian, Poisson or Histogram.
     Number v of a scope becomes the variable ``x{v+1}``; columns are in the order of these numbers.
@@ -35,7 +35,8 @@ def from_spflow(node: Any) -> Circuit:
     histograms above a smallest number, 0 included; here 0 is 0.
 
     Args:
-        node: An ``spn.structure.Base.Node``; any object, hence ``Any``.
+        node: An ``spn.structure.Base.Node`` or ``spflow.modules.Module``; any object, hence
+            ``Any``.
 
     Raises:
         ImportFormatError: Naming the node that has no counterpart, or is wrong.
@@ -44,8 +45,10 @@ def from_spflow(node: Any) -> Circuit:
         Molina et al. (2019), "SPFlow: An Easy and Extensible Library for Deep Probabilistic
         Learning using Sum-Product Networks".
     """
+    if class_of(node, MODULES) and hasattr(node, "scope"):
+        return from_modules(node)
     if not class_of(node, PACKAGE) or not hasattr(node, "scope"):
-        raise stranger(node, _NAME, "a node of SPFlow 0.0: Sum, Product or a leaf")
+        raise stranger(node, _NAME, "a node of SPFlow 0.0, or a module of SPFlow 1")
     objects = Objects(_NAME)
     made: dict[int, int] = {}
     for each in children_first(node, _children, _NAME):

@@ -11,7 +11,7 @@ from pccompiler.imports.lines import Lines
 from pccompiler.imports.scalars import Scalars, check
 from pccompiler.ir import Circuit, Variable, binary, categorical
 
-_LEAVES = {"categorical": "categorical", "c": "categorical", "indicator": "i", "i": "i"}
+_LEAVES = {"categorical": "categorical", "c": "categorical", "indicator": "i", "i": "i", "l": "i"}
 _NUMBER = re.compile(r"[0-9]+")
 
 
@@ -28,9 +28,10 @@ def read_spn(path: str | Path) -> Circuit:
     """Read an ``.spn`` file as a scalar circuit over discrete variables ``x1``, ``x2``, ...
 
     ``id + child weight ...``, ``id * child ...``, ``id categorical variable p ...``, ``id indicator
-    variable state`` (states from 1), in any order; the kind may also come before the id. The root
-    is the node that is nobody's child. Weights are those of the file to the last digit, but rows
-    that sum to 1 only within 1e-3 are divided by their sum: they were rounded.
+    variable state``, in any order; the kind may also come before the id. Variables and states count
+    from 1, as SPNetworks.jl has it, or both from 0, as pyspn has it: variable 0 is then ``x1``. The
+    root is the node that is nobody's child. Weights are those of the file to the last digit, but
+    rows that sum to 1 only within 1e-3 are divided by their sum: they were rounded.
 
     Raises:
         ImportFormatError: Naming the file and line that is wrong.
@@ -49,6 +50,7 @@ class _Reader:
             self.line(words)
         if not self.nodes:
             self.lines.fail("PC705", "the file has no nodes", "fetch it again", here=False)
+        self.settle()
         scalars = Scalars(self.variables(), self.lines)
         made: dict[int, int] = {}
         root = self.root()
@@ -114,19 +116,41 @@ class _Reader:
 
     def leaf(self, node: _Node) -> None:
         variable = self.lines.integer(node.words[0], "the variable")
-        if variable < 1:
-            self.lines.fail("PC704", "variables count from 1", "restore the file")
+        if variable < 0:
+            self.lines.fail("PC704", "variables count from 0 or 1", "restore the file")
         numbers = [self.lines.real(word, "a number") for word in node.words[1:]]
         if node.kind == "i":
-            state = numbers[0] if numbers else 0.0
-            if len(numbers) != 1 or state < 1 or state != int(min(state, 1e15)):
+            state = numbers[0] if numbers else -1.0
+            if len(numbers) != 1 or state < 0 or state != int(min(state, 1e15)):
                 self.lines.fail("PC702", "an indicator needs one state", "write 'id i var state'")
-            states = int(state)
         else:
             numbers = self.lines.row(numbers)
-            states = len(numbers)
-        self.lines.most("states", states)
         node.numbers, node.words = numbers, [str(variable)]
+
+    def settle(self) -> None:
+        """Count variables and states from 1; a file may count both from 0."""
+        leaves = [node for node in self.nodes.values() if node.kind in ("categorical", "i")]
+        indicators = [node for node in leaves if node.kind == "i"]
+        start = min((int(node.words[0]) for node in leaves), default=1)
+        lowest = min(indicators, key=lambda node: node.numbers[0], default=None)
+        if lowest is not None and min(lowest.numbers[0], 1) != min(start, 1):
+            self.at(lowest)
+            self.lines.fail(
+                "PC704",
+                f"variables count from {start}, but states from {lowest.numbers[0]:g}",
+                "count both from 1, as SPNetworks.jl does, or both from 0, as pyspn does",
+            )
+        for node in leaves:
+            self.at(node)
+            if start == 0:
+                node.words = [str(int(node.words[0]) + 1)]
+                node.numbers = [node.numbers[0] + 1] if node.kind == "i" else node.numbers
+            self.widen(int(node.words[0]), node)
+
+    def widen(self, variable: int, node: _Node) -> None:
+        """Give the variable as many states as the leaf has."""
+        states = int(node.numbers[0]) if node.kind == "i" else len(node.numbers)
+        self.lines.most("states", states)
         self.states[variable] = max(self.states.get(variable, 2), states)
 
     def variables(self) -> list[Variable]:
