@@ -118,6 +118,7 @@ TARGETS: dict[str, Target] = {
     "psdd with vtree": Target(_text(f"{texts.PSDD}---\n{texts.VTREE}"), mutated_text, texts.psdd),
     "sdd": Target(_text(texts.SDD), mutated_text, _file("b.sdd", texts.imported)),
     "sdd with vtree": Target(_text(f"{texts.SDD}---\n{texts.VTREE}"), mutated_text, texts.sdd),
+    "ddnnf": Target(_text(texts.D4), mutated_text, _file("a.ddnnf", texts.imported)),
     "nnf": Target(_text(texts.NNF), mutated_text, _file("a.nnf", texts.imported)),
     "spn": Target(_text(texts.SPN), mutated_text, _file("a.spn", texts.imported)),
     "bif": Target(_text(texts.BIF), mutated_text, _file("a.bif", texts.imported)),

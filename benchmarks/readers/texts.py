@@ -81,6 +81,7 @@ SPN = """# a mixture
 6 categorical 2 0.2 0.3 0.5
 """
 SDD = "sdd 5\nL 1 0 1\nL 3 2 -2\nL 5 2 2\nL 7 0 -1\nD 0 1 2 1 3 7 5\n"
+D4 = "o 1 0\na 2 0\nt 3 0\n1 3 -1 2 0\n1 2 1 0\n2 3 -2 0\n"
 NNF = "nnf 7 6 3\nL 1\nL 2\nA 2 0 1\nL -1\nL 3\nA 2 3 4\nO 1 2 2 5\n"
 BIF = """network unknown { }
 variable rain { type discrete [ 2 ] { yes, no }; }
