@@ -103,7 +103,6 @@ def measure(name: str, report: Report) -> None:
     report.add(
         case=name,
         variables=len(network.states),
-        bytes=path.stat().st_size if path.exists() else None,
         nodes=circuit.num_nodes,
         edges=len(circuit.operands),
         read_s=round(read - start, 3),
