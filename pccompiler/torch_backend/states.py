@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pccompiler.errors import DataError
 from pccompiler.ir import Variable
+from pccompiler.torch_backend.threads import threads_on
 
 
 def impossible(row: int) -> DataError:
@@ -61,9 +62,10 @@ class StateCheck:
         """
         x = x.detach()
         size = max(1, _AT_ONCE.get(x.device.type, 2**26) // len(self.variables))
-        flags = [self._off(part, complete).any() for part in x.split(size)]
-        if bool(flags[0] if len(flags) == 1 else torch.stack(flags).any()):
-            self._refuse(x, complete)
+        with threads_on(x.numel(), x.device):
+            flags = [self._off(part, complete).any() for part in x.split(size)]
+            if bool(flags[0] if len(flags) == 1 else torch.stack(flags).any()):
+                self._refuse(x, complete)
 
     def _off(self, x: Tensor, complete: bool) -> Tensor:
         """How far each value is from the nearest one allowed."""

@@ -37,6 +37,12 @@ def threads_for(numbers: int) -> int:
     return 1 if numbers < ALONE else _ALLOWED.number()
 
 
+def threads_on(numbers: int, device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """`one_thread` on a CPU, if a torch operation on so many numbers is too little to share out."""
+    alone = device.type == "cpu" and numbers < _LAYER
+    return one_thread() if alone else contextlib.nullcontext()
+
+
 @contextlib.contextmanager
 def one_thread() -> Generator[None]:
     """Torch's operations in one thread meanwhile; C code goes by its own work (`threads_for`)."""
