@@ -25,7 +25,7 @@ import pccompiler as pc
 from benchmarks.common import Report
 from pccompiler import imports
 
-ALARM = Path("/work/shared/circuits/alarm.bif.gz")
+ALARM = Path("../shared/circuits/alarm.bif.gz")
 GOAL = 1.5
 _NEIGHBOUR = "import sys, time\nend = time.monotonic() + {}\nwhile time.monotonic() < end: pass"
 _Case = tuple[str, int, Callable[[], object]]
