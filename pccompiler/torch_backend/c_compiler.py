@@ -70,6 +70,7 @@ def load_c(
     return found
 
 
+@cache
 def load_c_if_any(file: str, functions: Functions) -> ctypes.CDLL | None:
     """The library of a file with OpenMP's directives; ``None``: torch has to do its work."""
     try:

@@ -73,12 +73,17 @@ class NarrowOnCPU:
         self.mixed = plan.layers[-1].kind == Kind.MIXTURE
         order = root_order(plan)
         self.order = None if order is None else torch.from_numpy(order)
+        self.libraries: dict[int, ctypes.CDLL] = {}
         self.library(_BLOCKS[-1])
 
     def library(self, block: int) -> ctypes.CDLL:
         """The compiled functions for blocks of so many rows."""
-        defines = ("K", self.units), ("B", block)
-        return load_c("trees.c", defines, _FUNCTIONS, reorder=True, parallel=True)
+        known = self.libraries.get(block)
+        if known is None:
+            defines = ("K", self.units), ("B", block)
+            known = load_c("trees.c", defines, _FUNCTIONS, reorder=True, parallel=True)
+            self.libraries[block] = known
+        return known
 
     def __call__(self, x: Tensor, complete: bool) -> Tensor:
         """Log-likelihoods, shape (batch,), of rows (batch, variables)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +13,9 @@ from pccompiler.options import shown
 from pccompiler.torch_backend.inputs import Rows, as_rows
 from pccompiler.torch_backend.states import StateCheck
 from pccompiler.torch_backend.transforms import transformed
+
+if TYPE_CHECKING:
+    from pccompiler.torch_backend.weights import Weights
 
 
 def check_model(value: object) -> None:
@@ -33,7 +38,10 @@ class Entrance(nn.Module):
     Attributes:
         circuit: Has the variables.
         names: Of the variables, in the order of the columns.
+        weights: The trainable parameters.
     """
+
+    weights: Weights
 
     def __init__(self, circuit: Circuit) -> None:
         super().__init__()
@@ -44,12 +52,18 @@ class Entrance(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        return next(self.parameters()).device
+        return self._a_parameter.device
 
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the parameters."""
-        return next(self.parameters()).dtype
+        return self._a_parameter.dtype
+
+    @property
+    def _a_parameter(self) -> Tensor:
+        """The first of the parameters: quicker than `parameters`, which looks for modules."""
+        found: Tensor = next(iter(self.weights.values.values()))
+        return found
 
     def nothing(self, rows: int) -> Tensor:
         """Rows in which everything is missing, shape (rows, variables)."""

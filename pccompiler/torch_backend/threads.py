@@ -16,12 +16,8 @@ import torch
 
 from pccompiler.ir.plan import Plan
 
-ALONE = 1_500_000
-"""Numbers that one thread works on without help: it takes about a millisecond for them.
-
-On an idle machine a second thread pays from a tenth of that; with other work on the cores, each
-wait for it may cost a time slice of the scheduler (benchmarks/busy.py).
-"""
+ALONE = 200_000
+"""Numbers that one thread works on sooner than several: it takes about 0.2 ms for them."""
 _LAYER = 500_000
 """Numbers of a layer, on average, from which on torch shares its operations out.
 

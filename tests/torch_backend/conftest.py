@@ -18,9 +18,14 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[Path]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(notices, "_SAID", set())
     monkeypatch.setattr(c_compiler, "_USELESS", {})
-    c_compiler._tried.cache_clear()
+    _forget()
     yield tmp_path / "cache" / "pccompiler" / "kernels"
+    _forget()
+
+
+def _forget() -> None:
     c_compiler._tried.cache_clear()
+    c_compiler.load_c_if_any.cache_clear()
 
 
 @pytest.hookimpl(wrapper=True)
