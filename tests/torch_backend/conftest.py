@@ -32,10 +32,10 @@ def _forget() -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Make the device torch's default, which `pccompiler.compile` takes.
 
-    Tests that are about CPUs, marked ``cpu``, stay there.
+    Tests that are about CPUs, marked ``cpu``, stay there; those marked ``gpu`` name their devices.
     """
     device = item.config.getoption("--device")
-    if device == "cpu" or item.get_closest_marker("cpu") is not None:
+    if device == "cpu" or any(item.get_closest_marker(name) for name in ("cpu", "gpu")):
         return (yield)
     with torch.device(device):
         return (yield)
