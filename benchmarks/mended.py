@@ -3,8 +3,8 @@
     python -m benchmarks.mended                  # on the CPU
     python -m benchmarks.mended --device cuda    # the tests of the torch backend on a GPU
 
-`--jobs N` runs N tests at once, where pytest-xdist is installed. One line a matter. A test with many
-cases counts each; those that draw their cases, or count mutants of their own, count once.
+`--jobs N` runs N tests at once, where pytest-xdist is installed. One line a matter. A test with
+many cases counts each; those that draw their cases, or count mutants of their own, count once.
 """
 
 from __future__ import annotations
