@@ -17,6 +17,7 @@ from pccompiler.torch_backend.cuda_softmax import softmax_on_cuda
 from pccompiler.torch_backend.draws import draws
 from pccompiler.torch_backend.selection import Selection
 from pccompiler.torch_backend.softmax import lifted_softmax
+from pccompiler.torch_backend.transforms import transformed
 
 
 class Weights(nn.Module):
@@ -234,9 +235,7 @@ def constrain(raw: Tensor, group: WeightGroup, floor: float) -> Tensor:
     """
     if group.is_simplex:
         quick = (softmax_on_cuda if raw.is_cuda else lifted_softmax)(raw, floor)
-        return (
-            quick if quick is not None else _lift(torch.softmax(raw, dim=-1), floor, group.columns)
-        )
+        return quick if quick is not None else _lift(_softmax(raw), floor, group.columns)
     if group.owner == Family.BERNOULLI.keyword:
         one = _lift(torch.sigmoid(raw), floor, 2)
         zero = _lift(torch.sigmoid(-raw), floor, 2)
@@ -246,6 +245,16 @@ def constrain(raw: Tensor, group: WeightGroup, floor: float) -> Tensor:
     if group.owner == Family.POISSON.keyword:
         return raw
     return torch.stack([raw[..., 0], raw[..., 1].exp()], dim=-1)
+
+
+def _softmax(raw: Tensor) -> Tensor:
+    """Torch's softmax of the last axis; its definition under a transform.
+
+    Under ``python -O`` torch cannot take forward mode through its own gradient of it.
+    """
+    if transformed():
+        return (raw - raw.logsumexp(-1, keepdim=True)).exp()
+    return torch.softmax(raw, dim=-1)
 
 
 def _lift(weights: Tensor, floor: float, states: int) -> Tensor:

@@ -34,7 +34,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
     Tests that are about CPUs, marked ``cpu``, stay there; those marked ``gpu`` name their devices.
     """
-    device = item.config.getoption("--device")
+    device = str(item.config.getoption("--device"))
     if device == "cpu" or any(item.get_closest_marker(name) for name in ("cpu", "gpu")):
         return (yield)
     with torch.device(device):
