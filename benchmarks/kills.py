@@ -236,7 +236,7 @@ def main() -> None:
     """Count, and write the result file."""
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     counts = measure(kills, seed=0)
-    report = Report("kills")  # now, as it looks for a GPU: a process that has used one must not fork
+    report = Report("kills")  # last: it looks for a GPU, and a process that used one must not fork
     report.add(
         interval_steps=INTERVAL,
         kills=dict(counts.kills),
