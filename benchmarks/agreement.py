@@ -19,8 +19,8 @@ import torch
 import pccompiler as pc
 from benchmarks.common import Report
 from pccompiler.api import Dtype, Numerics
-from pccompiler.ir.generate import by_weight, materialize
-from pccompiler.ir.interpret import log_likelihood
+from pccompiler.ir.plan.materialize import by_weight, materialize
+from pccompiler.ir.plan.oracle import log_likelihood
 from pccompiler.testing import density, worlds
 
 FORMS: tuple[tuple[Dtype, Numerics], ...] = (

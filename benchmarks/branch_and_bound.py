@@ -22,7 +22,7 @@ import pccompiler as pc
 from benchmarks.common import Report
 from pccompiler.imports import read
 from pccompiler.structures import random_tree
-from pccompiler.torch_backend.branch import branch_and_bound
+from pccompiler.torch_backend.queries.map.branch_and_bound import branch_and_bound
 
 
 def measure(

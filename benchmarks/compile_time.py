@@ -33,7 +33,7 @@ circuit = pc.rat_spn(n, 50, 5)
 lap("build")
 circuit = PassManager.parse("check")(circuit)
 lap("check")
-from pccompiler.ir.partition import partition
+from pccompiler.ir.sectors import partition
 circuit = partition(circuit, pc.Sectors()).replace(generator=pc.Hypernetwork())
 lap("sectors_and_hypernetwork")
 lowered = plan(circuit)

@@ -23,8 +23,8 @@ import pccompiler as pc
 from pccompiler.ir import Circuit, Hypernetwork, Kind
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.torch_backend import CompiledCircuit
-from pccompiler.torch_backend.evidence import Knowledge
-from pccompiler.torch_backend.program import BagStep, DenseStep
+from pccompiler.torch_backend.engines.arena.program import BagStep, DenseStep
+from pccompiler.torch_backend.queries.evaluation import Knowledge
 
 SIZES = (1, 7, 100, 500, 512)
 VARIANTS = ("ordinary", "log", "packed", "hypernetwork", "hypernetwork log")

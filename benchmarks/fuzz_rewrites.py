@@ -21,7 +21,7 @@ from benchmarks.common import Report
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit, Family, Kind
 from pccompiler.ir.circuit import Float
-from pccompiler.ir.leaves import log_density
+from pccompiler.ir.families.registry import log_density
 from pccompiler.passes import (
     Condition,
     Marginalize,
@@ -34,7 +34,7 @@ from pccompiler.passes import (
     Square,
     findings,
 )
-from pccompiler.passes.pack import Pack
+from pccompiler.passes.transforms.pack.pack import Pack
 from pccompiler.testing import random_circuit, with_values
 from pccompiler.testing.faults import make_broken
 from pccompiler.testing.random_circuits import RandomChoices, unsmooth

@@ -22,7 +22,7 @@ from benchmarks.common import Report
 from pccompiler.api import Dtype
 from pccompiler.bench.timing import run_of, times_of
 from pccompiler.bench.work import Direction
-from pccompiler.torch_backend.stepper import Stepper
+from pccompiler.torch_backend.training.stepper import Stepper
 
 REFERENCE = {
     16: "10-12",

@@ -27,10 +27,11 @@ from benchmarks.hclt_contest import Contest, Step, guarded, profile
 from pccompiler import structures
 from pccompiler.api import Dtype
 from pccompiler.ir import Circuit, Variable
-from pccompiler.torch_backend.dense import Dense, Precision
-from pccompiler.torch_backend.dense_reading import regions_of
-from pccompiler.torch_backend.dense_run import Runner
-from pccompiler.torch_backend.dense_tiles import Tiles
+from pccompiler.torch_backend.engines.dense.buffers import Precision
+from pccompiler.torch_backend.engines.dense.engine import Dense
+from pccompiler.torch_backend.engines.dense.launch import Runner
+from pccompiler.torch_backend.engines.dense.match import regions_of
+from pccompiler.torch_backend.engines.dense.tiles import Tiles
 
 PRECISIONS: tuple[Precision, ...] = ("tf32", "bf16", "ieee")
 Evaluate = Callable[[Tensor, list[Tensor]], Tensor]

@@ -28,8 +28,8 @@ import torch
 import pccompiler as pc
 from benchmarks.common import Report
 from pccompiler.errors import PCCompilerError
-from pccompiler.torch_backend.resume import Keeper
-from pccompiler.torch_backend.training_state import read_state
+from pccompiler.torch_backend.training.checkpointing.keeper import Keeper
+from pccompiler.torch_backend.training.checkpointing.state import read_state
 
 INTERVAL = 5
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)

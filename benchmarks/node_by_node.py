@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.ir import Circuit, Family, Kind
-from pccompiler.ir.leaves import log_density
+from pccompiler.ir.families.registry import log_density
 
 Float = NDArray[np.float64]
 

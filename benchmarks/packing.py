@@ -32,7 +32,7 @@ from pccompiler.imports.read import read
 from pccompiler.ir import Circuit
 from pccompiler.onnx_backend import OnnxModel
 from pccompiler.passes import MergeNested, ShareEqual, plan, verify
-from pccompiler.passes.pack import Pack
+from pccompiler.passes.transforms.pack.pack import Pack
 
 SHARED = Path(__file__).parents[2] / "shared"
 FILES = {"nltcs.psdd": -6.0448, "msnbc.psdd": -6.0580, "nltcs.spn.gz": -6.0786}

@@ -10,8 +10,8 @@ from __future__ import annotations
 import pccompiler as pc
 from benchmarks.common import Report
 from pccompiler import recipes
-from pccompiler.ir.layout import lay_out
-from pccompiler.ir.partition import partition
+from pccompiler.ir.plan.parameters import lay_out
+from pccompiler.ir.sectors import partition
 from pccompiler.passes import plan
 
 

@@ -15,10 +15,10 @@ from torch import Tensor
 
 import pccompiler as pc
 from benchmarks.common import Report
+from benchmarks.live_bytes import LiveBytes
 from pccompiler.passes import plan
-from pccompiler.torch_backend.budget import Budgeted
-from pccompiler.torch_backend.live_bytes import LiveBytes
-from pccompiler.torch_backend.schedule import Schedule
+from pccompiler.torch_backend.engines.budgeted.budget import Budgeted
+from pccompiler.torch_backend.engines.budgeted.schedule import Schedule
 
 BATCH = 50
 RUNNABLE = 1024

@@ -20,11 +20,11 @@ import torch
 
 import pccompiler as pc
 from benchmarks.common import RESULTS, Report
+from benchmarks.live_bytes import live_bytes
 from pccompiler.passes import plan
-from pccompiler.passes.memory import peak
-from pccompiler.torch_backend.budget import Budgeted
-from pccompiler.torch_backend.live_bytes import live_bytes
-from pccompiler.torch_backend.schedule import Schedule
+from pccompiler.passes.lowering.peak_memory import peak
+from pccompiler.torch_backend.engines.budgeted.budget import Budgeted
+from pccompiler.torch_backend.engines.budgeted.schedule import Schedule
 
 BATCH = 500
 RUNNABLE = 3 * 2**30

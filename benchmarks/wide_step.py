@@ -20,7 +20,7 @@ from pccompiler import structures
 from pccompiler.bench.timing import run_of, times_of
 from pccompiler.ir import Circuit
 from pccompiler.ir.variables import real
-from pccompiler.torch_backend.acceleration import Wide
+from pccompiler.torch_backend.engines.dense.engine import Wide
 
 BATCH = 500
 

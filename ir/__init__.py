@@ -3,15 +3,15 @@
 if __name__ != "pccompiler.ir":  # this folder is the source of a subpackage, not a package
     raise ImportError(f"import 'pccompiler.ir', not {__name__!r}")
 
-from pccompiler.ir.builder import Builder
+from pccompiler.ir.build.builder import Builder
 from pccompiler.ir.circuit import Circuit, WeightTable
 from pccompiler.ir.generators import Direct, Generator, Hypernetwork, Sectors
 from pccompiler.ir.kinds import Family, Kind
-from pccompiler.ir.parser import parse
-from pccompiler.ir.printer import to_text
 from pccompiler.ir.statistics import Statistics
+from pccompiler.ir.text.parser import parse
+from pccompiler.ir.text.printer import to_text
+from pccompiler.ir.text.weight_files import read_circuit, write_circuit
 from pccompiler.ir.variables import Variable, binary, categorical, count, real
-from pccompiler.ir.weight_files import read_circuit, write_circuit
 
 __all__ = [
     "Builder",

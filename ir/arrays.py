@@ -65,3 +65,8 @@ def hash_rows(rows: NDArray[np.uint64]) -> NDArray[np.uint64]:
     position = mix64(np.arange(1, rows.shape[1] + 1, dtype=np.uint64) << np.uint64(32))
     with np.errstate(over="ignore"):
         return mix64(mix64(rows ^ position).sum(axis=1, dtype=np.uint64))
+
+
+def power_of_two(size: int) -> int:
+    """The power of two that covers ``size``."""
+    return 1 << (size - 1).bit_length()

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir.arrays import Int, first_uses, floats, ints, ranges, segments
+from pccompiler.ir.families.registry import columns
 from pccompiler.ir.generators import Generator, Sectors
 from pccompiler.ir.kinds import Family, Kind
-from pccompiler.ir.leaves import columns
 from pccompiler.ir.scopes import Scopes, find_scopes
 from pccompiler.ir.statistics import Statistics, count
 from pccompiler.ir.topology import Consumers, find_consumers, find_levels
@@ -203,7 +203,7 @@ class Circuit:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the text form without weight values, as hexadecimal digits."""
-        from pccompiler.ir.printer import to_text
+        from pccompiler.ir.text.printer import to_text
 
         return hashlib.sha256(to_text(self, values=False).encode()).hexdigest()
 

@@ -3,28 +3,28 @@
 if __name__ != "pccompiler.passes":  # this folder is the source of a subpackage, not a package
     raise ImportError(f"import 'pccompiler.passes', not {__name__!r}")
 
-from pccompiler.passes.attach_hypernetwork import AttachHypernetwork
+from pccompiler.passes.analysis.compatibility import Compatibility, compatibility
+from pccompiler.passes.analysis.determinism.decide import Determinism, determinism
+from pccompiler.passes.analysis.properties import Properties, properties, require
+from pccompiler.passes.analysis.vtrees.find import structure
+from pccompiler.passes.analysis.vtrees.vtree import Vtree
 from pccompiler.passes.base import Pass
-from pccompiler.passes.check import Check, findings, verify
-from pccompiler.passes.compatibility import Compatibility, compatibility
-from pccompiler.passes.condition import Condition
-from pccompiler.passes.determinism import Determinism, determinism
-from pccompiler.passes.direct_weights import AttachDirect
+from pccompiler.passes.lowering.lower import plan
 from pccompiler.passes.manager import PassManager
-from pccompiler.passes.marginalize import Marginalize
-from pccompiler.passes.merge_nested import MergeNested
-from pccompiler.passes.multiply import multiply
-from pccompiler.passes.normalize import NormalizeWeights
-from pccompiler.passes.pack import Pack
-from pccompiler.passes.partition_sectors import PartitionSectors
-from pccompiler.passes.plan import plan
-from pccompiler.passes.properties import Properties, properties, require
-from pccompiler.passes.prune import Prune
-from pccompiler.passes.share_equal import ShareEqual
-from pccompiler.passes.smooth import Smooth
-from pccompiler.passes.square import Square
-from pccompiler.passes.vtrees import structure
-from pccompiler.passes.vtrees_tree import Vtree
+from pccompiler.passes.transforms.attach_direct import AttachDirect
+from pccompiler.passes.transforms.attach_hypernetwork import AttachHypernetwork
+from pccompiler.passes.transforms.check import Check, findings, verify
+from pccompiler.passes.transforms.condition import Condition
+from pccompiler.passes.transforms.marginalize import Marginalize
+from pccompiler.passes.transforms.merge_nested import MergeNested
+from pccompiler.passes.transforms.multiply import multiply
+from pccompiler.passes.transforms.normalize import NormalizeWeights
+from pccompiler.passes.transforms.pack.pack import Pack
+from pccompiler.passes.transforms.partition_sectors import PartitionSectors
+from pccompiler.passes.transforms.prune import Prune
+from pccompiler.passes.transforms.share_equal import ShareEqual
+from pccompiler.passes.transforms.smooth import Smooth
+from pccompiler.passes.transforms.square import Square
 
 __all__ = [
     "AttachDirect",

@@ -7,10 +7,10 @@ from time import perf_counter
 from typing import NamedTuple
 
 from pccompiler.ir import Circuit
+from pccompiler.passes.analysis.equivalence import EQUAL, compare
 from pccompiler.passes.base import WELL_FORMED, Pass
+from pccompiler.passes.check.wellformed import verify
 from pccompiler.passes.pipeline import parse_passes
-from pccompiler.passes.semantics import EQUAL, compare
-from pccompiler.passes.wellformed import verify
 
 Dump = Callable[[str, Circuit], None]
 

@@ -1,19 +1,19 @@
 """All passes by name."""
 
-from pccompiler.passes.attach_hypernetwork import AttachHypernetwork
 from pccompiler.passes.base import Pass
-from pccompiler.passes.check import Check
-from pccompiler.passes.condition import Condition
-from pccompiler.passes.direct_weights import AttachDirect
-from pccompiler.passes.marginalize import Marginalize
-from pccompiler.passes.merge_nested import MergeNested
-from pccompiler.passes.normalize import NormalizeWeights
-from pccompiler.passes.pack import Pack
-from pccompiler.passes.partition_sectors import PartitionSectors
-from pccompiler.passes.prune import Prune
-from pccompiler.passes.share_equal import ShareEqual
-from pccompiler.passes.smooth import Smooth
-from pccompiler.passes.square import Square
+from pccompiler.passes.transforms.attach_direct import AttachDirect
+from pccompiler.passes.transforms.attach_hypernetwork import AttachHypernetwork
+from pccompiler.passes.transforms.check import Check
+from pccompiler.passes.transforms.condition import Condition
+from pccompiler.passes.transforms.marginalize import Marginalize
+from pccompiler.passes.transforms.merge_nested import MergeNested
+from pccompiler.passes.transforms.normalize import NormalizeWeights
+from pccompiler.passes.transforms.pack.pack import Pack
+from pccompiler.passes.transforms.partition_sectors import PartitionSectors
+from pccompiler.passes.transforms.prune import Prune
+from pccompiler.passes.transforms.share_equal import ShareEqual
+from pccompiler.passes.transforms.smooth import Smooth
+from pccompiler.passes.transforms.square import Square
 
 PASSES: dict[str, type[Pass]] = {
     "check": Check,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from pccompiler.errors import CheckpointError, OptionError
 from pccompiler.ir import Circuit, Direct, Generator, Hypernetwork, Sectors
 from pccompiler.ir.generators import WEIGHT_FLOOR, uses_sectors
-from pccompiler.ir.partition import Cut, partition
+from pccompiler.ir.sectors import Cut, partition
 from pccompiler.options import one_of, path_of, seed_of, shown
 from pccompiler.passes import plan, verify
-from pccompiler.passes.precision import check_domains
-from pccompiler.passes.wellformed import verify_sectors
+from pccompiler.passes.check.precision import check_domains
+from pccompiler.passes.check.wellformed import verify_sectors
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +63,7 @@ def compile(
     import torch
 
     from pccompiler.torch_backend import CompiledCircuit
-    from pccompiler.torch_backend.devices import usable_device
+    from pccompiler.torch_backend.runtime.devices import usable_device
 
     precision = _precision(dtype)
     one_of("numerics", numerics, ("auto", "log"))
@@ -176,8 +176,8 @@ def load(directory: str | Path, *, device: str | torch.device | None = None) -> 
     import torch
 
     from pccompiler.torch_backend import checkpoint
-    from pccompiler.torch_backend.devices import usable_device
-    from pccompiler.torch_backend.finite_weights import check_finite
+    from pccompiler.torch_backend.runtime.devices import usable_device
+    from pccompiler.torch_backend.weights.finite import check_finite
 
     where = usable_device(device)
     circuit, tensors, manifest = checkpoint.read(path_of(directory))
@@ -219,8 +219,8 @@ def export_onnx(
 
     Raises:
         ExportError: If ONNX Runtime's answers differ from the oracle's by more than rounding to
-            float32 explains (`pccompiler.ir.rounding`), or the file cannot be written. Nothing is
-            left behind.
+            float32 explains (`pccompiler.ir.plan.rounding`), or the file cannot be written.
+            Nothing is left behind.
     """
     from pccompiler.onnx_backend import export
 

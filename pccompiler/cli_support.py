@@ -152,7 +152,7 @@ def device(name: str) -> str:
     """``auto``: CUDA where it is there."""
     import torch
 
-    from pccompiler.torch_backend.devices import usable_device
+    from pccompiler.torch_backend.runtime.devices import usable_device
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"

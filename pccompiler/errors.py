@@ -6,9 +6,13 @@ diagnostic names the culprit, where it was declared, the rule (a stable code) an
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
+
+_WORD = 100
+"""Longer words are nobody's slip of the pen; comparing them takes the square of their length."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,3 +106,15 @@ class ImportFormatError(PCCompilerError, ValueError):
 
 class LimitError(ImportFormatError):
     """Reading a file would take more than `pccompiler.limits` allow (code PC760)."""
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """A way out for an unknown word."""
+    names = list(known)
+    short = [name for name in names[:10_000] if len(name) <= _WORD] if len(word) <= _WORD else []
+    near = difflib.get_close_matches(word, short, n=3)
+    if near:
+        return "did you mean " + " or ".join(repr(name) for name in near) + "?"
+    return (
+        "declare it first, or use one of: " + ", ".join(names[:8]) if names else "declare it first"
+    )

@@ -26,7 +26,7 @@ from pccompiler.datasets import download, info
 from pccompiler.drawing import draw
 from pccompiler.errors import ExportError, FileError, PCCompilerError
 from pccompiler.ir import write_circuit
-from pccompiler.passes.vtrees_tree import Vtree
+from pccompiler.passes.analysis.vtrees.vtree import Vtree
 from pccompiler.torch_backend import Evaluation, History
 
 Golden = Callable[[str], None]

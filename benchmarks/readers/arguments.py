@@ -51,7 +51,7 @@ def run_graph(rng: np.random.Generator) -> Circuit:
     """A graph with odd attributes, keys or edges."""
     import networkx  # type: ignore[import-untyped]  # no stubs
 
-    from pccompiler.ir.networks import from_networkx
+    from pccompiler.ir.networks.read import from_networkx
 
     graph: Any = networkx.DiGraph()  # it has no type stubs
     graph.add_node("mild", variable="rain", p=0.1)

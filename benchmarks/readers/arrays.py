@@ -73,7 +73,7 @@ def load_data(path: Path) -> object:
 def stream(path: Path) -> object:
     """As ``score`` reads a file: a table mapped, or lines two at a time."""
     from pccompiler.datasets.csv_table import csv_blocks
-    from pccompiler.torch_backend.rows import map_file
+    from pccompiler.torch_backend.data.blocks import map_file
 
     return map_file(path) if path.suffix == ".npy" else list(csv_blocks(path, 2))
 

@@ -110,7 +110,7 @@ def load_checkpoint(content: bytes, folder: Path) -> object:
 @cache
 def exported() -> list[bytes]:
     """A small exported model."""
-    from pccompiler.ir.layout import lay_out
+    from pccompiler.ir.plan.parameters import lay_out
     from pccompiler.onnx_backend import export
     from pccompiler.passes import plan
     from pccompiler.structures import rat_spn

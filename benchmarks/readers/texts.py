@@ -121,7 +121,7 @@ def vtree(path: Path) -> object:
 
 def passes_vtree(path: Path) -> object:
     """As the passes read one."""
-    from pccompiler.passes.vtrees import Vtree
+    from pccompiler.passes.analysis.vtrees.find import Vtree
 
     return Vtree.read(path)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from pccompiler.bench.work import Direction
 from pccompiler.torch_backend import CompiledCircuit
 from pccompiler.torch_backend.evaluator import Unchecked
-from pccompiler.torch_backend.stepper import Stepper
+from pccompiler.torch_backend.training.stepper import Stepper
 
 Run = Callable[[], object]
 LEARNING_RATE = 5e-3

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pccompiler.bench.units import Work
 from pccompiler.ir.generators import Hypernetwork
 from pccompiler.ir.kinds import Family
-from pccompiler.ir.layout import lay_out
-from pccompiler.ir.plan import Plan, WeightGroup
+from pccompiler.ir.plan.layers import WeightGroup
+from pccompiler.ir.plan.parameters import lay_out
+from pccompiler.ir.plan.plan import Plan
 
 LEAF: dict[str, tuple[int, int]] = {
     Family.BERNOULLI.keyword: (2, 2),

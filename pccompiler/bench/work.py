@@ -24,8 +24,9 @@ from pccompiler.bench.units import NUMBER, Work
 from pccompiler.bench.weight_work import weight_work
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.kinds import Family, Kind
-from pccompiler.ir.layout import lay_out
-from pccompiler.ir.plan import Layer, Operands, Plan
+from pccompiler.ir.plan.layers import Layer, Operands
+from pccompiler.ir.plan.parameters import lay_out
+from pccompiler.ir.plan.plan import Plan
 
 Direction = Literal["forward", "gradients", "step"]
 DIRECTIONS: tuple[Direction, ...] = ("forward", "gradients", "step")

@@ -62,7 +62,7 @@ def prepare(state: Path, resume: bool | None) -> None:
 
 def forget(state: Path) -> None:
     """Remove the state of a training; other files in the folder stay."""
-    from pccompiler.torch_backend.training_state import STATE
+    from pccompiler.torch_backend.training.checkpointing.state import STATE
 
     with contextlib.suppress(OSError):
         (state / STATE).unlink(missing_ok=True)
@@ -71,7 +71,7 @@ def forget(state: Path) -> None:
 
 def _step(state: Path) -> int | None:
     """The step of the training in ``state``; ``None`` where there is none."""
-    from pccompiler.torch_backend.training_state import read_state
+    from pccompiler.torch_backend.training.checkpointing.state import read_state
 
     found = read_state(state)
     return None if found is None else found.facts["step"] + found.facts["worker"]["done"]

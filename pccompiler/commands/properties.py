@@ -25,8 +25,8 @@ def properties(
     from json import dumps
 
     from pccompiler import cli_support as support
-    from pccompiler.passes.properties import properties as report_of
-    from pccompiler.passes.vtrees import structure
+    from pccompiler.passes.analysis.properties import properties as report_of
+    from pccompiler.passes.analysis.vtrees.find import structure
 
     circuit = support.read_circuit(file)
     other = None if with_ is None else support.read_circuit(with_)

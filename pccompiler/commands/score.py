@@ -34,7 +34,7 @@ def score(
             "PC366", f"scores cannot be written as {file.name}", help="name a .npy or .csv"
         )
     from pccompiler import cli_support as support
-    from pccompiler.torch_backend.rows import log_likelihood_stream
+    from pccompiler.torch_backend.queries.stream import log_likelihood_stream
 
     loaded = support.any_model(model)
     values = log_likelihood_stream(loaded, _source(data, data_dir), batch_size=batch_size)

@@ -1,15 +1,15 @@
 """Circuits that other programs wrote, and objects of other packages, which are not imported."""
 
-from pccompiler.imports.bif import read_bif, read_network
-from pccompiler.imports.cirkit import from_cirkit
-from pccompiler.imports.elimination import BayesianNetwork, compile_network
-from pccompiler.imports.logic import read_nnf, read_sdd
-from pccompiler.imports.psdd import read_psdd
-from pccompiler.imports.pyjuice import from_pyjuice
+from pccompiler.imports.bayesian.elimination import BayesianNetwork, compile_network
+from pccompiler.imports.formats.bif import read_bif, read_network
+from pccompiler.imports.formats.logic import read_nnf, read_sdd
+from pccompiler.imports.formats.psdd import read_psdd
+from pccompiler.imports.formats.spn import read_spn
+from pccompiler.imports.formats.vtree import Vtree, read_vtree
+from pccompiler.imports.packages.cirkit import from_cirkit
+from pccompiler.imports.packages.pyjuice import from_pyjuice
+from pccompiler.imports.packages.spflow import from_spflow
 from pccompiler.imports.read import read
-from pccompiler.imports.spflow import from_spflow
-from pccompiler.imports.spn import read_spn
-from pccompiler.imports.vtree import Vtree, read_vtree
 
 __all__ = [
     "BayesianNetwork",

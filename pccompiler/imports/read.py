@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pccompiler.errors import ImportFormatError
-from pccompiler.imports.bif import read_bif
-from pccompiler.imports.elimination import MOST_NODES
-from pccompiler.imports.lines import read_text
-from pccompiler.imports.logic import read_nnf, read_sdd
-from pccompiler.imports.orders import RESTARTS, Heuristic
-from pccompiler.imports.psdd import read_psdd
-from pccompiler.imports.spn import read_spn
+from pccompiler.imports.bayesian.elimination import MOST_NODES
+from pccompiler.imports.bayesian.orders import RESTARTS, Heuristic
+from pccompiler.imports.formats.bif import read_bif
+from pccompiler.imports.formats.lines import read_text
+from pccompiler.imports.formats.logic import read_nnf, read_sdd
+from pccompiler.imports.formats.psdd import read_psdd
+from pccompiler.imports.formats.spn import read_spn
 from pccompiler.ir import Circuit
-from pccompiler.ir.weight_files import parse_beside
+from pccompiler.ir.text.weight_files import parse_beside
 
 FORMATS = ("pcir", "psdd", "spn", "sdd", "nnf", "ddnnf", "bif")
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 import numpy as np
 
 from pccompiler.errors import ImportFormatError
-from pccompiler.imports.lines import Lines
+from pccompiler.imports.formats.lines import Lines
 from pccompiler.ir import Circuit, Family, Kind, Variable, WeightTable
 from pccompiler.ir.arrays import Int, segments
 from pccompiler.ir.circuit import Float, select

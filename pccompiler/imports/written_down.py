@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pccompiler.imports.relations import distinct
+from pccompiler.imports.bayesian.relations import distinct
 from pccompiler.ir import Circuit, Family, Kind, Variable, WeightTable
 from pccompiler.ir.arrays import Int, hash_rows, mix64, ranges, segments
 from pccompiler.ir.circuit import Float, select

@@ -16,10 +16,10 @@ from onnx import TensorProto, helper
 from pccompiler.errors import ExportError, OptionError
 from pccompiler.files import write_bytes
 from pccompiler.ir import Variable
-from pccompiler.ir.generate import materialize
-from pccompiler.ir.layout import lay_out
-from pccompiler.ir.plan import Plan
-from pccompiler.ir.rounding import bounded_log_likelihood
+from pccompiler.ir.plan.materialize import materialize
+from pccompiler.ir.plan.parameters import lay_out
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.ir.plan.rounding import bounded_log_likelihood
 from pccompiler.onnx_backend.digest import KEY, UNSIGNED, sign
 from pccompiler.onnx_backend.graph import Graph
 from pccompiler.onnx_backend.lower import Lowering
@@ -46,7 +46,7 @@ class ExportReport:
         max_relative_error: Largest ``|a - b| / max(1, |b|)`` among them, of answers a and the
             oracle's values b, in nats.
         max_error_in_bounds: Largest ``|a - b|`` in parts of what rounding to float32 explains in
-            the row, at most 1: see `pccompiler.ir.rounding`.
+            the row, at most 1: see `pccompiler.ir.plan.rounding`.
     """
 
     path: Path
@@ -73,7 +73,7 @@ def export(
 
     Args:
         plan: A plan for float32.
-        parameters: By name, as `pccompiler.ir.layout.lay_out` names them.
+        parameters: By name, as `pccompiler.ir.plan.parameters.lay_out` names them.
         path: Where to write.
         weights: Parameters with the hypernetwork as nodes, or the weights that it generates.
         fingerprint: Hash of the circuit's text, for the metadata.
@@ -224,7 +224,7 @@ def compare(
         see `ExportReport`.
 
     Raises:
-        ExportError: If a row is off by more than `pccompiler.ir.rounding` allows it.
+        ExportError: If a row is off by more than `pccompiler.ir.plan.rounding` allows it.
     """
     rounded = rows.astype(np.float32).astype(np.float64)  # the file takes float32
     weights = materialize(plan, lay_out(plan), parameters)

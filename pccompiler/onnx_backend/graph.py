@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from pccompiler.errors import ExportError
-from pccompiler.ir.rounding import FEW_OPERANDS
+from pccompiler.ir.plan.rounding import FEW_OPERANDS
 
 OPSET = 18
 IR_VERSION = 9  # what ONNX Runtime 1.16 and newer read

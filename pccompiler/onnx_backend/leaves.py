@@ -9,7 +9,8 @@ import numpy as np
 from onnx import TensorProto
 
 from pccompiler.ir.kinds import Family
-from pccompiler.ir.plan import Form, Layer, Plan
+from pccompiler.ir.plan.layers import Form, Layer
+from pccompiler.ir.plan.plan import Plan
 from pccompiler.ir.variables import Variable
 from pccompiler.onnx_backend.graph import Graph
 from pccompiler.onnx_backend.weights import WeightWriter

@@ -8,8 +8,9 @@ import numpy as np
 
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.kinds import Kind
-from pccompiler.ir.plan import Form, Layer, Operands, Plan
-from pccompiler.ir.rounding import FEW_OPERANDS
+from pccompiler.ir.plan.layers import Form, Layer, Operands
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.ir.plan.rounding import FEW_OPERANDS
 from pccompiler.onnx_backend.graph import Graph
 from pccompiler.onnx_backend.leaves import write_input
 from pccompiler.onnx_backend.ragged import home_of, ragged_sum

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pccompiler.ir.arrays import Int
-from pccompiler.ir.plan import Layer, Operands
+from pccompiler.ir.plan.layers import Layer, Operands
 
 if TYPE_CHECKING:
     from pccompiler.onnx_backend.lower import Lowering

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from pccompiler.ir.arrays import Int, segments
 from pccompiler.ir.generators import Direct, Sectors
-from pccompiler.ir.layout import Layout, entries_of, positions
-from pccompiler.ir.plan import Plan, WeightGroup
+from pccompiler.ir.plan.layers import WeightGroup
+from pccompiler.ir.plan.parameters import Layout, entries_of, positions
+from pccompiler.ir.plan.plan import Plan
 from pccompiler.onnx_backend.graph import Graph
 
 Parameters = Mapping[str, NDArray[np.floating]]

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from pccompiler.ir.arrays import Int, first_uses
-from pccompiler.ir.generate import materialize
 from pccompiler.ir.kinds import Family
-from pccompiler.ir.layout import Layout, parameter_name
-from pccompiler.ir.plan import Plan, WeightGroup
+from pccompiler.ir.plan.layers import WeightGroup
+from pccompiler.ir.plan.materialize import materialize
+from pccompiler.ir.plan.parameters import Layout, parameter_name
+from pccompiler.ir.plan.plan import Plan
 from pccompiler.onnx_backend.graph import Graph
 from pccompiler.onnx_backend.sectors import Parameters, SectorWriter
 
@@ -147,7 +148,7 @@ class WeightWriter:
         return self.graph.parameter(f"{kind}_{group}_{self.plan.groups[group].name}", values)
 
     def _exact(self, group: int) -> str:
-        """`pccompiler.ir.generate.constrain` as nodes, in float64; written once."""
+        """`pccompiler.ir.plan.materialize.constrain` as nodes, in float64; written once."""
         if ("exact", group) not in self._tables:
             raw = self.graph.cast(self._raw(group), TensorProto.DOUBLE)
             self._tables["exact", group] = self._constrain(raw, self.plan.groups[group])

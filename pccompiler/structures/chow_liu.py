@@ -14,9 +14,9 @@ from pccompiler.errors import DataError, OptionError
 from pccompiler.ir import Builder, Circuit, Family, Variable
 from pccompiler.ir.arrays import Float, Int
 from pccompiler.options import as_float, shown, whole
-from pccompiler.structures.columns import Table, check_columns, coded, read_columns
-from pccompiler.structures.information import mutual_information_of
-from pccompiler.structures.trees import Rooted, rooted, spanning_edges, tree_circuit
+from pccompiler.structures.tools.columns import Table, check_columns, coded, read_columns
+from pccompiler.structures.tools.information import mutual_information_of
+from pccompiler.structures.tools.trees import Rooted, rooted, spanning_edges, tree_circuit
 
 
 @dataclass(frozen=True, eq=False)

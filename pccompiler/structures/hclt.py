@@ -13,9 +13,9 @@ from pccompiler.ir import Builder, Circuit, Variable
 from pccompiler.ir.arrays import Int
 from pccompiler.options import is_of, shown, whole
 from pccompiler.structures.chow_liu import ChowLiuTree, chow_liu_tree
-from pccompiler.structures.columns import read_columns
-from pccompiler.structures.common import Leaf, distribution_families, input_nodes
-from pccompiler.structures.trees import rooted, tree_circuit
+from pccompiler.structures.tools.columns import read_columns
+from pccompiler.structures.tools.common import Leaf, distribution_families, input_nodes
+from pccompiler.structures.tools.trees import rooted, tree_circuit
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from pccompiler.errors import OptionError
 from pccompiler.ir import Builder, Circuit, Family, Variable
 from pccompiler.ir.arrays import Int
 from pccompiler.options import whole
-from pccompiler.structures.common import (
+from pccompiler.structures.tools.common import (
     Leaf,
     as_variables,
     distribution_families,

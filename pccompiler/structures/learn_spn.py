@@ -15,8 +15,8 @@ from pccompiler.ir import Builder, Circuit, Family, Variable
 from pccompiler.ir.arrays import Float, Int, segments
 from pccompiler.options import as_float, seed_of, shown, whole
 from pccompiler.structures.chow_liu import check_pseudocount
-from pccompiler.structures.columns import check_columns, coded, read_columns
-from pccompiler.structures.information import mutual_information_of, one_hot
+from pccompiler.structures.tools.columns import check_columns, coded, read_columns
+from pccompiler.structures.tools.information import mutual_information_of, one_hot
 
 
 def learn_spn(

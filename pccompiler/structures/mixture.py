@@ -8,7 +8,7 @@ import numpy as np
 
 from pccompiler.ir import Builder, Circuit, Variable
 from pccompiler.options import whole
-from pccompiler.structures.common import (
+from pccompiler.structures.tools.common import (
     Leaf,
     as_variables,
     distribution_families,

@@ -12,9 +12,9 @@ from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit, Variable
 from pccompiler.ir.arrays import Int, ranges
 from pccompiler.options import as_float, listed, whole
-from pccompiler.structures.common import Leaf, one_of
-from pccompiler.structures.rectangles import Cut, Image, cut_up, parts_of
-from pccompiler.structures.regions import Layers, ProductKind, assemble
+from pccompiler.structures.tools.common import Leaf, one_of
+from pccompiler.structures.tools.rectangles import Cut, Image, cut_up, parts_of
+from pccompiler.structures.tools.regions import Layers, ProductKind, assemble
 
 Axes = Literal["both", "rows", "columns"]
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from pccompiler.ir import Circuit, Variable
 from pccompiler.ir.arrays import Int
-from pccompiler.structures.common import Leaf, one_of
-from pccompiler.structures.rectangles import Cut, Image, cut_up, parts_of
-from pccompiler.structures.regions import Layers, ProductKind, assemble
+from pccompiler.structures.tools.common import Leaf, one_of
+from pccompiler.structures.tools.rectangles import Cut, Image, cut_up, parts_of
+from pccompiler.structures.tools.regions import Layers, ProductKind, assemble
 
 
 def quad_tree(

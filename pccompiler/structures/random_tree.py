@@ -10,8 +10,8 @@ import numpy as np
 from pccompiler.ir import Circuit, Variable
 from pccompiler.ir.arrays import Int
 from pccompiler.options import seed_of, whole
-from pccompiler.structures.common import Leaf, affordable, as_variables, one_of
-from pccompiler.structures.regions import Layers, ProductKind, RegionGraph, assemble
+from pccompiler.structures.tools.common import Leaf, affordable, as_variables, one_of
+from pccompiler.structures.tools.regions import Layers, ProductKind, RegionGraph, assemble
 
 Split = Literal["balanced", "random"]
 

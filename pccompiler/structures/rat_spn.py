@@ -9,12 +9,7 @@ import numpy as np
 from pccompiler.ir import Builder, Circuit, Family, Variable
 from pccompiler.ir.arrays import Int
 from pccompiler.options import seed_of, whole
-from pccompiler.structures.common import (
-    Leaf,
-    affordable,
-    as_variables,
-    leaf_families,
-)
+from pccompiler.structures.tools.common import Leaf, affordable, as_variables, leaf_families
 
 
 def rat_spn(

@@ -10,21 +10,11 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from pccompiler.ir import (
-    Builder,
-    Circuit,
-    Family,
-    Kind,
-    Variable,
-    binary,
-    categorical,
-    count,
-    leaves,
-    real,
-)
+from pccompiler.ir import Builder, Circuit, Family, Kind, Variable, binary, categorical, count, real
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.circuit import Float
-from pccompiler.passes.draft import Draft
+from pccompiler.ir.families import registry as leaves
+from pccompiler.passes.rewriting.editor import Draft
 from pccompiler.testing.random_weights import random_weights, with_values
 
 T = TypeVar("T")

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 
 from hypothesis import strategies as st
 
-from pccompiler.ir import Circuit, Family, Variable, leaves
+from pccompiler.ir import Circuit, Family, Variable
+from pccompiler.ir.families import registry as leaves
 from pccompiler.testing.faults import Broken, make_broken
 from pccompiler.testing.random_circuits import (
     DISCRETE,

@@ -1,9 +1,9 @@
 """The torch backend: evaluation and training on CPU and CUDA."""
 
-from pccompiler.torch_backend.em import fit_em
-from pccompiler.torch_backend.initialise import initialise
-from pccompiler.torch_backend.module import CompiledCircuit
-from pccompiler.torch_backend.train import Evaluation, History, fit, mean_log_likelihood
+from pccompiler.torch_backend.model import CompiledCircuit
+from pccompiler.torch_backend.training.em.em import fit_em
+from pccompiler.torch_backend.training.gradient import Evaluation, History, fit, mean_log_likelihood
+from pccompiler.torch_backend.training.initialise import initialise
 
 __all__ = [
     "CompiledCircuit",

@@ -24,8 +24,8 @@ from pccompiler.errors import CheckpointError, PCCompilerError
 from pccompiler.files import left_behind, replacing_folder, write_bytes
 from pccompiler.ir import Circuit, parse, to_text
 from pccompiler.reading import parse_json, read_regular
-from pccompiler.torch_backend.module import CompiledCircuit
-from pccompiler.torch_backend.soundness import unsound
+from pccompiler.torch_backend.model import CompiledCircuit
+from pccompiler.torch_backend.training.soundness import unsound
 from pccompiler.version import __version__
 
 _LOG: Final = logging.getLogger(__name__)

@@ -2,8 +2,8 @@
 
 Engines and kernels have a backward pass of their own, which torch cannot differentiate again. Where
 a graph of the derivatives is wanted (``create_graph=True``), they are taken from the plain
-definition instead (`pccompiler.torch_backend.plain`), which torch can differentiate as often as one
-likes. The forward pass and ordinary gradients do not pay for it.
+definition instead (`pccompiler.torch_backend.engines.plain`), which torch can differentiate as
+often as one likes. The forward pass and ordinary gradients do not pay for it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.plain import Plain, has_reals
-from pccompiler.torch_backend.transforms import transformed
+from pccompiler.torch_backend.engines.plain import Plain, has_reals
+from pccompiler.torch_backend.runtime.transforms import transformed
 
 if TYPE_CHECKING:
     from pccompiler.torch_backend.evaluator import Evaluator

@@ -12,25 +12,26 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pccompiler.ir import Circuit
-from pccompiler.ir.generate import by_weight, materialize, unconstrain
-from pccompiler.ir.layout import parameter_name
-from pccompiler.ir.plan import Plan
-from pccompiler.passes.precision import check_held
-from pccompiler.torch_backend.acceleration import Kernels, accelerate, in_kernels
+from pccompiler.ir.plan.materialize import by_weight, materialize, unconstrain
+from pccompiler.ir.plan.parameters import parameter_name
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.passes.check.precision import check_held
+from pccompiler.torch_backend.data.entrance import Entrance
+from pccompiler.torch_backend.data.inputs import Rows
 from pccompiler.torch_backend.derivatives import evaluate
-from pccompiler.torch_backend.engine import Engine
-from pccompiler.torch_backend.entrance import Entrance
-from pccompiler.torch_backend.inputs import Rows
-from pccompiler.torch_backend.leaves import LeafInputs
-from pccompiler.torch_backend.program import Program, make_program
-from pccompiler.torch_backend.threads import few_threads
-from pccompiler.torch_backend.transforms import outside_graphs
-from pccompiler.torch_backend.weights import Weights
+from pccompiler.torch_backend.engines.arena.program import Program, make_program
+from pccompiler.torch_backend.engines.base import Kernels
+from pccompiler.torch_backend.engines.layered.engine import Engine
+from pccompiler.torch_backend.engines.select import accelerate, in_kernels
+from pccompiler.torch_backend.leaves.inputs import LeafInputs
+from pccompiler.torch_backend.runtime.threads import few_threads
+from pccompiler.torch_backend.runtime.transforms import outside_graphs
+from pccompiler.torch_backend.weights.weights import Weights
 
 if TYPE_CHECKING:
-    from pccompiler.torch_backend.budget import Budgeted
-    from pccompiler.torch_backend.plain import Plain
-    from pccompiler.torch_backend.schedule import Schedule
+    from pccompiler.torch_backend.engines.budgeted.budget import Budgeted
+    from pccompiler.torch_backend.engines.budgeted.schedule import Schedule
+    from pccompiler.torch_backend.engines.plain import Plain
 
 _EVALUATION_BYTES = 2**30
 
@@ -80,7 +81,7 @@ class Evaluator(Entrance):
 
     @property
     def precision(self) -> Literal["float32", "float64"]:
-        """The name of `dtype`, as `pccompiler.passes.plan` takes it."""
+        """The name of `dtype`, as `pccompiler.passes.lowering.lower` takes it."""
         return "float64" if self.dtype == torch.float64 else "float32"
 
     @property
@@ -179,7 +180,7 @@ class Evaluator(Entrance):
             return None
         known = self._budgeted
         if known is None or (known.engine.device, known.leaves.dtype) != (self.device, self.dtype):
-            from pccompiler.torch_backend.budget import Budgeted
+            from pccompiler.torch_backend.engines.budgeted.budget import Budgeted
 
             known = self._budgeted = Budgeted(self, *self._planned)
         return known
@@ -198,8 +199,8 @@ class Evaluator(Entrance):
         Raises:
             OptionError: If it is neither, or one row takes more.
         """
-        from pccompiler.torch_backend.budget import choose
-        from pccompiler.torch_backend.schedule import parse_bytes
+        from pccompiler.torch_backend.engines.budgeted.budget import choose
+        from pccompiler.torch_backend.engines.budgeted.schedule import parse_bytes
 
         allowed = parse_bytes(budget)
         self._planned = choose(self.circuit, self.precision, self.numerics, allowed, self.plan)
@@ -291,7 +292,7 @@ class Evaluator(Entrance):
             parameter[torch.tensor(places, device=parameter.device)] = raw
 
     def parameters_as_numpy(self) -> dict[str, NDArray[np.floating]]:
-        """The trainable parameters by name, as `pccompiler.ir.layout` names them."""
+        """The trainable parameters by name, as `pccompiler.ir.plan.parameters` names them."""
         return {n: p.detach().cpu().numpy().copy() for n, p in self.weights.values.items()}
 
     def weight_values(self) -> dict[int, NDArray[np.float64]]:

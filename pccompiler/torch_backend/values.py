@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from pccompiler.ir.kinds import TABLES
-from pccompiler.ir.plan import Layer
+from pccompiler.ir.plan.layers import Layer
 
 
 class Value(NamedTuple):
-    """A layer's value: see `pccompiler.ir.plan.Form`. ``scale`` is ``None`` where it is 0.
+    """A layer's value: see `pccompiler.ir.plan.layers.Form`. ``scale`` is ``None`` where it is 0.
 
     Scales are float64: along a deep circuit they add up to large numbers, step by small step.
     """
@@ -41,12 +41,6 @@ def safe_div(numerator: Tensor, denominator: Tensor) -> Tensor:
     return out.masked_fill_(denominator == 0, 0.0)
 
 
-def safe_log(x: Tensor) -> Tensor:
-    """The logarithm, -inf of 0; no derivative of any order passes through a zero."""
-    zero = x == 0.0
-    return x.masked_fill(zero, 1.0).log().masked_fill(zero, -torch.inf)
-
-
 def finite(top: Tensor) -> Tensor:
     """A maximum that can be subtracted: -inf becomes 0."""
     return top.masked_fill(top == -torch.inf, 0.0)
@@ -56,3 +50,26 @@ def has_table(layer: Layer) -> bool:
     """Whether the layer multiplies states or operands by a weight tensor."""
     weighted = layer.group >= 0 or layer.ragged
     return weighted and (layer.family is None or layer.family in TABLES)
+
+
+def safe_log(values: Tensor) -> Tensor:
+    """Logarithms, -inf at 0, where the gradient is 0."""
+    zero = values <= 0.0
+    return values.masked_fill(zero, 1.0).log().masked_fill(zero, -torch.inf)
+
+
+def top_of(terms: Tensor, dim: int) -> Tensor:
+    """The largest term, finite and without gradient; the dimension is kept."""
+    return finite(terms.detach().amax(dim, keepdim=True))
+
+
+def ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """The quotient; 0, with gradient 0, where the whole is 0."""
+    zero = whole <= 0.0
+    return (part / whole.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)
+
+
+def surprise(shares: Tensor) -> Tensor:
+    """``-r log r`` of shares r; 0, with gradient 0, at 0."""
+    positive = shares.masked_fill(shares <= 0.0, 1.0)
+    return -positive * positive.log()

@@ -11,7 +11,7 @@ import pccompiler as pc
 from pccompiler.bench.units import Work
 from pccompiler.bench.work import DIRECTIONS, work_of
 from pccompiler.ir import Circuit, Direct, Family, Hypernetwork, Kind
-from pccompiler.ir.partition import partition
+from pccompiler.ir.sectors import partition
 from pccompiler.passes import plan
 from pccompiler.testing.strategies import DISCRETE, circuits
 

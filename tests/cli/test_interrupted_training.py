@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pccompiler.torch_backend.training_state import STATE
+from pccompiler.torch_backend.training.checkpointing.state import STATE
 
 Golden = Callable[[str], None]
 Run = Callable[..., tuple[int, str, str]]

@@ -24,8 +24,8 @@ from pccompiler.drawing.scene import Box, Disc, Path, Scene, Text, text_width
 from pccompiler.drawing.svg import to_svg
 from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit, Family, Kind, parse, to_text
-from pccompiler.ir.expressions import kron, variables
-from pccompiler.ir.networks import from_networkx, to_networkx
+from pccompiler.ir.expressions.variables import kron, variables
+from pccompiler.ir.networks.read import from_networkx, to_networkx
 from pccompiler.structures import hmm, naive_bayes_mixture, rat_spn
 from pccompiler.testing.strategies import broken_circuits, circuits
 

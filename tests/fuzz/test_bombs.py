@@ -24,7 +24,7 @@ from pccompiler.imports import compile_network, read, read_network
 from pccompiler.ir import parse, read_circuit
 from pccompiler.limits import ENVIRONMENT, Limits, allow, current
 from pccompiler.passes import verify
-from pccompiler.passes.vtrees import Vtree
+from pccompiler.passes.analysis.vtrees.find import Vtree
 
 SECONDS = 20.0
 """Of the processor, for what takes one or two."""
@@ -160,7 +160,7 @@ def test_sectors_without_end() -> None:
 
 
 def test_columns_without_end_in_a_graph() -> None:
-    from pccompiler.ir.networks import from_networkx
+    from pccompiler.ir.networks.read import from_networkx
 
     graph = networkx.DiGraph()
     graph.add_node("a", variable=10**9, p=0.5)
@@ -211,7 +211,7 @@ HEADERS = {
 def test_headers_that_lie(tmp_path: Path, name: str) -> None:
     with pytest.raises(PCCompilerError, match="PC414"):
         datasets.load_file(npz(tmp_path / "a.npz", HEADERS[name]))
-    from pccompiler.torch_backend.rows import map_file
+    from pccompiler.torch_backend.data.blocks import map_file
 
     (tmp_path / "a.npy").write_bytes(HEADERS[name])
     with pytest.raises(PCCompilerError, match="PC364"):
@@ -283,7 +283,7 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path, ending: str)
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
 @pytest.mark.parametrize("ending", ["npz", "npy", "csv"])
 def test_data_that_are_no_file_are_refused_without_waiting(tmp_path: Path, ending: str) -> None:
-    from pccompiler.torch_backend.rows import map_file
+    from pccompiler.torch_backend.data.blocks import map_file
 
     os.mkfifo(tmp_path / f"pipe.{ending}")
     for path in (tmp_path / f"pipe.{ending}", tmp_path / f"a\0.{ending}", tmp_path / ("n" * 999)):

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from benchmarks.bayesian_networks import copies, window
 from pccompiler.errors import ImportFormatError, PCCompilerError
 from pccompiler.imports import BayesianNetwork, compile_network, read, read_bif, read_network
-from pccompiler.imports.orders import Heuristic, cost, orders
+from pccompiler.imports.bayesian.orders import Heuristic, cost, orders
 from pccompiler.ir.arrays import Float, Int
 from pccompiler.limits import allow
 from pccompiler.passes import verify
-from pccompiler.passes.semantics import _masses
+from pccompiler.passes.analysis.equivalence import _masses
 
 Golden = Callable[[str], None]
 NETWORK = """network "garden" { property author me; }

@@ -14,7 +14,7 @@ import pytest
 from pccompiler.imports import read, read_nnf, read_sdd
 from pccompiler.ir import Circuit, parse, to_text
 from pccompiler.ir.arrays import Float
-from pccompiler.passes.semantics import _masses
+from pccompiler.passes.analysis.equivalence import _masses
 from pccompiler.testing import worlds
 
 Find = Callable[[str], Path]

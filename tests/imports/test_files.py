@@ -15,7 +15,7 @@ import pccompiler as pc
 from pccompiler.errors import DataError, ImportFormatError
 from pccompiler.imports import read, read_nnf, read_psdd, read_sdd
 from pccompiler.passes import verify
-from pccompiler.passes.semantics import _masses
+from pccompiler.passes.analysis.equivalence import _masses
 from pccompiler.testing import density, total_mass, worlds
 
 Golden = Callable[[str], None]

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from pccompiler.errors import ImportFormatError
 from pccompiler.imports import from_cirkit, from_pyjuice, from_spflow
-from pccompiler.imports.domains import Leaf
-from pccompiler.imports.objects import Objects, class_of
+from pccompiler.imports.packages.domains import Leaf
+from pccompiler.imports.packages.vector_nodes import Objects, class_of
 from pccompiler.ir import Family, Kind
 from pccompiler.ir.circuit import Float
 from pccompiler.passes import verify

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import pccompiler as pc
 from pccompiler.errors import CircuitError, OptionError, PCCompilerError
 from pccompiler.ir import Builder, Circuit, Direct, Family, Hypernetwork, Kind, Sectors
-from pccompiler.ir.layout import lay_out
-from pccompiler.ir.partition import partition
+from pccompiler.ir.plan.parameters import lay_out
+from pccompiler.ir.sectors import partition
 from pccompiler.passes import plan
 from pccompiler.testing.strategies import circuits
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit, Kind, to_text
-from pccompiler.ir.expressions import (
+from pccompiler.ir.expressions.variables import (
     Node,
     RandomVariable,
     binary,

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 import pccompiler as pc
 from pccompiler.errors import PCCompilerError
 from pccompiler.ir import Builder, Circuit, Family, Hypernetwork, Sectors, WeightTable, parse
-from pccompiler.ir.expressions import kron, variables
-from pccompiler.ir.limits import products, row_products
+from pccompiler.ir.expressions.variables import kron, variables
+from pccompiler.ir.sizes import products, row_products
 from pccompiler.ir.variables import binary, categorical
 from pccompiler.passes import findings, verify
-from pccompiler.passes.multiply import multiply
-from pccompiler.passes.restrict import restrict
+from pccompiler.passes.rewriting.restrict import restrict
+from pccompiler.passes.transforms.multiply import multiply
 
 Golden = Callable[[str], None]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir import Circuit, Family, Kind, binary, categorical, count, parse, real, to_text
-from pccompiler.ir.networks import Network, from_networkx, to_networkx
+from pccompiler.ir.networks.read import Network, from_networkx, to_networkx
 from pccompiler.passes import NormalizeWeights, verify
 from pccompiler.testing import density, worlds
 from pccompiler.testing.strategies import circuits

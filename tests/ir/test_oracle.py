@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import pccompiler as pc
 from pccompiler.ir import Circuit, Direct, Kind, real
-from pccompiler.ir.generate import by_group, by_weight, unconstrain
-from pccompiler.ir.generate import constrain as definition
-from pccompiler.ir.interpret import log_likelihood
-from pccompiler.ir.plan import Form
+from pccompiler.ir.plan.layers import Form
+from pccompiler.ir.plan.materialize import by_group, by_weight, unconstrain
+from pccompiler.ir.plan.materialize import constrain as definition
+from pccompiler.ir.plan.oracle import log_likelihood
 from pccompiler.passes import plan
 from pccompiler.structures import naive_bayes_mixture
 from pccompiler.testing import density, marginal, random_weights, total_mass, with_values, worlds

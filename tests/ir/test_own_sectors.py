@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import pccompiler as pc
 from pccompiler.errors import CircuitError, OptionError, PCCompilerError
 from pccompiler.ir import Circuit, Direct, Generator, Hypernetwork, Sectors, parse, to_text
-from pccompiler.ir.generate import by_weight, materialize
-from pccompiler.ir.layout import lay_out
-from pccompiler.ir.partition import Block, Cut, partition
+from pccompiler.ir.plan.materialize import by_weight, materialize
+from pccompiler.ir.plan.parameters import lay_out
+from pccompiler.ir.sectors import Block, Cut, partition
 from pccompiler.passes import (
     AttachHypernetwork,
     Pack,

@@ -8,9 +8,10 @@ from hypothesis import given
 
 import pccompiler as pc
 from pccompiler.ir import Builder, Circuit, Direct, Family, Kind
-from pccompiler.ir.generate import by_group
-from pccompiler.ir.interpret import log_likelihood
-from pccompiler.ir.plan import Form, Layer, Plan
+from pccompiler.ir.plan.layers import Form, Layer
+from pccompiler.ir.plan.materialize import by_group
+from pccompiler.ir.plan.oracle import log_likelihood
+from pccompiler.ir.plan.plan import Plan
 from pccompiler.ir.topology import reachable
 from pccompiler.passes import plan
 from pccompiler.testing import density, random_weights, with_values, worlds

@@ -13,7 +13,7 @@ import pccompiler as pc
 from pccompiler.errors import PCCompilerError
 from pccompiler.ir import Builder, Direct, Hypernetwork, Sectors, parse, to_text
 from pccompiler.ir.circuit import Circuit
-from pccompiler.ir.partition import partition
+from pccompiler.ir.sectors import partition
 from pccompiler.testing.strategies import circuits
 
 Golden = Callable[[str], None]

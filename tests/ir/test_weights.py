@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 import pccompiler as pc
 from pccompiler.ir import Builder, Circuit, Direct, Generator, Hypernetwork, Sectors
 from pccompiler.ir.circuit import Float
-from pccompiler.ir.generate import by_group, by_weight, materialize
-from pccompiler.ir.layout import Layout, lay_out
-from pccompiler.ir.partition import partition
-from pccompiler.ir.plan import Plan
+from pccompiler.ir.plan.materialize import by_group, by_weight, materialize
+from pccompiler.ir.plan.parameters import Layout, lay_out
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.ir.sectors import partition
 from pccompiler.passes import plan
 from pccompiler.testing.strategies import circuits
 

@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from pccompiler.errors import ExportError
-from pccompiler.ir.layout import lay_out
+from pccompiler.ir.plan.parameters import lay_out
 from pccompiler.onnx_backend import OnnxModel, export
 from pccompiler.onnx_backend.digest import KEY
 from pccompiler.passes import plan

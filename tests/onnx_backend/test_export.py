@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 import pccompiler as pc
 from pccompiler.errors import PCCompilerError
 from pccompiler.ir import Circuit, Direct, Hypernetwork, Sectors, categorical, real
-from pccompiler.ir.generate import by_group, materialize, unconstrain
-from pccompiler.ir.interpret import log_likelihood
-from pccompiler.ir.layout import lay_out, parameter_name
-from pccompiler.ir.partition import partition
-from pccompiler.ir.plan import Plan
-from pccompiler.ir.rounding import bounded_log_likelihood
+from pccompiler.ir.plan.materialize import by_group, materialize, unconstrain
+from pccompiler.ir.plan.oracle import log_likelihood
+from pccompiler.ir.plan.parameters import lay_out, parameter_name
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.ir.plan.rounding import bounded_log_likelihood
+from pccompiler.ir.sectors import partition
 from pccompiler.onnx_backend import OnnxModel, export
 from pccompiler.passes import plan
 from pccompiler.testing.strategies import circuits, rows

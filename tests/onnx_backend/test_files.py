@@ -11,9 +11,9 @@ import pytest
 
 from pccompiler.ir import Builder, Circuit, Hypernetwork, Sectors, categorical, real
 from pccompiler.ir.generators import SectorPolicy
-from pccompiler.ir.layout import lay_out
-from pccompiler.ir.partition import partition
-from pccompiler.ir.plan import Plan
+from pccompiler.ir.plan.parameters import lay_out
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.ir.sectors import partition
 from pccompiler.onnx_backend import OnnxModel, export
 from pccompiler.onnx_backend.exporter import random_rows
 from pccompiler.passes import plan

@@ -15,11 +15,11 @@ import pccompiler as pc
 from pccompiler import structures
 from pccompiler.errors import ExportError
 from pccompiler.ir import Builder, Circuit, Direct, Hypernetwork, categorical, real
-from pccompiler.ir.generate import materialize
-from pccompiler.ir.interpret import log_likelihood
-from pccompiler.ir.layout import lay_out
-from pccompiler.ir.plan import Plan
-from pccompiler.ir.rounding import bounded_log_likelihood
+from pccompiler.ir.plan.materialize import materialize
+from pccompiler.ir.plan.oracle import log_likelihood
+from pccompiler.ir.plan.parameters import lay_out
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.ir.plan.rounding import bounded_log_likelihood
 from pccompiler.onnx_backend import OnnxModel
 from pccompiler.onnx_backend.exporter import build, compare, random_rows
 from pccompiler.onnx_backend.session import run_rows, start_session

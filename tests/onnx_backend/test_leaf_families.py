@@ -12,8 +12,8 @@ import pytest
 import pccompiler as pc
 from pccompiler.errors import DataError
 from pccompiler.ir import Builder, Circuit, Family, Variable, binary, categorical, count, real
-from pccompiler.ir.generate import materialize
-from pccompiler.ir.interpret import log_likelihood
+from pccompiler.ir.plan.materialize import materialize
+from pccompiler.ir.plan.oracle import log_likelihood
 from pccompiler.onnx_backend import OnnxModel
 from pccompiler.testing import random_circuit, random_weights, with_values
 from pccompiler.testing.strategies import rows

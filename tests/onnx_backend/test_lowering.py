@@ -19,12 +19,13 @@ from pccompiler.ir import (
     categorical,
     real,
 )
-from pccompiler.ir.generate import by_group, materialize, unconstrain
 from pccompiler.ir.generators import Generator, SectorPolicy
-from pccompiler.ir.interpret import log_likelihood
-from pccompiler.ir.layout import lay_out, parameter_name
-from pccompiler.ir.partition import partition
-from pccompiler.ir.plan import Form, Plan
+from pccompiler.ir.plan.layers import Form
+from pccompiler.ir.plan.materialize import by_group, materialize, unconstrain
+from pccompiler.ir.plan.oracle import log_likelihood
+from pccompiler.ir.plan.parameters import lay_out, parameter_name
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.ir.sectors import partition
 from pccompiler.onnx_backend import OnnxModel, export
 from pccompiler.passes import plan
 from pccompiler.structures import hmm, naive_bayes_mixture, rat_spn

@@ -12,9 +12,9 @@ import pytest
 
 from pccompiler.errors import PCCompilerError
 from pccompiler.ir import real
-from pccompiler.ir.layout import lay_out
-from pccompiler.ir.plan import Plan
-from pccompiler.ir.rounding import bounded_log_likelihood
+from pccompiler.ir.plan.parameters import lay_out
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.ir.plan.rounding import bounded_log_likelihood
 from pccompiler.onnx_backend import OnnxModel, export
 from pccompiler.passes import plan
 from pccompiler.structures import naive_bayes_mixture, rat_spn

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 import pccompiler as pc
 from pccompiler.ir import Builder, Circuit
-from pccompiler.ir.plan import Plan
+from pccompiler.ir.plan.plan import Plan
 from pccompiler.passes import plan
-from pccompiler.passes.lanes import WARP, Field, Fused, Stage, fuse
-from pccompiler.passes.region_trees import Child, NotFusedError
 from pccompiler.structures import naive_bayes_mixture
+from pccompiler.torch_backend.engines.base import NotFusedError
+from pccompiler.torch_backend.engines.trees.match import Child
+from pccompiler.torch_backend.engines.trees.warps import WARP, Field, Fused, Stage, fuse
 
 Float = NDArray[np.float64]
 

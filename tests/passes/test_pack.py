@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 import pccompiler as pc
 from pccompiler.ir import Builder, Circuit, Direct, Hypernetwork, Kind, Sectors, categorical
-from pccompiler.ir.generate import by_group
-from pccompiler.ir.interpret import log_likelihood
-from pccompiler.ir.partition import partition
+from pccompiler.ir.plan.materialize import by_group
+from pccompiler.ir.plan.oracle import log_likelihood
+from pccompiler.ir.sectors import partition
 from pccompiler.passes import plan, verify
-from pccompiler.passes.pack import Pack
-from pccompiler.passes.semantics import EQUAL, compare
+from pccompiler.passes.analysis.equivalence import EQUAL, compare
+from pccompiler.passes.transforms.pack.pack import Pack
 from pccompiler.structures import naive_bayes_mixture
 from pccompiler.testing import random_weights, with_values
 from pccompiler.testing.scalars import to_scalars

@@ -15,8 +15,8 @@ from pccompiler.errors import CircuitError
 from pccompiler.imports.read import read
 from pccompiler.ir import Builder, Circuit, Kind, binary
 from pccompiler.passes import multiply, properties
-from pccompiler.passes.compatibility import compatibility
-from pccompiler.passes.vtrees import Vtree, structure
+from pccompiler.passes.analysis.compatibility import compatibility
+from pccompiler.passes.analysis.vtrees.find import Vtree, structure
 from pccompiler.structures import hmm, rat_spn
 from pccompiler.testing import random_weights, with_values
 from pccompiler.testing.random_circuits import DISCRETE, Maker, RandomChoices

@@ -14,9 +14,9 @@ from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit, Kind, parse
 from pccompiler.ir.kinds import SUMS
 from pccompiler.passes import Square, multiply, properties, require
-from pccompiler.passes.compatibility import compatible
-from pccompiler.passes.determinism import determinism
-from pccompiler.passes.vtrees import structure
+from pccompiler.passes.analysis.compatibility import compatible
+from pccompiler.passes.analysis.determinism.decide import determinism
+from pccompiler.passes.analysis.vtrees.find import structure
 from pccompiler.testing import random_weights, with_values
 from pccompiler.testing.strategies import circuits
 

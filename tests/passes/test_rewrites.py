@@ -29,7 +29,7 @@ from pccompiler.passes import (
     findings,
     multiply,
 )
-from pccompiler.passes.semantics import EQUAL, compare
+from pccompiler.passes.analysis.equivalence import EQUAL, compare
 from pccompiler.testing import density, random_weights, total_mass, with_values, worlds
 from pccompiler.testing.strategies import circuits, unsmooth
 

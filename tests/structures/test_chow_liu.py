@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from pccompiler.errors import DataError, OptionError
 from pccompiler.ir import Circuit, Direct, Family, binary, categorical, count, real, to_text
 from pccompiler.ir.arrays import Float, Int
-from pccompiler.ir.generate import by_group
-from pccompiler.ir.interpret import log_likelihood
+from pccompiler.ir.plan.materialize import by_group
+from pccompiler.ir.plan.oracle import log_likelihood
 from pccompiler.passes import findings, plan
-from pccompiler.structures import ChowLiuTree, chow_liu, chow_liu_tree, hclt, information
-from pccompiler.structures.trees import rooted
+from pccompiler.structures import ChowLiuTree, chow_liu, chow_liu_tree, hclt
+from pccompiler.structures.tools import information
+from pccompiler.structures.tools.trees import rooted
 from pccompiler.testing import random_weights, total_mass, with_values
 
 networkx: Any = import_module("networkx")  # it has no types

@@ -12,8 +12,8 @@ import pytest
 from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit, Direct, Kind, Variable, binary, categorical, real
 from pccompiler.ir.circuit import Float
-from pccompiler.ir.generate import by_group
-from pccompiler.ir.interpret import log_likelihood
+from pccompiler.ir.plan.materialize import by_group
+from pccompiler.ir.plan.oracle import log_likelihood
 from pccompiler.passes import findings, plan
 from pccompiler.structures import hmm, naive_bayes_mixture, rat_spn
 from pccompiler.testing import random_weights, total_mass, with_values, worlds

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pccompiler.errors import DataError, OptionError
 from pccompiler.ir import Circuit, Direct, Kind, binary, categorical, real, to_text
 from pccompiler.ir.arrays import Float, Int
-from pccompiler.ir.generate import by_group
-from pccompiler.ir.interpret import log_likelihood
+from pccompiler.ir.plan.materialize import by_group
+from pccompiler.ir.plan.oracle import log_likelihood
 from pccompiler.passes import findings, plan
 from pccompiler.structures import chow_liu, learn_spn
 from pccompiler.structures.learn_spn import _chi_square  # pyright: ignore[reportPrivateUsage]

@@ -22,11 +22,11 @@ from pccompiler.ir import (
     real,
     to_text,
 )
-from pccompiler.ir.generate import by_group
-from pccompiler.ir.interpret import log_likelihood
+from pccompiler.ir.plan.materialize import by_group
+from pccompiler.ir.plan.oracle import log_likelihood
 from pccompiler.passes import findings, plan
 from pccompiler.structures import poon_domingos, quad_graph, quad_tree, random_tree
-from pccompiler.structures.regions import ProductKind
+from pccompiler.structures.tools.regions import ProductKind
 from pccompiler.testing import random_weights, total_mass, with_values, worlds
 
 Golden = Callable[[str], None]

@@ -9,8 +9,8 @@ import pytest
 
 import pccompiler as pc
 from pccompiler.ir import Direct, Family, Kind, categorical, real
-from pccompiler.ir.generate import by_group
-from pccompiler.ir.interpret import log_likelihood
+from pccompiler.ir.plan.materialize import by_group
+from pccompiler.ir.plan.oracle import log_likelihood
 from pccompiler.passes import findings, plan
 from pccompiler.structures import hmm, naive_bayes_mixture, rat_spn
 from pccompiler.testing import random_weights, with_values

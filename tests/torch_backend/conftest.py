@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pccompiler.torch_backend import c_compiler, notices
+from pccompiler import log as notices
+from pccompiler.torch_backend.runtime import c_compiler
 
 
 @pytest.fixture

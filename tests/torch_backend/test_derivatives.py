@@ -20,12 +20,13 @@ from pccompiler.testing.random_weights import random_weights, with_values
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits
 from pccompiler.torch_backend import CompiledCircuit
-from pccompiler.torch_backend.c_compiler import load_c_if_any
-from pccompiler.torch_backend.cpu_trees import NarrowOnCPU
+from pccompiler.torch_backend.engines.trees.cpu import NarrowOnCPU
+from pccompiler.torch_backend.runtime.c_compiler import load_c_if_any
+from pccompiler.torch_backend.weights.softmax_cpu import _SOURCE as SOFTMAX
 
 SMOOTH = tuple(family for family in Family if family != Family.LAPLACE)  # which has a kink
 REALS = (Family.GAUSSIAN, Family.LAPLACE, Family.HISTOGRAM)
-IN_C = pytest.mark.skipif(load_c_if_any("softmax.c", ()) is None, reason="no C compiler")
+IN_C = pytest.mark.skipif(load_c_if_any(SOFTMAX, ()) is None, reason="no C compiler")
 
 
 def kinds() -> Circuit:

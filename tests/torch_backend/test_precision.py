@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 import pccompiler as pc
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Builder, Circuit, Direct, Family, Hypernetwork
-from pccompiler.ir.generate import by_group
-from pccompiler.ir.rounding import bounded_log_likelihood
+from pccompiler.ir.plan.materialize import by_group
+from pccompiler.ir.plan.rounding import bounded_log_likelihood
 from pccompiler.ir.variables import count, real
 from pccompiler.passes import plan
-from pccompiler.passes.precision import _FLAWS
+from pccompiler.passes.check.precision import _FLAWS
 
 Golden = Callable[[str], None]
 

@@ -1,0 +1,1 @@
+"""Circuits declared in Python."""

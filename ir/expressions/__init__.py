@@ -1,0 +1,1 @@
+"""Circuits written as formulas."""

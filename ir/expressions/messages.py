@@ -1,0 +1,78 @@
+"""How formulas are told in messages, and how they are refused."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from pccompiler.errors import OptionError
+from pccompiler.ir.circuit import Float
+from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.locations import caller
+
+if TYPE_CHECKING:
+    from pccompiler.ir.expressions.nodes import Node
+
+
+def fail(message: str, help: str, code: str = "PC394") -> NoReturn:
+    """Refuse, at the line of the user's program."""
+    raise OptionError.of(code, message, location=caller(), help=help)
+
+
+def whole(value: object) -> int | None:
+    """``value`` as ``int`` if it is an integer of any kind."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # refuses what is no integer
+    except TypeError:
+        return None
+
+
+_SIGNS = {Kind.PRODUCT: " * ", Kind.SUM: " + ", Kind.MIXTURE: " + ", Kind.KRONECKER: ", "}
+
+
+def show(node: Node, depth: int, inner: bool = False) -> str:
+    """The formula, of bounded length."""
+    if node.name is not None:
+        return node.name
+    if node.kind == Kind.INPUT:
+        state = _state(node)
+        if state is not None:
+            return f"({node.variable} == {state})" if inner else f"{node.variable} == {state}"
+        leaf = f"{node.variable}.{Family(node.family).keyword}"
+        return f"{leaf}({node.units} units)" if node.units > 1 else f"{leaf}()"
+    if depth == 0:
+        return "(...)"
+    parts = [show(operand, depth - 1, inner=True) for operand in node.operands[:4]]
+    if node.pending and node.values is not None:
+        parts = [f"{number(w)} * {p}" for w, p in zip(node.values.T, parts, strict=False)]
+    parts += ["..."] * (len(node.operands) > 4)
+    text = _SIGNS[node.kind].join(parts)
+    if node.kind == Kind.KRONECKER:
+        return f"kron({text})"
+    if node.kind == Kind.SUM and not node.pending:
+        return f"({text}).sum({node.units})"
+    return f"({text})" if inner and len(node.operands) > 1 else text
+
+
+def _state(node: Node) -> int | None:
+    """The state of a literal."""
+    if node.units > 1 or node.values is None or not np.isin(node.values, (0.0, 1.0)).all():
+        return None
+    if node.family == Family.BERNOULLI:
+        return int(node.values[0, 0])
+    return int(node.values[0].argmax()) if node.family == Family.CATEGORICAL else None
+
+
+def number(weights: Float) -> str:
+    """One number, where all weights are the same."""
+    values = np.unique(weights)
+    return f"{values[0]:g}" if len(values) == 1 else "[...]"
+
+
+def listing(nodes: Sequence[Node]) -> str:
+    """The first few formulas."""
+    shown = [str(node) for node in nodes[:3]]
+    return ", ".join(shown + ["..."] * (len(nodes) > 3))

@@ -1,0 +1,166 @@
+"""What a plan is made of: layers, operands and weight groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from pccompiler.ir.arrays import Int
+from pccompiler.ir.kinds import SIMPLEX, SUMS, Family, Kind
+
+
+class Form(IntEnum):
+    """How a layer's value stands for a probability (or density) v, shape (rows, units, batch)."""
+
+    LOG = 0
+    """log v."""
+    LINEAR = 1
+    """x and a scale s of shape (rows, batch), with v = x exp(s); x lies in [lowest, 1]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Rows taken from one layer: ``target[positions] = layer[rows]``."""
+
+    layer: int
+    rows: Int
+    positions: Int
+
+
+@dataclass(frozen=True, eq=False)
+class Operands:
+    """Where operands lie: an array of shape (arity, rows), first all first operands, and so on.
+
+    Attributes:
+        rows: Rows of the consuming layer that have these operands.
+        arity: Operands of each row.
+        units: Width of every operand.
+        sources: The layers that they come from.
+        start: If not ``None``, the operands are rows ``start, start + 1, ...`` of the only source.
+    """
+
+    rows: int
+    arity: int
+    units: int
+    sources: tuple[Source, ...]
+    start: int | None
+
+    def places(self, first: Int, step: int = 1) -> Int:
+        """The operands' numbers, shape (arity, rows), where row i of layer l has ``first[l] + i``.
+
+        Args:
+            first: The number of each layer's first row.
+            step: Between the numbers of a layer's rows.
+        """
+        found = np.empty(self.arity * self.rows, np.int64)
+        for source in self.sources:
+            found[source.positions] = first[source.layer] + step * source.rows
+        return found.reshape(self.arity, self.rows)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Layer:
+    """Nodes that are computed together.
+
+    Attributes:
+        kind: What the rows compute.
+        units: Width of each row.
+        nodes: Shape ``(rows,)``, the circuit node of each row.
+        operands: Empty for inputs. For elementwise products one entry for each arity, and for
+            ragged sums one for each weight group, whose rows lie one below the other; for other
+            kinds one entry if all operands have one width, else one for each operand, side by side.
+        group: Index of the weight group, or -1; -1 in ragged sums.
+        groups: Of a ragged sum, the weight group of each entry of ``operands``; else empty.
+        index: Shape ``(rows,)``, each row's weight within the group.
+        family: Leaf family of an input layer.
+        variables: Shape ``(rows,)``, each input's variable.
+        form: Form of the value.
+        normalize: Whether a linear product divides by its largest unit.
+        shift: Whether a dense sum takes its operands in log form, shifted by their largest unit.
+        lowest: A linear value's smallest unit that can occur; 0 where zeros can occur. In log form
+            it is 1 where no unit can be zero, else 0.
+        peak: The least that the largest unit of a linear value can be. In log form it is 1 where
+            not all units can be zero, else 0.
+    """
+
+    kind: Kind
+    units: int
+    nodes: Int
+    operands: tuple[Operands, ...] = ()
+    group: int = -1
+    groups: tuple[int, ...] = ()
+    index: Int | None = None
+    family: Family | None = None
+    variables: Int | None = None
+    form: Form = Form.LOG
+    normalize: bool = False
+    shift: bool = False
+    lowest: float = 0.0
+    peak: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        """Number of nodes in the layer."""
+        return len(self.nodes)
+
+    @property
+    def ragged(self) -> bool:
+        """Whether the rows are sums of one unit over operands of one unit, of any fan-in."""
+        return len(self.groups) > 0
+
+    @property
+    def fan_in(self) -> int:
+        """Scalar inputs of each row of a dense sum."""
+        return sum(o.arity * o.units for o in self.operands)
+
+    @property
+    def below(self) -> Iterator[int]:
+        """The layers that this layer reads, repeated where it reads one twice."""
+        return (source.layer for o in self.operands for source in o.sources)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WeightGroup:
+    """Weights of one owner kind and shape, stacked: values have shape (weights, rows, columns).
+
+    Attributes:
+        owner: Keyword of the node kind or leaf family that uses the weights.
+        rows: Rows of each weight.
+        columns: Columns of each weight.
+        weights: Shape ``(weights,)``, circuit weight ids, ascending.
+        generated: Whether sectors cover the weights.
+    """
+
+    owner: str
+    rows: int
+    columns: int
+    weights: Int
+    generated: bool
+
+    @property
+    def name(self) -> str:
+        """A name that is unique in its plan, such as ``sum_5x2``."""
+        return f"{self.owner}_{self.rows}x{self.columns}"
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether rows are mixture weights (else leaf parameters)."""
+        return self.owner in (kind.keyword for kind in SUMS)
+
+    @property
+    def is_simplex(self) -> bool:
+        """Whether rows are probabilities that sum to one."""
+        return self.is_sum or self.owner in (family.keyword for family in SIMPLEX)
+
+
+@dataclass(frozen=True, eq=False)
+class Use:
+    """A layer's use of a weight group: row i of entry ``part`` takes weight ``index[i]`` of it."""
+
+    layer: int
+    part: int
+    group: int
+    index: Int

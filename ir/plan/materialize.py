@@ -1,0 +1,111 @@
+"""From trainable parameters to weights, in float64 NumPy: the definition for the backends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pccompiler.ir.generators import Direct
+from pccompiler.ir.kinds import Family
+from pccompiler.ir.plan.layers import WeightGroup
+from pccompiler.ir.plan.parameters import Layout, parameter_name
+from pccompiler.ir.plan.plan import Plan
+
+Float = NDArray[np.float64]
+
+
+_CHANCES = (Family.BERNOULLI.keyword, Family.BINOMIAL.keyword)
+"""Families with one probability a unit."""
+
+
+def materialize(
+    plan: Plan, layout: Layout, parameters: Mapping[str, NDArray[np.floating]]
+) -> list[Float]:
+    """The weights of every group, shape ``(weights, rows, columns)``.
+
+    Mixture weights and leaf parameters as `pccompiler.ir.Family` has them.
+    """
+    tables = {name: np.asarray(value, np.float64) for name, value in parameters.items()}
+    flat = _flat_sectors(plan, layout, tables)
+    weights: list[Float] = []
+    for number, group in enumerate(plan.groups):
+        shape = (len(group.weights), group.rows, group.columns)
+        if group.generated:
+            where = layout.assembly[number]
+            raw = flat[slice(*where)] if isinstance(where, tuple) else flat[where]
+            weights.append(constrain(raw.reshape(shape), group, plan.floor))
+        else:
+            weights.append(constrain(tables[parameter_name(plan, number)], group, plan.floor))
+    return weights
+
+
+def constrain(raw: Float, group: WeightGroup, floor: float) -> Float:
+    """Weights from unconstrained numbers, as the generator's ``floor`` has it."""
+    if group.is_simplex:
+        shifted = np.exp(raw - raw.max(axis=-1, keepdims=True))
+        return _lift(shifted / shifted.sum(axis=-1, keepdims=True), floor, group.columns)
+    if group.owner in _CHANCES:
+        return _lift(np.exp(-np.logaddexp(0.0, -raw)), floor, 2)  # every digit, also of 1e-40
+    if group.owner == Family.POISSON.keyword:
+        return np.exp(raw)
+    return np.stack([raw[..., 0], np.exp(raw[..., 1])], axis=-1)
+
+
+def unconstrain(weights: Float, group: WeightGroup) -> Float:
+    """Unconstrained numbers that give ``weights`` under a floor of 0."""
+    with np.errstate(divide="ignore"):
+        if group.is_simplex:
+            return np.log(weights)
+        if group.owner in _CHANCES:
+            return np.log(weights) - np.log1p(-weights)
+        if group.owner == Family.POISSON.keyword:
+            return np.log(weights)
+        return np.stack([weights[..., 0], np.log(weights[..., 1])], axis=-1)
+
+
+def _lift(weights: Float, floor: float, states: int) -> Float:
+    return (weights + floor) / (1.0 + states * floor)
+
+
+def _flat_sectors(plan: Plan, layout: Layout, tables: Mapping[str, Float]) -> Float:
+    """Raw logits of all sectors, head by head, flattened."""
+    if not layout.heads:
+        return np.zeros(0)
+    if isinstance(plan.generator, Direct):
+        pieces = [_slice(tables["blocks"][h.sectors], h.rows, h.columns) for h in layout.heads]
+        return np.concatenate(pieces)
+    values = tables["embedding"]
+    for number in range(len(plan.generator.hidden)):
+        values = np.maximum(_linear(values, tables, f"hidden_{number}"), 0.0)
+    pieces = []
+    for head in layout.heads:
+        if layout.block is None:
+            pieces.append(_linear(values[head.sectors], tables, head.name).ravel())
+        else:
+            blocks = _linear(values[head.sectors], tables, "head").reshape(-1, *layout.block)
+            pieces.append(_slice(blocks, head.rows, head.columns))
+    return np.concatenate(pieces)
+
+
+def _linear(values: Float, tables: Mapping[str, Float], name: str) -> Float:
+    return values @ tables[f"{name}_weight"].T + tables[f"{name}_bias"]
+
+
+def _slice(blocks: Float, rows: int, columns: int) -> Float:
+    return blocks[:, :rows, :columns].ravel()
+
+
+def by_weight(plan: Plan, values: Sequence[Float]) -> dict[int, Float]:
+    """Circuit weight id to values of shape (rows, columns), from stacked groups."""
+    return {
+        int(weight): values[number][place]
+        for number, group in enumerate(plan.groups)
+        for place, weight in enumerate(group.weights)
+    }
+
+
+def by_group(plan: Plan, values: Mapping[int, Float]) -> list[Float]:
+    """Stacked groups, from circuit weight id to values; the inverse of `by_weight`."""
+    return [np.stack([values[int(weight)] for weight in group.weights]) for group in plan.groups]

@@ -1,0 +1,192 @@
+"""Where trainable parameters lie, and how sectors make up weight groups, for every backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from pccompiler.errors import CircuitError
+from pccompiler.ir.arrays import Int, ranges, segments
+from pccompiler.ir.coverage import entries
+from pccompiler.ir.generators import Direct, Hypernetwork, Sectors, uses_sectors
+from pccompiler.ir.plan.layers import WeightGroup
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.ir.sizes import CODE, MOST_ENTRIES, number
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The sectors of one shape.
+
+    Attributes:
+        rows: Rows of each sector.
+        columns: Columns of each sector.
+        sectors: Sector numbers, ascending.
+    """
+
+    rows: int
+    columns: int
+    sectors: Int
+
+    @property
+    def name(self) -> str:
+        """Name of the head's parameters, such as ``head_5x2``."""
+        return f"head_{self.rows}x{self.columns}"
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Parameters and their assembly into weights.
+
+    Attributes:
+        shapes: Name to shape of every trainable parameter, in order.
+        heads: The distinct sector shapes.
+        block: Shape (rows, columns) of the table that heads slice; ``None``: heads of their own.
+        embeddings: Rows of the embedding table (of the direct table, for sliced direct weights).
+        assembly: Group number to positions of its entries in the concatenated, flattened heads,
+            shape ``(weights * rows * columns,)``; or a (start, stop) range where they lie in order.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    heads: tuple[Head, ...]
+    block: tuple[int, int] | None
+    embeddings: int
+    assembly: dict[int, Int | tuple[int, int]]
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable numbers, as allocated."""
+        return sum(prod(shape) for shape in self.shapes.values())
+
+
+def lay_out(plan: Plan) -> Layout:
+    """The parameters of ``plan`` and how its weight groups come from them.
+
+    Raises:
+        CircuitError: If there are more than can be counted.
+    """
+    generator, sectors = plan.generator, plan.sectors
+    sliced = uses_sectors(generator) and sectors is not None and len(sectors) > 0
+    heads = _heads(sectors) if sliced and sectors is not None else ()
+    block = _block(plan, heads)
+    embeddings = _embeddings(plan) if heads else 0
+    shapes = _shapes(plan, heads, block, embeddings)
+    total = sum(prod(shape) for shape in shapes.values())
+    if total > MOST_ENTRIES:
+        raise CircuitError.of(
+            CODE,
+            f"the model needs {number(total)} parameters; the most is {MOST_ENTRIES:,}",
+            help="give the hypernetwork narrower layers and embeddings, or the sums fewer units",
+        )
+    return Layout(
+        shapes=shapes,
+        heads=heads,
+        block=block,
+        embeddings=embeddings,
+        assembly=_assembly(plan, heads),
+    )
+
+
+def _heads(sectors: Sectors) -> tuple[Head, ...]:
+    shapes = np.stack([sectors.rows, sectors.columns], axis=1)
+    distinct, inverse = np.unique(shapes, axis=0, return_inverse=True)
+    return tuple(
+        Head(rows, columns, np.flatnonzero(inverse.ravel() == number))
+        for number, (rows, columns) in enumerate(distinct.tolist())
+    )
+
+
+def _block(plan: Plan, heads: tuple[Head, ...]) -> tuple[int, int] | None:
+    generator = plan.generator
+    if not heads or (isinstance(generator, Hypernetwork) and not generator.slices):
+        return None
+    return max(h.rows for h in heads), max(h.columns for h in heads)
+
+
+def _embeddings(plan: Plan) -> int:
+    used = 0 if plan.sectors is None else len(plan.sectors)
+    reference = plan.generator.allocation == "reference"
+    return max(used, 2 * plan.leaf_sectors) if reference else used
+
+
+def _shapes(
+    plan: Plan, heads: tuple[Head, ...], block: tuple[int, int] | None, embeddings: int
+) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    generator = plan.generator
+    if heads and isinstance(generator, Direct) and block is not None:
+        shapes["blocks"] = (embeddings, *block)
+    elif heads and isinstance(generator, Hypernetwork):
+        width = generator.embedding
+        shapes["embedding"] = (embeddings, width)
+        for number, hidden in enumerate(generator.hidden):
+            shapes[f"hidden_{number}_weight"] = (hidden, width)
+            shapes[f"hidden_{number}_bias"] = (hidden,)
+            width = hidden
+        outputs = {"head": prod(block)} if block else {h.name: h.rows * h.columns for h in heads}
+        for name, size in outputs.items():
+            shapes[f"{name}_weight"] = (size, width)
+            shapes[f"{name}_bias"] = (size,)
+    for group in plan.groups:
+        if not group.generated:
+            shapes[f"logits_{group.name}" if group.is_sum else f"leaf_{group.name}"] = (
+                len(group.weights),
+                group.rows,
+                group.columns,
+            )
+    return shapes
+
+
+def parameter_name(plan: Plan, group: int) -> str:
+    """The parameter that holds a group which no sector covers."""
+    entry = plan.groups[group]
+    return f"logits_{entry.name}" if entry.is_sum else f"leaf_{entry.name}"
+
+
+def _assembly(plan: Plan, heads: tuple[Head, ...]) -> dict[int, Int | tuple[int, int]]:
+    sectors = plan.sectors
+    if not heads or sectors is None:
+        return {}
+    sizes = sectors.rows * sectors.columns
+    order = np.concatenate([head.sectors for head in heads])
+    start = np.zeros(len(sectors), np.int64)
+    start[order] = segments(sizes[order])[:-1]
+    return {
+        place: _compact(positions(group, sectors, start))
+        for place, group in enumerate(plan.groups)
+        if group.generated
+    }
+
+
+def positions(group: WeightGroup, sectors: Sectors, start: Int) -> Int:
+    """Position in the flattened heads of every entry of the group's weights, row-major."""
+    mine, taken = entries_of(group, sectors)
+    positions = ranges(start[mine], (sectors.rows * sectors.columns)[mine])
+    if len(positions) != len(group.weights) * group.rows * group.columns:
+        raise AssertionError("sectors do not cover the weights")  # pragma: no cover
+    if taken is None:
+        return positions
+    ordered = np.empty_like(positions)
+    ordered[taken] = positions
+    return ordered
+
+
+def entries_of(group: WeightGroup, sectors: Sectors) -> tuple[Int, Int | None]:
+    """The sectors of a group's weights, and the entries of the stacked weights that they take.
+
+    Entries are listed sector by sector; ``None``: they are all entries, in order.
+    """
+    mine = np.flatnonzero(np.isin(sectors.weight, group.weights))  # sorted by weight, then offset
+    if ((sectors.rows[mine] == 1) | (sectors.columns[mine] == group.columns)).all():
+        return mine, None
+    place = np.searchsorted(group.weights, sectors.weight[mine])
+    taken = entries(sectors, mine, np.full(len(mine), group.columns))
+    lengths = (sectors.rows * sectors.columns)[mine]
+    return mine, taken + np.repeat(place * (group.rows * group.columns), lengths)
+
+
+def _compact(positions: Int) -> Int | tuple[int, int]:
+    in_a_row = bool((np.diff(positions) == 1).all())
+    return (int(positions[0]), int(positions[-1]) + 1) if in_a_row else positions

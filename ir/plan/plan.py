@@ -1,0 +1,117 @@
+"""The plan: a circuit as a short list of tensor layers, which every backend runs.
+
+A layer folds nodes of one level, kind and shape: *rows*. Its value is a tensor of shape
+``(rows, units, batch)`` in one of two forms (`Form`). The rows of a layer are ordered so that its
+consumer finds its operands side by side, and needs no gather.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pccompiler.ir.arrays import Int
+from pccompiler.ir.generators import Direct, Generator, Sectors
+from pccompiler.ir.plan.cost import Cost, flops_of
+from pccompiler.ir.plan.layers import Layer, Use, WeightGroup
+from pccompiler.ir.plan.text import group_text, operands_text
+from pccompiler.ir.variables import Variable
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plan:
+    """A lowered circuit. The last layer's only row is the root.
+
+    Attributes:
+        variables: The columns of the data.
+        layers: In the order of evaluation.
+        groups: The weights.
+        sectors: The partition of generated weights.
+        leaf_sectors: How many sectors belong to sums over inputs.
+        generator: How sum weights come to be.
+        log_scale: Added to the root's log value, in nats.
+        packed: Whether nodes of one unit prevail, and were folded by level whatever their fan-in.
+    """
+
+    variables: tuple[Variable, ...]
+    layers: tuple[Layer, ...]
+    groups: tuple[WeightGroup, ...]
+    sectors: Sectors | None
+    leaf_sectors: int
+    generator: Generator
+    log_scale: float = 0.0
+    packed: bool = False
+
+    @property
+    def floor(self) -> float:
+        """Smallest mixture weight."""
+        return self.generator.floor
+
+    @cached_property
+    def uses(self) -> tuple[Use, ...]:
+        """Who takes which weights, layer by layer; of ragged sums, part by part."""
+        found: list[Use] = []
+        for number, layer in enumerate(self.layers):
+            if layer.index is None:
+                continue
+            start = 0
+            for part, group in enumerate(layer.groups or (layer.group,)):
+                stop = start + (layer.operands[part].rows if layer.ragged else layer.rows)
+                found.append(Use(number, part, group, layer.index[start:stop]))
+                start = stop
+        return tuple(found)
+
+    @cached_property
+    def last_use(self) -> tuple[int, ...]:
+        """For each layer, the last layer that reads it (itself if none does)."""
+        last = list(range(len(self.layers)))
+        for position, layer in enumerate(self.layers):
+            for below in layer.below:
+                last[below] = position
+        return tuple(last)
+
+    def cost(self, batch: int) -> Cost:
+        """Count the work and the memory of one forward evaluation of ``batch`` rows."""
+        values = [layer.rows * layer.units * batch for layer in self.layers]
+        flops = sum(batch * flops_of(layer) for layer in self.layers)
+        reads = sum(values[below] for layer in self.layers for below in layer.below)
+        alive = peak = 0
+        for position, size in enumerate(values):
+            alive += size
+            peak = max(peak, alive)
+            alive -= sum(
+                values[b] for b in set(self.layers[position].below) if self.last_use[b] == position
+            )
+        return Cost(
+            flops=flops, bytes=4 * (sum(values) + reads), peak_values=peak, all_values=sum(values)
+        )
+
+    def summary(self) -> str:
+        """One line a layer, for people."""
+        lines = [f"plan: {len(self.layers)} layers, {len(self.groups)} weight groups"]
+        for number, layer in enumerate(self.layers):
+            name = layer.family.keyword if layer.family is not None else layer.kind.keyword
+            group = group_text(self.groups, layer)
+            sources = operands_text(layer)
+            form = layer.form.name.lower() + (" normalized" if layer.normalize else "")
+            lines.append(
+                f"{number:4d} {name:<11} {layer.rows:>8,} x {layer.units:<3} {form:<17}"
+                f"{group} {'<- ' + sources if sources else ''}".rstrip()
+            )
+        return "\n".join(lines) + "\n"
+
+
+def default_generator() -> Generator:
+    """The generator of circuits that name none."""
+    return Direct()
+
+
+def row_ids(layers: tuple[Layer, ...], num_nodes: int) -> tuple[Int, Int]:
+    """For each node, its layer and its row there (-1 where no layer has it)."""
+    layer_of, row_of = np.full(num_nodes, -1), np.full(num_nodes, -1)
+    for number, layer in enumerate(layers):
+        layer_of[layer.nodes] = number
+        row_of[layer.nodes] = np.arange(layer.rows)
+    return layer_of, row_of

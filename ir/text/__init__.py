@@ -1,0 +1,1 @@
+"""The text form of circuits, and the files that it points to."""

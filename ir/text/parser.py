@@ -1,0 +1,297 @@
+"""The text form, read back. `pccompiler.ir.text.printer` writes it; docs/ir.md has the grammar."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import numpy as np
+
+from pccompiler.errors import Diagnostic, OptionError, ParseError, closest
+from pccompiler.ir.circuit import Circuit, Float
+from pccompiler.ir.generators import Direct, Hypernetwork, Sectors
+from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.names import ALPHABET, is_name
+from pccompiler.ir.text.assemble import Statements
+from pccompiler.ir.text.printer import HEADER
+from pccompiler.ir.variables import binary, categorical, count, real
+from pccompiler.limits import current
+
+T = TypeVar("T")
+_KINDS = {kind.keyword: kind for kind in Kind}
+_FAMILIES = {family.keyword: family for family in Family}
+_MOST_FINDINGS = 20
+
+
+def parse(
+    text: str, source: str = "<text>", *, values: Mapping[str, Float] | None = None
+) -> Circuit:
+    """Read a circuit from its text form.
+
+    Nodes may come in any order, as long as there is no cycle; they are numbered in the order of the
+    text where that puts operands first.
+
+    Args:
+        text: As `to_text` writes it. ``#`` starts a comment; blank lines are skipped.
+        source: Name of the text in error messages.
+        values: Weight name or id to values, for weights that the text gives none.
+
+    Raises:
+        ParseError: If lines cannot be read: all of them, up to 20, each with a caret at the word.
+        CircuitError: If the nodes form a cycle.
+        LimitError: If it takes more nodes, edges or sectors than `pccompiler.limits` allow.
+        OptionError: If ``text`` is not a ``str``.
+    """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # of strangers
+        raise OptionError.of(
+            "PC302",
+            f"the text of a circuit is a str, not {type(text).__name__}",
+            help="decode bytes: content.decode(); read a file by its path: read_circuit(PATH)",
+        )
+    parser = _Parser(source)
+    parser.values = {label: (0, table) for label, table in (values or {}).items()}
+    return parser.read(text)
+
+
+class _Parser(Statements):
+    """Reads a text statement by statement."""
+
+    def read(self, text: str) -> Circuit:
+        lines = text.removeprefix("\ufeff").splitlines()
+        self.text = lines
+        if not lines or lines[0].split("#")[0].strip() != HEADER:
+            self.line_number, self.line = 1, lines[0] if lines else ""
+            words = self.line.split()
+            if len(words) == 2 and words[0] == "pcir":
+                self.fail(
+                    "PC201",
+                    f"the text is of version {words[1]!r}, and this pccompiler reads version 1",
+                    "install a newer pccompiler, or print the circuit by the old one",
+                )
+            self.fail("PC201", "the text does not start with the version line", f"write {HEADER!r}")
+        found: list[Diagnostic] = []
+        for number, line in enumerate(lines[1:], 2):
+            self.line_number, self.line = number, line
+            words = line.split("#", 1)[0].split()
+            if words:
+                try:
+                    self.statement(words)
+                except ParseError as error:
+                    found += error.diagnostics
+                    if len(found) >= _MOST_FINDINGS:
+                        break
+        if found:
+            raise ParseError(found)
+        current().check("nodes", len(self.kind), self.source)
+        current().check("edges", sum(map(len, self.operands)), self.source)
+        current().check("scopes", len(self.kind) * len(self.domains) // 8, self.source)
+        return self.finish()
+
+    def statement(self, words: list[str]) -> None:
+        if words[0][0] == "%":
+            self.node(words)
+            return
+        statements: dict[str, Callable[[list[str]], None]] = {
+            "variable": self.declare,
+            "root": self.set_root,
+            "weight": self.give_values,
+            "sectors": self.set_sectors,
+            "sector": self.add_sector,
+            "generator": self.set_generator,
+            "scale": self.set_scale,
+            "weights": self.refer,
+        }
+        handler = statements.get(words[0])
+        if handler is None:
+            self.fail("PC202", f"unknown statement {words[0]!r}", closest(words[0], statements))
+        handler(words[1:])
+
+    def declare(self, words: list[str]) -> None:
+        makers = {"binary": binary, "real": real, "count": count}
+        if len(words) == 2 and words[1] in makers:
+            variable = makers[words[1]](words[0])
+        elif len(words) == 3 and words[1] == "categorical":
+            states = self.integer(words[2])
+            variable = self.checked(lambda: categorical(words[0], states))
+        elif len(words) > 3 and words[1:3] == ["real", "edges"]:
+            edges = [self.real(word) for word in words[3:]]
+            variable = self.checked(lambda: real(words[0], edges))
+        else:
+            self.fail(
+                "PC203",
+                "a variable needs a name and a domain",
+                "write 'variable NAME binary', '... categorical STATES', '... real' or '... count'",
+            )
+        self.check_name(variable.name)
+        if variable.name in self.variables:
+            self.fail("PC204", f"variable {variable.name!r} is declared twice", "rename one")
+        self.variables[variable.name] = len(self.domains)
+        self.domains.append(variable)
+
+    def node(self, words: list[str]) -> None:
+        if len(words) < 3 or words[1] != "=":
+            self.fail("PC205", "a node needs a name, '=' and a kind", "write '%3 = product %1 %2'")
+        kind = _KINDS.get(words[2])
+        if kind is None:
+            self.fail("PC205", f"unknown node kind {words[2]!r}", closest(words[2], _KINDS))
+        if words[0] in self.nodes:
+            first = self.lines[self.nodes[words[0]]]
+            self.fail(
+                "PC204", f"node {words[0]} is declared twice, first in line {first}", "rename one"
+            )
+        rest = words[3:]
+        label = rest.pop()[1:] if rest and rest[-1][0] == "@" else None
+        units = family = variable = -1
+        if kind == Kind.INPUT:
+            variable, family, units = self.input(rest)
+            rest = []
+        elif kind == Kind.SUM:
+            if not rest:
+                self.fail("PC205", "a sum needs a number of units", "write '%3 = sum 5 %1 %2 @w'")
+            units = self.width(rest.pop(0))
+        if any(word[0] != "%" or len(word) < 2 for word in rest):
+            bad = next(word for word in rest if word[0] != "%" or len(word) < 2)
+            self.fail("PC205", f"operand {bad!r} is not a node", "write operands as %name")
+        wants_weight = kind in (Kind.SUM, Kind.MIXTURE) or family > Family.INDICATOR
+        if wants_weight != (label is not None):
+            message = "needs a weight at its end" if wants_weight else "takes no weight"
+            way_out = "add one, such as @w" if wants_weight else f"remove @{label}"
+            self.fail("PC206", f"this {words[2]} {message}", way_out)
+        self.check_name(words[0][1:])
+        if label is not None:
+            self.check_name(label)
+        self.nodes[words[0]] = len(self.kind)
+        self.kind.append(kind)
+        self.units.append(units)
+        self.operands.append(rest)
+        self.family.append(family)
+        self.variable.append(variable)
+        self.weight.append(label)
+        self.lines.append(self.line_number)
+
+    def check_name(self, name: str) -> None:
+        if not is_name(name):
+            self.fail("PC212", f"{name!r} is no name", f"use {ALPHABET}")
+
+    def input(self, words: list[str]) -> tuple[int, int, int]:
+        if len(words) != 3:
+            self.fail(
+                "PC205",
+                "an input needs a variable, a family and a number of units",
+                "write '%0 = input rain bernoulli 5 @w'",
+            )
+        if words[0] not in self.variables:
+            self.fail("PC207", f"unknown variable {words[0]!r}", closest(words[0], self.variables))
+        if words[1] not in _FAMILIES:
+            self.fail("PC207", f"unknown leaf family {words[1]!r}", closest(words[1], _FAMILIES))
+        return self.variables[words[0]], _FAMILIES[words[1]], self.width(words[2])
+
+    def set_root(self, words: list[str]) -> None:
+        if len(words) != 1:
+            self.fail("PC208", "a root is one node", "write 'root %3'")
+        if self.root is not None:
+            first = f"first in line {self.root_line}"
+            self.fail("PC204", f"the root is declared twice, {first}", "remove one")
+        self.root, self.root_line = words[0], self.line_number
+
+    def set_scale(self, words: list[str]) -> None:
+        if len(words) != 1:
+            self.fail("PC208", "a scale is one number", "write 'scale -1.5': a logarithm, in nats")
+        if self.log_scale is not None:
+            self.fail("PC204", "the scale is declared twice", "remove one")
+        scale = self.real(words[0])
+        if not math.isfinite(scale):
+            self.fail("PC211", f"{words[0]!r} is no scale", "write a finite number")
+        self.log_scale = scale
+
+    def refer(self, words: list[str]) -> None:
+        self.fail(
+            "PC213",
+            "the text names a weights file, which parse() does not read",
+            "read it by its path: pccompiler.ir.read_circuit(PATH)",
+        )
+
+    def give_values(self, words: list[str]) -> None:
+        if len(words) < 2 or words[0][0] != "@":
+            self.fail("PC209", "a weight needs a name and values", "write 'weight @w 0.3 0.7'")
+        if words[0][1:] in self.values:
+            first = f"first in line {self.values[words[0][1:]][0]}"
+            self.fail("PC204", f"weight {words[0]} has values twice, {first}", "remove one")
+        rows = [row.split() for row in " ".join(words[1:]).split(";")]
+        try:
+            table = np.array([[float(value) for value in row] for row in rows], np.float64)
+        except ValueError:
+            self.fail(
+                "PC209", "the values are not a matrix of numbers", "separate equal rows with ';'"
+            )
+        self.values[words[0][1:]] = (self.line_number, table)
+
+    def set_sectors(self, words: list[str]) -> None:
+        options = self.options(words, ("by", "size", "mixtures"))
+        by, mixtures = options.get("by", "block"), options.get("mixtures", "false")
+        if mixtures not in ("true", "false"):
+            self.fail("PC210", f"mixtures is {mixtures!r}", "use 'true' or 'false'")
+        self.sectors = self.checked(
+            lambda: Sectors(
+                by=by,  # type: ignore[arg-type]  # checked by the class
+                size=self.integer(options.get("size", "1")),
+                mixtures=mixtures == "true",
+            )
+        )
+
+    def add_sector(self, words: list[str]) -> None:
+        if len(words) != 4 or words[0][0] != "@":
+            self.fail(
+                "PC210",
+                "a sector needs a weight, an offset, rows and columns",
+                "write 'sector @w 0 5 2'",
+            )
+        offset, rows, columns = (self.integer(word) for word in words[1:])
+        self.own_sectors.append((self.line_number, words[0], offset, rows, columns))
+
+    def set_generator(self, words: list[str]) -> None:
+        if not words or words[0] not in ("direct", "hypernetwork"):
+            self.fail(
+                "PC202", "unknown generator", "write 'generator direct' or '... hypernetwork'"
+            )
+        self.generator = (
+            self.direct(words[1:]) if words[0] == "direct" else self.hypernetwork(words[1:])
+        )
+
+    def direct(self, words: list[str]) -> Direct:
+        options = self.options(words, ("allocation", "floor"))
+        return self.checked(
+            lambda: Direct(
+                allocation=options.get("allocation", "used"),  # type: ignore[arg-type]  # checked
+                floor=self.real(options.get("floor", repr(Direct().floor))),
+            )
+        )
+
+    def hypernetwork(self, words: list[str]) -> Hypernetwork:
+        known = ("embedding", "hidden", "heads", "allocation", "floor")
+        options = self.options(words, known)
+        hidden = options.get("hidden", "20x20")
+        return self.checked(
+            lambda: Hypernetwork(
+                embedding=self.integer(options.get("embedding", "5")),
+                hidden=tuple(self.integer(w) for w in hidden.split("x") if hidden != "none"),
+                heads=options.get("heads", "per-shape"),  # type: ignore[arg-type]  # checked
+                allocation=options.get("allocation", "used"),  # type: ignore[arg-type]  # checked
+                floor=self.real(options.get("floor", repr(Direct().floor))),
+            )
+        )
+
+    def options(self, words: list[str], known: tuple[str, ...]) -> dict[str, str]:
+        pairs = {name: value for name, _, value in (word.partition("=") for word in words)}
+        for name, value in pairs.items():
+            if name not in known or not value:
+                self.fail("PC210", f"unknown option {name!r}", f"options: {', '.join(known)}")
+        return pairs
+
+    def checked(self, make: Callable[[], T]) -> T:
+        try:
+            return make()
+        except OptionError as error:
+            first = error.diagnostics[0]
+            self.fail("PC210", first.message, first.help or "")

@@ -1,0 +1,98 @@
+"""The text form: one line a node. `pccompiler.ir.text.parser` reads it back."""
+
+from __future__ import annotations
+
+from pccompiler.ir.circuit import Circuit
+from pccompiler.ir.generators import Direct, Generator, Sectors
+from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.variables import Variable
+
+HEADER = "pcir 1"
+
+
+def to_text(circuit: Circuit, *, values: bool = True) -> str:
+    """The text form of ``circuit``; ``parse`` gives back an equal circuit.
+
+    Args:
+        circuit: Any circuit, well-formed or not.
+        values: Whether given weight values are written too.
+    """
+    lines = [HEADER]
+    lines += [_variable_line(v) for v in circuit.variables]
+    lines += _node_lines(circuit)
+    lines.append(f"root {circuit.label(circuit.root)}")
+    if circuit.log_scale != 0.0:
+        lines.append(f"scale {circuit.log_scale!r}")
+    if values:
+        lines += _value_lines(circuit)
+    if circuit.sectors is not None:
+        lines += _sector_lines(circuit, circuit.sectors)
+    if circuit.generator is not None:
+        lines.append(generator_line(circuit.generator))
+    return "\n".join(lines) + "\n"
+
+
+def _sector_lines(circuit: Circuit, sectors: Sectors) -> list[str]:
+    """``sectors by=rows size=4 mixtures=false``; of one's own, a line each: ``sector @w 0 5 2``."""
+    if sectors.by != "own":
+        mixtures = str(sectors.mixtures).lower()
+        return [f"sectors by={sectors.by} size={sectors.size} mixtures={mixtures}"]
+    columns = (sectors.weight, sectors.offset, sectors.rows, sectors.columns)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    label = circuit.weights.label
+    return ["sectors by=own"] + [f"sector {label(w)} {o} {r} {c}" for w, o, r, c in rows]
+
+
+def generator_line(generator: Generator) -> str:
+    """``generator hypernetwork embedding=5 hidden=20x20 ...`` or ``generator direct ...``."""
+    tail = f"allocation={generator.allocation} floor={generator.floor!r}"
+    if isinstance(generator, Direct):
+        return f"generator direct {tail}"
+    hidden = "x".join(str(width) for width in generator.hidden) or "none"
+    return (
+        f"generator hypernetwork embedding={generator.embedding} hidden={hidden} "
+        f"heads={generator.heads} {tail}"
+    )
+
+
+def _variable_line(variable: Variable) -> str:
+    tail = f" {variable.cardinality}" if variable.domain == "categorical" else ""
+    if variable.edges:
+        tail = " edges " + " ".join(repr(edge) for edge in variable.edges)
+    return f"variable {variable.name} {variable.domain}{tail}"
+
+
+def _node_lines(circuit: Circuit) -> list[str]:
+    """One line a node. Plain loops over Python lists: the fastest way to format text."""
+    names = [v.name for v in circuit.variables]
+    labels = [f"%{i}" for i in range(circuit.num_nodes)]
+    for node, name in circuit.names.items():
+        labels[node] = f"%{name}"
+    weights = [f" @{i}" for i in range(len(circuit.weights))]
+    for weight, name in circuit.weights.names.items():
+        weights[weight] = f" @{name}"
+    weights.append("")  # weight -1: none
+    keywords = [f" = {kind.keyword}" for kind in Kind]
+    families = [family.keyword for family in Family]
+    pointer, operands = circuit.pointer.tolist(), circuit.operands.tolist()
+    kinds, units, weight = circuit.kind.tolist(), circuit.units.tolist(), circuit.weight.tolist()
+    family, variable = circuit.family.tolist(), circuit.variable.tolist()
+    lines: list[str] = []
+    for i, kind in enumerate(kinds):
+        if kind == Kind.INPUT:
+            tail = f" {names[variable[i]]} {families[family[i]]} {units[i]}"
+        else:
+            tail = "".join([f" {labels[j]}" for j in operands[pointer[i] : pointer[i + 1]]])
+            if kind == Kind.SUM:
+                tail = f" {units[i]}{tail}"
+        lines.append(f"{labels[i]}{keywords[kind]}{tail}{weights[weight[i]]}")
+    return lines
+
+
+def _value_lines(circuit: Circuit) -> list[str]:
+    lines: list[str] = []
+    for weight in sorted(circuit.weights.values):
+        rows = circuit.weights.values[weight].tolist()
+        text = " ; ".join(" ".join(repr(value) for value in row) for row in rows)
+        lines.append(f"weight {circuit.weights.label(weight)} {text}")
+    return lines

@@ -1,0 +1,1 @@
+"""Whether the inputs of sums exclude one another."""

@@ -1,0 +1,121 @@
+"""A world in which two operands of a sum are not zero, evaluated by the definition in float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from pccompiler.ir import Circuit, Family, Kind
+from pccompiler.ir.circuit import Float
+from pccompiler.ir.families.registry import log_density
+from pccompiler.passes.analysis.determinism.leaves import representative
+
+Unit = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Witness:
+    """Two operands of one sum that are not zero in one world.
+
+    Attributes:
+        node: The sum.
+        unit: Its unit.
+        operands: Two (node, unit) that it mixes with positive weights.
+        world: Shape (variables,): a value for each variable.
+        log_values: Of the operands in that world, in nats; weights without values count as
+            uniform.
+    """
+
+    node: int
+    unit: int
+    operands: tuple[Unit, Unit]
+    world: tuple[float, ...]
+    log_values: tuple[float, float]
+
+
+def world_of(circuit: Circuit, chosen: dict[int, int]) -> Float:
+    """A complete row, from classes of some variables; the others get their first."""
+    return np.array(
+        [representative(v, chosen.get(i, 0)) for i, v in enumerate(circuit.variables)], np.float64
+    )
+
+
+def confirm(circuit: Circuit, node: int, unit: int, world: Float) -> Witness | None:
+    """The witness that ``world`` is, if it is one, by evaluating all that the sum depends on."""
+    values = log_values(circuit, node, world)
+    found: list[tuple[Unit, float]] = []
+    for operand, below in _terms(circuit, node, unit):
+        value = float(values[operand][below])
+        if value > -np.inf:
+            found.append(((operand, below), value))
+    if len(found) < 2:
+        return None
+    (one, first), (two, second) = found[:2]
+    return Witness(
+        node=node,
+        unit=unit,
+        operands=(one, two),
+        world=tuple(world.tolist()),
+        log_values=(first, second),
+    )
+
+
+def _terms(circuit: Circuit, node: int, unit: int) -> list[Unit]:
+    """The units that a sum's unit mixes with positive weights."""
+    operands = circuit.operands_of(node).tolist()
+    if circuit.kind[node] == Kind.MIXTURE:
+        terms = [(j, unit) for j in operands]
+    else:
+        terms = [(j, below) for j in operands for below in range(int(circuit.units[j]))]
+    row = _table(circuit, node)[unit]
+    return [term for term, weight in zip(terms, row.tolist(), strict=True) if weight > 0.0]
+
+
+def log_values(circuit: Circuit, root: int, world: Float) -> dict[int, Float]:
+    """Logarithms of all units of all nodes under ``root`` in one complete world: the definition."""
+    needed = np.zeros(circuit.num_nodes, np.bool_)
+    frontier = np.array([root])
+    while len(frontier):
+        needed[frontier] = True
+        below = np.unique(circuit.operands[circuit.edges_of(frontier)])
+        frontier = below[~needed[below]]
+    values: dict[int, Float] = {}
+    for node in np.flatnonzero(needed).tolist():
+        operands = [values[j] for j in circuit.operands_of(node).tolist()]
+        values[node] = _value(circuit, node, operands, world)
+    return values
+
+
+def _value(circuit: Circuit, node: int, operands: list[Float], world: Float) -> Float:
+    kind = circuit.kind[node]
+    if kind == Kind.INPUT:
+        return _leaf(circuit, node, float(world[circuit.variable[node]]))
+    if kind == Kind.PRODUCT:
+        return np.asarray(np.sum(operands, axis=0))
+    if kind == Kind.KRONECKER:
+        return np.array([sum(choice) for choice in product(*(o.tolist() for o in operands))])
+    table = _table(circuit, node)
+    columns = np.concatenate(operands)[None] if kind == Kind.SUM else np.stack(operands, axis=1)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.logaddexp.reduce(np.log(table) + columns, axis=1))
+
+
+def _leaf(circuit: Circuit, node: int, value: float) -> Float:
+    units, family = int(circuit.units[node]), Family(int(circuit.family[node]))
+    if family == Family.INDICATOR:
+        return np.where(np.arange(units) == value, 0.0, -np.inf)
+    variable = circuit.variables[int(circuit.variable[node])]
+    table = _table(circuit, node)
+    return log_density(family, table[None], np.array([[[value]]]), [variable])[0, :, 0]
+
+
+def _table(circuit: Circuit, node: int) -> Float:
+    """Given values, else some positive ones."""
+    weight = int(circuit.weight[node])
+    given = circuit.weights.values.get(weight)
+    if given is not None:
+        return given
+    rows, columns = int(circuit.weights.rows[weight]), int(circuit.weights.columns[weight])
+    return np.full((rows, columns), 1.0 / (columns + (circuit.kind[node] == Kind.INPUT)))

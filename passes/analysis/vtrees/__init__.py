@@ -1,0 +1,1 @@
+"""Vtrees that a circuit respects."""

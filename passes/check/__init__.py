@@ -1,0 +1,1 @@
+"""The rules that a circuit must meet."""

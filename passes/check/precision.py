@@ -1,0 +1,182 @@
+"""What a precision holds: PC111 for values that it would change, PC112 for edges and floors.
+
+The check of a circuit knows no precision, and to it 1e-46 is a probability like any other. In
+float32 it is 0. Here each kind of parameter has limits within which values and gradients are finite
+and keep their digits. What lies outside is refused, since it would give wrong numbers silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from pccompiler.errors import CircuitError, Diagnostic
+from pccompiler.ir import Circuit, Family, Variable
+from pccompiler.ir.circuit import Float
+from pccompiler.passes.check.rule import Fault, Rule
+from pccompiler.passes.check.weight_rules import Flaw, describe_flaw, flawed_values
+from pccompiler.passes.check.wellformed import apply
+
+_SHIFT = 2.0**-10
+"""How far a location may move when it is rounded, in scales: x is rounded as coarsely."""
+
+
+class Limits(NamedTuple):
+    """What a precision holds.
+
+    Attributes:
+        name: Such as ``"float32"``.
+        number: Its type in NumPy.
+        share: The least probability above 0: a flow, of at most the rows' number, over a
+            probability is finite, and so are sums of such quotients.
+        spread: The least scale: squares of ``(x - location) / scale`` are finite, and so are their
+            derivatives by the scale. Its inverse limits scales, locations and rates from above.
+    """
+
+    name: str
+    number: type[np.floating]
+    share: float
+    spread: float
+
+
+def limits(dtype: str) -> Limits:
+    """Those of ``"float32"``, 1e-31 and 1e-15, or of ``"float64"``."""
+    number: type[np.floating] = np.float32 if dtype == "float32" else np.float64
+    info = np.finfo(number)
+    return Limits(dtype, number, float(info.tiny / info.eps), float(info.tiny) ** 0.4)
+
+
+def check_held(circuit: Circuit, values: Mapping[int, Float], dtype: str) -> None:
+    """Refuse weights that ``dtype`` would change.
+
+    Args:
+        circuit: Gives the weights' owners and the generator, whose floor lifts probabilities.
+        values: Weight id to values, as the circuit's ``weights.values``.
+        dtype: ``"float32"`` or ``"float64"``.
+
+    Raises:
+        CircuitError: PC111, for all of them.
+    """
+    held = limits(dtype)
+    lifted = circuit.generator is not None and circuit.generator.floor > 0.0
+
+    def flaws(family: int, tables: Float) -> Iterator[Flaw]:
+        for flaw in _FLAWS[family](tables, held):
+            if not (lifted and flaw.message.startswith(_SHARE)):
+                yield flaw._replace(help=flaw.help.format(held=held))
+
+    rule = Rule(
+        "PC111",
+        lambda every: flawed_values(every, flaws),
+        lambda every, node: describe_flaw(every, node, flaws),
+    )
+    _raise(apply(rule, circuit.with_values(values)))
+
+
+def check_domains(circuit: Circuit, dtype: str) -> None:
+    """Refuse edges of variables that are one number in ``dtype``, and a floor that is none.
+
+    Raises:
+        CircuitError: PC112.
+    """
+    held = limits(dtype)
+    faults = [_describe_edges(v, held) for v in circuit.variables if not _distinct(v, held)]
+    floor = 0.0 if circuit.generator is None else circuit.generator.floor
+    if 0.0 < floor < held.share:
+        faults.append(_describe_floor(floor, held))
+    _raise([Diagnostic(code="PC112", message=f.message, help=f.help) for f in faults])
+
+
+def _raise(found: list[Diagnostic]) -> None:
+    if found:
+        raise CircuitError(found)
+
+
+def _distinct(variable: Variable, held: Limits) -> bool:
+    edges = np.asarray(variable.edges, held.number)
+    return bool(np.isfinite(edges).all() and (np.diff(edges) > 0.0).all())
+
+
+def _describe_edges(variable: Variable, held: Limits) -> Fault:
+    edges = np.asarray(variable.edges, held.number)
+    gaps = np.diff(edges.astype(np.float64))
+    place = int(np.flatnonzero(~(gaps > 0.0))[0])
+    low, high = variable.edges[place : place + 2]
+    return Fault(
+        f"edges {low!r} and {high!r} of variable {variable.name!r} cannot be told apart in "
+        f"{held.name}",
+        _WIDER if held.name == "float32" else "give edges that float64 can tell apart",
+    )
+
+
+def _describe_floor(floor: float, held: Limits) -> Fault:
+    return Fault(
+        f"the generator's floor of {floor:g} is less than {held.name} can work with",
+        f"give a floor of 0, or of at least {held.share:.0e}",
+    )
+
+
+_WIDER = "compile with dtype='float64', or merge the bins between them"
+_SHARE = "has {value:g} in row {row}, which is too close to 0"
+_Check = Callable[[Float, Limits], Iterator[Flaw]]
+
+
+def _shares(tables: Float, held: Limits) -> Iterator[Flaw]:
+    """Probabilities: 0, or large enough to divide by."""
+    yield Flaw(
+        (tables > 0.0) & (tables < held.share),
+        _SHARE + f" for {held.name}",
+        "give 0, or at least {held.share:.0e}; or compile with dtype='float64'",
+    )
+
+
+def _places(tables: Float, held: Limits) -> Iterator[Flaw]:
+    """Locations and scales."""
+    location, scale = tables[..., :1], tables[..., 1:]
+    outside = (scale < held.spread) | (scale > 1.0 / held.spread)
+    nowhere = np.zeros(location.shape, np.bool_)
+    yield Flaw(
+        np.concatenate([nowhere, outside], axis=-1),
+        f"has scale {{value:g}} in row {{row}}, which {held.name} cannot work with",
+        "measure the variable in another unit, so that scales are above {held.spread:.0e}; or "
+        "compile with dtype='float64'",
+    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = np.abs(location - location.astype(held.number).astype(np.float64))
+    lost = ~(moved <= _SHIFT * scale) | (np.abs(location) > 1.0 / held.spread)
+    yield Flaw(
+        np.concatenate([lost, nowhere], axis=-1),
+        f"has location {{value:.17g}} in row {{row}}, which {held.name} holds too coarsely for its "
+        "scale",
+        "subtract a constant from the variable; or compile with dtype='float64'",
+    )
+
+
+def _rates(tables: Float, held: Limits) -> Iterator[Flaw]:
+    """Rates, whose logarithms are what is held."""
+    yield Flaw(
+        tables > 1.0 / held.spread,
+        f"has rate {{value:g}} in row {{row}}, which {held.name} cannot work with",
+        "count in a larger unit; or compile with dtype='float64'",
+    )
+
+
+def _logits(tables: Float, held: Limits) -> Iterator[Flaw]:
+    """Probabilities of which only logarithms are held: none is too small."""
+    yield from ()
+
+
+_FLAWS: dict[int, _Check] = {
+    -1: _shares,
+    Family.BERNOULLI: _shares,
+    Family.CATEGORICAL: _shares,
+    Family.HISTOGRAM: _shares,
+    Family.GAUSSIAN: _places,
+    Family.LAPLACE: _places,
+    Family.POISSON: _rates,
+    Family.BINOMIAL: _logits,
+}
+"""By leaf family, and of sums: what a parameter is tells its limits. A family that is not here is
+refused by a KeyError, and by a test."""

@@ -1,0 +1,1 @@
+"""From circuits to plans."""

@@ -1,0 +1,1 @@
+"""Passes that turn a circuit into another one, one in each file."""

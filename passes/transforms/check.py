@@ -1,0 +1,33 @@
+"""The check, as a pass that pipelines can name and as functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pccompiler.ir import Circuit
+from pccompiler.passes.base import Pass
+from pccompiler.passes.check.wellformed import findings, verify
+
+__all__ = ["Check", "findings", "verify"]
+
+
+@dataclass(frozen=True)
+class Check(Pass):
+    """Refuse a circuit that breaks a rule, with all findings; change nothing.
+
+    Before::
+
+        %p = product %rain %hose
+
+    After, the same, or an error::
+
+        garden.pcir:6: error[PC102]: product %p is not decomposable: 2 children share variable 'wet'
+    """
+
+    name: ClassVar[str] = "check"
+    requires: ClassVar[tuple[str, ...]] = ()
+
+    def run(self, circuit: Circuit) -> Circuit:
+        """Nothing: the result of every pass is verified."""
+        return circuit

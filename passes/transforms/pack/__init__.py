@@ -1,0 +1,1 @@
+"""Vector nodes from scalar nodes."""

@@ -1,0 +1,1 @@
+"""Bayesian networks compiled to circuits."""

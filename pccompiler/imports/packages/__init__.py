@@ -1,0 +1,1 @@
+"""Readers of other packages' objects, which are not imported."""

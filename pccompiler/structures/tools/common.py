@@ -1,0 +1,186 @@
+"""What the structures share: variables from a count, leaf families, checks of options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import cast
+
+import numpy as np
+
+from pccompiler.errors import OptionError
+from pccompiler.ir import Builder, Family, Variable, binary
+from pccompiler.ir.arrays import Int
+from pccompiler.ir.families.registry import fits
+from pccompiler.ir.sizes import MOST_UNITS, times
+from pccompiler.ir.sizes import number as number_text
+from pccompiler.options import as_float, is_of, listed, shown, whole
+
+Leaf = str | Mapping[str, str] | Sequence[str]
+"""Leaf families: one name for all variables, a name by variable, or one name for each in order."""
+
+MOST_NODES = 2**28
+"""Nodes of a structure: about 30 GiB while it is built."""
+_FAMILIES = {family.keyword: family for family in Family}
+
+
+def as_variables(variables: int | Sequence[Variable]) -> tuple[Variable, ...]:
+    """``variables``, or that many binary ones named ``x0``, ``x1``, ..."""
+    if as_float(variables) is not None:
+        number = whole("num_variables", variables, most=MOST_UNITS)
+        affordable(number, what="variables")
+        return tuple(binary(f"x{i}") for i in range(number))
+    chosen = tuple(listed("variables", variables))
+    whole("number of variables", len(chosen))
+    for variable in chosen:
+        if not isinstance(variable, Variable):
+            raise OptionError.of(
+                "PC302",
+                f"{shown(variable)} is given as a variable",
+                help="make variables with pccompiler.ir.binary, categorical, real and others",
+            )
+    return cast(tuple[Variable, ...], chosen)
+
+
+def affordable(*factors: int, what: str) -> None:
+    """Refuse a structure of more nodes than a machine's memory holds, before it is built.
+
+    Args:
+        factors: Their product is about the number of nodes.
+        what: The factors in words, such as ``"replicas x variables"``.
+    """
+    if prod(factors) > MOST_NODES:
+        raise OptionError.of(
+            "PC129",
+            f"the structure needs {times(factors)} = {number_text(prod(factors))} nodes ({what}); "
+            f"the most is {MOST_NODES:,}",
+            help="ask for fewer",
+        )
+
+
+def one_of(name: str, value: object, choices: Sequence[object]) -> None:
+    """Refuse an option that is none of its choices."""
+    if not isinstance(value, str | int) or value not in choices:
+        raise OptionError.of(
+            "PC302",
+            f"{name} is {shown(value)}",
+            help=f"use one of: {', '.join(repr(choice) for choice in choices)}",
+        )
+
+
+def leaf_family(variable: Variable, leaf: str) -> Family:
+    """The family of ``variable``'s leaves under the option ``leaf``, a single name.
+
+    ``"auto"``: indicators for discrete variables, Poisson for counts, a histogram for real
+    variables with edges, Gaussian for other real ones.
+
+    Raises:
+        OptionError: If there is no such family, or it does not fit the variable.
+    """
+    if not is_of(leaf, str):
+        raise _unknown_family(leaf)
+    if leaf == "auto":
+        if variable.domain == "real":
+            return Family.HISTOGRAM if variable.edges else Family.GAUSSIAN
+        return Family.INDICATOR if variable.discrete else Family.POISSON
+    if leaf not in _FAMILIES:
+        raise _unknown_family(leaf)
+    family = _FAMILIES[leaf]
+    if not fits(family, variable):
+        raise OptionError.of(
+            "PC302",
+            f"leaf family {leaf!r} does not fit variable {variable.name!r}, which is {variable}",
+            help="use 'auto', or variables of another domain",
+        )
+    return family
+
+
+def _unknown_family(leaf: object) -> OptionError:
+    return OptionError.of(
+        "PC302",
+        f"unknown leaf family {shown(leaf)}",
+        help=f"use 'auto' or one of: {', '.join(_FAMILIES)}",
+    )
+
+
+def distribution_family(variable: Variable, leaf: str) -> Family:
+    """As `leaf_family`, for leaves of any number of units: indicators are refused."""
+    if is_of(leaf, str) and leaf == "indicator":
+        raise OptionError.of(
+            "PC302",
+            "indicators have one unit a state, and no other number",
+            help="use 'auto', 'bernoulli', 'categorical' or 'gaussian'",
+        )
+    usual = is_of(leaf, str) and leaf == "auto" and variable.discrete
+    return leaf_family(variable, "categorical" if usual else leaf)
+
+
+def leaf_names(variables: Sequence[Variable], leaf: Leaf) -> list[str]:
+    """The name of each variable's family; ``"auto"`` for those that a mapping leaves out.
+
+    Raises:
+        OptionError: If a mapping names no variable, or a sequence has another length.
+    """
+    if isinstance(leaf, str):
+        return [leaf] * len(variables)
+    if isinstance(leaf, Mapping):
+        strangers = [name for name in leaf if name not in {v.name for v in variables}]
+        if strangers:
+            raise OptionError.of(
+                "PC340",
+                f"a leaf family is given for {strangers[0]!r}, which is no variable",
+                notes=[f"so it is for {len(strangers) - 1} more"] if len(strangers) > 1 else (),
+                help=f"use the names of the variables, such as {variables[0].name!r}",
+            )
+        return [leaf.get(variable.name, "auto") for variable in variables]
+    each = cast(list[str], listed("leaf", leaf))
+    if len(each) != len(variables):
+        raise OptionError.of(
+            "PC340",
+            f"{len(each)} leaf families are given for {len(variables)} variables",
+            help="give one for each, a mapping by name, or a single name",
+        )
+    return each
+
+
+def leaf_families(variables: Sequence[Variable], leaf: Leaf) -> list[Family]:
+    """The family of each variable's leaves, as `leaf_family` finds it."""
+    names = leaf_names(variables, leaf)
+    return [leaf_family(variable, name) for variable, name in zip(variables, names, strict=True)]
+
+
+def distribution_families(variables: Sequence[Variable], leaf: Leaf) -> list[Family]:
+    """The family of each variable's leaves, as `distribution_family` finds it."""
+    names = leaf_names(variables, leaf)
+    pairs = zip(variables, names, strict=True)
+    return [distribution_family(variable, name) for variable, name in pairs]
+
+
+def input_nodes(
+    builder: Builder, families: Sequence[Family], variables: Int, units: int, *, shared: bool = True
+) -> Int:
+    """An input node of ``units`` units for each entry of ``variables``, one bulk call a family.
+
+    Indicators are one node a variable; if ``shared`` is true they are left as they are, else a
+    dense sum of ``units`` units goes over them for each entry.
+
+    Args:
+        builder: Where the nodes go.
+        families: Of each variable of the circuit.
+        variables: Shape ``(entries,)``, variable indices; repeats are nodes of their own.
+        units: Of all but indicators.
+        shared: Whether indicators are wanted themselves.
+    """
+    codes = np.array([int(family) for family in families])[variables]
+    nodes = np.zeros(len(variables), np.int64)
+    for code in np.unique(codes).tolist():
+        mine = codes == code
+        family = Family(code)
+        if family != Family.INDICATOR:
+            nodes[mine] = builder.inputs(variables[mine], family, units)
+            continue
+        distinct, inverse = np.unique(variables[mine], return_inverse=True)
+        nodes[mine] = builder.inputs(distinct, family)[inverse]
+        if not shared:
+            nodes[mine] = builder.sums(nodes[mine], units)
+    return nodes

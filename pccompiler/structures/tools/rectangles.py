@@ -1,0 +1,139 @@
+"""Rectangles of an image as regions: what quad graphs and Poon-Domingos share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pccompiler.errors import OptionError
+from pccompiler.ir import Variable, binary, categorical
+from pccompiler.ir.arrays import Int
+from pccompiler.options import whole
+from pccompiler.structures.tools.regions import RegionGraph
+
+Cut = Callable[[Int], tuple[list[Int], Int]]
+"""From rectangles, shape ``(n, 4)`` with columns top, bottom, left, right, to their partitions,
+shape ``(m, 1 + arity, 4)`` by arity (a region, then its parts), and to rectangles to go on with."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image's size, and the variables of its pixels.
+
+    Attributes:
+        height: Rows of pixels.
+        width: Columns of pixels.
+        channels: Variables of a pixel.
+        variables: One for each pixel and channel.
+        channels_first: Whether variables go channel by channel, as in ``(channels, height, width)``
+            arrays; else pixel by pixel, as in ``(height, width, channels)``.
+    """
+
+    height: int
+    width: int
+    channels: int
+    variables: tuple[Variable, ...]
+    channels_first: bool
+
+    @classmethod
+    def of(
+        cls,
+        height: int,
+        width: int,
+        channels: int,
+        variables: Sequence[Variable] | None,
+        states: int,
+        *,
+        channels_first: bool,
+    ) -> Image:
+        """From the options of a structure, checked.
+
+        Raises:
+            OptionError: If a number is too small, or there is another number of variables.
+        """
+        height, width = whole("height", height), whole("width", width)
+        channels = whole("channels", channels)
+        wanted = height * width * channels
+        if variables is None:
+            states = whole("states", states, 2)
+            names = [f"x{i}" for i in range(wanted)]
+            variables = [binary(x) if states == 2 else categorical(x, states) for x in names]
+        if len(variables) != wanted:
+            raise OptionError.of(
+                "PC342",
+                f"{len(variables)} variables are given for an image of "
+                f"{height} x {width} pixels of {channels} channels",
+                help=f"give {wanted}, or another height, width or channels",
+            )
+        return cls(height, width, channels, tuple(variables), channels_first)
+
+    def pixels(self, rows: Int, columns: Int) -> Int:
+        """The variables of pixels, shape ``(*rows.shape, channels)``."""
+        pixel = (rows * self.width + columns)[..., None]
+        channel = np.arange(self.channels)
+        if self.channels_first:
+            return np.asarray(channel * (self.height * self.width) + pixel)
+        return np.asarray(pixel * self.channels + channel)
+
+
+def cut_up(image: Image, cut: Cut) -> RegionGraph:
+    """The regions that ``cut`` makes of the whole image; equal rectangles are one region."""
+    whole = np.array([[0, image.height, 0, image.width]])
+    frontier, seen = whole, _keys(whole, image)
+    tables: list[Int] = []
+    while len(frontier):
+        made, frontier = cut(frontier)
+        tables += [table for table in made if len(table)]
+        keys, first = np.unique(_keys(frontier, image), return_index=True)
+        new = ~np.isin(keys, seen)
+        frontier = frontier[first[new]]
+        seen = np.concatenate([seen, keys[new]])
+    return _graph(image, whole, tables)
+
+
+def _graph(image: Image, whole: Int, tables: Sequence[Int]) -> RegionGraph:
+    """Regions are numbered by rectangle; the half perimeter is their stage."""
+    rectangles = np.concatenate([whole, *(table.reshape(-1, 4) for table in tables)])
+    _, first, index = np.unique(_keys(rectangles, image), return_index=True, return_inverse=True)
+    rectangles = rectangles[first]
+    ends = np.cumsum([1, *(table.shape[0] * table.shape[1] for table in tables)])
+    parts = np.split(index, ends[:-1])[1:]
+    partitions = [part.reshape(table.shape[:2]) for part, table in zip(parts, tables, strict=True)]
+    leaf = np.ones(len(rectangles), np.bool_)
+    for table in partitions:
+        leaf[table[:, 0]] = False
+    sides = rectangles[:, 1::2] - rectangles[:, ::2]
+    regions = np.flatnonzero(leaf)
+    return RegionGraph(
+        sides.sum(axis=1),
+        _leaf_tables(image, regions, rectangles[regions], sides[regions]),
+        partitions,
+        int(index[0]),
+    )
+
+
+def _leaf_tables(image: Image, regions: Int, rectangles: Int, sides: Int) -> list[tuple[Int, Int]]:
+    """The variables of leaf regions, by shape of rectangle."""
+    tables: list[tuple[Int, Int]] = []
+    for height, width in np.unique(sides, axis=0).tolist():
+        mine = (sides == (height, width)).all(axis=1)
+        rows = rectangles[mine, 0, None, None] + np.arange(height)[:, None]
+        columns = rectangles[mine, 2, None, None] + np.arange(width)
+        pixels = image.pixels(*np.broadcast_arrays(rows, columns))
+        tables.append((regions[mine], pixels.reshape(len(pixels), -1)))
+    return tables
+
+
+def _keys(rectangles: Int, image: Image) -> Int:
+    """One number a rectangle; larger rectangles of equal top and left have larger numbers."""
+    high, wide = image.height + 1, image.width + 1
+    top, bottom, left, right = rectangles.T
+    return np.asarray(((top * high + bottom) * wide + left) * wide + right)
+
+
+def parts_of(parents: Int, *parts: tuple[Int, Int, Int, Int]) -> Int:
+    """A table of partitions: each part as arrays of top, bottom, left, right."""
+    columns = [parents, *(np.stack(part, axis=1) for part in parts)]
+    return np.stack(columns, axis=1)

@@ -1,0 +1,104 @@
+"""Tables in blocks of rows: from arrays, files and iterators, without reading files whole."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pccompiler.datasets.csv_table import csv_blocks
+from pccompiler.datasets.npy import DAMAGED, map_array
+from pccompiler.errors import DataError
+from pccompiler.options import is_of, shown
+from pccompiler.tables import Block, as_numbers, as_table, is_frame
+from pccompiler.torch_backend.data.inputs import Rows, as_tensor
+
+Source: TypeAlias = Tensor | Block | str | Path | Iterable[Rows]
+"""A table, a file (.npy or .csv), or an iterator of blocks of rows, each ``(rows, variables)``."""
+
+
+def blocks(source: Source, size: int, names: Sequence[str]) -> Iterator[Tensor]:
+    """The rows of ``source`` in order, at most ``size`` at a time.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    if isinstance(source, str | Path):
+        yield from _file_blocks(Path(source), size)
+    elif isinstance(source, Tensor | np.ndarray):
+        yield from _array_blocks(source, size)
+    elif is_frame(source) or isinstance(source, Mapping):
+        yield from _array_blocks(as_table(source, names), size)
+    elif not is_of(source, Iterable):
+        raise DataError.of(
+            "PC365",
+            f"rows to stream cannot be taken from {shown(source)}",
+            help="give a table, a .npy or .csv file, or an iterator of blocks of rows",
+        )
+    else:
+        for part in source:
+            table = part if isinstance(part, Tensor | np.ndarray) else as_table(part, names)
+            yield from _array_blocks(table, size)
+
+
+def _file_blocks(path: Path, size: int) -> Iterator[Tensor]:
+    if path.suffix.lower() == ".csv":
+        for block in csv_blocks(path, size):
+            yield torch.from_numpy(block)
+        return
+    yield from _array_blocks(map_file(path), size)
+
+
+def map_file(path: Path) -> Block:
+    """The table in a ``.npy`` file, mapped, not read.
+
+    Raises:
+        DataError: If it is no such file.
+    """
+    try:
+        if path.suffix.lower() != ".npy":
+            raise ValueError(f"the ending {path.suffix!r} is neither .npy nor .csv")
+        return map_array(path)
+    except DAMAGED as error:
+        raise DataError.of(
+            "PC364",
+            f"{path} cannot be read batch by batch",
+            notes=(f"cause: {str(error) or type(error).__name__}",),
+            help="give a .npy file with a table of numbers, or a .csv file",
+        ) from error
+
+
+def _array_blocks(table: Tensor | Block, size: int) -> Iterator[Tensor]:
+    table = as_tensor(table) if isinstance(table, Tensor) else as_numbers(table)
+    if table.ndim != 2:
+        raise DataError.of(
+            "PC365",
+            f"rows to stream come in tables, but one has shape {tuple(table.shape)}",
+            help="give blocks of shape (rows, variables)",
+        )
+    for start in range(0, len(table), size):
+        part = table[start : start + size]
+        if isinstance(part, Tensor):
+            yield part
+            continue
+        yield torch.from_numpy(np.array(part, part.dtype.newbyteorder("="), order="C"))
+        release(part)
+
+
+def release(table: Block) -> None:
+    """Let the system have the pages of a table mapped read-only back; they stay in its cache.
+
+    Else what was read stays resident, and a process that reads the file grows to its size.
+    """
+    if table.flags.writeable or not hasattr(mmap, "MADV_DONTNEED"):
+        return  # of a private copy, changes would be lost
+    below: object = table
+    while isinstance(below, np.ndarray):  # views of views, down to the map
+        below = getattr(below, "base", None)
+    if isinstance(below, mmap.mmap):
+        below.madvise(mmap.MADV_DONTNEED)

@@ -1,0 +1,127 @@
+"""The side of a model where rows come in: moved to its device, and checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from pccompiler.errors import OptionError
+from pccompiler.ir import Circuit
+from pccompiler.options import shown
+from pccompiler.torch_backend.data.inputs import Rows, as_rows
+from pccompiler.torch_backend.data.validation import StateCheck
+from pccompiler.torch_backend.runtime.transforms import transformed
+
+if TYPE_CHECKING:
+    from pccompiler.torch_backend.weights.weights import Weights
+
+
+def check_model(value: object) -> None:
+    """Refuse what is given as a model and is none.
+
+    Raises:
+        OptionError: If it is not a compiled circuit.
+    """
+    if not isinstance(value, Entrance):
+        raise OptionError.of(
+            "PC315",
+            f"{shown(value)} is not a compiled circuit",
+            help="give what pccompiler.compile or pccompiler.load returned",
+        )
+
+
+class Entrance(nn.Module):
+    """Takes rows of a circuit's variables.
+
+    Attributes:
+        circuit: Has the variables.
+        names: Of the variables, in the order of the columns.
+        weights: The trainable parameters.
+    """
+
+    weights: Weights
+
+    def __init__(self, circuit: Circuit) -> None:
+        super().__init__()
+        self.circuit = circuit
+        self.names = tuple(v.name for v in circuit.variables)
+        self._states: StateCheck | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self._a_parameter.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the parameters."""
+        return self._a_parameter.dtype
+
+    @property
+    def _a_parameter(self) -> Tensor:
+        """The first of the parameters: quicker than `parameters`, which looks for modules."""
+        found: Tensor = next(iter(self.weights.values.values()))
+        return found
+
+    def nothing(self, rows: int) -> Tensor:
+        """Rows in which everything is missing, shape (rows, variables)."""
+        shape = (rows, len(self.circuit.variables))
+        return torch.full(shape, torch.nan, dtype=self.dtype, device=self.device)
+
+    def prepare(
+        self,
+        x: Rows,
+        *,
+        mask: Rows | None = None,
+        missing: float | None = None,
+        partial: bool = False,
+    ) -> Tensor:
+        """``x`` as the module takes it: this device and precision, NaN where missing.
+
+        Values are not checked. See `pccompiler.torch_backend.data.inputs.as_rows`.
+        """
+        return as_rows(
+            x,
+            self.names,
+            device=self.device,
+            dtype=self.dtype,
+            mask=mask,
+            missing=missing,
+            partial=partial,
+        )
+
+    def checked(
+        self,
+        x: Rows,
+        *,
+        mask: Rows | None = None,
+        missing: float | None = None,
+        partial: bool = False,
+        complete: bool = False,
+    ) -> Tensor:
+        """`prepare`, and every value is a state of its variable, or missing.
+
+        Raises:
+            DataError: Naming the first value that is not, or with ``complete`` is missing.
+            OptionError: If a CUDA graph is being captured, which cannot wait for an answer.
+        """
+        if self.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            raise OptionError.of(
+                "PC314",
+                "rows are checked, which a CUDA graph cannot capture",
+                help="check them before the capture, and call model.evaluate_unchecked(rows) in it",
+            )
+        rows = self.prepare(x, mask=mask, missing=missing, partial=partial)
+        if not transformed():  # where no error can depend on a value: it becomes NaN
+            self.states(rows, complete=complete)
+        return rows
+
+    @property
+    def states(self) -> StateCheck:
+        """What checks rows, on the parameters' device."""
+        known = self._states
+        if known is None or (known.device, known.dtype) != (self.device, self.dtype):
+            known = self._states = StateCheck(self.circuit.variables, self.device, self.dtype)
+        return known

@@ -1,0 +1,109 @@
+"""Values that are states of their variables, and others."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pccompiler.errors import DataError
+from pccompiler.ir import Variable
+from pccompiler.torch_backend.runtime.threads import threads_on
+
+
+def impossible(row: int) -> DataError:
+    """The error for evidence of probability zero."""
+    return DataError.of(
+        "PC406",
+        f"the evidence in row {row} has probability 0",
+        help="drop such rows: those with log_likelihood(...) == -inf",
+    )
+
+
+_ALLOWED = {"real": "finite numbers", "count": "whole numbers from 0 on"}
+_AT_ONCE = {"cpu": 2**17, "cuda": 2**26}  # values: on CPUs what is made of them stays in the cache
+
+
+class StateCheck:
+    """Refuses values that are not states of their variables.
+
+    Each value is compared with the nearest one allowed, and all differences are reduced to one
+    flag on the device. Reading it is the only wait; the culprit is looked for only if there is one.
+
+    Args:
+        variables: One for each column.
+        device: Of the rows to check.
+        dtype: Of the rows to check.
+    """
+
+    def __init__(
+        self, variables: tuple[Variable, ...], device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.variables, self.device, self.dtype = variables, device, dtype
+        most = torch.finfo(dtype).max
+        low = [-most if v.domain == "real" else 0.0 for v in variables]
+        high = [float(v.cardinality - 1) if v.discrete else most for v in variables]
+        whole = [v.domain != "real" for v in variables]
+        self.whole = torch.tensor(whole, device=device)
+        self.all_whole, self.any_whole = all(whole), any(whole)
+        self.low = torch.tensor(low, device=device, dtype=dtype)
+        self.high = torch.tensor(high, device=device, dtype=dtype)
+        # One pair of numbers for all columns is quicker.
+        self.same = (low[0], high[0]) if len({*zip(low, high, strict=True)}) == 1 else None
+
+    def __call__(self, x: Tensor, *, complete: bool = False) -> None:
+        """Check rows.
+
+        Args:
+            x: Shape (rows, variables), NaN where missing.
+            complete: Whether missing values are refused, too.
+
+        Raises:
+            DataError: Naming the first culprit's row, column and variable.
+        """
+        x = x.detach()
+        size = max(1, _AT_ONCE.get(x.device.type, 2**26) // len(self.variables))
+        with threads_on(x.numel(), x.device):
+            flags = [self._off(part, complete).any() for part in x.split(size)]
+            if bool(flags[0] if len(flags) == 1 else torch.stack(flags).any()):
+                self._refuse(x, complete)
+
+    def _off(self, x: Tensor, complete: bool) -> Tensor:
+        """How far each value is from the nearest one allowed."""
+        near = x.floor() if self.any_whole else x.clone()
+        if self.any_whole and not self.all_whole:
+            near = torch.where(self.whole, near, x)
+        if self.same is None:
+            near = torch.clamp(near, self.low, self.high, out=near)
+        else:
+            near = near.clamp_(*self.same)
+        off = near.sub_(x)
+        return off if complete else off.nan_to_num_(0.0)
+
+    def _refuse(self, x: Tensor, complete: bool) -> None:
+        wrong = self._off(x, complete) != 0.0
+        row, column = (int(i) for i in wrong.nonzero()[0])
+        variable, value = self.variables[column], float(x[row, column])
+        if value != value:
+            raise DataError.of(
+                "PC454",
+                f"the value in row {row}, column {column} (variable {variable.name!r}) is missing, "
+                "but complete=True promises that none is",
+                help="leave out complete=True",
+            )
+        raise _no_state(value, row, column, variable, int(wrong.sum()))
+
+
+def _no_state(value: float, row: int, column: int, variable: Variable, number: int) -> DataError:
+    allowed = (
+        f"0 ... {variable.cardinality - 1}" if variable.discrete else _ALLOWED[variable.domain]
+    )
+    otherwise = "with more states" if variable.discrete else "otherwise"
+    return DataError.of(
+        "PC401",
+        f"value {value:g} in row {row}, column {column} is no value of variable {variable.name!r}",
+        notes=(
+            f"{number} values are out of range",
+            f"allowed: {allowed}, or NaN if missing",
+        ),
+        help=f"recode the column, or declare the variable {otherwise}",
+    )

@@ -1,0 +1,1 @@
+"""Engines: what evaluates a plan, and which one does."""

@@ -1,0 +1,1 @@
+"""The engine that stays within a budget of memory."""

@@ -1,0 +1,84 @@
+"""How a memory budget is kept, for people and programs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pccompiler.errors import OptionError
+from pccompiler.options import MOST, as_float, shown
+
+_UNITS = {"": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+
+
+def parse_bytes(text: str | int) -> int:
+    """Bytes from a number, or from text such as ``"64 MiB"``.
+
+    Raises:
+        OptionError: If it is no positive number of bytes.
+    """
+    number = _of_text(text) if isinstance(text, str) else as_float(text)
+    if number is None or not 1 <= number <= MOST:
+        raise OptionError.of(
+            "PC370",
+            f"memory_budget is {shown(text)}, which is not a number of bytes",
+            help='give a positive number, or text such as "64 MiB"',
+        )
+    return int(number)
+
+
+def _of_text(text: str) -> float | None:
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
+    unit = _UNITS.get(match[2].lower().removesuffix("bytes")) if match else None
+    return float(match[1]) * unit if match and unit is not None else None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a circuit is evaluated within a budget; bytes are beyond parameters and data.
+
+    Attributes:
+        budget: What was allowed.
+        splits: How far layers are cut into blocks, see `pccompiler.passes.lowering.blocks`; 0:
+        level order. blocks: Layers of the plan, cut up.
+        rows: Rows of data at once.
+        values: Most numbers alive at once.
+        bytes: Predicted peak of an evaluation.
+        training_rows: Rows at once when gradients are computed: each part is evaluated again on
+            the way back; 0 where not one row fits.
+        training_bytes: Predicted peak of that.
+        training_splits: 0: a part is evaluated as a whole, in level order. Else blocks are cut so
+            often, and segments of them evaluated again, one at a time.
+    """
+
+    budget: int
+    splits: int
+    blocks: int
+    rows: int
+    values: int
+    bytes: int
+    training_rows: int
+    training_bytes: int
+    training_splits: int = 0
+
+    def __str__(self) -> str:
+        order = f"{self.blocks:,} blocks in post-order" if self.splits else "level order"
+        text = (
+            f"evaluation: {order}, {self.rows:,} rows at once, {self.values:,} values alive, "
+            f"{size_text(self.bytes)} of {size_text(self.budget)}\n"
+        )
+        if self.training_rows:
+            how = "segment by segment" if self.training_splits else "as a whole"
+            return text + (
+                f"training: {self.training_rows:,} rows at once, evaluated again on the way back "
+                f"{how}, {size_text(self.training_bytes)}\n"
+            )
+        return text + "training: does not fit\n"
+
+
+def size_text(number: int) -> str:
+    """Bytes for people."""
+    for unit, name in ((2**20, "MiB"), (2**10, "KiB")):
+        if number >= unit:
+            return f"{number / unit:.3g} {name}"
+    return f"{number:,} bytes"

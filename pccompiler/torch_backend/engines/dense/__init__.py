@@ -1,0 +1,1 @@
+"""The engine for wide regions on CUDA: Triton kernels."""

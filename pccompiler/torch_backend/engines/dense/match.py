@@ -1,0 +1,213 @@
+"""Reads plans as regions for the dense kernels, which `regions` describes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, auto
+
+import numpy as np
+
+from pccompiler.ir.arrays import Int
+from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.plan.layers import Layer
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.torch_backend.engines.dense.regions import (
+    Given,
+    Inputs,
+    Level,
+    Lists,
+    NotDense,
+    Regions,
+    Shape,
+)
+from pccompiler.torch_backend.values import has_table
+
+LEAST_UNITS = 4
+"""Below, tiles of 16 units are mostly empty; from here up they pay (benchmarks/wide_step)."""
+MOST_CHILDREN = 2**22
+_TOO_MANY = "its products share so many factors that terms would not fit in memory"
+
+
+class Role(Enum):
+    """What a layer is to the kernels."""
+
+    INDICATOR = auto()
+    TABLE = auto()
+    GIVEN = auto()
+    PRODUCT = auto()
+    REGION = auto()
+
+
+def regions_of(plan: Plan) -> Regions:
+    """Read ``plan`` as regions.
+
+    Raises:
+        NotDense: If it is of another kind.
+    """
+    return _Reader(plan).regions()
+
+
+class _Reader:
+    """One reading of a plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        if plan.packed:
+            raise NotDense("its sums are of single units")
+        self.plan = plan
+        self.roles = [_role(plan, number) for number in range(len(plan.layers))]
+        self.starts = np.cumsum([0, *(layer.rows for layer in plan.layers)])
+        tables = [use.layer for use in plan.uses if has_table(plan.layers[use.layer])]
+        self.uses = {layer: number for number, layer in enumerate(tables)}
+        self.regions_at = self._numbers(Role.REGION, Role.GIVEN)
+        self.tables_at = self._numbers(Role.TABLE)
+        self._check()
+
+    def _check(self) -> None:
+        last = self.plan.layers[-1]
+        if self.roles[-1] != Role.REGION or last.rows != 1 or last.units != 1:
+            raise NotDense("its root is no sum")
+        sums = [e for e in self._layers(Role.REGION) if e.kind == Kind.SUM]
+        widest = max((min(e.units, e.operands[0].units) for e in sums), default=0)
+        if widest < LEAST_UNITS:
+            raise NotDense(f"its widest sum has {widest} units, fewer than {LEAST_UNITS}")
+
+    def regions(self) -> Regions:
+        """All of it."""
+        inputs, levels, given = self._inputs(), self._levels(), self._given()
+        units, arity, width = np.zeros((3, self.regions_at.max() + 1), np.int64)
+        for level in levels:
+            span, shape = slice(level.first, level.first + level.rows), level.shape
+            units[span], arity[span], width[span] = shape.units, shape.arity, shape.width
+        for each in given:
+            units[each.first : each.first + each.rows] = each.units
+        widths = np.repeat(width, arity)
+        leaves = [each for each in inputs for _ in range(each.rows)]
+        cells = np.array([each.units * each.states for each in leaves], np.int64)
+        terms = self._terms()
+        return Regions(
+            levels=levels,
+            given=given,
+            inputs=inputs,
+            values=_before(units),
+            terms=_before(arity),
+            products=_before(widths),
+            children=_picked(terms, self.regions_at),
+            leaves=_picked(terms, self.tables_at),
+            tables=_before(cells),
+            states=np.array([each.states for each in leaves], np.int64),
+            variables=self._variables(),
+            sizes=(int(units.sum()), int(widths.sum()), int(cells.sum())),
+        )
+
+    def _layers(self, *roles: Role) -> list[Layer]:
+        return [self.plan.layers[number] for number in self._places(*roles)]
+
+    def _places(self, *roles: Role) -> list[int]:
+        return [number for number, role in enumerate(self.roles) if role in roles]
+
+    def _numbers(self, *roles: Role) -> Int:
+        """Each row's number among the rows of all layers of these roles, -1 elsewhere."""
+        rows = [layer.rows for layer in self.plan.layers]
+        inside = np.repeat([role in roles for role in self.roles], rows)
+        return np.where(inside, np.cumsum(inside) - 1, -1)
+
+    def _inputs(self) -> tuple[Inputs, ...]:
+        found: list[Inputs] = []
+        first = offset = 0
+        for number in self._places(Role.TABLE):
+            layer = self.plan.layers[number]
+            binary = layer.family == Family.BERNOULLI
+            states = 2 if binary else self.plan.groups[layer.group].columns
+            use = self.uses[number]
+            found.append(Inputs(use, first, layer.rows, layer.units, states, offset))
+            first, offset = first + layer.rows, offset + layer.rows * layer.units * states
+        return tuple(found)
+
+    def _variables(self) -> Int:
+        """The variable of each leaf row."""
+        found = np.full(self.starts[-1], -1)
+        for number, layer in enumerate(self.plan.layers):
+            span = slice(self.starts[number], self.starts[number + 1])
+            if layer.variables is not None:
+                found[span] = layer.variables
+            elif self.roles[number] == Role.TABLE:
+                found[span] = found[layer.operands[0].places(self.starts)[0]]
+        return found[self.tables_at >= 0]
+
+    def _levels(self) -> tuple[Level, ...]:
+        found: list[Level] = []
+        for number in self._places(Role.REGION):
+            layer = self.plan.layers[number]
+            operands, mixture = layer.operands[0], layer.kind == Kind.MIXTURE
+            shape = Shape(layer.units, operands.units, operands.arity, mixture)
+            found.append(Level(self.uses[number], self._first(number), layer.rows, shape))
+        return tuple(found)
+
+    def _given(self) -> tuple[Given, ...]:
+        layers = [(number, self.plan.layers[number]) for number in self._places(Role.GIVEN)]
+        return tuple(Given(n, self._first(n), layer.rows, layer.units) for n, layer in layers)
+
+    def _first(self, number: int) -> int:
+        """The first region of a layer."""
+        return int(self.regions_at[self.starts[number]])
+
+    def _factors(self) -> dict[int, list[int]]:
+        """For each product's row in the plan, the rows that it multiplies; none is a product."""
+        found: dict[int, list[int]] = {}
+        total = 0
+        for number in self._places(Role.PRODUCT):
+            row = int(self.starts[number])
+            for operands in self.plan.layers[number].operands:
+                for factors in operands.places(self.starts).T.tolist():
+                    found[row] = [f for factor in factors for f in found.get(factor, [factor])]
+                    total += len(found[row])
+                    row += 1
+            if total > MOST_CHILDREN:
+                raise NotDense(_TOO_MANY)
+        return found
+
+    def _terms(self) -> list[list[int]]:
+        """For each region's operands, one after the other, the rows that they multiply."""
+        factors = self._factors()
+        operands = [layer.operands[0] for layer in self._layers(Role.REGION)]
+        rows = [row for each in operands for row in each.places(self.starts).T.ravel().tolist()]
+        terms = [factors.get(row, [row]) for row in rows]
+        if sum(map(len, terms)) > MOST_CHILDREN:
+            raise NotDense(_TOO_MANY)
+        read = np.array([row for term in terms for row in term])
+        if (np.maximum(self.regions_at, self.tables_at)[read] < 0).any():
+            raise NotDense("a product reads the states of a variable")
+        return terms
+
+
+def _role(plan: Plan, number: int) -> Role:
+    layer = plan.layers[number]
+    if layer.kind == Kind.INPUT:
+        if layer.family == Family.INDICATOR:
+            return Role.INDICATOR
+        return Role.TABLE if has_table(layer) else Role.GIVEN
+    if layer.kind == Kind.PRODUCT:
+        return Role.PRODUCT
+    if layer.kind not in (Kind.SUM, Kind.MIXTURE):
+        raise NotDense(f"layer {number} is a {layer.kind.keyword} layer")
+    if layer.ragged:
+        raise NotDense(f"layer {number} is a sum of any fan-in over single units")
+    if len(layer.operands) != 1:
+        raise NotDense(f"layer {number} mixes operands of different widths")
+    below = {plan.layers[b].family for b in layer.below}
+    if Family.INDICATOR not in below:
+        return Role.REGION
+    if layer.kind != Kind.SUM or below != {Family.INDICATOR} or layer.operands[0].arity != 1:
+        raise NotDense(f"layer {number} mixes states with other operands")
+    return Role.TABLE
+
+
+def _picked(terms: Sequence[Sequence[int]], numbers: Int) -> Lists:
+    """Of each term the rows that have numbers, by these."""
+    at: list[int] = numbers.tolist()
+    return Lists.of([[at[row] for row in term if at[row] >= 0] for term in terms])
+
+
+def _before(sizes: Int) -> Int:
+    """The sum of all entries before each."""
+    return np.cumsum(sizes) - sizes

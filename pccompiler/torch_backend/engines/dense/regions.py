@@ -1,0 +1,167 @@
+"""Plans of wide dense sums: what fused kernels need of them.
+
+Every row of a dense sum or of a mixture becomes one *region*. It mixes `Shape.arity` *terms*, each
+a product of leaf rows and of other regions' values; nested products are flattened, and a product
+that several sums read is a term of each. A level of the plan is then one launch in each direction
+(`pccompiler.torch_backend.engines.dense.kernels`), and needs no product in memory but the terms,
+which the backward pass reads again.
+
+A leaf row is a table over states: discrete leaves, and sums over the states of one variable.
+Log-densities of other leaves are *given*: regions without terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pccompiler.ir.arrays import Int
+from pccompiler.ir.plan.rounding import FEW_OPERANDS
+
+
+class NotDense(Exception):  # noqa: N818  # a verdict, not a failure
+    """The plan is not of the kind that the dense kernels run.
+
+    Attributes:
+        reason: Why, as a clause: ``"layer 3 is a kronecker product"``.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape of a region: ``units`` sums over ``arity`` terms of ``width`` units each.
+
+    A *mixture*'s unit i mixes the units i of the terms alone.
+    """
+
+    units: int
+    width: int
+    arity: int
+    mixture: bool = False
+
+    @property
+    def columns(self) -> int:
+        """Columns of the weights."""
+        return self.arity if self.mixture else self.width * self.arity
+
+
+@dataclass(frozen=True)
+class Level:
+    """The regions ``first, first + 1, ...`` of one layer; ``use`` counts `Plan.uses`."""
+
+    use: int
+    first: int
+    rows: int
+    shape: Shape
+
+
+def members(levels: Sequence[Level]) -> Int:
+    """The regions of all these levels."""
+    return np.concatenate([np.arange(e.first, e.first + e.rows) for e in levels])
+
+
+@dataclass(frozen=True)
+class Given:
+    """The regions ``first, first + 1, ...`` of one input layer, whose log-densities are given."""
+
+    layer: int
+    first: int
+    rows: int
+    units: int
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The leaf rows ``first, first + 1, ...`` of one layer, and where their tables start."""
+
+    use: int
+    first: int
+    rows: int
+    units: int
+    states: int
+    offset: int
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """Lists of numbers end to end: list i is ``items[starts[i]:starts[i + 1]]``."""
+
+    starts: Int
+    items: Int
+
+    @classmethod
+    def of(cls, lists: Sequence[Sequence[int]]) -> Lists:
+        """From Python lists."""
+        sizes = np.fromiter((len(each) for each in lists), np.int64, len(lists))
+        items = np.fromiter((i for each in lists for i in each), np.int64, int(sizes.sum()))
+        return cls(np.concatenate([[0], np.cumsum(sizes)]), items)
+
+    def transposed(self, number: int) -> Lists:
+        """For each item below ``number``, the lists that it is in, ascending."""
+        owner = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+        order = np.argsort(self.items, kind="stable")
+        sizes = np.bincount(self.items, minlength=number)
+        return Lists(np.concatenate([[0], np.cumsum(sizes)]), owner[order])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Regions:
+    """A plan as regions, terms and leaf rows, numbered in the order of the plan.
+
+    Attributes:
+        levels: Layers of sums and mixtures, bottom-up; the root is the last region.
+        given: Layers of given regions.
+        inputs: Layers of leaf rows.
+        values: Shape ``(regions,)``: units before each region's, in a buffer of all values.
+        terms: Shape ``(regions,)``: each region's first term.
+        products: Shape ``(terms,)``: units before each term's, in a buffer of all terms.
+        children: For each term, the regions that it multiplies.
+        leaves: For each term, the leaf rows that it multiplies.
+        tables: Shape ``(leaf rows,)``: numbers before each row's table, shape (states, units).
+        states: Shape ``(leaf rows,)``: states of each.
+        variables: Shape ``(leaf rows,)``: the variable of each.
+        sizes: Numbers for each row of data in the buffers of values and of terms, and of tables.
+    """
+
+    levels: tuple[Level, ...]
+    given: tuple[Given, ...]
+    inputs: tuple[Inputs, ...]
+    values: Int
+    terms: Int
+    products: Int
+    children: Lists
+    leaves: Lists
+    tables: Int
+    states: Int
+    variables: Int
+    sizes: tuple[int, int, int]
+
+    @cached_property
+    def _long(self) -> frozenset[int]:
+        """The first regions of levels with terms of many factors."""
+        factors = np.diff(self.children.starts) + np.diff(self.leaves.starts)
+        found: set[int] = set()
+        for level in self.levels:
+            first = int(self.terms[level.first])
+            if (factors[first : first + level.rows * level.shape.arity] > FEW_OPERANDS).any():
+                found.add(level.first)
+        return frozenset(found)
+
+    def long(self, level: Level) -> bool:
+        """Whether some term of a level is a product of more than `FEW_OPERANDS` factors."""
+        return level.first in self._long
+
+    def sums_by_shape(self) -> dict[Shape, list[Level]]:
+        """The levels that are no mixtures."""
+        found: dict[Shape, list[Level]] = {}
+        for level in self.levels:
+            if not level.shape.mixture:
+                found.setdefault(level.shape, []).append(level)
+        return found

@@ -1,0 +1,160 @@
+"""The definition of a plan's value, in plain torch operations on logarithms.
+
+Torch differentiates it any number of times, and `torch.func` transforms it. The engines are many
+times faster, but each writes out its first derivative only: derivatives of higher order, and what a
+transform asks for, are taken here instead (`pccompiler.torch_backend.derivatives`).
+
+Everything is in float64: each further derivative loses digits. A zero is a logarithm of -inf, and
+no derivative of any order passes through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from pccompiler.ir.kinds import Kind
+from pccompiler.ir.plan.layers import Layer, Operands
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.torch_backend.engines.arena.tables import tables_by_layer
+from pccompiler.torch_backend.leaves.inputs import LeafInputs, LeafLayer
+from pccompiler.torch_backend.values import finite, safe_log
+from pccompiler.torch_backend.weights.weights import Weights
+
+_Gather = tuple[list[tuple[int, Tensor]], Tensor | None]
+"""Layers with the rows taken from each, and where the rows belong if they are not in order."""
+
+
+class Plain:
+    """A plan with its index tensors on one device."""
+
+    def __init__(self, plan: Plan, device: torch.device, dtype: torch.dtype) -> None:
+        """Index tensors of ``plan``; edges of histograms are rounded to ``dtype``, as data are."""
+        self.plan, self.device, self.dtype = plan, device, dtype
+        self.leaves = LeafInputs(plan, device, dtype)
+        whole = [variable.domain != "real" for variable in plan.variables]
+        states = [v.cardinality if v.discrete else torch.inf for v in plan.variables]
+        self.whole = torch.tensor(whole, device=device)
+        self.states = torch.tensor(states, dtype=torch.float64, device=device)
+        self.gathers: dict[tuple[int, int], _Gather] = {
+            (number, part): self._gather(operands)
+            for number, layer in enumerate(plan.layers)
+            for part, operands in enumerate(layer.operands)
+        }
+
+    def _gather(self, operands: Operands) -> _Gather:
+        rows = [
+            (source.layer, torch.from_numpy(source.rows.copy()).to(self.device))
+            for source in operands.sources
+        ]
+        if len(rows) == 1:  # positions are 0, 1, 2, ...
+            return rows, None
+        places = torch.cat([torch.from_numpy(source.positions) for source in operands.sources])
+        return rows, places.argsort().to(self.device)
+
+    def __call__(self, x: Tensor, weights: Weights, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Log-likelihood of rows, in nats, float64, shape (batch,); NaN where a value is no state.
+
+        Under `torch.func.vmap` no error can depend on a value: NaN says it instead.
+
+        Args:
+            x: Shape (batch, variables), NaN where missing.
+            weights: What makes weights of parameters.
+            parameters: By the names that ``weights`` has for them, in ``weights.values``.
+        """
+        named = {f"values.{name}": parameter.double() for name, parameter in parameters.items()}
+        tables, densities = torch.func.functional_call(weights, named, ())
+        by_layer = tables_by_layer(self.plan, tables)
+        x = x.double()
+        columns = x.t()
+        leaves = iter(self.leaves.layers)
+        values: list[Tensor] = []
+        for number, layer in enumerate(self.plan.layers):
+            given = by_layer.get(number, [])
+            if layer.kind == Kind.INPUT:
+                value = self._input(next(leaves), columns, given, densities)
+            else:
+                parts = [self._operand(number, part, values) for part in range(len(layer.operands))]
+                value = _inner(layer, parts, given)
+            values.append(value)
+        out: Tensor = values[-1][0, 0] + self.plan.log_scale
+        return out.masked_fill(self._wrong(x), torch.nan)
+
+    def _wrong(self, x: Tensor) -> Tensor:
+        """The rows with a value that its variable does not have, shape (batch,)."""
+        no_state = (x < 0) | (x != x.floor()) | (x >= self.states)
+        wrong: Tensor = (((no_state & self.whole) | x.isinf()) & ~x.isnan()).any(1)
+        return wrong
+
+    def _input(
+        self, leaf: LeafLayer, columns: Tensor, table: list[Tensor], densities: Mapping[int, Tensor]
+    ) -> Tensor:
+        """Log-densities of leaves, shape (rows, units, batch)."""
+        column = leaf.column(columns)
+        if not leaf.is_real:  # a state or a count: no derivative passes, in forward mode either
+            column = column.round()
+        if leaf.number in densities:
+            return leaf.log_density(column, densities[leaf.number], self.leaves.exact)
+        states = leaf.one_hot(column)
+        return safe_log(table[0] @ states if table else states)
+
+    def _operand(self, number: int, part: int, values: Sequence[Tensor]) -> Tensor:
+        """Operands, shape (arity, rows, units, batch)."""
+        rows, order = self.gathers[number, part]
+        pieces = [values[layer].index_select(0, some) for layer, some in rows]
+        joined = pieces[0] if order is None else torch.cat(pieces).index_select(0, order)
+        operands = self.plan.layers[number].operands[part]
+        found: Tensor = joined.unflatten(0, (operands.arity, operands.rows))
+        return found
+
+
+def has_reals(plan: Plan) -> bool:
+    """Whether some variable is real: derivatives by the others are 0."""
+    return any(variable.domain == "real" for variable in plan.variables)
+
+
+def _inner(layer: Layer, parts: list[Tensor], weights: list[Tensor]) -> Tensor:
+    """The value of a layer that is no input, shape (rows, units, batch)."""
+    if layer.kind == Kind.PRODUCT:
+        return torch.cat([part.sum(0) for part in parts])
+    if layer.kind == Kind.KRONECKER:
+        return _kronecker([part[0] for part in parts])
+    if layer.kind == Kind.MIXTURE:
+        terms = parts[0] + safe_log(weights[0]).permute(2, 0, 1).unsqueeze(-1)
+        return _log_sum(terms, 0)
+    if layer.kind != Kind.SUM:
+        raise AssertionError(f"layers of kind {layer.kind} have no definition")  # pragma: no cover
+    if layer.ragged:
+        sums = zip(parts, weights, strict=True)
+        return torch.cat([_sum(part.squeeze(2).transpose(0, 1), table) for part, table in sums])
+    inputs = [operand for part in parts for operand in part]
+    return _sum(torch.cat(inputs, dim=1), weights[0])
+
+
+def _kronecker(parts: list[Tensor]) -> Tensor:
+    """All sums of one unit of each part; the last part's unit varies fastest."""
+    value = parts[0]
+    for part in parts[1:]:
+        value = (value.unsqueeze(2) + part.unsqueeze(1)).flatten(1, 2)
+    return value
+
+
+def _sum(logs: Tensor, weight: Tensor) -> Tensor:
+    """Mixtures of all inputs, shape (rows, units, batch).
+
+    Args:
+        logs: Shape (rows, fan-in, batch).
+        weight: Shape (rows, units, fan-in).
+    """
+    if weight.shape[1] == 1:  # weights enter before the maximum: exact for any weight
+        return _log_sum(logs + safe_log(weight).transpose(1, 2), 1).unsqueeze(1)
+    top = finite(logs.detach().amax(1, keepdim=True))
+    return safe_log(weight @ (logs - top).exp()) + top
+
+
+def _log_sum(terms: Tensor, dim: int) -> Tensor:
+    """The logarithm of the sum of what ``terms`` are logarithms of, along ``dim``."""
+    top = finite(terms.detach().amax(dim, keepdim=True))
+    return safe_log((terms - top).exp().sum(dim)) + top.squeeze(dim)

@@ -1,0 +1,303 @@
+"""Where the weights of systolic lanes come from: torch's tables, or kernels of their own.
+
+Gradients of the lanes' weights come for each part of the batch; both sources add them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pccompiler.ir.arrays import Int
+from pccompiler.ir.generators import Hypernetwork
+from pccompiler.ir.plan.parameters import parameter_name
+from pccompiler.torch_backend.engines.base import NotFusedError
+from pccompiler.torch_backend.engines.trees.cuda import Systolic
+from pccompiler.torch_backend.runtime.kernel_cache import KernelError
+from pccompiler.torch_backend.runtime.nvrtc import Argument, Kernel, Long, load
+from pccompiler.torch_backend.weights.softmax_cuda import SOFTMAX
+from pccompiler.torch_backend.weights.weights import Weights
+
+_KERNELS = Path(__file__).parent / "kernels"
+
+_TILE = 128
+"""Threads of a block of the generator's kernels."""
+_RESIDENT = 3
+"""Blocks of the backward pass that a multiprocessor holds."""
+_MOST_HIDDEN = 32
+_MOST_OUTPUTS = 64
+
+
+class Source(Protocol):
+    """Makes weights of lanes, shape (components, lanes), from tensors that torch differentiates."""
+
+    def tensors(self, weights: Weights) -> list[Tensor]:
+        """What the weights are made of."""
+        ...
+
+    def make(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Weights of lanes."""
+        ...
+
+    def back(self, found: Tensor, batch: int, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Gradients of ``tensors`` from those of the lanes, as `Systolic.down` leaves them."""
+        ...
+
+
+class Arranged:
+    """Weights that torch made, group by group, put in their places."""
+
+    def __init__(self, engine: Systolic) -> None:
+        self.engine = engine
+        self.slots = engine.fused.slots()
+        self.places: list[tuple[Tensor, Tensor]] = []
+
+    def tensors(self, weights: Weights) -> list[Tensor]:
+        """The weights of regions, roots and leaves, in plan order."""
+        return [table.contiguous() for table in weights.by_group(self.slots).values()]
+
+    def make(self, tensors: Sequence[Tensor]) -> Tensor:
+        """See `Source`."""
+        if not self.places:
+            self._place(tensors)
+        out = tensors[0].new_empty(self.engine.components, self.engine.lanes)
+        for table, (rows, places) in zip(tensors, self.places, strict=True):
+            out.view(-1)[places] = table.flatten(1)[rows]
+        return out
+
+    def back(self, found: Tensor, batch: int, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """See `Source`."""
+        flat = self.engine.collect(found, batch).view(-1)
+        grads: list[Tensor] = []
+        for table, (rows, places) in zip(tensors, self.places, strict=True):
+            grads.append(torch.zeros_like(table).flatten(1).index_add_(0, rows, flat[places]))
+        return [grad.view_as(table) for grad, table in zip(grads, tensors, strict=True)]
+
+    def _place(self, tensors: Sequence[Tensor]) -> None:
+        for table, slots in zip(tensors, self.slots.values(), strict=True):
+            rows, component, lane = slots
+            entries = np.arange(table[0].numel())
+            places = (component[:, None] + entries) * self.engine.lanes + lane[:, None]
+            self.places.append(
+                (torch.from_numpy(rows).to(table.device), torch.from_numpy(places).to(table.device))
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class _Head:
+    """Weights of one shape.
+
+    Attributes:
+        rows, columns: The shape.
+        slots: Row among embeddings (or logits), component and lane, shape (3, weights).
+        names: Its own parameters.
+        number: Weights.
+        blocks: Blocks of the backward pass.
+    """
+
+    rows: int
+    columns: int
+    slots: Tensor
+    names: tuple[str, ...]
+    number: int
+    blocks: int
+
+
+class Generated:
+    """The hypernetwork and softmax, or softmax alone, in kernels of their own."""
+
+    def __init__(self, engine: Systolic, weights: Weights) -> None:
+        """Take stock of the heads.
+
+        Raises:
+            NotFusedError: If the generator is of another kind; the message says why.
+        """
+        self.engine = engine
+        generator = weights.plan.generator
+        self.net = generator if weights.network else None
+        hidden = self.net.hidden if isinstance(self.net, Hypernetwork) else ()
+        _check(weights, hidden)
+        self.heads = self._heads(weights)
+        self.tiles = sum(-(-head.number // _TILE) for head in self.heads)
+        self.names = [name for head in self.heads for name in head.names]
+        if hidden:
+            layers = [f"hidden_{i}_{kind}" for i in range(2) for kind in ("weight", "bias")]
+            self.names = ["embedding", *layers, *self.names]
+        rows = [weights.values[n].shape[0] for n in (self.names[:1] if hidden else self.names)]
+        self.all_used = sum(rows) == sum(head.number for head in self.heads)
+        self.partial = _partial(weights, hidden, self.heads)
+        self.kernels = self._load(weights, hidden)
+        try:
+            self.kernels["generate_back"].reserve(self.partial.shared[1])
+        except KernelError as why:
+            raise NotFusedError("the hypernetwork is too wide for a multiprocessor") from why
+
+    def _heads(self, weights: Weights) -> list[_Head]:
+        kinds: dict[tuple[int, int, tuple[str, ...]], list[Int]] = {}
+        for group, slots in self.engine.fused.slots().items():
+            entry = weights.plan.groups[group]
+            head = f"head_{entry.rows}x{entry.columns}"
+            own = (parameter_name(weights.plan, group),)
+            names: tuple[str, ...] = own
+            if self.net:
+                names = (f"{head}_weight", f"{head}_bias")
+            where = slots.copy()
+            where[0] = _parameter_rows(weights, group)[slots[0]]
+            kinds.setdefault((entry.rows, entry.columns, names), []).append(where)
+        heads: list[_Head] = []
+        total = sum(-(-part.shape[1] // _TILE) for parts in kinds.values() for part in parts)
+        rounds = -(-total // (_RESIDENT * self.engine.processors))
+        for (rows, columns, names), found in kinds.items():
+            slots = np.concatenate(found, axis=1)
+            slots = slots[:, np.lexsort((slots[2], slots[1]))]
+            if len(np.unique(slots[0])) != slots.shape[1]:
+                raise NotFusedError("sectors are shared")
+            table = torch.from_numpy(np.ascontiguousarray(slots, np.int32)).to(self.engine.device)
+            number = slots.shape[1]
+            blocks = -(-number // (_TILE * rounds))
+            heads.append(_Head(rows, columns, table, names, number, blocks))
+        return heads
+
+    def _load(self, weights: Weights, hidden: tuple[int, ...]) -> dict[str, Kernel]:
+        calls = " ".join(f"HEAD({i}, {h.rows}, {h.columns})" for i, h in enumerate(self.heads))
+        defines: list[tuple[str, int | str]] = [
+            ("TILE", _TILE),
+            ("COMPONENTS", self.engine.components),
+            ("FLOOR", f"{weights.plan.floor}f"),
+            ("HEADS", calls),
+        ]
+        names = ["generate", "generate_back"]
+        if isinstance(self.net, Hypernetwork):
+            shape = [("E", self.net.embedding), ("H1", hidden[0]), ("H2", hidden[1])]
+            partial, outputs = _sizes(self.net.embedding, hidden, self.heads)
+            defines += [*shape, ("PARTIAL", partial), ("ENTRIES_OUT", outputs)]
+            names.append("add_partial")
+        sources = ("network.cuh", "network.cu") if hidden else ("direct.cu",)
+        files = (SOFTMAX, *(_KERNELS / file for file in sources))
+        return load(self.engine.device, files, tuple(defines), tuple(names))
+
+    def tensors(self, weights: Weights) -> list[Tensor]:
+        """The parameters."""
+        return [weights.values[name].contiguous() for name in self.names]
+
+    def _arguments(self, own: Sequence[Tensor], outs: Sequence[Tensor]) -> list[Argument]:
+        """Of three heads: slots, number and parameters; without a network, gradients too."""
+        arguments: list[Argument] = []
+        each = 2 if self.net else 1
+        for i in range(3):
+            head = self.heads[min(i, len(self.heads) - 1)]
+            at = each * min(i, len(self.heads) - 1)
+            number = head.number if i < len(self.heads) else 0
+            arguments += [head.slots, number, *own[at : at + each]]
+            if not self.net:
+                arguments.append(outs[at] if outs else own[at])
+        return arguments
+
+    def make(self, tensors: Sequence[Tensor]) -> Tensor:
+        """See `Source`."""
+        out = tensors[0].new_empty(self.engine.components, self.engine.lanes)
+        shared = self.partial.shared[0] if self.net else 0
+        net, own = self._split(tensors)
+        arguments: list[Argument] = [out, Long(self.engine.lanes), *net, *self._arguments(own, ())]
+        self.kernels["generate"]((self.tiles, 1), (_TILE, 1), shared, arguments)
+        return out
+
+    def _split(self, tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Tensors that heads share, and their own."""
+        return (tensors[:5], tensors[5:]) if self.net else ((), tensors)
+
+    def back(self, found: Tensor, batch: int, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """See `Source`."""
+        net, own = self._split(tensors)
+        arguments: list[Argument] = [found, self.engine.places(batch)]
+        if not self.net:
+            make = torch.empty_like if self.all_used else torch.zeros_like
+            outs = [make(tensor) for tensor in tensors]
+            arguments += self._arguments(own, outs)
+            self.kernels["generate_back"]((self.tiles, 1), (_TILE, 1), 0, arguments)
+            return outs
+        numbers = [head.blocks for head in self.heads] + [0] * (3 - len(self.heads))
+        embedding = (torch.empty_like if self.all_used else torch.zeros_like)(tensors[0])
+        partial = found.new_empty(sum(numbers), self.partial.size)
+        arguments += [*net, *self._arguments(own, ()), *numbers, embedding, partial]
+        shared = self.partial.shared[1]
+        self.kernels["generate_back"]((sum(numbers), 1), (_TILE, 1), shared, arguments)
+        flat = found.new_empty(self.partial.outputs)
+        blocks = -(-self.partial.outputs // 32)
+        self.kernels["add_partial"]((blocks, 1), (32, 8), 0, [partial, flat, *numbers])
+        sizes = [tensor.numel() for tensor in tensors[1:]]
+        pieces = zip(flat.split(sizes), tensors[1:], strict=True)
+        return [embedding, *(piece.view_as(tensor) for piece, tensor in pieces)]
+
+
+@dataclass(frozen=True)
+class _Partial:
+    """Numbers that a block sums up, those of the sums, and bytes of shared memory."""
+
+    size: int
+    outputs: int
+    shared: tuple[int, int]
+
+
+def _sizes(width: int, hidden: tuple[int, ...], heads: list[_Head]) -> tuple[int, int]:
+    outputs = [head.rows * head.columns * (hidden[1] + 1) for head in heads]
+    below = hidden[0] * (width + 1) + hidden[1] * (hidden[0] + 1)
+    return below + max(outputs), below + sum(outputs)
+
+
+def _partial(weights: Weights, hidden: tuple[int, ...], heads: list[_Head]) -> _Partial:
+    generator = weights.plan.generator
+    if not isinstance(generator, Hypernetwork) or not hidden:
+        return _Partial(0, 0, (0, 0))
+    (first, second), width = hidden, generator.embedding
+    out = max(head.rows * head.columns for head in heads)
+
+    def pad(number: int) -> int:
+        return (number + 3) // 4 * 4
+
+    up = (width + 1) * pad(first) + (first + 1) * pad(second) + (second + 1) * pad(out)
+    down = first * pad(width) + second * pad(first) + out * pad(second)
+    columns = width + first + second
+    back = columns + out + second + first + 1
+    shared = up + columns * (_TILE + 4), up + down + back * (_TILE + 4)
+    return _Partial(*_sizes(width, hidden, heads), (4 * shared[0], 4 * shared[1]))
+
+
+def _check(weights: Weights, hidden: tuple[int, ...]) -> None:
+    """Whether the kernels know such a generator.
+
+    Raises:
+        NotFusedError: If not.
+    """
+    layout = weights.layout
+    if layout.block is not None:
+        raise NotFusedError("heads are slices of one table")
+    if weights.network and len(hidden) != 2:
+        raise NotFusedError(f"the hypernetwork has {len(hidden)} hidden layers, not two")
+    if max((*hidden, 0)) > _MOST_HIDDEN:
+        raise NotFusedError(f"the hypernetwork has layers of more than {_MOST_HIDDEN} units")
+    if any(head.rows * head.columns > _MOST_OUTPUTS for head in layout.heads):
+        raise NotFusedError(f"sectors have more than {_MOST_OUTPUTS} weights")
+
+
+def _parameter_rows(weights: Weights, group: int) -> Int:
+    """Of each weight of a group in plan order: the row of its embedding, or of its logits."""
+    key, entry = str(group), weights.plan.groups[group]
+    if weights.network:
+        if key not in weights.sectors:
+            raise NotFusedError("sectors are not whole weights")
+        rows = weights.sectors[key].rows
+        total = weights.layout.embeddings
+    else:
+        if entry.generated:
+            raise NotFusedError("sectors of direct weights")
+        rows, total = weights.orders[key].rows, len(entry.weights)
+    if isinstance(rows, Tensor):
+        return np.asarray(rows.cpu().numpy())
+    return np.arange(total)

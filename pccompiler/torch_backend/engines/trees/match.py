@@ -1,0 +1,209 @@
+"""Regions of a plan, where they are trees: what kernels with one region a lane run.
+
+A *region* is a dense sum over one product of sums, down to sums over binary indicators. A product
+of more than two operands goes through regions without weights of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from pccompiler.ir.arrays import Int
+from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.plan.layers import Form
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.torch_backend.engines.base import NotFusedError
+
+
+class Child(IntEnum):
+    """Where a lane's operand comes from."""
+
+    NONE = 0
+    LANE = 1
+    LEAF = 2
+    PIECE = 3
+
+
+@dataclass(eq=False)
+class RegionTrees:
+    """Regions, children before parents.
+
+    Attributes:
+        weight: Row among square weights, -1 for none, -2 - row among the roots' weights.
+        kinds: Of both operands.
+        ids: Of both operands: a region or a variable.
+        leaves: Of both operands: row among leaf weights, or -1.
+        roots: Regions that nothing reads, in the order of their layer.
+        units: Of all regions but the roots.
+        groups: Weight groups of regions, roots and leaves.
+    """
+
+    weight: list[int]
+    kinds: list[tuple[int, int]]
+    ids: list[tuple[int, int]]
+    leaves: list[tuple[int, int]]
+    roots: list[int]
+    units: int
+    groups: tuple[int, int, int]
+
+    def below(self, region: int) -> list[int]:
+        """Regions that a region reads."""
+        pairs = zip(self.kinds[region], self.ids[region], strict=True)
+        return [below for kind, below in pairs if kind == Child.LANE]
+
+
+def _refuse(condition: bool, why: str) -> None:
+    if condition:
+        raise NotFusedError(why)
+
+
+def read_trees(plan: Plan) -> RegionTrees:
+    """The regions of a plan.
+
+    Raises:
+        NotFusedError: If they are no trees of one width over binary leaves; says why.
+    """
+    _refuse(plan.packed, "nodes of one unit prevail")
+    top = len(plan.layers) - 1
+    if plan.layers[top].kind == Kind.MIXTURE:
+        _refuse(plan.layers[top].units != 1, "the root has several units")
+        _refuse(len(plan.layers[top].operands[0].sources) != 1, "the root mixes several layers")
+        top = plan.layers[top].operands[0].sources[0].layer
+        _refuse(top != len(plan.layers) - 2, "layers beside the trees")
+        rows = plan.layers[-1].operands[0].sources[0].rows
+        same = len(rows) == plan.layers[top].rows and bool(
+            (np.sort(rows) == np.arange(len(rows))).all()
+        )
+        _refuse(not same, "a tree has several readers")
+    return _Walk(plan, top).run()
+
+
+def root_order(plan: Plan) -> Int | None:
+    """The mixture's column of each root; ``None``: in order, or no mixture."""
+    if plan.layers[-1].kind != Kind.MIXTURE:
+        return None
+    rows = plan.layers[-1].operands[0].sources[0].rows
+    return None if np.array_equal(rows, np.arange(len(rows))) else np.argsort(rows)
+
+
+class _Walk:
+    """Reads regions off the layers, bottom up."""
+
+    def __init__(self, plan: Plan, top: int) -> None:
+        self.plan, self.top = plan, top
+        sizes = [layer.rows for layer in plan.layers]
+        self.base = np.concatenate([[0], np.cumsum(sizes)])
+        self.offset = _offsets(plan)
+        self.region = np.full(self.base[-1], -1)  # region of a global row, of sums
+        self.leaf = np.full((self.base[-1], 2), -1)  # variable and leaf row
+        self.reads = np.zeros(self.base[-1], np.int64)
+        self.product: dict[int, list[int]] = {}
+        self.out = RegionTrees([], [], [], [], [], 0, (-1, -1, -1))
+        self.square = self.root = self.leaf_group = -1
+
+    def run(self) -> RegionTrees:
+        layers = self.plan.layers[: self.top + 1]
+        widths = {layer.units for layer in layers[:-1] if layer.kind == Kind.SUM}
+        _refuse(len(widths) != 1, "regions differ in units")
+        self.out.units = widths.pop()
+        for number, layer in enumerate(layers):
+            _refuse(layer.form != Form.LINEAR and number != self.top, "a layer is in log form")
+            if layer.kind == Kind.INPUT:
+                self._input(number)
+            elif layer.kind == Kind.PRODUCT:
+                self._products(number)
+            else:
+                _refuse(layer.kind != Kind.SUM or layer.ragged, f"a {layer.kind.keyword} layer")
+                self._sums(number)
+        _refuse(not self.out.roots, "the root is no sum")
+        below = np.arange(self.base[self.top])
+        inputs = [number for number in range(self.top) if layers[number].kind == Kind.INPUT]
+        for number in inputs:
+            self.reads[self.base[number] : self.base[number + 1]] = 1
+        _refuse(bool((self.reads[below] != 1).any()), "a region has several readers")
+        self.out.groups = (self.square, self.root, self.leaf_group)
+        return self.out
+
+    def _input(self, number: int) -> None:
+        layer = self.plan.layers[number]
+        _refuse(layer.family != Family.INDICATOR or layer.units != 2, "leaves are not binary")
+        variables = layer.variables
+        if variables is not None:
+            self.leaf[self.base[number] : self.base[number + 1], 0] = variables
+
+    def _products(self, number: int) -> None:
+        row = int(self.base[number])
+        for operands in self.plan.layers[number].operands:
+            places = operands.places(self.base).T
+            np.add.at(self.reads, places.ravel(), 1)
+            for operand in places.tolist():
+                self.product[row] = operand
+                row += 1
+
+    def _sums(self, number: int) -> None:
+        layer = self.plan.layers[number]
+        _refuse(len(layer.operands) != 1 or layer.operands[0].arity != 1, "a sum of many operands")
+        places = layer.operands[0].places(self.base)[0]
+        np.add.at(self.reads, places, 1)
+        first, offset = int(self.base[number]), self.offset[number]
+        if self.plan.layers[layer.operands[0].sources[0].layer].kind == Kind.INPUT:
+            _refuse(self.leaf_group not in (-1, layer.group), "leaf weights of two groups")
+            _refuse(layer.units != self.out.units, "leaves differ in units")
+            self.leaf_group = layer.group
+            self.leaf[first : first + layer.rows, 0] = self.leaf[places, 0]
+            self.leaf[first : first + layer.rows, 1] = offset + np.arange(layer.rows)
+            return
+        is_root = number == self.top
+        _refuse(is_root and layer.units != 1, "the root has several units")
+        _refuse(not is_root and layer.units != self.out.units, "regions differ in units")
+        if is_root:
+            self.root = layer.group
+        else:
+            _refuse(self.square not in (-1, layer.group), "weights of two groups")
+            self.square = layer.group
+        for i, place in enumerate(places.tolist()):
+            _refuse(place not in self.product, "a sum that reads no product")
+            weight = -2 - (offset + i) if is_root else offset + i
+            region = self._region(weight, self.product[place])
+            self.region[first + i] = region
+            if is_root:
+                self.out.roots.append(region)
+
+    def _region(self, weight: int, operands: list[int]) -> int:
+        """Add a region; more than two operands go through identities, in halves."""
+        children = [self._child(place) for place in operands]
+        while len(children) > 2:
+            pairs = [children[i : i + 2] for i in range(0, len(children), 2)]
+            children = [
+                pair[0] if len(pair) == 1 else (int(Child.LANE), self._add(-1, pair), -1)
+                for pair in pairs
+            ]
+        return self._add(weight, children)
+
+    def _child(self, place: int) -> tuple[int, int, int]:
+        if self.region[place] >= 0:
+            return int(Child.LANE), int(self.region[place]), -1
+        variable, row = self.leaf[place].tolist()
+        _refuse(row < 0, "a product that reads inputs")
+        return int(Child.LEAF), variable, row
+
+    def _add(self, weight: int, children: list[tuple[int, int, int]]) -> int:
+        pair = [*children, (int(Child.NONE), -1, -1)][:2]
+        self.out.weight.append(weight)
+        self.out.kinds.append((pair[0][0], pair[1][0]))
+        self.out.ids.append((pair[0][1], pair[1][1]))
+        self.out.leaves.append((pair[0][2], pair[1][2]))
+        return len(self.out.weight) - 1
+
+
+def _offsets(plan: Plan) -> dict[int, int]:
+    """Of each layer with one use: where its weights start among its group's, in plan order."""
+    seen = dict.fromkeys(range(len(plan.groups)), 0)
+    offsets: dict[int, int] = {}
+    for use in plan.uses:
+        offsets[use.layer] = seen[use.group]
+        seen[use.group] += len(use.index)
+    return offsets

@@ -1,0 +1,288 @@
+"""Fusion: cuts the trees of a plan into pieces that live in one warp, one region a lane.
+
+A *region* is a dense sum over one product of sums, down to sums over binary indicators. Where each
+region has one reader, regions are trees, and a whole tree of the plan needs no layer values: each
+lane of a warp owns a region, keeps its weights in registers, and passes values to its parent's lane
+while rows of the data stream by (a systolic array). Pieces of at most 32 regions that depend on
+other pieces come in later stages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from pccompiler.ir.arrays import Int
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.torch_backend.engines.trees.match import Child, RegionTrees, read_trees
+
+WARP = 32
+DEPTH = 6
+"""Most levels of a piece, at most 8."""
+
+
+class Field(IntEnum):
+    """Rows of `Stage.table`."""
+
+    LEVEL = 0
+    """Of the lane in its piece; -1 for idle lanes."""
+    PARENT = 1
+    """Lane, or -1."""
+    PIECE = 2
+    """Number of the piece that the lane is the root of, or -1."""
+    ROOT = 3
+    """Number of the root that the lane is, or -1."""
+    ENTRY = 4
+    """Of lanes without a parent: their number in the warp; else 0."""
+    KIND = 5
+    """Of the first operand, see `Child`; the second operand's three fields follow."""
+    COLUMN = 6
+    """Lane of an operand, or the column of a leaf's table in shared memory."""
+    SOURCE = 7
+    """Variable of a leaf, or number of a piece."""
+
+    ROLE = 11
+    """See `Role`."""
+
+
+class Role(IntEnum):
+    """What a lane's weights are."""
+
+    IDENTITY = 0
+    SQUARE = 1
+    ROOT = 2
+
+
+OPERAND = 3
+"""Fields of an operand."""
+FIELDS = 12
+"""Rows of `Stage.table`."""
+IDENTITY = -1
+"""The weight of lanes that only multiply, and of idle ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """Pieces that run at once.
+
+    Attributes:
+        table: Shape (fields, warps, 32), see `Field`.
+        weight: Shape (warps, 32): row among square weights, `IDENTITY`, or -2 - row among the
+            roots' weights.
+        leaf: Shape (2, warps, 32): row among leaf weights of each operand that is a leaf; -1.
+        depth: Highest level of a lane.
+        entries: Most lanes of a warp without a parent.
+        leaves: Whether any lane reads leaves.
+        pieces: Whether any lane reads other pieces.
+    """
+
+    table: Int
+    weight: Int
+    leaf: Int
+    depth: int
+    entries: int
+    leaves: bool
+    pieces: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """The trees of a plan as stages.
+
+    Attributes:
+        units: Units of all regions but the roots.
+        stages: In order.
+        pieces: How many pieces are read by others.
+        roots: How many roots; their layer is the last or the one before.
+        square, root, leaf: Weight groups of regions, roots and leaves (-1: none).
+    """
+
+    units: int
+    stages: tuple[Stage, ...]
+    pieces: int
+    roots: int
+    square: int
+    root: int
+    leaf: int
+
+    @property
+    def lanes(self) -> int:
+        """Lanes of all stages, idle ones too; the stages' lie one after the other."""
+        return sum(stage.weight.size for stage in self.stages)
+
+    def slots(self) -> dict[int, Int]:
+        """Where weights go: group to rows, components and lanes, shape (3, weights).
+
+        A row is that of the group's weights in the order of its uses. Component u k + j is weight
+        (u, j) of a lane; the leaf weights of its operands follow, 2 u + state each.
+        """
+        weight = np.concatenate([stage.weight.ravel() for stage in self.stages])
+        leaf = np.concatenate([stage.leaf.reshape(2, -1) for stage in self.stages], axis=1)
+        square, root = np.flatnonzero(weight >= 0), np.flatnonzero(weight < IDENTITY)
+        side, lane = np.nonzero(leaf >= 0)
+        first = self.units**2 + side * 2 * self.units
+        found: dict[int, Int] = {}
+        for group, rows, component, at in (
+            (self.square, weight[square], np.zeros_like(square), square),
+            (self.root, -2 - weight[root], np.zeros_like(root), root),
+            (self.leaf, leaf[side, lane], first, lane),
+        ):
+            if group >= 0:  # with two units, leaves and regions share a group
+                before = found.get(group, np.empty((3, 0), np.int64))
+                found[group] = np.concatenate([before, np.stack([rows, component, at])], axis=1)
+        return found
+
+
+def fuse(plan: Plan) -> Fused:
+    """Cut a plan of trees into stages.
+
+    Raises:
+        NotFusedError: If the plan is not made of such trees; the message says why.
+    """
+    trees = read_trees(plan)
+    return _stages(trees, _cut(trees))
+
+
+@dataclass(eq=False)
+class _Cut:
+    """Piece roots: for each region whether it is one, its level, and its piece's stage."""
+
+    is_root: list[bool]
+    level: list[int]
+    stage: list[int]
+
+
+def _cut(trees: RegionTrees) -> _Cut:
+    """Pieces bottom up: a region that would make its piece too large or deep starts a new one."""
+    number = len(trees.weight)
+    size, level, stage = [1] * number, [0] * number, [0] * number
+    is_root = [False] * number
+    for region in range(number):
+        below = trees.below(region)
+        total = 1 + sum(size[i] for i in below)
+        height = 1 + max((level[i] for i in below), default=-1)
+        before = max((stage[i] for i in below), default=0)
+        if total > WARP or height >= DEPTH:
+            for i in below:
+                is_root[i] = True
+            total, height, before = 1, 0, before + 1
+        elif len({stage[i] for i in below}) > 1:  # one piece has one stage
+            for i in below:
+                if stage[i] < before:
+                    is_root[i] = True
+                    total -= size[i]
+            height = 1 + max(level[i] for i in below if stage[i] == before)
+        size[region], level[region], stage[region] = total, height, before
+    for region in trees.roots:
+        is_root[region] = True
+    return _Cut(is_root, level, stage)
+
+
+def _stages(trees: RegionTrees, cut: _Cut) -> Fused:
+    number = len(trees.weight)
+    parent = [-1] * number
+    for region in range(number):
+        for below in trees.below(region):
+            parent[below] = region
+    top = list(range(number))  # piece root of each region
+    for region in reversed(range(number)):
+        if not cut.is_root[region]:
+            top[region] = top[parent[region]]
+    members: dict[int, list[int]] = {}
+    for region in range(number):
+        members.setdefault(top[region], []).append(region)
+    root_number = {region: i for i, region in enumerate(trees.roots)}
+    piece_number: dict[int, int] = {}
+    for region in members:
+        if region not in root_number:
+            piece_number[region] = len(piece_number)
+    stages: list[Stage] = []
+    for stage in range(1 + max(cut.stage)):
+        pieces = [members[p] for p in members if cut.stage[p] == stage]
+        stages.append(_stage(trees, cut, pieces, parent, piece_number, root_number))
+    square, root, leaf = trees.groups
+    roots = len(trees.roots)
+    return Fused(trees.units, tuple(stages), len(piece_number), roots, square, root, leaf)
+
+
+def _stage(
+    trees: RegionTrees,
+    cut: _Cut,
+    pieces: list[list[int]],
+    parent: list[int],
+    piece_number: dict[int, int],
+    root_number: dict[int, int],
+) -> Stage:
+    warps = _fill(pieces)
+    shape = (len(warps), WARP)
+    table = np.full((FIELDS, *shape), -1)
+    weight, leaf = np.full(shape, IDENTITY), np.full((2, *shape), -1)
+    for warp, regions in enumerate(warps):
+        lane_of = {region: lane for lane, region in enumerate(regions)}
+        weight[warp, : len(regions)] = [trees.weight[region] for region in regions]
+        leaf[:, warp, : len(regions)] = np.transpose([trees.leaves[region] for region in regions])
+        for region, lane in lane_of.items():
+            entry = table[:, warp, lane]
+            entry[Field.LEVEL] = cut.level[region]
+            entry[Field.PARENT] = lane_of.get(parent[region], -1)
+            entry[Field.ROOT] = root_number.get(region, -1)
+            entry[Field.PIECE] = piece_number.get(region, -1)
+            for side in range(2):
+                kind, source = trees.kinds[region][side], trees.ids[region][side]
+                entry[Field.KIND + OPERAND * side :][:OPERAND] = _operand(
+                    kind, source, lane_of, piece_number
+                )
+        _choose_columns(table[:, warp])
+    entries = _number_entries(table)
+    table[Field.ROLE] = np.select([weight >= 0, weight < IDENTITY], [Role.SQUARE, Role.ROOT])
+    kinds = table[[Field.KIND, Field.KIND + OPERAND]]
+    leaves, others = (bool((kinds == kind).any()) for kind in (Child.LEAF, Child.PIECE))
+    depth = int(table[Field.LEVEL].max())
+    return Stage(table, weight, leaf, depth, entries, leaves, others)
+
+
+def _operand(
+    kind: int, source: int, lane_of: dict[int, int], piece_number: dict[int, int]
+) -> tuple[int, int, int]:
+    """Kind, column and source of an operand."""
+    if kind == Child.LANE and source in lane_of:
+        return int(Child.LANE), lane_of[source], -1
+    if kind == Child.LANE:
+        return int(Child.PIECE), -1, piece_number[source]
+    return kind, -1, source
+
+
+def _number_entries(table: Int) -> int:
+    """Number the lanes without a parent warp by warp; the most of a warp."""
+    starts = (table[Field.PARENT] < 0) & (table[Field.LEVEL] >= 0)
+    table[Field.ENTRY] = np.where(starts, np.cumsum(starts, axis=1) - 1, 0)
+    return int(starts.sum(axis=1).max())
+
+
+def _choose_columns(table: Int) -> None:
+    """Leaf tables into columns that no lane reads from rings in the same instruction."""
+    for side in range(2):
+        kind, column = table[Field.KIND + OPERAND * side], table[Field.COLUMN + OPERAND * side]
+        used = set(column[kind == Child.LANE].tolist())
+        free = [c for c in range(WARP) if c not in used]
+        lanes = np.flatnonzero((table[Field.LEVEL] >= 0) & (kind != Child.LANE))
+        column[lanes] = free[: len(lanes)]
+        column[table[Field.LEVEL] < 0] = 0
+
+
+def _fill(pieces: list[list[int]]) -> list[list[int]]:
+    """Pieces into warps, the largest first, each where it fits best."""
+    room: dict[int, list[int]] = {}  # free lanes to warps
+    warps: list[list[int]] = []
+    for piece in sorted(pieces, key=len, reverse=True):
+        fit = next((free for free in range(len(piece), WARP + 1) if room.get(free)), None)
+        if fit is None:
+            warps.append([])
+            fit, warp = WARP, len(warps) - 1
+        else:
+            warp = room[fit].pop()
+        warps[warp].extend(piece)
+        room.setdefault(fit - len(piece), []).append(warp)
+    return warps

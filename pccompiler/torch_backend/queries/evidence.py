@@ -1,0 +1,96 @@
+"""Evidence: rows in which some values are known, checked, and evaluated a chunk at a time."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
+
+from torch import Tensor
+
+from pccompiler.options import listed
+from pccompiler.tables import column_of
+from pccompiler.torch_backend.data.inputs import Rows
+from pccompiler.torch_backend.evaluator import Evaluator
+from pccompiler.torch_backend.queries.evaluation import Evaluated, Knowledge
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_Model = TypeVar("_Model", bound=Evaluator)
+Evidence: TypeAlias = Rows
+"""Rows; of a data frame, a variable without a column is missing in all of them."""
+_BYTES = 2**29
+"""Values, flows and the largest layer's terms of one chunk of rows."""
+
+
+class KnowsEvidence(Evaluator):
+    """Takes evidence."""
+
+    def column(self, variable: str | int) -> int:
+        """The column of a variable.
+
+        Raises:
+            DataError: If there is none.
+        """
+        return column_of(variable, self.names)
+
+    def columns(self, variables: Sequence[str | int]) -> list[int]:
+        """The columns of several variables.
+
+        Raises:
+            OptionError: If they are not given as a list.
+            DataError: If one is unknown.
+        """
+        return [column_of(variable, self.names) for variable in listed("variables", variables)]
+
+    def evidence(self, x: Evidence | None) -> Tensor:
+        """Evidence as checked rows, shape (batch, variables); ``None`` is one row of nothing.
+
+        Raises:
+            DataError: If it does not fit the variables.
+        """
+        return self.nothing(1) if x is None else self.checked(x, partial=True)
+
+    def evaluations(
+        self, evidence: Evidence | None, *, maximum: bool = False
+    ) -> Iterator[Evaluated]:
+        """Evaluations of the evidence, a chunk of rows at a time."""
+        return self.evaluations_unchecked(self.evidence(evidence), maximum=maximum)
+
+    def evaluations_unchecked(self, rows: Tensor, *, maximum: bool = False) -> Iterator[Evaluated]:
+        """`evaluations` of rows that `evidence` made."""
+        knowledge = Knowledge(self)
+        for part in rows.split(chunk_rows(self)):
+            yield knowledge.evaluation(part, maximum=maximum)
+
+
+def chunk_rows(model: Evaluator) -> int:
+    """Rows to take at once."""
+    widest = max(step.stop - step.start for step in model.program.steps)
+    a_row = model.dtype.itemsize * (2 * model.program.rows + 8 * widest)
+    return max(1, _BYTES // a_row)
+
+
+def sharing_little(
+    query: Callable[Concatenate[_Model, _P], _R],
+) -> Callable[Concatenate[_Model, _P], _R]:
+    """A query that runs in one thread where its work is too little to share out (`few_threads`)."""
+
+    @functools.wraps(query)
+    def run(model: _Model, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        sizes = [_rows(given) for given in args]
+        sizes += [_rows(kwargs[name]) for name in ("evidence", "number") if name in kwargs]
+        with model.threads(math.prod(sizes)):
+            return query(model, *args, **kwargs)
+
+    return run
+
+
+def _rows(given: object) -> int:
+    """Rows that an argument of a query stands for: rows of evidence, or draws."""
+    if isinstance(given, int):
+        return given
+    if isinstance(given, Mapping) or not isinstance(given, Sized):
+        return 1
+    return len(given) if getattr(given, "ndim", 1) else 1

@@ -1,0 +1,1 @@
+"""Expectations, moments and covariances."""

@@ -1,0 +1,266 @@
+"""Exact queries as methods of a compiled circuit: marginals, conditionals, posteriors, samples.
+
+Evidence is a table of rows, shape (batch, variables), NaN where nothing is known; or a mapping from
+names to values, which is one row. All queries run on the model's device and in its precision, with
+direct and with generated weights. ``docs/queries.md`` has the table of queries, costs and sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pccompiler.errors import DataError, OptionError
+from pccompiler.options import seed_of, whole
+from pccompiler.passes.analysis.determinism.decide import determinism
+from pccompiler.torch_backend.data.validation import impossible
+from pccompiler.torch_backend.evaluator import Evaluator
+from pccompiler.torch_backend.queries.answers import Classes, Completion, Draws, Posterior
+from pccompiler.torch_backend.queries.evaluation import Evaluated, Knowledge
+from pccompiler.torch_backend.queries.evidence import (
+    Evidence,
+    KnowsEvidence,
+    chunk_rows,
+    sharing_little,
+)
+
+
+class Queries(KnowsEvidence):
+    """The queries of `CompiledCircuit`."""
+
+    def log_marginal(self, x: Evidence, variables: Sequence[str | int] | None = None) -> Tensor:
+        """Log-density of some variables of each row, all others integrated out, in nats.
+
+        Args:
+            x: Evidence.
+            variables: Names or columns of those that count; by default all that are known.
+
+        Returns:
+            Shape ``(batch,)``. Differentiable.
+
+        Raises:
+            DataError: If the evidence does not fit the variables, or a name is unknown.
+        """
+        rows = self.evidence(x)
+        if variables is not None:
+            kept = torch.zeros(rows.shape[1], dtype=torch.bool, device=rows.device)
+            kept[self.columns(variables)] = True
+            rows = rows.masked_fill(~kept, torch.nan)
+        return self.log_likelihood(rows, check=False)
+
+    def log_conditional(self, query: Evidence, evidence: Evidence) -> Tensor:
+        """Log p(query | evidence) of each row, in nats; all other variables are integrated out.
+
+        Args:
+            query: What is asked, NaN elsewhere. One row meets every row of the evidence.
+            evidence: What is known, likewise.
+
+        Returns:
+            Shape ``(batch,)``; NaN where the evidence is impossible. Differentiable.
+
+        Raises:
+            DataError: If a variable has two different values, or the rows do not fit.
+        """
+        asked, known = self.evidence(query), self.evidence(evidence)
+        if 1 not in (len(asked), len(known)) and len(asked) != len(known):
+            raise DataError.of(
+                "PC402",
+                f"the query has {len(asked)} rows, the evidence {len(known)}",
+                help="give as many rows of both, or one row of either",
+            )
+        asked, known = torch.broadcast_tensors(asked, known)
+        clash = (~asked.isnan() & ~known.isnan() & (asked != known)).nonzero()
+        if len(clash):
+            row, column = (int(i) for i in clash[0])
+            raise DataError.of(
+                "PC405",
+                f"row {row} asks for {self.circuit.variables[column].name!r} = "
+                f"{float(asked[row, column]):g}, but its evidence says "
+                f"{float(known[row, column]):g}",
+                help="leave the query's value missing where the evidence has one",
+            )
+        both = torch.where(asked.isnan(), known, asked)
+        joint = self.log_likelihood(both, check=False)
+        return joint - self.log_likelihood(known, check=False)
+
+    @torch.no_grad()
+    def log_partition(self) -> Tensor:
+        """Logarithm of the sum (integral) over all worlds, in nats: a scalar, 0 if normalized.
+
+        No gradient flows: rows of weights sum to 1 whatever the parameters.
+        """
+        return self.evaluate_unchecked(self.nothing(1))[0]
+
+    @torch.no_grad()
+    @sharing_little
+    def posterior_marginals(self, evidence: Evidence | None = None) -> Posterior:
+        """The marginal of every variable given each row of the evidence: one pass up, one down.
+
+        Args:
+            evidence: By default none, in one row.
+
+        Source:
+            Darwiche (2003), "A Differential Approach to Inference in Bayesian Networks".
+        """
+        parts: list[tuple[Tensor, ...]] = []
+        for run in self.evaluations(evidence):
+            flows = run.flows("share")
+            masses = run.masses(flows)
+            mean, variance = run.moments(flows, masses)
+            possible = run.root > -torch.inf
+            blank = torch.where(possible, 0.0, torch.nan)
+            scaled = run.root + self.plan.log_scale
+            column = blank.unsqueeze(1)
+            parts.append((masses + column.unsqueeze(2), mean + column, variance + column, scaled))
+        return Posterior(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    @torch.no_grad()
+    @sharing_little
+    def mpe(self, evidence: Evidence | None = None) -> Completion:
+        """A most probable completion of each row, by one pass up with maxima and one down.
+
+        Exact where the circuit is deterministic. Elsewhere it is the best *induced tree's* (max-
+        product decoding), and `Completion.exact` is false.
+
+        Args:
+            evidence: By default none, in one row.
+
+        Raises:
+            DataError: If a row's evidence is impossible.
+
+        Source:
+            Chan and Darwiche (2006), "On the Robustness of Most Probable Explanations"; Poon and
+            Domingos (2011), "Sum-Product Networks", section 2.
+        """
+        found: list[Tensor] = []
+        for run in self.evaluations(evidence, maximum=True):
+            _check_possible(run, sum(len(part) for part in found))
+            found.append(run.complete(run.flows("best"), draw=False))
+        rows = torch.cat(found)
+        return Completion(rows, self.log_likelihood(rows, check=False), self.deterministic)
+
+    @torch.no_grad()
+    @sharing_little
+    def sample(self, number: int, *, seed: int | None = None) -> Tensor:
+        """Independent draws from the circuit, shape ``(number, variables)``.
+
+        Args:
+            number: How many, at least 0.
+            seed: Of the draws; by default torch's own generator goes on.
+        """
+        number = whole("number", number, 0)
+        source = _generator(self, seed)
+        run = Knowledge(self).evaluation(self.nothing(1))
+        parts = [self.nothing(0)]
+        for size in _sizes(number, chunk_rows(self)):
+            flows = run.flows("draw", size, source)
+            parts.append(run.complete(flows, draw=True, generator=source))
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    @sharing_little
+    def sample_conditional(
+        self, evidence: Evidence, number: int = 1, *, seed: int | None = None
+    ) -> Tensor:
+        """Draws of all that is missing given each row, shape ``(batch, number, variables)``.
+
+        Args:
+            evidence: Rows.
+            number: Draws of each row.
+            seed: Of the draws; by default torch's own generator goes on.
+
+        Raises:
+            DataError: If a row's evidence is impossible.
+        """
+        number = whole("number", number)
+        source = _generator(self, seed)
+        rows = self.evidence(evidence).repeat_interleave(number, 0)
+        parts = [self.nothing(0)]
+        for run in self.evaluations_unchecked(rows):
+            _check_possible(run, sum(len(part) for part in parts), number)
+            flows = run.flows("draw", generator=source)
+            parts.append(run.complete(flows, draw=True, generator=source))
+        return torch.cat(parts).view(-1, number, len(self.circuit.variables))
+
+    def classify(self, x: Evidence, variable: str | int) -> Classes:
+        """The distribution of a discrete class variable given the rest of each row.
+
+        Args:
+            x: Evidence; what it says of the class is passed over.
+            variable: The class, by name or column.
+
+        Raises:
+            DataError: If the variable is unknown.
+            OptionError: If it is not discrete.
+        """
+        column = self.column(variable)
+        chosen = self.circuit.variables[column]
+        if not chosen.discrete:
+            raise OptionError.of(
+                "PC408",
+                f"{chosen.name!r} is a {chosen.domain} variable, and no class",
+                help="choose a discrete variable, or ask for posterior_marginals(...).mean",
+            )
+        rows = self.evidence(x)
+        each = rows.repeat_interleave(chosen.cardinality, 0)
+        states = torch.arange(chosen.cardinality, device=rows.device, dtype=rows.dtype)
+        each[:, column] = states.repeat(len(rows))
+        joint = self.log_likelihood(each, check=False).view(-1, chosen.cardinality)
+        logs = joint.log_softmax(1)
+        return Classes(logs.argmax(1), logs)
+
+    @torch.no_grad()
+    def top_k_samples(
+        self,
+        k: int,
+        *,
+        evidence: Evidence | None = None,
+        draws: int = 10_000,
+        seed: int | None = None,
+    ) -> Draws:
+        """The ``k`` most probable of many draws; fewer if fewer are different.
+
+        No promise that there is nothing better: `branch_and_bound` finds the k best completions.
+
+        Args:
+            k: Rows wanted.
+            evidence: One row; by default none.
+            draws: How many draws to choose from.
+            seed: Of the draws; by default torch's own generator goes on.
+        """
+        k, draws = whole("k", k), whole("draws", draws)
+        if evidence is None:
+            rows = self.sample(draws, seed=seed)
+        else:
+            given = self.evidence(evidence)
+            whole("rows of evidence", len(given), 1, 1)
+            rows = self.sample_conditional(given, draws, seed=seed)[0]
+        rows = rows.unique(dim=0)
+        values = self.log_likelihood(rows, check=False)
+        order = values.argsort(descending=True, stable=True)[:k]
+        return Draws(rows[order], values[order])
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the circuit is proven deterministic (zero weights counted)."""
+        if self._deterministic is None:
+            given = bool(self.circuit.weights.values)
+            circuit = self.trained_circuit() if given else self.circuit
+            self._deterministic = determinism(circuit).verdict == "yes"
+        return bool(self._deterministic)
+
+
+def _sizes(number: int, most: int) -> list[int]:
+    return [min(most, number - start) for start in range(0, number, most)]
+
+
+def _generator(model: Evaluator, seed: int | None) -> torch.Generator | None:
+    return None if seed is None else torch.Generator(model.device).manual_seed(seed_of(seed))
+
+
+def _check_possible(run: Evaluated, before: int, repeats: int = 1) -> None:
+    wrong = (run.root == -torch.inf).nonzero()
+    if len(wrong):
+        raise impossible((before + int(wrong[0])) // repeats)

@@ -1,0 +1,67 @@
+"""Log-likelihoods of a stream of rows that need not fit in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pccompiler.errors import DataError
+from pccompiler.options import whole
+from pccompiler.torch_backend.data.blocks import Source, blocks
+from pccompiler.torch_backend.evaluator import Evaluator
+
+
+def log_likelihood_stream(
+    model: Evaluator,
+    source: Source,
+    *,
+    batch_size: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[NDArray[np.float64]]:
+    """Log-likelihood of each row of a source of any length, in nats, batch by batch, in order.
+
+    One batch is in memory at a time. NaN values are integrated out.
+
+    Args:
+        model: Left as it is.
+        source: A tensor or array (``np.load(..., mmap_mode="r")`` too), a data frame, a ``.npy``
+            file, a ``.csv`` file (empty cells, ``nan`` and ``?`` are missing), or an iterator of
+            blocks of rows, each of them what `log_likelihood` takes.
+        batch_size: Rows at a time; ``None``: as many as `evaluation_batch` says, at most 8,192.
+        progress: Called with the number of rows done after each batch.
+
+    Yields:
+        Shape ``(rows of the batch,)``; ``-inf`` where the density is zero.
+
+    Raises:
+        OptionError: If the batch size is below 1.
+        DataError: If the source cannot be read or is no source, or rows do not fit the circuit; a
+            note says where in the source the batch began.
+    """
+    usual = min(model.evaluation_batch, 8192)
+    size = usual if batch_size is None else whole("batch_size", batch_size)
+    return _values(model, blocks(source, size, model.names), progress)
+
+
+def _values(
+    model: Evaluator, found: Iterator[Tensor], progress: Callable[[int], None] | None
+) -> Iterator[NDArray[np.float64]]:
+    done = 0
+    for block in found:
+        try:
+            with torch.no_grad():
+                value = model.log_likelihood(block).double().cpu().numpy()
+        except DataError as error:
+            note = f"row 0 of this batch is row {done} of the source"
+            raise DataError(
+                replace(d, notes=(*d.notes, note)) for d in error.diagnostics
+            ) from error
+        done += len(value)
+        if progress is not None:
+            progress(done)
+        yield value

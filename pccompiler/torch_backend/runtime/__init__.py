@@ -1,0 +1,1 @@
+"""Compilers, caches, threads and devices."""

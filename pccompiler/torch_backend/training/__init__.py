@@ -1,0 +1,1 @@
+"""Training by gradient and by EM."""

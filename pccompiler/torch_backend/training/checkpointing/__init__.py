@@ -1,0 +1,1 @@
+"""Training that is interrupted and goes on."""

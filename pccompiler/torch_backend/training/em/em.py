@@ -1,0 +1,156 @@
+"""Training by expectation maximisation: full batches, or stepwise over mini-batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from pccompiler.errors import OptionError
+from pccompiler.options import as_float, seed_of, shown, whole
+from pccompiler.torch_backend.model import CompiledCircuit
+from pccompiler.torch_backend.training.checkpointing.keeper import make_keeper
+from pccompiler.torch_backend.training.em.learner import Learner, counted
+from pccompiler.torch_backend.training.history import (
+    Evaluation,
+    History,
+    trained_parameters,
+    training_rows,
+)
+from pccompiler.torch_backend.training.initialise import begin
+from pccompiler.torch_backend.training.loop import Facts, TrainingData, learn
+from pccompiler.torch_backend.training.row_weights import row_weights
+
+
+def fit_em(
+    model: CompiledCircuit,
+    train: Tensor | ArrayLike,
+    valid: Tensor | ArrayLike | None = None,
+    *,
+    weights: Tensor | ArrayLike | None = None,
+    iterations: int = 100,
+    batch_size: int | None = None,
+    step_size: float = 1.0,
+    pseudocount: float = 0.1,
+    patience: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    on_evaluation: Callable[[Evaluation], None] | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
+) -> History:
+    """Maximize the log-likelihood of ``train`` by expectation maximisation.
+
+    An iteration is one pass over ``train``. With the full batch, a step size of 1 and no
+    pseudocounts no iteration lowers the log-likelihood. With ``batch_size``, parameters change
+    after each batch, ``step_size`` of the way to what the batch alone asks for (more exactly, each
+    unit's statistics are such a running mean). Sums and all leaves learn; shared weights add their
+    counts up; a missing value gives leaves no counts. The parameters with the best validation value
+    are kept, those of the start among them; without ``valid``, the last ones. Leaves over real
+    variables and counts that still have the random numbers of `compile` are initialised from
+    ``train`` first, see `initialise`. Frozen parameters (``requires_grad=False``) do not move.
+
+    Args:
+        model: Trained in place, on the device where it is.
+        train: Shape ``(rows, variables)``, NaN where missing. Copied to the device once; evaluated
+            in parts that fit in memory.
+        valid: Likewise.
+        weights: Of the rows of ``train``, shape ``(rows,)``, 0 or more: a row counts so often. What
+            the pseudocounts take from columns (means, deviations) they take from the rows of
+            positive weight, each once. ``None``: 1 each.
+        iterations: Most passes over ``train``.
+        batch_size: Rows between two changes of the parameters; ``None``: all.
+        step_size: Above 0, at most 1.
+        pseudocount: Rows that each unit has seen beforehand: of sums, states and bins spread
+            evenly; of counts at the column's mean; of Gaussian and Laplace leaves about their own
+            middle, a tenth as wide as the column. 0: none.
+        patience: Stop after this many iterations without improvement on ``valid``; ``None``: never.
+        seed: Of the batches.
+        progress: Whether to show a progress bar on a terminal.
+        on_evaluation: Called with each `Evaluation`; its ``train`` is the mean over the iteration,
+            each batch before the step that it makes.
+        checkpoint: A folder for the state of the training, as `pccompiler.fit` has it.
+            ``iterations`` and ``patience`` may change when it goes on.
+        checkpoint_every: Batches between two writes; ``None``: two minutes.
+
+    Returns:
+        The history; a step is an iteration.
+
+    Raises:
+        OptionError: If an option cannot be used, a hypernetwork generates the weights, or no
+            parameter can be trained.
+        DataError: If the data do not fit the circuit, or a row is impossible.
+        CheckpointError: If the folder holds the training of other data, options or circuits.
+        FileError: If the checkpoint cannot be written.
+
+    Source:
+        Dempster, Laird and Rubin (1977). Stepwise: Cappé and Moulines (2009), "Online
+        Expectation-Maximization Algorithm for Latent Data Models".
+    """
+    iterations = whole("iterations", iterations)
+    batch_size = None if batch_size is None else whole("batch_size", batch_size)
+    patience = None if patience is None else whole("patience", patience)
+    seed = seed_of(seed)
+    step_size, pseudocount = _numbers(step_size, pseudocount)
+    _check_generator(model)
+    data = training_rows(model, train, "train")
+    held_out = None if valid is None else training_rows(model, valid, "valid")
+    rows = TrainingData(data, row_weights(weights, len(data)), held_out)
+    options: Facts = {
+        "method": "fit_em",
+        "batch_size": batch_size,
+        "step_size": step_size,
+        "pseudocount": pseudocount,
+        "seed": seed,
+    }
+    keeper = make_keeper(checkpoint, checkpoint_every, model, rows, options)
+    history = begin(model, rows, seed, keeper)
+    learner = Learner(
+        model,
+        *counted(data, rows.weights),
+        np.random.default_rng(seed),
+        batch_size=batch_size,
+        step_size=step_size,
+        pseudocount=pseudocount,
+    )
+    with model.threads(min(learner.part, batch_size or len(learner.data))):
+        return learn(
+            model,
+            learner,
+            rows,
+            history,
+            keeper,
+            steps=iterations,
+            patience=patience,
+            progress=progress,
+            on_evaluation=on_evaluation,
+        )
+
+
+def _numbers(step_size: object, pseudocount: object) -> tuple[float, float]:
+    """Both, checked."""
+    step, count = as_float(step_size), as_float(pseudocount)
+    if step is None or count is None or not (0.0 < step <= 1.0 and 0.0 <= count < math.inf):
+        raise OptionError.of(
+            "PC302",
+            f"step_size is {shown(step_size)} and pseudocount {shown(pseudocount)}",
+            help="give a step size above 0 and at most 1, and a pseudocount of 0 or more",
+        )
+    return step, count
+
+
+def _check_generator(model: CompiledCircuit) -> None:
+    generated = [group for group in model.plan.groups if group.generated]
+    if generated:
+        raise OptionError.of(
+            "PC360",
+            "expectation maximisation sets each weight by itself, but this circuit generates "
+            f"{sum(len(group.weights) for group in generated)} of its weights",
+            notes=(f"generator: {type(model.plan.generator).__name__.lower()}",),
+            help="train it by gradient: pccompiler.fit(model, ...)",
+        )
+    trained_parameters(model)

@@ -1,0 +1,209 @@
+"""Training by gradient: Adam, early stopping on validation, the best parameters kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from pccompiler.errors import OptionError
+from pccompiler.options import as_float, seed_of, shown, whole
+from pccompiler.torch_backend.model import CompiledCircuit
+from pccompiler.torch_backend.training.checkpointing.keeper import make_keeper
+from pccompiler.torch_backend.training.history import (
+    Evaluation,
+    History,
+    mean_log_likelihood,
+    trained_parameters,
+    training_rows,
+)
+from pccompiler.torch_backend.training.initialise import begin
+from pccompiler.torch_backend.training.loop import Facts, TrainingData, learn
+from pccompiler.torch_backend.training.mapped_rows import MappedRows, stays_mapped
+from pccompiler.torch_backend.training.row_weights import row_weights
+from pccompiler.torch_backend.training.stepper import Stepper
+
+__all__ = ["Evaluation", "History", "fit", "mean_log_likelihood"]
+
+
+def fit(
+    model: CompiledCircuit,
+    train: Tensor | ArrayLike,
+    valid: Tensor | ArrayLike | None = None,
+    *,
+    weights: Tensor | ArrayLike | None = None,
+    steps: int = 4000,
+    batch_size: int = 500,
+    learning_rate: float = 5e-3,
+    weight_decay: float = 0.0,
+    evaluate_every: int = 200,
+    patience: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    cuda_graph: bool = True,
+    on_evaluation: Callable[[Evaluation], None] | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
+) -> History:
+    """Maximize the log-likelihood of ``train``; leave the best parameters in ``model``.
+
+    The loss is the sum over the batch of the negative log-likelihood. Each batch is drawn without
+    replacement, independently of the others (HyperSPN paper, section 5, and its authors' code). The
+    parameters with the best validation value are kept, those of the start among them; without
+    ``valid``, the last ones. Leaves over real variables and counts that still have the random
+    numbers of `compile` are initialised from ``train`` first, see `initialise`. Frozen parameters
+    (``requires_grad=False``) do not move.
+
+    Args:
+        model: Trained in place, on the device where it is.
+        train: Shape ``(rows, variables)``, NaN where missing (such values are integrated
+            out). Copied to the device once; but of an array mapped from a file (``np.load(...,
+            mmap_mode="r")``) of 256 MiB or more, only the batches.
+        valid: Copied to the device.
+        weights: Of the rows of ``train``, shape ``(rows,)``, 0 or more: the log-likelihood of a row
+            counts so often. Rows of weight 0 are never drawn. ``None``: 1 each.
+        steps: Most steps to take.
+        batch_size: Rows of a batch; at most all of ``train``.
+        learning_rate: Adam's.
+        weight_decay: L2 penalty inside Adam, as the paper's WD baseline.
+        evaluate_every: Steps between evaluations on ``valid``.
+        patience: Stop after this many evaluations without improvement; ``None``: never.
+        seed: Of the batches.
+        progress: Whether to show a progress bar on a terminal.
+        cuda_graph: Whether to capture the whole step, optimizer included, where CUDA is there.
+        on_evaluation: Called with each `Evaluation`.
+        checkpoint: A folder for the state of the training, written now and then, and when Ctrl-C or
+            SIGTERM ends the training. The same call goes on from there, bit for bit as if it had
+            not been interrupted (docs/training.md). ``steps`` and ``patience`` may change.
+        checkpoint_every: Steps between two writes; ``None``: two minutes.
+
+    Raises:
+        DataError: If the data do not fit the circuit, or a loss or parameter is not finite; the
+            model then has its best or its last finite parameters.
+        OptionError: If an option cannot be used, or no parameter can be trained.
+        CheckpointError: If the folder holds the training of other data, options or circuits.
+        FileError: If the checkpoint cannot be written.
+    """
+    steps, batch_size = whole("steps", steps), whole("batch_size", batch_size)
+    evaluate_every = whole("evaluate_every", evaluate_every)
+    patience = None if patience is None else whole("patience", patience)
+    seed = seed_of(seed)
+    learning_rate, weight_decay = _rates(model, learning_rate, weight_decay)
+    rows = TrainingData(
+        _rows(model, train), None, None if valid is None else training_rows(model, valid, "valid")
+    )
+    rows = rows._replace(weights=row_weights(weights, len(rows.train)))
+    drawn = None if rows.weights is None else rows.weights.nonzero().flatten().numpy()
+    number = len(rows.train) if drawn is None else len(drawn)
+    options: Facts = {
+        "method": "fit",
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "evaluate_every": evaluate_every,
+        "seed": seed,
+    }
+    keeper = make_keeper(checkpoint, checkpoint_every, model, rows, options)
+    history = begin(model, rows, seed, keeper)
+    stepper = Stepper(
+        model,
+        rows.train,
+        rows.weights,
+        min(batch_size, number),
+        learning_rate,
+        weight_decay,
+        cuda_graph,
+    )
+    with model.forward_threads(stepper.batch):
+        return learn(
+            model,
+            _Steps(stepper, np.random.default_rng(seed), number, drawn, evaluate_every),
+            rows,
+            history,
+            keeper,
+            steps=steps,
+            patience=patience,
+            progress=progress,
+            on_evaluation=on_evaluation,
+        )
+
+
+def _rows(model: CompiledCircuit, train: Tensor | ArrayLike) -> Tensor | MappedRows:
+    """On the device, or in their file."""
+    if stays_mapped(train):
+        return MappedRows(model, np.asanyarray(train))
+    return training_rows(model, train, "train")
+
+
+class _Steps:
+    """Steps in chunks of ``every``, each on a batch of its own. See `Worker`."""
+
+    remedy = "lower the learning rate"
+
+    def __init__(
+        self,
+        stepper: Stepper,
+        rng: np.random.Generator,
+        number: int,
+        drawn: NDArray[np.int64] | None,
+        every: int,
+    ) -> None:
+        self.stepper, self.rng, self.number, self.drawn = stepper, rng, number, drawn
+        self.every = every
+        self.before = rng.bit_generator.state  # where the draws of the present chunk begin
+        self.done = 0  # steps of the present chunk
+
+    def work(self, step: int, most: int, look: Callable[[], None]) -> tuple[int, float]:
+        """A chunk of steps, or the rest of one."""
+        chunk = max(self.done, min(self.every, most - step))
+        rows = _draw(self.rng, self.number, self.stepper.batch, chunk)
+
+        def count(done: int) -> None:
+            self.done = done
+            look()
+
+        batches = rows if self.drawn is None else torch.from_numpy(self.drawn[rows.numpy()])
+        loss = self.stepper.run(batches, self.done, count)
+        self.before, self.done = self.rng.bit_generator.state, 0
+        return chunk, -loss
+
+    def state(self) -> tuple[dict[str, Tensor], Facts]:
+        """Optimizer, random state and the place in the chunk."""
+        return self.stepper.state(), {"random": self.before, "done": self.done}
+
+    def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
+        """Put them back."""
+        self.stepper.restore(tensors)
+        self.rng.bit_generator.state = self.before = facts["random"]
+        self.done = int(facts["done"])
+
+
+def _draw(rng: np.random.Generator, number: int, batch: int, steps: int) -> Tensor:
+    """Row numbers, shape (steps, batch): no row twice in a batch."""
+    draws = [rng.choice(number, batch, replace=False, shuffle=False) for _ in range(steps)]
+    return torch.from_numpy(np.stack(draws))
+
+
+def _rates(
+    model: CompiledCircuit, learning_rate: object, weight_decay: object
+) -> tuple[float, float]:
+    """Both, checked."""
+    rate, decay = as_float(learning_rate), as_float(weight_decay)
+    if rate is None or decay is None or not (0.0 < rate < np.inf and 0.0 <= decay < np.inf):
+        raise OptionError.of(
+            "PC302",
+            f"learning_rate is {shown(learning_rate)} and weight_decay {shown(weight_decay)}",
+            help="give a positive learning rate, and a weight decay of 0 or more",
+        )
+    trained = trained_parameters(model)
+    if decay and any(bool(p.isinf().any()) for p in trained.values()):
+        raise OptionError.of(
+            "PC306",
+            "weight decay cannot pull on weights that are exactly zero",
+            help="train without weight decay, or give no zero weights",
+        )
+    return rate, decay

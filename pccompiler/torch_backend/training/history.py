@@ -1,0 +1,124 @@
+"""What training tells, and what it asks of data and parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from pccompiler.errors import DataError, OptionError
+from pccompiler.torch_backend.data.inputs import Rows
+from pccompiler.torch_backend.model import CompiledCircuit
+from pccompiler.torch_backend.training.mapped_rows import MappedRows
+from pccompiler.torch_backend.training.row_weights import row_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One look at the model: mean log-likelihoods in nats a row."""
+
+    step: int
+    train: float
+    valid: float | None
+    seconds: float
+
+
+@dataclass(kw_only=True)
+class History:
+    """What happened in training, by `fit` or `fit_em`.
+
+    Attributes:
+        evaluations: In order. ``train`` is the mean over the batches since the evaluation before,
+            each with the parameters of its time.
+        best_step: The step whose parameters were kept; 0 is the start.
+        best_valid: Validation log-likelihood at that step, ``None`` without validation data.
+        seconds: Wall-clock time of the whole call, and of those that it goes on from.
+        stopped_early: Whether patience ran out.
+        initialised: Whether training began by initialising leaves from the data, since they still
+            had the random numbers that `compile` drew.
+        resumed_at: The step at which it went on from a checkpoint; 0: it began anew.
+    """
+
+    evaluations: list[Evaluation] = field(default_factory=list[Evaluation])
+    best_step: int = 0
+    best_valid: float | None = None
+    seconds: float = 0.0
+    stopped_early: bool = False
+    initialised: bool = False
+    resumed_at: int = 0
+
+
+def mean_log_likelihood(
+    model: CompiledCircuit, x: Rows, *, weights: Tensor | ArrayLike | None = None
+) -> float:
+    """Mean log-likelihood of the rows of ``x``, in nats, batch by batch.
+
+    With ``weights``, shape ``(rows,)``, the weighted mean; rows of weight 0 do not count, even
+    where their density is 0.
+
+    Raises:
+        DataError: If the rows do not fit the circuit, there are none, or the weights cannot be
+            used, see `row_weights`.
+    """
+    return mean_of_checked(model, training_rows(model, x, "given"), weights)
+
+
+@torch.no_grad()
+def mean_of_checked(
+    model: CompiledCircuit, x: Tensor, weights: Tensor | ArrayLike | None = None
+) -> float:
+    """`mean_log_likelihood` of checked rows."""
+    shares = row_weights(weights, len(x))
+    if shares is None:
+        values = [
+            model.evaluate_unchecked(rows).double().sum()
+            for rows in x.split(model.evaluation_batch)
+        ]
+        return float(torch.stack(values).sum()) / len(x)
+    parts = [model.evaluate_unchecked(rows).double() for rows in x.split(model.evaluation_batch)]
+    known = shares.to(x.device)
+    weighted = torch.where(known > 0.0, known * torch.cat(parts), 0.0)
+    return float(weighted.sum() / known.sum())
+
+
+def training_rows(model: CompiledCircuit, x: Rows, name: str) -> Tensor:
+    """``x``, checked, as the module takes it; refuses data without rows."""
+    rows = model.checked(x).detach()
+    if len(rows) == 0:
+        raise DataError.of("PC403", f"the {name} data have no rows", help="give at least one row")
+    return rows
+
+
+def impossible_row(
+    model: CompiledCircuit, data: Tensor | MappedRows, weights: Tensor | None = None
+) -> int | None:
+    """The first row (of positive weight) whose log-likelihood is not finite."""
+    first = 0
+    with torch.no_grad():
+        for rows in data.split(model.evaluation_batch):
+            wrong = ~model.evaluate_unchecked(rows).isfinite()
+            if weights is not None:
+                wrong &= weights[first : first + len(rows)].to(wrong.device) > 0.0
+            bad = wrong.nonzero()
+            if len(bad):
+                return first + int(bad[0])
+            first += len(rows)
+    return None
+
+
+def trained_parameters(model: CompiledCircuit) -> dict[str, nn.Parameter]:
+    """Those that training may change, by name: all but the frozen ones (``requires_grad=False``).
+
+    Raises:
+        OptionError: If there are none.
+    """
+    found = {n: p for n, p in model.weights.values.items() if p.requires_grad}
+    if not found:
+        raise OptionError.of(
+            "PC431",
+            f"there is nothing to train: all {len(model.weights.values)} parameters are frozen",
+            help="set requires_grad of some of them to True: model.weights.values[name]",
+        )
+    return found

@@ -1,0 +1,71 @@
+"""Which parameters a model can have: floating-point numbers, finite but for exact zeros."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from pccompiler.ir.kinds import Family
+from pccompiler.ir.plan.layers import WeightGroup
+from pccompiler.ir.plan.parameters import parameter_name
+from pccompiler.torch_backend.model import CompiledCircuit
+
+_TYPES = (torch.float32, torch.float64)
+_CHANCES = (Family.BERNOULLI.keyword, Family.BINOMIAL.keyword)
+
+
+@torch.no_grad()
+def unsound(model: CompiledCircuit, tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """What is wrong with which of a model's parameters; empty if nothing is.
+
+    A probability of exactly 0 has an infinite logit
+    (`pccompiler.ir.plan.materialize.unconstrain`), which
+    is allowed where the parameter is a weight's own; networks and means must be finite. Waits for
+    the device once.
+
+    Args:
+        model: Whose plan says what the parameters mean.
+        tensors: By name, as the model's own.
+    """
+    found = {
+        name: f"holds {str(value.dtype).removeprefix('torch.')}, not float32 or float64"
+        for name, value in sorted(tensors.items())
+        if value.dtype not in _TYPES
+    }
+    owners = _owners(model)
+    others = [name for name in sorted(tensors) if name not in found]
+    if others:
+        wrong = torch.stack([_is_wrong(tensors[name], owners.get(name)) for name in others])
+        found |= {
+            name: _why(tensors[name])
+            for name, bad in zip(others, wrong.tolist(), strict=True)
+            if bad
+        }
+    return found
+
+
+def _owners(model: CompiledCircuit) -> dict[str, WeightGroup]:
+    """The group of each parameter that is the weights of one."""
+    return {
+        parameter_name(model.plan, number): group
+        for number, group in enumerate(model.plan.groups)
+        if not group.generated
+    }
+
+
+def _is_wrong(value: Tensor, group: WeightGroup | None) -> Tensor:
+    """A boolean tensor of no dimension."""
+    if group is not None and group.is_simplex:
+        return value.isnan().any() | value.isposinf().any() | value.isneginf().all(-1).any()
+    if group is not None and group.owner in _CHANCES:
+        return value.isnan().any()
+    if group is not None and group.owner == Family.POISSON.keyword:  # of rate 0
+        return value.isnan().any() | value.isposinf().any()
+    return ~value.isfinite().all()
+
+
+def _why(value: Tensor) -> str:
+    missing, infinite = int(value.isnan().sum()), int(value.isinf().sum())
+    return f"has {missing} NaN and {infinite} infinite entries among {value.numel()}"

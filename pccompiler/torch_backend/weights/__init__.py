@@ -1,0 +1,1 @@
+"""Sum weights from parameters."""

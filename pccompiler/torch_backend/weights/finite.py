@@ -1,0 +1,44 @@
+"""Whether parameters give weights that can be computed with."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pccompiler.errors import CircuitError
+from pccompiler.ir.kinds import Family
+from pccompiler.ir.plan.layers import WeightGroup
+from pccompiler.torch_backend.weights.weights import Weights
+
+_SCALED = (Family.GAUSSIAN.keyword, Family.LAPLACE.keyword)
+
+
+@torch.no_grad()
+def check_finite(weights: Weights) -> None:
+    """Refuse parameters whose weights overflow, or whose scales are 0.
+
+    Parameters of 1e30 are finite, but a network makes NaN of them, and exp infinity.
+
+    Raises:
+        CircuitError: PC113, with all groups of such weights.
+    """
+    wrong = {
+        weights.plan.groups[number].name: int(_useless(table, weights.plan.groups[number]).sum())
+        for number, table in weights.by_group().items()
+    }
+    notes = [f"{count} numbers of {name}" for name, count in wrong.items() if count]
+    if notes:
+        raise CircuitError.of(
+            "PC113",
+            "the parameters give weights that are not finite, or scales of 0",
+            notes=notes,
+            help="restore parameters of ordinary size; or load a model that was saved earlier",
+        )
+
+
+def _useless(table: Tensor, group: WeightGroup) -> Tensor:
+    """NaN, infinity and scales of 0; a logarithm may be -inf: that of a probability or rate 0."""
+    wrong = table.isnan() | (table == torch.inf)
+    if group.owner in _SCALED:
+        wrong[..., 1] |= table[..., 1] == 0.0
+    return wrong

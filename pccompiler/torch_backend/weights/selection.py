@@ -1,0 +1,63 @@
+"""Fixed choices of rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pccompiler.ir.arrays import Int
+from pccompiler.torch_backend.runtime.transforms import transformed
+
+
+class Take(torch.autograd.Function):
+    """Rows of a table; where no row repeats, the backward pass is a gather as well."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, rows: Tensor, back: Tensor | None) -> Tensor:  # noqa: D102
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(rows, *(() if back is None else (back,)))
+        ctx.number = len(table)
+        return table.index_select(0, rows)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None]:  # noqa: D102
+        (grad,) = grads
+        if grad is None:
+            return None, None, None
+        rows, *back = ctx.saved_tensors
+        if back and len(grad) == ctx.number:  # a permutation
+            return grad.index_select(0, back[0]), None, None
+        if back:
+            padded = torch.cat([grad, grad.new_zeros(1, *grad.shape[1:])])
+            return padded.index_select(0, back[0]), None, None
+        zero = grad.new_zeros(ctx.number, *grad.shape[1:])
+        return zero.index_add_(0, rows, grad), None, None
+
+
+class Selection(nn.Module):
+    """A fixed choice of rows, as buffers that move with the module but are not saved."""
+
+    rows: Tensor | None
+    back: Tensor | None
+
+    def __init__(self, rows: Int, number: int) -> None:
+        super().__init__()
+        identity = len(rows) == number and bool((rows == np.arange(number)).all())
+        unique = len(np.unique(rows)) == len(rows)
+        back = np.full(number, len(rows))
+        back[rows] = np.arange(len(rows))
+        self.register_buffer("rows", None if identity else torch.from_numpy(rows.copy()), False)
+        keep_back = unique and not identity
+        self.register_buffer("back", torch.from_numpy(back) if keep_back else None, False)
+
+    def forward(self, table: Tensor) -> Tensor:
+        """``table[rows]``."""
+        if self.rows is None:
+            return table
+        if transformed():
+            return table.index_select(0, self.rows)
+        result: Tensor = Take.apply(table, self.rows, self.back)  # type: ignore[no-untyped-call]  # torch's stub
+        return result

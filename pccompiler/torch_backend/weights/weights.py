@@ -1,0 +1,286 @@
+"""From trainable parameters to the weight tensors of each layer, in the order of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pccompiler.ir.arrays import Int
+from pccompiler.ir.generators import Direct
+from pccompiler.ir.kinds import TABLES, Family
+from pccompiler.ir.plan.layers import WeightGroup
+from pccompiler.ir.plan.parameters import Head, Layout, lay_out, parameter_name
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.torch_backend.runtime.transforms import transformed
+from pccompiler.torch_backend.weights.draws import draws
+from pccompiler.torch_backend.weights.selection import Selection
+from pccompiler.torch_backend.weights.softmax_cpu import lifted_softmax
+from pccompiler.torch_backend.weights.softmax_cuda import softmax_on_cuda
+
+
+class Weights(nn.Module):
+    """The trainable parameters of a plan, and the weights that they stand for."""
+
+    def __init__(
+        self, plan: Plan, dtype: torch.dtype, seed: int, shared: Weights | None = None
+    ) -> None:
+        super().__init__()
+        self.plan = plan
+        self.layout: Layout = lay_out(plan) if shared is None else shared.layout
+        self.values: nn.ParameterDict = (
+            shared.values
+            if shared is not None
+            else nn.ParameterDict(
+                {
+                    name: nn.Parameter(torch.empty(s, dtype=dtype, device="cpu"))
+                    for name, s in self.layout.shapes.items()
+                }
+            )
+        )
+        self.users = _users(plan)
+        self.sectors = nn.ModuleDict()  # group -> embeddings of its sectors, in plan order
+        self.orders = nn.ModuleDict()  # group -> places in its own table, or in the flat sectors
+        self.heads = nn.ModuleDict()  # head -> its sectors, where some group needs them flat
+        self._select()
+        self.seed: int | None = seed if shared is None else shared.seed
+        if shared is None:
+            self.reset(seed)
+
+    @classmethod
+    def sharing(cls, weights: Weights, plan: Plan) -> Weights:
+        """The same parameters for another plan of the same circuit."""
+        made = cls(plan, torch.float32, 0, weights)
+        return made.to(next(weights.parameters()).device)
+
+    def _select(self) -> None:
+        """Fix which rows of which table each group takes, in the order of the layers."""
+        for number, group in enumerate(self.plan.groups):
+            order = _order(self.plan, self.users[number])
+            head = self._whole_head(number)
+            if head is not None:
+                first = self._first(number, head)
+                self.sectors[str(number)] = Selection(
+                    head.sectors[first + order], self.layout.embeddings
+                )
+            elif group.generated:
+                where = self.layout.assembly[number]
+                entries = np.arange(*where) if isinstance(where, tuple) else where
+                table = entries.reshape(len(group.weights), -1)[order]
+                total = sum(h.rows * h.columns * len(h.sectors) for h in self.layout.heads)
+                self.orders[str(number)] = Selection(table.ravel(), total)
+                for h in self.layout.heads:
+                    self.heads[h.name] = Selection(h.sectors, self.layout.embeddings)
+            else:
+                self.orders[str(number)] = Selection(order, len(group.weights))
+
+    def _whole_head(self, number: int) -> Head | None:
+        """The head whose sectors are whole weights of the group, in order, if there is one."""
+        where = self.layout.assembly.get(number)
+        group = self.plan.groups[number]
+        if not isinstance(where, tuple):
+            return None
+        start = 0
+        for head in self.layout.heads:
+            stop = start + head.rows * head.columns * len(head.sectors)
+            if (head.rows, head.columns) == (group.rows, group.columns):
+                return head if start <= where[0] and where[1] <= stop else None
+            start = stop
+        return None
+
+    def _first(self, number: int, head: Head) -> int:
+        """The place in ``head`` of the group's first sector."""
+        before = 0
+        for other in self.layout.heads:
+            if other is head:
+                break
+            before += other.rows * other.columns * len(other.sectors)
+        where = self.layout.assembly[number]
+        return (int(where[0]) - before) // (head.rows * head.columns)
+
+    @torch.no_grad()
+    def reset(self, seed: int) -> None:
+        """Draw all parameters anew, as `draws` has it."""
+        self.seed = seed
+        for name, draw in draws(self.layout.shapes, seed):
+            self.values[name].copy_(draw)
+
+    def forward(
+        self, given: Mapping[int, Tensor] | None = None
+    ) -> tuple[list[Tensor], dict[int, Tensor]]:
+        """Tables of weights, use by use (`Plan.uses`); parameters of the other leaves by layer.
+
+        Args:
+            given: Group number to weights as `constrain` gives them, in place of the parameters',
+                of groups that are not generated.
+        """
+        tables: dict[int, Tensor] = {}
+        leaves: dict[int, Tensor] = {}
+        for number, weights in self.by_group(given=given).items():
+            group = self.plan.groups[number]
+            uses = [self.plan.uses[user] for user in self.users[number]]
+            pieces: Sequence[Tensor] = (weights,)
+            if len(uses) > 1:  # the gradient of a split is a copy
+                pieces = weights.split([len(use.index) for use in uses])
+            if group.is_sum or group.owner in _TABLES:
+                tables.update(zip(self.users[number], pieces, strict=True))
+            else:
+                leaves.update(zip((use.layer for use in uses), pieces, strict=True))
+        return [tables[use] for use in sorted(tables)], leaves
+
+    def by_group(
+        self, numbers: Collection[int] | None = None, given: Mapping[int, Tensor] | None = None
+    ) -> dict[int, Tensor]:
+        """Weights of some groups, or of all, in the order of their uses; ``given`` as `forward`."""
+        known = given or {}
+        chosen = range(len(self.plan.groups)) if numbers is None else numbers
+        network = any(self.plan.groups[number].generated for number in chosen)
+        hidden = self.hidden() if network else None
+        flat: Tensor | None = None
+        found: dict[int, Tensor] = {}
+        for number in chosen:
+            key, group = str(number), self.plan.groups[number]
+            if key in self.sectors:
+                table = self.values["blocks"] if hidden is None else hidden
+                raw = self.sector_logits(self.sectors[key](table), group)
+                found[number] = self.constrained(number, raw)
+            elif group.generated:
+                flat = self.flat(hidden) if flat is None else flat
+                raw = self.orders[key](flat).view(-1, group.rows, group.columns)
+                found[number] = self.constrained(number, raw)
+            else:
+                lent = known.get(number)
+                found[number] = self._ordered(number) if lent is None else self.orders[key](lent)
+        return found
+
+    def _ordered(self, number: int) -> Tensor:
+        """Weights of a group that is not generated, in the order of its uses."""
+        group, order = self.plan.groups[number], self.orders[str(number)]
+        if group.is_simplex and isinstance(order, Selection):
+            raw: Tensor = self.values[parameter_name(self.plan, number)]
+            quick = lifted_softmax(raw, self.plan.floor, order)
+            if quick is not None:
+                return quick
+        own: Tensor = order(self.constrained(number))
+        return own
+
+    def constrained(self, number: int, raw: Tensor | None = None) -> Tensor:
+        """Weights of group ``number``, from its parameter or from ``raw``."""
+        own: Tensor = self.values[parameter_name(self.plan, number)] if raw is None else raw
+        return constrain(own, self.plan.groups[number], self.plan.floor)
+
+    @property
+    def network(self) -> bool:
+        """Whether a network generates the sectors."""
+        return bool(self.layout.heads) and not isinstance(self.plan.generator, Direct)
+
+    def hidden(self, embeddings: Tensor | None = None) -> Tensor | None:
+        """The last hidden layer's values for all or for given embeddings; ``None``: no network."""
+        generator = self.plan.generator
+        if not self.layout.heads or isinstance(generator, Direct):
+            return None
+        values = self.values["embedding"] if embeddings is None else embeddings
+        for number in range(len(generator.hidden)):
+            values = torch.relu(self._linear(values, f"hidden_{number}"))
+        result: Tensor = values
+        return result
+
+    def _linear(self, values: Tensor, name: str) -> Tensor:
+        return nn.functional.linear(
+            values, self.values[f"{name}_weight"], self.values[f"{name}_bias"]
+        )
+
+    def sector_logits(self, selected: Tensor, group: WeightGroup) -> Tensor:
+        """Raw weights of whole sectors, from their hidden values or direct blocks."""
+        if not self.network:
+            return selected[:, : group.rows, : group.columns]
+        if self.layout.block is None:
+            name = f"head_{group.rows}x{group.columns}"
+            return self._linear(selected, name).view(-1, group.rows, group.columns)
+        return self._sliced(selected, group.rows, group.columns)
+
+    def _sliced(self, hidden: Tensor, rows: int, columns: int) -> Tensor:
+        """The upper left part of the common head: only the outputs that are used are computed."""
+        all_rows, all_columns = self.layout.block or (rows, columns)
+        weight = self.values["head_weight"].view(all_rows, all_columns, -1)[:rows, :columns]
+        bias = self.values["head_bias"].view(all_rows, all_columns)[:rows, :columns]
+        out = nn.functional.linear(hidden, weight.flatten(0, 1), bias.flatten())
+        return out.view(-1, rows, columns)
+
+    def flat(self, hidden: Tensor | None) -> Tensor:
+        """Raw weights of all sectors, head by head, flattened."""
+        pieces: list[Tensor] = []
+        for head in self.layout.heads:
+            select = self.heads[head.name]
+            if hidden is None:
+                pieces.append(
+                    select(self.values["blocks"])[:, : head.rows, : head.columns].flatten()
+                )
+            elif self.layout.block is None:
+                pieces.append(self._linear(select(hidden), head.name).flatten())
+            else:
+                pieces.append(self._sliced(select(hidden), head.rows, head.columns).flatten())
+        return torch.cat(pieces)
+
+
+_TABLES = tuple(family.keyword for family in TABLES)
+
+
+def constrain(raw: Tensor, group: WeightGroup, floor: float) -> Tensor:
+    """Weights from unconstrained numbers, as `ir.plan.materialize.constrain` defines them.
+
+    Bernoulli units get the probabilities of both states, binomial ones the logarithms of both,
+    Poisson ones the logarithm of the rate: so that no digits are lost.
+    """
+    if group.is_simplex:
+        quick = (softmax_on_cuda if raw.is_cuda else lifted_softmax)(raw, floor)
+        return quick if quick is not None else _lift(_softmax(raw), floor, group.columns)
+    if group.owner == Family.BERNOULLI.keyword:
+        one = _lift(torch.sigmoid(raw), floor, 2)
+        zero = _lift(torch.sigmoid(-raw), floor, 2)
+        return torch.cat([zero, one], dim=-1)
+    if group.owner == Family.BINOMIAL.keyword:
+        return _log_lift(nn.functional.logsigmoid(torch.cat([-raw, raw], dim=-1)), floor)
+    if group.owner == Family.POISSON.keyword:
+        return raw
+    return torch.stack([raw[..., 0], raw[..., 1].exp()], dim=-1)
+
+
+def _softmax(raw: Tensor) -> Tensor:
+    """Torch's softmax of the last axis; its definition under a transform.
+
+    Under ``python -O`` torch cannot take forward mode through its own gradient of it.
+    """
+    if transformed():
+        return (raw - raw.logsumexp(-1, keepdim=True)).exp()
+    return torch.softmax(raw, dim=-1)
+
+
+def _lift(weights: Tensor, floor: float, states: int) -> Tensor:
+    if floor == 0.0:
+        return weights
+    lifted = weights + floor
+    scale = 1.0 / (1.0 + states * floor)
+    if weights.dtype == torch.float32 and states * floor < 1e-8:  # the quotient rounds to itself
+        return lifted
+    return lifted * scale
+
+
+def _log_lift(logs: Tensor, floor: float) -> Tensor:
+    """Logarithms of two probabilities, lifted by the floor."""
+    return logs if floor == 0.0 else _lift(logs.exp(), floor, 2).log()
+
+
+def _users(plan: Plan) -> list[list[int]]:
+    """The uses of each group, as numbers in `Plan.uses`, ascending."""
+    users: list[list[int]] = [[] for _ in plan.groups]
+    for number, use in enumerate(plan.uses):
+        users[use.group].append(number)
+    return users
+
+
+def _order(plan: Plan, users: list[int]) -> Int:
+    """Places in the group of the weights that ``users`` take, use by use, row by row."""
+    return np.concatenate([plan.uses[user].index for user in users])
