@@ -8,8 +8,9 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pccompiler import plugins
+from pccompiler.errors import PluginError
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families import plugins
 from pccompiler.ir.families.classes import classes
 from pccompiler.ir.families.supports import Parameter, Simplex, split
 from pccompiler.ir.variables import Domain, Variable
@@ -17,6 +18,8 @@ from pccompiler.ir.variables import Domain, Variable
 Bool = NDArray[np.bool_]
 M = TypeVar("M")
 
+GROUP = "pccompiler.families"
+"""Entry points of other packages: each names a family, `register`'s answer."""
 DISCRETE: tuple[Domain, ...] = ("binary", "categorical")
 _WORDS = {"real": "a real variable", "count": "a count"}
 _MEMBERS: list[Any] = []  # instances of subclasses of Family, in the order of their numbers
@@ -30,17 +33,17 @@ class Vocabulary(type):
     """
 
     def __iter__(cls: type[M]) -> Iterator[M]:
-        plugins.load()
+        _load()
         return iter(tuple(_MEMBERS))
 
     def __len__(cls) -> int:
-        plugins.load()
+        _load()
         return len(_MEMBERS)
 
     def __getitem__(cls: type[M], name: str) -> M:
         keyword = name.lower()
         if not any(member.keyword == keyword for member in _MEMBERS):
-            plugins.load()
+            _load()
         for member in _MEMBERS:
             if member.keyword == keyword:
                 found: M = member
@@ -187,6 +190,17 @@ class Family(int, metaclass=Vocabulary):
             of the family is not in it.
         """
         return None
+
+
+def _load() -> None:
+    """Import what installed packages declare: families, which their modules register."""
+    for name, declared in plugins.load(GROUP).items():
+        if not isinstance(declared, Family):
+            raise PluginError.of(
+                "PC792",
+                f"{name!r} in {GROUP} is not a registered leaf family: it is {declared!r}",
+                help="let the entry point name what pccompiler.ir.families.register returned",
+            )
 
 
 def _named(keyword: str) -> Family:

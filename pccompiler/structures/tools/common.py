@@ -71,8 +71,8 @@ def one_of(name: str, value: object, choices: Sequence[object]) -> None:
 def leaf_family(variable: Variable, leaf: str) -> Family:
     """The family of ``variable``'s leaves under the option ``leaf``, a single name.
 
-    ``"auto"``: indicators for discrete variables, Poisson for counts, a histogram for real
-    variables with edges, Gaussian for other real ones.
+    ``"auto"``: indicators for discrete variables, a histogram for real variables with edges, the
+    usual family of other domains (`pccompiler.ir.families.registry.USUAL`).
 
     Raises:
         OptionError: If there is no such family, or it does not fit the variable.
