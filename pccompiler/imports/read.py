@@ -11,8 +11,9 @@ from pccompiler.imports.bayesian.elimination import MOST_NODES
 from pccompiler.imports.bayesian.orders import RESTARTS, Heuristic
 from pccompiler.imports.formats.bif import read_bif
 from pccompiler.imports.formats.lines import read_text
-from pccompiler.imports.formats.logic import read_nnf, read_sdd
+from pccompiler.imports.formats.nnf import read_nnf
 from pccompiler.imports.formats.psdd import read_psdd
+from pccompiler.imports.formats.sdd import read_sdd
 from pccompiler.imports.formats.spn import read_spn
 from pccompiler.ir import Circuit
 from pccompiler.ir.text.weight_files import parse_beside

@@ -105,7 +105,7 @@ def refine(shape: Shape, broken: Bool) -> Int:
     labels = shape.start.copy()
     alone = np.flatnonzero(broken)
     labels[alone] = mix64(labels[alone] ^ mix64(alone.astype(np.uint64) + np.uint64(1)))
-    levels = by_level(shape.circuit)
+    levels = by_level(shape.circuit.levels)
     number = -1
     for _ in range(_SWEEPS):
         found = _count(labels)

@@ -19,7 +19,7 @@ from pccompiler.imports.packages.vector_nodes import (
 )
 from pccompiler.imports.packages.versions import reading
 from pccompiler.ir import Circuit, Family
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.limits import current
 
 PACKAGE = "spn"

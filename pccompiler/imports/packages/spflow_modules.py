@@ -14,7 +14,7 @@ import numpy as np
 from pccompiler.imports.packages.domains import Leaf
 from pccompiler.imports.packages.vector_nodes import Objects, children_first, class_of, unsupported
 from pccompiler.ir import Circuit, Family
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 
 PACKAGE = "spflow"
 _NAME = "SPFlow"
