@@ -11,7 +11,7 @@ import pytest
 from pccompiler.ir import Circuit
 from pccompiler.passes import verify
 
-PAGE = (Path(__file__).parents[2] / "docs" / "building.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "building.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
