@@ -41,7 +41,7 @@ MATTERS: dict[str, tuple[str, ...]] = {
     "resumed trainings": (
         TORCH + "test_resume.py",
         TORCH + "test_kills.py",
-        "tests/commands/test_interrupted_training.py",
+        "tests/commands/training/test_interrupted.py",
     ),
     "saving and writing": (TORCH + "test_saving.py", "tests/test_writing_files.py"),
     "readers: fuzz and bombs": ("tests/fuzz",),
@@ -52,7 +52,7 @@ MATTERS: dict[str, tuple[str, ...]] = {
     "Bayesian networks": ("tests/imports/bayesian/test_bif.py",),
     "other formats": (
         "tests/imports/formats/test_d4.py",
-        "tests/imports/packages/test_spflow_modules.py",
+        "tests/imports/packages/spflow/test_modules.py",
         "tests/imports/test_without_safetensors.py",
     ),
     "threads": (TORCH + "test_threads.py", TORCH + "test_cpu_trees.py"),

@@ -9,7 +9,7 @@ from pccompiler.imports.formats.spn import read_spn
 from pccompiler.imports.formats.vtree import Vtree, read_vtree
 from pccompiler.imports.packages.cirkit import from_cirkit
 from pccompiler.imports.packages.pyjuice import from_pyjuice
-from pccompiler.imports.packages.spflow import from_spflow
+from pccompiler.imports.packages.spflow.read import from_spflow
 from pccompiler.imports.read import read
 
 __all__ = [

@@ -12,7 +12,8 @@ from pccompiler.ir.arrays import Float, Int, first_uses, segments
 from pccompiler.ir.node_table import WeightTable
 from pccompiler.ir.sectors import partition_again
 from pccompiler.passes.base import Pass
-from pccompiler.passes.transforms.pack.vectors import Vectors, columns_of, find_vectors
+from pccompiler.passes.transforms.pack.find import find_vectors
+from pccompiler.passes.transforms.pack.vectors import Vectors, columns_of
 
 _DENSE = int(Kind.SUM)
 

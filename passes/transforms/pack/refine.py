@@ -3,7 +3,7 @@
 Two nodes can be units of one vector only if they have the same shape below and the same readers
 above, both up to the vectors found. Labels start from what a node is, and are refined by the labels
 of operands and readers, level by level, until their number stays. Labels are 64-bit hashes; what
-they claim is verified by `pccompiler.passes.transforms.pack.vectors` before anything is built on
+they claim is verified by `pccompiler.passes.transforms.pack.find` before anything is built on
 it.
 """
 

@@ -2,7 +2,7 @@
 
 Run in its environment:
 
-    PYTHONPATH=. spflow-env/bin/python -m pytest tests/imports/packages/test_spflow.py
+    PYTHONPATH=. spflow-env/bin/python -m pytest tests/imports/packages/spflow/test_read.py
 """
 
 # pyright: reportMissingImports=false, reportUnknownVariableType=false
