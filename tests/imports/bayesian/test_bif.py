@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.bayesian_networks import copies, window
+from benchmarks.structures.bayesian_networks import copies, window
 from pccompiler.errors import ImportFormatError, PCCompilerError
 from pccompiler.imports import BayesianNetwork, compile_network, read, read_bif, read_network
 from pccompiler.imports.bayesian.orders import Heuristic, cost, orders

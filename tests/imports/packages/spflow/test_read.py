@@ -176,7 +176,7 @@ def test_an_spn_file_as_spflow_nodes_equals_the_reader_of_files(
     name: str, sample: Callable[[str], Path]
 ) -> None:
     path = sample(name)
-    from benchmarks.spflow_rows import load
+    from benchmarks.structures.spflow_rows import load
     from pccompiler.imports import read
 
     ours, circuit = read(path), from_spflow(load(str(path)))
