@@ -1,4 +1,4 @@
-"""The examples of docs/building.md run, and make well-formed circuits."""
+"""The examples of docs/howto/building.md run, and make well-formed circuits."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from pccompiler.ir import Circuit
 from pccompiler.passes import verify
 
-PAGE = (Path(__file__).parents[2] / "docs" / "building.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "building.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
 def test_example(example: str) -> None:
     names: dict[str, Any] = {}
-    exec(compile(example, "docs/building.md", "exec"), names)
+    exec(compile(example, "docs/howto/building.md", "exec"), names)
     circuit = names["circuit"]
     assert isinstance(circuit, Circuit)
     verify(circuit)

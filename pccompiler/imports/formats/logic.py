@@ -106,7 +106,7 @@ class LogicReader:
             if words[0] == self.kind and count is None:
                 numbers = [self.lines.integer(word, "a count") for word in words[1:]]
                 if len(numbers) != (3 if self.kind == "nnf" else 1):
-                    self.lines.fail("PC702", "this is no header", "see docs/imports.md")
+                    self.lines.fail("PC702", "this is no header", "see docs/howto/imports.md")
                 count = numbers[0]
                 if self.kind == "nnf":
                     self.most, self.whole = self.bounded(numbers[2]), True
@@ -123,7 +123,9 @@ class LogicReader:
     def bounded(self, variables: int) -> int:
         """A number of variables that is not absurd."""
         if variables < 0:
-            self.lines.fail("PC702", f"{variables} variables cannot be", "see docs/imports.md")
+            self.lines.fail(
+                "PC702", f"{variables} variables cannot be", "see docs/howto/imports.md"
+            )
         self.lines.most("variables", variables)  # a single number must not fill the memory
         return variables
 

@@ -229,7 +229,7 @@ def test_families_mix_train_and_go_through_text() -> None:
 
 
 def test_the_page_on_leaves_runs() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "leaves.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "leaves.md").read_text()
     (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names: dict[str, Any] = {}  # whatever the page defines
     exec(block, names)
