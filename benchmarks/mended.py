@@ -55,10 +55,10 @@ MATTERS: dict[str, tuple[str, ...]] = {
         "tests/imports/test_spflow_modules.py",
         "tests/imports/test_without_safetensors.py",
     ),
-    "threads": (TORCH + "test_threads.py", TORCH + "test_cpu_trees.py"),
+    "threads": (TORCH + "runtime/test_threads.py", TORCH + "engines/trees/test_cpu.py"),
     "cache of kernels, compilers": (
-        TORCH + "test_kernel_files.py",
-        TORCH + "test_c_compiler.py",
+        TORCH + "runtime/test_kernel_files.py",
+        TORCH + "runtime/test_c_compiler.py",
     ),
     "the whole torch backend": (TORCH,),
 }

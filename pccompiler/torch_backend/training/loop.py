@@ -75,7 +75,7 @@ def learn(
             advance(taken, record)
         if keeper is not None:
             keeper.try_to_write()
-    model.engine.pool.renew(batch=-1)  # give the memory back
+    model.engines.release()
     history.stopped_early = course.step < steps
     history.best_step, history.best_valid = best.step, best.valid
     history.seconds = course.seconds
