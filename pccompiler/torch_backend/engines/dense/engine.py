@@ -71,7 +71,8 @@ class Dense(Engine):
             raise NoMatch("Triton is not installed")
         from pccompiler.torch_backend.engines.dense.launch import Runner
 
-        self.runner = Runner(self.regions, self.target.device, self.precision or "tf32", Tiles())
+        precision: Precision = self.precision or "tf32"
+        self.runner = Runner(self.regions, self.target.device, precision, Tiles())
         self.leaves = LeafInputs(self.plan, self.target.device, torch.float32)
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
