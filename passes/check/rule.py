@@ -30,7 +30,7 @@ class Rule:
     """One rule: vectorised over the circuit to find culprits, then plain about each.
 
     Attributes:
-        code: As docs/errors.md lists it.
+        code: As docs/reference/errors.md lists it.
         culprits: The nodes that break the rule, ascending; `NO_NODE` if the whole circuit does.
         describe: What is wrong with one of them.
     """

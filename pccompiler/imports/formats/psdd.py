@@ -55,7 +55,7 @@ class _Reader:
             elif words[0] in "LTD" and len(words[0]) == 1 and len(words) > 3:
                 self.node(words)
             else:
-                lines.fail("PC702", "this is no line of a PSDD", "see docs/imports.md")
+                lines.fail("PC702", "this is no line of a PSDD", "see docs/howto/imports.md")
         if not self.nodes:
             lines.fail("PC705", "the file has no nodes", "fetch it again", here=False)
         lines.count(len(self.nodes), count, len(self.nodes) + self.elements)  # some count elements

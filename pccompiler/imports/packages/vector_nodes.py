@@ -15,8 +15,8 @@ import numpy as np
 from pccompiler.errors import ImportFormatError
 from pccompiler.imports.packages.domains import Leaf, fit, variable
 from pccompiler.ir import Circuit, Kind, Variable, WeightTable
-from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Float, select
+from pccompiler.ir.arrays import Float, Int, segments
+from pccompiler.ir.circuit import select
 from pccompiler.ir.sizes import kronecker_units
 from pccompiler.ir.topology import reachable
 from pccompiler.passes import findings
@@ -292,5 +292,5 @@ def unsupported(what: str, name: str, package: str, supported: Iterable[str]) ->
         "PC741",
         f"{package}: {what} of type {name} are not supported",
         notes=(f"supported are {', '.join(supported)}",),
-        help="replace them, or see the list in docs/imports.md",
+        help="replace them, or see the list in docs/howto/imports.md",
     )

@@ -24,5 +24,5 @@ def reading(package: str) -> Generator[None]:
             "PC762",
             f"{package}: an object has another form than this reader knows",
             notes=(f"cause: {type(error).__name__}: {error}",),
-            help="read objects of the versions in docs/imports.md, as the package made them",
+            help="read objects of the versions in docs/howto/imports.md, as the package made them",
         ) from error
