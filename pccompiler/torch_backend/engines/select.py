@@ -23,7 +23,7 @@ from pccompiler.torch_backend.engines.trees.cuda import TreesOnCUDA
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
 from pccompiler.torch_backend.weights.weights import Weights
 
-OURS: Final = (Budgeted, TreesOnCPU, TreesOnCUDA, Dense, Layered, Arena)
+OURS: Final[tuple[type[Engine], ...]] = (Budgeted, TreesOnCPU, TreesOnCUDA, Dense, Layered, Arena)
 """In the order in which they are asked."""
 
 

@@ -71,7 +71,7 @@ class Dense(Engine):
             raise NoMatch("Triton is not installed")
         from pccompiler.torch_backend.engines.dense.launch import Runner
 
-        precision: Precision = self.precision or "tf32"
+        precision = self.precision or _PRECISIONS[torch.get_float32_matmul_precision()]
         self.runner = Runner(self.regions, self.target.device, precision, Tiles())
         self.leaves = LeafInputs(self.plan, self.target.device, torch.float32)
 
