@@ -49,6 +49,7 @@ class Dense(Engine):
     only_device, only_dtype = "cuda", torch.float32
     in_kernels = True
 
+    precision: Precision | None
     runner: Runner
     leaves: LeafInputs
 
