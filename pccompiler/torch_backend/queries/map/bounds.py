@@ -25,14 +25,21 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.engines.arena.program import BagStep, DenseStep, InputStep, Program
+from pccompiler.torch_backend.engines.arena.program import (
+    BagStep,
+    DenseStep,
+    InputStep,
+    Program,
+    program_of,
+)
 from pccompiler.torch_backend.engines.arena.sweeps import Sweep
 from pccompiler.torch_backend.engines.arena.tables import Tables, tables_of
+from pccompiler.torch_backend.engines.arena.topdown import bag_terms, descend
+from pccompiler.torch_backend.engines.base import Wanted
 from pccompiler.torch_backend.leaves.inputs import LeafLayer
 from pccompiler.torch_backend.queries.evaluation import Knowledge
 from pccompiler.torch_backend.queries.evidence import Evidence, chunk_rows
 from pccompiler.torch_backend.queries.queries import Queries
-from pccompiler.torch_backend.queries.topdown import bag_terms, descend
 
 
 @torch.no_grad()
@@ -70,6 +77,7 @@ class Bounds:
         self.model = model
         with model.threads(1):
             self.known = Knowledge(model)
+        self.program = program_of(model.plan, model.device)
         self.chosen = set(columns)
         everything = len(self.chosen) == len(model.circuit.variables)
         if everything and model.deterministic:
@@ -107,10 +115,10 @@ class Bounds:
     def _children(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         known = self.known
         tables, values = self._evaluate(rows)
-        flows = descend(known.program, tables, values, "share")
+        flows = descend(self.program, tables, values, torch.ones_like(values[-1]), Wanted.POSTERIOR)
         out = flows.new_zeros(len(known.variables), known.states, len(rows))
         for layer in self.model.leaf_inputs.layers:
-            step = known.program.steps[layer.number]
+            step = self.program.steps[layer.number]
             numbers = known.rows_of(layer)
             units = (step.stop - step.start) // len(numbers)
             mass = flows[step.start : step.stop].view(len(numbers), units, len(rows))
@@ -136,9 +144,9 @@ class Bounds:
             known.best(layer, given, rows, best[layer.number])
             for layer, given in zip(layers, inputs, strict=True)
         ]
-        tables = tables_of(known.plan, known.program, inputs, known.weights)
-        arena = rows.new_empty(known.program.rows, len(rows))
-        _BoundSweep(known.program, tables, arena, best, self.gates).up()
+        tables = tables_of(known.plan, self.program, inputs, known.weights)
+        arena = rows.new_empty(self.program.rows, len(rows))
+        _BoundSweep(self.program, tables, arena, best, self.gates).up()
         return tables, arena
 
     def _maximised(self, layer: LeafLayer) -> Tensor:
@@ -230,7 +238,8 @@ class _Support(Sweep):
 
 def _gates(known: Knowledge, columns: Sequence[int]) -> dict[int, Tensor]:
     """Step to which of its sums some one variable of the query decides, shape (units,)."""
-    sums = [s for s in known.program.steps if isinstance(s, (BagStep, DenseStep))]
+    program = program_of(known.plan, known.model.device)
+    sums = [s for s in program.steps if isinstance(s, (BagStep, DenseStep))]
     device = known.model.device
     found = {s.number: torch.zeros(s.stop - s.start, dtype=torch.bool, device=device) for s in sums}
     for column in columns:
@@ -238,12 +247,12 @@ def _gates(known: Knowledge, columns: Sequence[int]) -> dict[int, Tensor]:
             continue
         rows = known.model.nothing(known.variables[column].cardinality)
         rows[:, column] = torch.arange(len(rows), dtype=rows.dtype, device=device)
-        for number, single in _single(known, rows).items():
+        for number, single in _single(known, program, rows).items():
             found[number] |= single
     return found
 
 
-def _single(known: Knowledge, rows: Tensor) -> dict[int, Tensor]:
+def _single(known: Knowledge, program: Program, rows: Tensor) -> dict[int, Tensor]:
     """Step to whether at most one operand of each of its sums is possible in every row."""
     layers = known.model.leaf_inputs.layers
     inputs = known.model.leaf_inputs(rows, known.leaves)
@@ -252,8 +261,8 @@ def _single(known: Knowledge, rows: Tensor) -> dict[int, Tensor]:
         for layer, x in zip(layers, inputs, strict=True)
     ]
     positive = [(w > 0.0).to(w) for w in known.weights]
-    tables = tables_of(known.plan, known.program, flags, positive)
-    arena = rows.new_empty(known.program.rows, len(rows))
-    sweep = _Support(known.program, tables, arena)
+    tables = tables_of(known.plan, program, flags, positive)
+    arena = rows.new_empty(program.rows, len(rows))
+    sweep = _Support(program, tables, arena)
     sweep.up()
     return sweep.single

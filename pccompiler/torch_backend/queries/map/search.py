@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pccompiler.torch_backend.engines.base import Wanted
 from pccompiler.torch_backend.queries.map.bounds import Bounds
 from pccompiler.torch_backend.queries.map.incumbents import Incumbents, States
 
@@ -111,9 +112,9 @@ class Search:
         """The best induced trees' completions, of the free columns only."""
         parts: list[Tensor] = []
         for part in rows.split(self.bounds.chunk):
-            run = self.bounds.known.evaluation(part, maximum=True)
+            run = self.bounds.known.evaluation(part, Wanted.BEST)
             found = part.clone()
-            found[:, self.columns] = run.complete(run.flows("best"), draw=False)[:, self.columns]
+            found[:, self.columns] = run.complete(run.flows(), draw=False)[:, self.columns]
             parts.append(found)
         return torch.cat(parts)
 
