@@ -11,17 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from pccompiler.imports.packages.domains import Leaf
+from pccompiler.imports.packages.spflow.leaves import (
+    LEAVES,
+    Cell,
+    Grid,
+    leaf,
+    name_of,
+    numbers,
+    softmax,
+)
 from pccompiler.imports.packages.vector_nodes import Objects, children_first, class_of, unsupported
-from pccompiler.ir import Circuit, Family
-from pccompiler.ir.circuit import Float
+from pccompiler.ir import Circuit
+from pccompiler.ir.arrays import Float
 
 PACKAGE = "spflow"
 _NAME = "SPFlow"
-Cell = tuple[int, ...]
-"""Nodes whose units, side by side, are the channels."""
-Grid = list[list[Cell]]
-"""Cells by feature and repetition; all of one number of repetitions."""
 
 
 def from_modules(module: Any) -> Circuit:
@@ -37,10 +41,10 @@ def from_modules(module: Any) -> Circuit:
         shape = f"{len(found[0])} features and {len(found[0][0])} repetitions"
         raise objects.fail(
             "PC746",
-            f"{_label(module)}, the root, has {shape}",
+            f"{name_of(module)}, the root, has {shape}",
             "give a module with one output: multiply features, and mix repetitions",
         )
-    return objects.circuit(_joined(objects, found[0][0][0], _label(module)))
+    return objects.circuit(_joined(objects, found[0][0][0], name_of(module)))
 
 
 def _children(module: Any) -> list[Any]:
@@ -56,35 +60,11 @@ def _make(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
     kind = class_of(module, PACKAGE)
     if hasattr(module, "root_node"):
         return below
-    if kind in _LEAVES:
-        return [_leaf(objects, module, kind)]
+    if kind in LEAVES:
+        return [leaf(objects, module, kind)]
     if kind not in _INNER:
-        raise unsupported("modules", kind or type(module).__qualname__, _NAME, (*_INNER, *_LEAVES))
+        raise unsupported("modules", kind or type(module).__qualname__, _NAME, (*_INNER, *LEAVES))
     return _INNER[kind](objects, module, below)
-
-
-def _label(module: Any) -> str:
-    return type(module).__name__
-
-
-def _numbers(objects: Objects, values: Any, label: str, shape: tuple[int, ...] = ()) -> Float:
-    table = objects.numbers(values, f"the parameters of {label}", least=-np.inf)
-    if shape and table.shape[: len(shape)] != shape:
-        raise objects.fail(
-            "PC743",
-            f"{label} has parameters of shape {table.shape}, not {shape}",
-            "give one for each feature, channel and repetition",
-        )
-    return table
-
-
-def _softmax(logits: Float, axis: int) -> Float:
-    shifted = np.exp(logits - logits.max(axis=axis, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=axis, keepdims=True))
-
-
-def _sigmoid(logits: Float) -> Float:
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)))
 
 
 def _at(grid: Grid, feature: int, repetition: int) -> Cell:
@@ -104,65 +84,10 @@ def _repetitions(grids: Sequence[Grid]) -> int:
     return max(len(grid[0]) for grid in grids)
 
 
-def _leaf(objects: Objects, module: Any, kind: str) -> Grid:
-    label = _label(module)
-    if getattr(module, "parameter_fn", None) is not None:
-        raise objects.fail(
-            "PC741", f"{label} is conditional: a network makes its parameters", "give it its own"
-        )
-    scope = [int(variable) for variable in module.scope.query]
-    family, table = _LEAVES[kind](objects, module, label)
-    while table.ndim < 4:  # channels and repetitions may be left out
-        table = np.expand_dims(table, -2)
-    if len(table) != len(scope):
-        raise objects.fail(
-            "PC743",
-            f"{label} has {len(table)} features for {len(scope)} variables",
-            "give one each",
-        )
-    trials = _trials(objects, module, label) if family == Family.BINOMIAL else 0
-    return [
-        [
-            (objects.input(Leaf(family, variable, table[f, :, r], trials=trials), label),)
-            for r in range(table.shape[2])
-        ]
-        for f, variable in enumerate(scope)
-    ]
-
-
-def _trials(objects: Objects, module: Any, label: str) -> int:
-    counts = np.unique(_numbers(objects, module.total_count, label))
-    if len(counts) != 1:
-        raise objects.fail("PC741", f"{label} has leaves of several trials", "give all one number")
-    return int(counts[0])
-
-
-def _bernoulli(objects: Objects, module: Any, label: str) -> tuple[Family, Float]:
-    return Family.BERNOULLI, _sigmoid(_numbers(objects, module.logits, label))[..., None]
-
-
-def _binomial(objects: Objects, module: Any, label: str) -> tuple[Family, Float]:
-    return Family.BINOMIAL, _sigmoid(_numbers(objects, module.logits, label))[..., None]
-
-
-def _categorical(objects: Objects, module: Any, label: str) -> tuple[Family, Float]:
-    return Family.CATEGORICAL, _softmax(_numbers(objects, module.logits, label), -1)
-
-
-def _normal(objects: Objects, module: Any, label: str) -> tuple[Family, Float]:
-    mean = _numbers(objects, module.loc, label)
-    deviation = np.exp(_numbers(objects, module.log_scale, label, mean.shape))
-    return Family.GAUSSIAN, np.stack([mean, deviation], axis=-1)
-
-
-def _poisson(objects: Objects, module: Any, label: str) -> tuple[Family, Float]:
-    return Family.POISSON, np.exp(_numbers(objects, module.log_rate, label))[..., None]
-
-
 def _sum(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
     """Weights by feature, channel below, channel and repetition."""
-    label, (grid,) = _label(module), below
-    weights = _softmax(_numbers(objects, module.logits, label, (len(grid),)), 1)
+    label, (grid,) = name_of(module), below
+    weights = softmax(numbers(objects, module.logits, label, (len(grid),)), 1)
     return [
         [
             [
@@ -176,8 +101,8 @@ def _sum(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
 
 def _elementwise_sum(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
     """Weights by feature, channel below, number of the sum, input and repetition."""
-    label = _label(module)
-    weights = _softmax(_numbers(objects, module.logits, label, (len(below[0]),)), 3)
+    label = name_of(module)
+    weights = softmax(numbers(objects, module.logits, label, (len(below[0]),)), 3)
     _, channels, sums, inputs, repetitions = weights.shape
     if inputs != len(below):
         raise objects.fail("PC743", f"{label} has weights of {inputs} inputs", "give one an input")
@@ -201,8 +126,8 @@ def _elementwise_sum(objects: Objects, module: Any, below: list[Grid]) -> list[G
 
 def _mixing(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
     """Weights by feature, channel and repetition; repetitions are mixed."""
-    label, (grid,) = _label(module), below
-    weights = _softmax(_numbers(objects, module.logits, label, (len(grid),)), 2)
+    label, (grid,) = name_of(module), below
+    weights = softmax(numbers(objects, module.logits, label, (len(grid),)), 2)
     result: Grid = []
     for f in range(len(grid)):
         cells = [_at(grid, f, r) for r in range(weights.shape[2])]
@@ -214,7 +139,7 @@ def _mixing(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
 
 def _product(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
     """All features multiplied."""
-    label, (grid,) = _label(module), below
+    label, (grid,) = name_of(module), below
     row: list[Cell] = []
     for r in range(_repetitions(below)):
         nodes = [_joined(objects, _at(grid, f, r), label) for f in range(len(grid))]
@@ -224,7 +149,7 @@ def _product(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
 
 def _elementwise_product(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
     """Feature by feature, channel by channel; one channel stands for all."""
-    label = _label(module)
+    label = name_of(module)
 
     def multiply(nodes: list[int]) -> int:
         width = max(objects.units[node] for node in nodes)
@@ -237,7 +162,7 @@ def _elementwise_product(objects: Objects, module: Any, below: list[Grid]) -> li
 
 def _outer_product(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
     """Feature by feature, all pairs of channels, the last one fastest."""
-    label = _label(module)
+    label = name_of(module)
     return [_combined(objects, below, label, lambda nodes: objects.kronecker(nodes, label))]
 
 
@@ -274,8 +199,8 @@ def _concatenated(objects: Objects, module: Any, below: list[Grid]) -> list[Grid
 
 def _factorized(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
     """Groups of features multiplied: which ones, by feature below, feature and repetition."""
-    label, (grid,) = _label(module), below
-    chosen = _numbers(objects, module.indices, label, (len(grid),)) > 0.0
+    label, (grid,) = name_of(module), below
+    chosen = numbers(objects, module.indices, label, (len(grid),)) > 0.0
     if not chosen.any(axis=0).all():
         raise objects.fail("PC741", f"{label} has a feature without variables", "use less depth")
     result: Grid = []
@@ -300,13 +225,6 @@ def _interleaved(_objects: Objects, module: Any, below: list[Grid]) -> list[Grid
     return [grid[start :: int(module.num_splits)] for start in range(int(module.num_splits))]
 
 
-_LEAVES: dict[str, Callable[[Objects, Any, str], tuple[Family, Float]]] = {
-    "Bernoulli": _bernoulli,
-    "Binomial": _binomial,
-    "Categorical": _categorical,
-    "Normal": _normal,
-    "Poisson": _poisson,
-}
 _INNER: dict[str, Callable[[Objects, Any, list[Grid]], list[Grid]]] = {
     "Sum": _sum,
     "ElementwiseSum": _elementwise_sum,

@@ -4,7 +4,7 @@ PyJuice evaluates on a GPU only. Here its node graph is evaluated as its documen
 product takes the units of its children that ``edge_ids`` names, each sum weighs the blocks that
 ``edge_ids`` joins. Run in its environment:
 
-    PYTHONPATH=. pyjuice-env/bin/python -m pytest tests/imports/test_pyjuice.py
+    PYTHONPATH=. pyjuice-env/bin/python -m pytest tests/imports/packages/test_pyjuice.py
 """
 
 # pyright: reportMissingImports=false, reportUnknownVariableType=false

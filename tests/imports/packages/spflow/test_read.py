@@ -1,6 +1,8 @@
 """Circuits of SPFlow 0.0.48, against its own evaluation; where it is not installed, skipped.
 
-Run in its environment:  PYTHONPATH=. spflow-env/bin/python -m pytest tests/imports/test_spflow.py
+Run in its environment:
+
+    PYTHONPATH=. spflow-env/bin/python -m pytest tests/imports/packages/spflow/test_read.py
 """
 
 # pyright: reportMissingImports=false, reportUnknownVariableType=false

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pccompiler import cli_support as support
-from pccompiler.commands.interrupted import forget, interruptible, prepare
-from pccompiler.commands.options import DataDir
+from pccompiler.commands.support import DataDir, load, usable_device
+from pccompiler.commands.training import setup
+from pccompiler.commands.training.interrupted import forget, interruptible, prepare
+from pccompiler.imports.read import read_circuit
 
 out = Console(soft_wrap=True, highlight=False)
 
@@ -102,19 +103,19 @@ def train(
     check_target(out_folder)
     with interruptible(out_folder) as state:
         prepare(state, resume)
-        rows = support.load(data, data_dir)
-        recipe = support.recipe(data, weights == Weights.HYPERNETWORK)
-        net = support.hypernetwork(recipe.hypernetwork, embedding, hidden)
+        rows = load(data, data_dir)
+        recipe = setup.recipe(data, weights == Weights.HYPERNETWORK)
+        net = setup.hypernetwork(recipe.hypernetwork, embedding, hidden)
         shape = (
-            support.read_circuit(circuit)
+            read_circuit(circuit)
             if circuit
-            else support.structure(structure, rows, replicas, units, depth, seed)
+            else setup.structure(structure, rows, replicas, units, depth, seed)
         )
         if plot:
             check_format(plot)
         if passes is not None:
             shape, net = pc.passes.PassManager.parse(passes)(shape), None
-        model = pc.compile(shape, net, device=support.device(device), seed=seed)
+        model = pc.compile(shape, net, device=usable_device(device), seed=seed)
         out.print(f"{model.circuit}\n{model.num_parameters:,} parameters on {model.device}")
         if rows.test is not None:  # fit checks the other parts
             model.checked(rows.test)
@@ -122,12 +123,12 @@ def train(
             model,
             rows.train,
             rows.valid,
-            steps=support.default(steps, recipe.steps),
-            batch_size=support.default(batch_size, recipe.batch_size),
+            steps=setup.default(steps, recipe.steps),
+            batch_size=setup.default(batch_size, recipe.batch_size),
             learning_rate=recipe.learning_rate if learning_rate is None else learning_rate,
             weight_decay=recipe.weight_decay if weight_decay is None else weight_decay,
-            evaluate_every=support.default(
-                evaluate_every, min(recipe.evaluate_every, support.default(steps, recipe.steps))
+            evaluate_every=setup.default(
+                evaluate_every, min(recipe.evaluate_every, setup.default(steps, recipe.steps))
             ),
             patience=patience,
             seed=seed,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pccompiler.imports.packages.domains import Leaf
-from pccompiler.imports.packages.spflow_modules import PACKAGE as MODULES
-from pccompiler.imports.packages.spflow_modules import from_modules
+from pccompiler.imports.packages.spflow.modules import PACKAGE as MODULES
+from pccompiler.imports.packages.spflow.modules import from_modules
 from pccompiler.imports.packages.vector_nodes import (
     Objects,
     children_first,
@@ -19,7 +19,7 @@ from pccompiler.imports.packages.vector_nodes import (
 )
 from pccompiler.imports.packages.versions import reading
 from pccompiler.ir import Circuit, Family
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.limits import current
 
 PACKAGE = "spn"

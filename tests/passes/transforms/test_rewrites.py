@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import pccompiler as pc
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir import Builder, Circuit, Family, parse, to_text
-from pccompiler.ir.circuit import Float, select
+from pccompiler.ir.arrays import Float
+from pccompiler.ir.circuit import select
 from pccompiler.ir.topology import reachable
 from pccompiler.passes import (
     Condition,

@@ -1,6 +1,8 @@
 """Circuits of cirkit 0.3.1, against its own evaluation; where it is not installed, skipped.
 
-Run in its environment:  PYTHONPATH=. cirkit-env/bin/python -m pytest tests/imports/test_cirkit.py
+Run in its environment:
+
+    PYTHONPATH=. cirkit-env/bin/python -m pytest tests/imports/packages/test_cirkit.py
 """
 
 # pyright: reportMissingImports=false, reportUnknownVariableType=false

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import pccompiler as pc
 from pccompiler.ir import Builder, Circuit, Direct, Generator, Hypernetwork, Sectors
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.plan.materialize import by_group, by_weight, materialize
 from pccompiler.ir.plan.parameters import Layout, lay_out
 from pccompiler.ir.plan.plan import Plan

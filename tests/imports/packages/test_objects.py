@@ -17,7 +17,7 @@ from pccompiler.imports import from_cirkit, from_pyjuice, from_spflow
 from pccompiler.imports.packages.domains import Leaf
 from pccompiler.imports.packages.vector_nodes import Objects, class_of
 from pccompiler.ir import Family, Kind
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.passes import verify
 from pccompiler.testing import density, total_mass, worlds
 
