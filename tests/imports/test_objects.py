@@ -34,7 +34,7 @@ def test_importing_loads_none_of_the_packages() -> None:
 @pytest.mark.parametrize("convert", [from_spflow, from_pyjuice, from_cirkit])
 @pytest.mark.parametrize("thing", [None, 3, "circuit.pcir", [1, 2], object(), math])
 def test_strangers_are_refused_with_what_to_give(convert: Any, thing: Any) -> None:
-    with pytest.raises(ImportFormatError, match=r"PC740.*is no circuit of(.|\n)*help: give"):
+    with pytest.raises(ImportFormatError, match=r"PC740.*is not a circuit of(.|\n)*help: give"):
         convert(thing)
 
 
@@ -177,7 +177,7 @@ def test_what_makes_no_circuit_is_refused() -> None:
         ([1j], "complex"),
         ([math.nan], "nan"),
         ([-1.0], "-1"),
-        (["a"], "no numbers"),
+        (["a"], "not numbers"),
     ):
         with pytest.raises(ImportFormatError, match=what):
             objects.numbers(values, "the weights")
