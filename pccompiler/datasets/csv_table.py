@@ -156,7 +156,7 @@ def _findings(
     if len(cells) != width:
         yield Diagnostic(
             code="PC416",
-            message=f"the row has {len(cells)} cells, but the first line has {width}",
+            message=f"the row has length {len(cells)}, but the first line has length {width}",
             location=location,
             help="give all lines the same number of cells; leave a cell empty for a missing value",
         )
