@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.common import Report
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit, Family, Kind
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.registry import log_density
 from pccompiler.passes import (
     Condition,

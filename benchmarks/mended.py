@@ -41,7 +41,7 @@ MATTERS: dict[str, tuple[str, ...]] = {
     "resumed trainings": (
         TORCH + "test_resume.py",
         TORCH + "test_kills.py",
-        "tests/cli/test_interrupted_training.py",
+        "tests/commands/training/test_interrupted.py",
     ),
     "saving and writing": (TORCH + "test_saving.py", "tests/test_writing_files.py"),
     "readers: fuzz and bombs": ("tests/fuzz",),
@@ -49,10 +49,10 @@ MATTERS: dict[str, tuple[str, ...]] = {
         "tests/onnx_backend/test_damaged_files.py",
         TORCH + "test_damaged_checkpoints.py",
     ),
-    "Bayesian networks": ("tests/imports/test_bif.py",),
+    "Bayesian networks": ("tests/imports/bayesian/test_bif.py",),
     "other formats": (
-        "tests/imports/test_d4.py",
-        "tests/imports/test_spflow_modules.py",
+        "tests/imports/formats/test_d4.py",
+        "tests/imports/packages/spflow/test_modules.py",
         "tests/imports/test_without_safetensors.py",
     ),
     "threads": (TORCH + "test_threads.py", TORCH + "test_cpu_trees.py"),

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, final
 
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir import Circuit
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.passes.check.wellformed import verify
 
 WELL_FORMED = "well-formed"

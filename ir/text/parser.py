@@ -9,7 +9,8 @@ from typing import TypeVar
 import numpy as np
 
 from pccompiler.errors import Diagnostic, OptionError, ParseError, closest
-from pccompiler.ir.circuit import Circuit, Float
+from pccompiler.ir.arrays import Float
+from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.generators import Direct, Hypernetwork, Sectors
 from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.names import ALPHABET, is_name

@@ -14,7 +14,7 @@ import numpy as np
 
 from pccompiler.errors import CircuitError, Diagnostic
 from pccompiler.ir import Circuit, Family, Variable
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.passes.check.rule import Fault, Rule
 from pccompiler.passes.check.weight_rules import Flaw, describe_flaw, flawed_values
 from pccompiler.passes.check.wellformed import apply

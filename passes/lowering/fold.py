@@ -60,7 +60,7 @@ def alternating(circuit: Circuit) -> Int:
     """Levels above all operands' levels: inputs at 0, sums at odd levels, products at even ones."""
     odd = ((circuit.kind == Kind.SUM) | (circuit.kind == Kind.MIXTURE)).astype(np.int64)
     levels = np.zeros(circuit.num_nodes, np.int64)
-    for nodes in by_level(circuit)[1:]:
+    for nodes in by_level(circuit.levels)[1:]:
         lengths = circuit.fan_in[nodes]
         below = levels[circuit.operands[ranges(circuit.pointer[nodes], lengths)]]
         least = np.maximum.reduceat(below, segments(lengths)[:-1]) + 1

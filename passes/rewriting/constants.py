@@ -18,8 +18,7 @@ import numpy as np
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit, Kind
-from pccompiler.ir.arrays import Int, ranges, segments
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int, ranges, segments
 from pccompiler.ir.kinds import SUMS
 from pccompiler.ir.topology import by_level
 from pccompiler.passes.rewriting.editor import Draft
@@ -102,7 +101,7 @@ def push_up(circuit: Circuit, leaves: Float) -> Normalized:
     mass = leaves.copy()
     off = _off_rows(circuit)
     tables: dict[int, Float] = {}
-    for nodes in by_level(circuit)[1:]:
+    for nodes in by_level(circuit.levels)[1:]:
         kind = circuit.kind[nodes]
         _elementwise(circuit, units, nodes[kind == Kind.PRODUCT], mass)
         for node in nodes[kind == Kind.KRONECKER].tolist():

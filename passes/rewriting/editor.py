@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.ir import Circuit, Kind
-from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Float, WeightTable, select
+from pccompiler.ir.arrays import Float, Int, segments
+from pccompiler.ir.circuit import select
+from pccompiler.ir.node_table import WeightTable
 from pccompiler.ir.sectors import partition_again
 from pccompiler.ir.topology import reachable
 

@@ -10,8 +10,8 @@ from math import prod
 import numpy as np
 
 from pccompiler.ir import Circuit, Kind, Variable, WeightTable
-from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Float, select
+from pccompiler.ir.arrays import Float, Int, segments
+from pccompiler.ir.circuit import select
 from pccompiler.ir.scopes import members
 from pccompiler.ir.topology import reachable
 from pccompiler.passes.rewriting.leaf_products import given

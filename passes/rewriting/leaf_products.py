@@ -8,7 +8,7 @@ import numpy as np
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit, Family, Variable
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.registry import log_density
 from pccompiler.passes.check.rule import title
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir import Circuit, Family, Kind, Variable
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.registry import log_density
 from pccompiler.ir.sizes import CODE, MOST_MADE
 from pccompiler.ir.topology import by_level
@@ -126,7 +126,7 @@ def unit_log_densities(circuit: Circuit, node: int, value: float) -> Float:
 def _gone(circuit: Circuit, values: Mapping[int, float]) -> Bool:
     """Nodes whose scope has dropped variables only."""
     gone: Bool = np.isin(circuit.variable, list(values))
-    for nodes in by_level(circuit)[1:]:
+    for nodes in by_level(circuit.levels)[1:]:
         starts = np.cumsum(circuit.fan_in[nodes]) - circuit.fan_in[nodes]
         below = gone[circuit.operands[circuit.edges_of(nodes)]]
         gone[nodes] = np.logical_and.reduceat(below, starts)

@@ -10,7 +10,7 @@ import numpy as np
 
 from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.passes.base import Pass
 from pccompiler.passes.rewriting.restrict import check_state, find, restrict
 

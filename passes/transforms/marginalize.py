@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from pccompiler.ir import Circuit
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.passes.base import Pass
 from pccompiler.passes.rewriting.restrict import find, restrict
 

@@ -9,8 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from pccompiler.ir import Circuit, Hypernetwork, Kind
-from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int, segments
 from pccompiler.ir.kinds import PRODUCTS, SUMS
 from pccompiler.passes.base import Pass
 from pccompiler.passes.rewriting.editor import Draft

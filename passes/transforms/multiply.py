@@ -10,8 +10,7 @@ import numpy as np
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit, Kind, Variable
-from pccompiler.ir.arrays import Int
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int
 from pccompiler.ir.sizes import number
 from pccompiler.passes.check.rule import names as set_of_names
 from pccompiler.passes.check.wellformed import verify

@@ -9,7 +9,7 @@ import numpy as np
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit, Family, Kind
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.passes.base import Pass
 from pccompiler.passes.check.wellformed import verify_structure
 from pccompiler.passes.rewriting.constants import ROUNDING, Units, give_tables, normalize

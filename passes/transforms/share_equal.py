@@ -42,7 +42,7 @@ class ShareEqual(Pass):
         """Go level by level, so that equal operands are already merged."""
         draft = Draft(circuit)
         weight = _weight_classes(circuit)
-        for nodes in by_level(circuit):
+        for nodes in by_level(circuit.levels):
             _share(draft, nodes, weight)
         return draft.finish()
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir import Circuit, Family, Kind
-from pccompiler.ir.arrays import Int
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int
 from pccompiler.ir.families.registry import columns
 from pccompiler.ir.kinds import SUMS
 from pccompiler.ir.scopes import members

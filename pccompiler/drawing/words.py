@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pccompiler.ir import Circuit, Family, Kind
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 
 SHOWN = 4
 """The most numbers of a distribution, and variables of a scope, that are written out."""

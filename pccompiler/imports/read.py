@@ -6,15 +6,17 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pccompiler.errors import ImportFormatError
+from pccompiler.errors import ImportFormatError, OptionError
 from pccompiler.imports.bayesian.elimination import MOST_NODES
 from pccompiler.imports.bayesian.orders import RESTARTS, Heuristic
 from pccompiler.imports.formats.bif import read_bif
 from pccompiler.imports.formats.lines import read_text
-from pccompiler.imports.formats.logic import read_nnf, read_sdd
+from pccompiler.imports.formats.nnf import read_nnf
 from pccompiler.imports.formats.psdd import read_psdd
+from pccompiler.imports.formats.sdd import read_sdd
 from pccompiler.imports.formats.spn import read_spn
 from pccompiler.ir import Circuit
+from pccompiler.ir import read_circuit as read_text_circuit
 from pccompiler.ir.text.weight_files import parse_beside
 
 FORMATS = ("pcir", "psdd", "spn", "sdd", "nnf", "ddnnf", "bif")
@@ -64,6 +66,21 @@ def read(
     beside = file.with_name(name.rpartition(".")[0] + ".vtree")
     tree = vtree if vtree is not None else beside if os.path.exists(beside) else None
     return (read_psdd if kind == "psdd" else read_sdd)(file, tree)
+
+
+def read_circuit(path: Path) -> Circuit:
+    """A circuit from a text file, a checkpoint folder, or a file of another program."""
+    file = path / "circuit.pcir" if path.is_dir() else path
+    if file.suffix == ".gz" or file.suffix.removeprefix(".") in FORMATS[1:]:
+        return read(file)
+    try:
+        return read_text_circuit(file)
+    except OSError as error:
+        raise OptionError.of(
+            "PC310",
+            f"{file} cannot be read as a circuit: {error.strerror}",
+            help="give a .pcir text file",
+        ) from None
 
 
 def _read_alone(file: Path, kind: str, vtree: str | Path | None) -> Circuit:

@@ -11,8 +11,8 @@ import numpy as np
 from pccompiler.errors import ImportFormatError
 from pccompiler.imports.formats.lines import Lines
 from pccompiler.ir import Circuit, Family, Kind, Variable, WeightTable
-from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Float, select
+from pccompiler.ir.arrays import Float, Int, segments
+from pccompiler.ir.circuit import select
 from pccompiler.ir.topology import reachable
 from pccompiler.limits import current
 from pccompiler.passes import findings

@@ -8,8 +8,8 @@ import numpy as np
 
 from pccompiler.imports.bayesian.relations import distinct
 from pccompiler.ir import Circuit, Family, Kind, Variable, WeightTable
-from pccompiler.ir.arrays import Int, hash_rows, mix64, ranges, segments
-from pccompiler.ir.circuit import Float, select
+from pccompiler.ir.arrays import Float, Int, hash_rows, mix64, ranges, segments
+from pccompiler.ir.circuit import select
 from pccompiler.ir.topology import reachable
 
 EMPTY = np.zeros(0, np.int64)

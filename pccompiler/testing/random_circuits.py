@@ -11,8 +11,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from pccompiler.ir import Builder, Circuit, Family, Kind, Variable, binary, categorical, count, real
-from pccompiler.ir.arrays import Int
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int
 from pccompiler.ir.families import registry as leaves
 from pccompiler.passes.rewriting.editor import Draft
 from pccompiler.testing.random_weights import random_weights, with_values

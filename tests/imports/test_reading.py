@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pccompiler import cli, cli_support
+from pccompiler import cli
 from pccompiler.errors import ImportFormatError
 from pccompiler.imports import read, read_nnf, read_sdd, read_vtree
+from pccompiler.imports.read import read_circuit
 from pccompiler.ir import Circuit, Kind, parse, to_text, write_circuit
 from pccompiler.passes import verify
 from pccompiler.testing import density, random_circuit, worlds
@@ -304,7 +305,7 @@ def test_weights_in_a_file_beside_the_text_are_found(tmp_path: Path) -> None:
     circuit = random_circuit(3, max_variables=3)
     write_circuit(circuit, tmp_path / "a.pcir", weights="file")
     (tmp_path / "a.pcir.gz").write_bytes(gzip.compress((tmp_path / "a.pcir").read_bytes()))
-    for read_it in (read, cli_support.read_circuit):
+    for read_it in (read, read_circuit):
         for name in ("a.pcir", "a.pcir.gz"):
             again = read_it(tmp_path / name)
             assert again.fingerprint == circuit.fingerprint

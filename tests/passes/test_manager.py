@@ -14,7 +14,7 @@ from hypothesis import given
 import pccompiler as pc
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir import Circuit, Hypernetwork, WeightTable, binary, parse
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.passes import Check, PartitionSectors, Pass, PassManager, Prune
 from pccompiler.testing.random_weights import random_weights, with_values
 from pccompiler.testing.strategies import circuits

@@ -11,7 +11,7 @@ import pytest
 
 from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit, Direct, Kind, Variable, binary, categorical, real
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.plan.materialize import by_group
 from pccompiler.ir.plan.oracle import log_likelihood
 from pccompiler.passes import findings, plan

@@ -117,7 +117,7 @@ def find_gates(circuit: Circuit) -> tuple[Gates, Int]:
             values count as positive, leaves without values as positive everywhere.
     """
     work = _Work(circuit)
-    for nodes in by_level(circuit):
+    for nodes in by_level(circuit.levels):
         for some in _chunks(circuit, nodes):
             kind = circuit.kind[some]
             work.inputs(some[kind == Kind.INPUT])

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.ir import Circuit, Family, Kind, Variable
-from pccompiler.ir.arrays import Int, ranges, segments
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int, ranges, segments
 
 Bool = NDArray[np.bool_]
 

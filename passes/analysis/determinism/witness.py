@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 
 from pccompiler.ir import Circuit, Family, Kind
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.registry import log_density
 from pccompiler.passes.analysis.determinism.leaves import representative
 

@@ -8,11 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from pccompiler.ir import Circuit, Kind
-from pccompiler.ir.arrays import Int, first_uses, segments
-from pccompiler.ir.circuit import Float, WeightTable
+from pccompiler.ir.arrays import Float, Int, first_uses, segments
+from pccompiler.ir.node_table import WeightTable
 from pccompiler.ir.sectors import partition_again
 from pccompiler.passes.base import Pass
-from pccompiler.passes.transforms.pack.vectors import Vectors, columns_of, find_vectors
+from pccompiler.passes.transforms.pack.find import find_vectors
+from pccompiler.passes.transforms.pack.vectors import Vectors, columns_of
 
 _DENSE = int(Kind.SUM)
 

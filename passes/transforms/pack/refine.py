@@ -3,7 +3,7 @@
 Two nodes can be units of one vector only if they have the same shape below and the same readers
 above, both up to the vectors found. Labels start from a node's own properties, and are refined by
 the labels of operands and readers, level by level, until their number stays the same. Labels are
-64-bit hashes, so `pccompiler.passes.transforms.pack.vectors` verifies the classes before use.
+64-bit hashes, so `pccompiler.passes.transforms.pack.find` verifies the classes before use.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def refine(shape: Shape, broken: Bool) -> Int:
     labels = shape.start.copy()
     alone = np.flatnonzero(broken)
     labels[alone] = mix64(labels[alone] ^ mix64(alone.astype(np.uint64) + np.uint64(1)))
-    levels = by_level(shape.circuit)
+    levels = by_level(shape.circuit.levels)
     number = -1
     for _ in range(_SWEEPS):
         found = _count(labels)

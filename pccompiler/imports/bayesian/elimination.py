@@ -24,8 +24,7 @@ from pccompiler.imports.bayesian.orders import HEURISTICS, RESTARTS, Heuristic, 
 from pccompiler.imports.bayesian.relations import Relation, TooManyRowsError, join_all, keys
 from pccompiler.imports.written_down import WrittenDown
 from pccompiler.ir import Circuit, Variable, binary, categorical
-from pccompiler.ir.arrays import Int
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int
 from pccompiler.limits import current
 
 _ROUNDING = 1e-12

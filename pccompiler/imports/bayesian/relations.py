@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pccompiler.ir.arrays import Int, hash_rows, ranges
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int, hash_rows, ranges
 
 States = NDArray[np.int32]
 

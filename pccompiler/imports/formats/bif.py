@@ -17,7 +17,7 @@ from pccompiler.imports.bayesian.elimination import MOST_NODES, BayesianNetwork,
 from pccompiler.imports.bayesian.orders import RESTARTS, Heuristic
 from pccompiler.imports.formats.lines import ROUNDING, read_text
 from pccompiler.ir import Circuit
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.limits import current
 
 _TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"[^"\n]*"|[{}()\[\],;|]|[^\s{}()\[\],;|"]+|"', re.DOTALL)

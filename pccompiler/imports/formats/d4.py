@@ -33,7 +33,7 @@ class D4Reader(LogicReader):
     """
 
     def __init__(self, path: Path, variables: int | None) -> None:
-        super().__init__(path, "d4")
+        super().__init__(path)
         self.most = 0 if variables is None else self.bounded(variables)
         self.whole = variables is not None
         self.kinds: dict[int, str] = {}

@@ -16,8 +16,7 @@ from pccompiler.imports.packages.domains import Leaf, rounded
 from pccompiler.imports.packages.vector_nodes import Objects, class_of, stranger, unsupported
 from pccompiler.imports.packages.versions import reading
 from pccompiler.ir import Circuit, Family
-from pccompiler.ir.arrays import Int
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int
 
 PACKAGE = "cirkit"
 

@@ -17,8 +17,7 @@ from pccompiler.imports.packages.vector_nodes import (
 )
 from pccompiler.imports.packages.versions import reading
 from pccompiler.ir import Circuit, Family
-from pccompiler.ir.arrays import Int
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int
 
 PACKAGE = "pyjuice"
 _NODES = ("InputNodes", "ProdNodes", "SumNodes")

@@ -15,8 +15,8 @@ import numpy as np
 from pccompiler.errors import ImportFormatError
 from pccompiler.imports.packages.domains import Leaf, fit, variable
 from pccompiler.ir import Circuit, Kind, Variable, WeightTable
-from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Float, select
+from pccompiler.ir.arrays import Float, Int, segments
+from pccompiler.ir.circuit import select
 from pccompiler.ir.sizes import kronecker_units
 from pccompiler.ir.topology import reachable
 from pccompiler.passes import findings

@@ -1,6 +1,6 @@
 """Compares the dense kernels with the layered engine in float64; a process of its own.
 
-    TRITON_INTERPRET=1 python tests/torch_backend/dense_check.py
+    TRITON_INTERPRET=1 python tests/torch_backend/engines/dense_check.py
 
 Triton reads ``TRITON_INTERPRET`` when kernels are defined. Prints the worst relative errors of
 log-likelihoods and of gradients, case by case.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import pccompiler as pc
 from pccompiler import log as notices
-from pccompiler.ir.circuit import WeightTable
+from pccompiler.ir.node_table import WeightTable
 from pccompiler.structures import naive_bayes_mixture
 from pccompiler.torch_backend.engines.trees.cpu import NarrowOnCPU
 from pccompiler.torch_backend.runtime import c_compiler

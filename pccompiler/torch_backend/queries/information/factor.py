@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pccompiler.ir.arrays import Int
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int
 from pccompiler.torch_backend.engines.arena.program import BagStep, DenseStep, ProductStep
 
 if TYPE_CHECKING:
