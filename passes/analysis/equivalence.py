@@ -104,7 +104,7 @@ def _differences(old: Circuit, new: Circuit, meaning: Meaning) -> Iterator[str]:
 
 
 def _close(old: ArrayLike, new: ArrayLike) -> NDArray[np.bool_]:
-    return np.isclose(new, old, rtol=_RELATIVE, atol=1e-290)  # subnormals lose digits
+    return np.isclose(new, old, rtol=_RELATIVE, atol=1e-290)  # near 0, doubles lose digits
 
 
 def _unequal(what: str, old: float, new: float) -> Iterator[str]:

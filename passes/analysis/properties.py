@@ -145,13 +145,13 @@ def _structured(circuit: Circuit) -> Property:
     found = structure(circuit)
     if found.vtree is not None:
         return Property(
-            "structured decomposable", "yes", f"one tree of {found.vtree.splits:,} splits"
+            "structured decomposable", "yes", f"one vtree with {found.vtree.splits:,} splits"
         )
     first, second = (describe(circuit, node) for node in found.culprits[:2])
     return Property(
         "structured decomposable",
         "no",
-        f"{first}, but {second}: no tree has both",
+        f"{first}, but {second}: no vtree allows both",
         "build all products over one region tree, for example one replica of a RAT-SPN",
     )
 

@@ -169,7 +169,7 @@ def first_bits(words: Words) -> Int:
 
 
 def telling(gates: Gates) -> Int:
-    """The variables that some leaf restricts: only these can tell supports apart."""
+    """The variables that some leaf restricts; only these can separate supports."""
     used = gates.leaf_set[gates.leaf_set >= 0]
     return np.unique(gates.sets.variable[used[~gates.sets.full[used]]])
 

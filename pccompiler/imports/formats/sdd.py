@@ -50,7 +50,7 @@ class _SddReader(ListReader):
         """The node of one line; the second number is its vtree node."""
         number = numbers[0] if numbers else -1
         if not numbers or number in self.nodes:
-            self.lines.fail("PC704", f"node {number} has no id of its own", "restore the file")
+            self.lines.fail("PC704", f"node {number} has no unique id", "restore the file")
         made = self.made(kind, numbers)
         if len(numbers) > 1:
             self.places[number] = numbers[1]

@@ -20,7 +20,7 @@ class Incumbents:
         k: Number of completions wanted.
         free: The columns to complete.
         dtype: Precision of the log-densities.
-        tolerance: Completions that are better than the k-th by at most this are skipped, in nats.
+        tolerance: Completions better than the k-th by at most this may be skipped, in nats.
     """
 
     def __init__(self, k: int, free: list[int], dtype: torch.dtype, tolerance: float) -> None:
