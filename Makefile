@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp
+DOCS := .venv-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check fmt bench params clean
+.PHONY: help setup demo test lint check docs fmt bench params clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +32,14 @@ lint: setup ## ruff, mypy, pyright and the import contracts
 	$(BIN)/lint-imports --config pyproject.toml
 
 check: lint test ## what must be green before a commit
+
+docs: $(DOCS)/.stamp ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet
+
+$(DOCS)/.stamp: requirements/docs.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/docs.txt
+	touch $(DOCS)/.stamp
 
 fmt: setup ## format the code and mend what ruff can
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,4 @@
-"""The text form, read back. `pccompiler.ir.text.printer` writes it; docs/ir.md has the grammar."""
+"""The text form, read back; `pccompiler.ir.text.printer` writes it (docs/reference/grammar.md)."""
 
 from __future__ import annotations
 

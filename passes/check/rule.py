@@ -30,7 +30,7 @@ class Rule:
     """One rule: finds all culprits with array operations, then describes them one by one.
 
     Attributes:
-        code: As listed in docs/errors.md.
+        code: As listed in docs/reference/errors.md.
         culprits: The nodes that break the rule, ascending; `NO_NODE` if the whole circuit does.
         describe: Says what is wrong with one of them.
     """

@@ -38,7 +38,9 @@ class LogicReader:
     def bounded(self, variables: int) -> int:
         """The number of variables, if it is sensible."""
         if variables < 0:
-            self.lines.fail("PC702", f"{variables} variables are declared", "see docs/imports.md")
+            self.lines.fail(
+                "PC702", f"{variables} variables are declared", "see docs/howto/imports.md"
+            )
         self.lines.most("variables", variables)  # a single number must not fill the memory
         return variables
 
@@ -128,7 +130,7 @@ class ListReader(LogicReader, ABC):
             if words[0] == self.header and count is None:
                 numbers = [self.lines.integer(word, "a count") for word in words[1:]]
                 if len(numbers) != self.counts:
-                    self.lines.fail("PC702", "not a valid header", "see docs/imports.md")
+                    self.lines.fail("PC702", "not a valid header", "see docs/howto/imports.md")
                 count = numbers[0]
                 self.begin(numbers)
             else:

@@ -95,7 +95,7 @@ class _Reader:
         if len(words) > 2 and _NUMBER.fullmatch(words[1]) and not _NUMBER.fullmatch(words[0]):
             words = [words[1], words[0], *words[2:]]
         if len(words) < 3 or not _NUMBER.fullmatch(words[0]):
-            self.lines.fail("PC702", "not a valid SPN line", "see docs/imports.md")
+            self.lines.fail("PC702", "not a valid SPN line", "see docs/howto/imports.md")
         number, kind, rest = self.lines.integer(words[0], "the id"), words[1], words[2:]
         if number in self.nodes:
             self.lines.fail("PC704", f"node {number} is declared twice", "restore the file")

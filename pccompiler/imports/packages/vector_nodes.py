@@ -292,5 +292,5 @@ def unsupported(what: str, name: str, package: str, supported: Iterable[str]) ->
         "PC741",
         f"{package}: {what} of type {name} are not supported",
         notes=(f"supported are {', '.join(supported)}",),
-        help="replace them, or see the list in docs/imports.md",
+        help="replace them, or see the list in docs/howto/imports.md",
     )

@@ -24,5 +24,5 @@ def reading(package: str) -> Generator[None]:
             "PC762",
             f"{package}: an object does not have the form that this reader expects",
             notes=(f"cause: {type(error).__name__}: {error}",),
-            help="give unmodified objects of the versions listed in docs/imports.md",
+            help="give unmodified objects of the versions listed in docs/howto/imports.md",
         ) from error

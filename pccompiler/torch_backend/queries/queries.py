@@ -2,7 +2,7 @@
 
 Evidence is a table of rows, shape (batch, variables), NaN where nothing is known; or a mapping from
 names to values, which is one row. All queries run on the model's device and in its precision, with
-direct and with generated weights. ``docs/queries.md`` has the table of queries, costs and sources.
+direct and with generated weights. ``docs/reference/queries.md`` lists queries, costs and sources.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def fit(
         on_evaluation: Called with each `Evaluation`.
         checkpoint: A folder for the state of the training, written now and then, and when Ctrl-C or
             SIGTERM ends the training. The same call goes on from there, bit for bit as if it had
-            not been interrupted (docs/training.md). ``steps`` and ``patience`` may change.
+            not been interrupted (docs/howto/training.md). ``steps`` and ``patience`` may change.
         checkpoint_every: Steps between two writes; ``None``: two minutes.
 
     Raises:
