@@ -58,7 +58,7 @@ def register(family: type[Family]) -> Family:
     if fault is not None:
         raise OptionError.of(
             "PC130",
-            f"{getattr(family, '__name__', family)} is no leaf family: {fault[0]}",
+            f"{getattr(family, '__name__', family)} is not a leaf family: {fault[0]}",
             help=fault[1],
         )
     number = len(registered())
@@ -88,7 +88,7 @@ def _is_family(given: object) -> TypeGuard[type[Family]]:
 def _fault(family: object) -> tuple[str, str] | None:
     """What is wrong with a class that should be a family, and a way out."""
     if not _is_family(family):
-        return "it is no subclass of Family", "derive a class from pccompiler.ir.Family"
+        return "it is not a subclass of Family", "derive a class from pccompiler.ir.Family"
     keyword, domains = getattr(family, "keyword", None), getattr(family, "domains", ())
     if not isinstance(keyword, str) or not (keyword.isidentifier() and keyword.islower()):
         return f"its keyword is {keyword!r}", "give an identifier in lower case"
