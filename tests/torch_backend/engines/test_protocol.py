@@ -275,3 +275,14 @@ def test_going_down_must_be_written() -> None:
     assert isinstance(engine, Engine)
     with pytest.raises(NotImplementedError, match="by-definition only goes up"):
         engine.down(Ascent(), torch.ones(1), Wanted.GRADIENT)
+
+
+def test_refusals_keep_nothing_alive() -> None:
+    """A traceback would keep the callers' frames, and with them their autograd graphs."""
+    model = pc.compile(pc.rat_spn(6, 3, 3), memory_budget="1 MiB", device="cpu", dtype="float64")
+    model(torch.zeros(2, 6))
+    refused = [made for made in model.engines.made.values() if isinstance(made, NoMatch)]
+    found = [model.engines.ask(kind, Wanted.GRADIENT) for kind in select.engines()]
+    refused += [made for made in found if isinstance(made, NoMatch)]
+    assert refused
+    assert all(why.__traceback__ is None and why.__context__ is None for why in refused)
