@@ -23,7 +23,7 @@ from pccompiler.torch_backend.engines.dense.regions import (
 from pccompiler.torch_backend.values import has_table
 
 LEAST_UNITS = 4
-"""Below, tiles of 16 units are mostly empty; from here up they pay (benchmarks/wide_step)."""
+"""Below, tiles of 16 units are mostly empty; from here up they pay (steps/wide_step.py)."""
 MOST_CHILDREN = 2**22
 _TOO_MANY = "its products share so many factors that terms would not fit in memory"
 

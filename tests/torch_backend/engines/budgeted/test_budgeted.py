@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pccompiler as pc
-from benchmarks.live_bytes import LiveBytes, live_bytes
+from benchmarks.memory.live_bytes import LiveBytes, live_bytes
 from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit, Family, Hypernetwork, Sectors
 from pccompiler.passes import plan
