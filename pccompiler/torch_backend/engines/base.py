@@ -199,6 +199,13 @@ class Engine(ABC):
         """
         raise NotImplementedError(f"{self.name} only goes up")
 
+    def launches(self, wanted: Wanted) -> int | None:
+        """Kernels of its own that one evaluation starts, apart from those that make weights.
+
+        ``None``: torch or the device decides. It is known before `load`.
+        """
+        return None
+
     def threads(self, rows: int) -> AbstractContextManager[None]:
         """`few_threads` for so many rows: kernels count their work by themselves."""
         return few_threads(self.plan, self.target.device, 0 if self.in_kernels else rows)

@@ -45,6 +45,11 @@ def register(kind: type[Engine]) -> None:
     ENGINES.add(kind.name, kind)
 
 
+def unregister(name: str) -> None:
+    """Undo `register`. Models that have chosen the engine keep it."""
+    ENGINES.remove(name)
+
+
 def engines() -> list[type[Engine]]:
     """All engines in the order in which they are asked.
 

@@ -14,7 +14,6 @@ import pccompiler as pc
 from pccompiler.ir import Circuit
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Layer
-from pccompiler.plugins import Registry
 from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend import CompiledCircuit
 from pccompiler.torch_backend.engines import select
@@ -255,16 +254,15 @@ def test_an_engine_of_another_package_is_chosen(install: Callable[..., None]) ->
     assert chosen_for(small)[Wanted.GRADIENT] == chosen_for(large)[Wanted.VALUE] == "trees-cpu"
 
 
-def test_an_engine_can_be_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = {kind.name: kind for kind in select.OURS}
-    registry = Registry[type[Engine]](
-        "pccompiler.engines", own, select._is_engine, "a subclass of Engine"
-    )
-    monkeypatch.setattr(select, "ENGINES", registry)
+def test_an_engine_can_be_registered() -> None:
     made: dict[str, type[Engine]] = {}
     exec(FOREIGN, made)
     select.register(made["ByDefinition"])
-    assert chosen_for(pc.rat_spn(2, 2, 3))[Wanted.VALUE] == "by-definition"
+    try:
+        assert chosen_for(pc.rat_spn(2, 2, 3))[Wanted.VALUE] == "by-definition"
+    finally:
+        select.unregister("by-definition")
+    assert chosen_for(pc.rat_spn(2, 2, 3))[Wanted.VALUE] == "trees-cpu"
 
 
 def test_going_down_must_be_written() -> None:
