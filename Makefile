@@ -49,11 +49,11 @@ fmt: setup ## format the code and mend what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## measure this machine; results go to benchmarks/results
+bench: setup ## measure this machine, beside the last committed results
 	$(BIN)/python -m benchmarks.run
 
 params: setup ## the parameter counts of the paper's 35 data sets
-	$(BIN)/python -m benchmarks.parameters
+	$(BIN)/python -m benchmarks.paper.parameters
 
 clean: ## remove caches and build products (not .venv)
 	rm -rf build dist out site .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -18,7 +18,7 @@ from pccompiler.bench.cases import Case
 from pccompiler.bench.work import DIRECTIONS
 from pccompiler.errors import OptionError, PCCompilerError
 
-KNOWN = ("cirkit", "hyperspn", "pyjuice", "simple-einet", "spflow")
+KNOWN = ("cirkit", "hyperspn", "plain-torch", "pyjuice", "simple-einet", "spflow")
 """Peers that a script of the package times."""
 SCRIPT = Path(__file__).parent / "peers" / "run.py"
 PYTHONS = ("bin/python", ".venv/bin/python", "venv/bin/python", "Scripts/python.exe")
