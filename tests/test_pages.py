@@ -194,3 +194,9 @@ def exists(name: str) -> bool:
     except (ImportError, AttributeError):
         return False
     return True
+
+
+def test_every_command_is_listed() -> None:
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text()
+    listed = re.findall(r"^\| `(\w+)", page, re.MULTILINE)
+    assert sorted(listed) == sorted(COMMANDS)
