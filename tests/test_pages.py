@@ -17,6 +17,7 @@ import contextlib
 import doctest
 import importlib.util
 import io
+import pkgutil
 import re
 import shlex
 import sys
@@ -30,12 +31,14 @@ from pccompiler.cli import app, main
 from pccompiler.ir import parse
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 FENCE = re.compile(r'^```(\w+)(?: title="([^"\n]*)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 NOT_RUN = "Not run in the tests: "
 MOST_NOT_RUN = 12
 COMMANDS = {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
 SHOWN = "text", "json", "ebnf", "bibtex"  # nothing to run
+KEYS = {f"pccompiler.{key}" for key in ("digest", "engines", "families", "generators")}
+"""Keys of metadata and groups of entry points, which look like modules."""
 SAME = doctest.OutputChecker()
 LOOSELY = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -174,8 +177,28 @@ def test_code_is_fenced(page: Path) -> None:
     assert re.findall(r"(?<=\n\n) {4,}\S.*", text) == []
 
 
-def test_the_architecture_names_what_is_there() -> None:
-    page = (ROOT / "docs" / "architecture.md").read_text()
-    named = re.findall(r"`((?:ir|passes|pccompiler|tests|benchmarks)/[\w./]*)`", page)
-    assert len(named) > 30
-    assert [path for path in named if not (ROOT / path).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_and_names_are_there(page: Path) -> None:
+    """Modules move; pages must move with them."""
+    text = page.read_text()
+    paths = re.findall(r"`((?:ir|passes|pccompiler|tests|benchmarks)/[\w./-]*)`", text)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    names = re.findall(r"(?:`|^::: )(pccompiler(?:\.\w+)+)(?=[`(]|$)", text, re.MULTILINE)
+    assert [name for name in names if not exists(name) and name not in KEYS] == []
+    scripts = re.findall(r"python -m (benchmarks(?:\.\w+)+)", text)
+    assert [script for script in scripts if not exists(script)] == []
+    assert re.findall(r"`(?:passes|\w+_backend)[./]\w+\.\w+`", text.replace("`passes/", "")) == []
+
+
+def exists(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+def test_every_command_is_listed() -> None:
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text()
+    listed = re.findall(r"^\| `(\w+)", page, re.MULTILINE)
+    assert sorted(listed) == sorted(COMMANDS)

@@ -23,8 +23,10 @@ import pccompiler as pc
 from pccompiler.ir import Circuit, Hypernetwork, Kind
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.torch_backend import CompiledCircuit
-from pccompiler.torch_backend.engines.arena.program import BagStep, DenseStep
-from pccompiler.torch_backend.queries.evaluation import Knowledge
+from pccompiler.torch_backend.engines.arena.program import BagStep, DenseStep, program_of
+from pccompiler.torch_backend.engines.arena.tables import tables_of
+from pccompiler.torch_backend.engines.arena.topdown import ascend, descend
+from pccompiler.torch_backend.engines.base import Wanted
 
 SIZES = (1, 7, 100, 500, 512)
 VARIANTS = ("ordinary", "log", "packed", "hypernetwork", "hypernetwork log")
@@ -98,12 +100,16 @@ def active_regions(circuit: Circuit) -> int:
 @torch.no_grad()
 def unit_flows(model: CompiledCircuit, rows: Tensor) -> Tensor:
     """Flows of all units of the model's program, shape (units, batch)."""
-    return Knowledge(model).evaluation(rows).flows("share")
+    program = program_of(model.plan, model.device)
+    weights, leaves = model.weights()
+    tables = tables_of(model.plan, program, model.leaf_inputs(rows, leaves), weights)
+    values = ascend(program, tables)
+    return descend(program, tables, values, torch.ones_like(values[-1]), Wanted.POSTERIOR)
 
 
 def totals(model: CompiledCircuit, flows: Tensor) -> tuple[Tensor, Tensor]:
     """Flows by variable, shape (variables, batch), and of all sums, shape (batch,)."""
-    program = model.program
+    program = program_of(model.plan, model.device)
     leaves = flows.new_zeros(len(model.circuit.variables), flows.shape[1])
     sums = flows.new_zeros(flows.shape[1])
     for step in program.steps:

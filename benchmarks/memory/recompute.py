@@ -8,6 +8,7 @@ Bytes are those of live tensors beyond parameters, their gradients and data.
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,8 +18,10 @@ import pccompiler as pc
 from benchmarks.common import Report
 from benchmarks.memory.live_bytes import LiveBytes
 from pccompiler.passes import plan
-from pccompiler.torch_backend.engines.budgeted.budget import Budgeted
-from pccompiler.torch_backend.engines.budgeted.schedule import Schedule
+from pccompiler.passes.lowering.segments import best_segments
+from pccompiler.torch_backend.engines.base import Ascent, Target, Wanted
+from pccompiler.torch_backend.engines.budgeted.schedule import Budget, Schedule
+from pccompiler.torch_backend.engines.select import Engines
 
 BATCH = 50
 RUNNABLE = 1024
@@ -48,20 +51,29 @@ def main() -> None:
             report.add(n=n, how="level order", mib=round(mib, 2), seconds=round(seconds, 3))
         for splits in (2, 4, 6):
             schedule = Schedule(0, 0, 0, BATCH, 0, 1, BATCH, 0, splits)
-            run = Budgeted(model, schedule, plan(model.circuit))
-            run.in_segments(x, torch.ones(BATCH))
+            segmented = plan(model.circuit, splits=splits)
+            budget = Budget(schedule, model.plan, segmented)
+            target = Target(model.device, model.dtype, budget=budget)
+            engines = Engines(model.plan, target, model.weights, kernels=True)
+            run = partial(
+                engines.choose(Wanted.GRADIENT).down,
+                Ascent((x,), False),
+                torch.ones(BATCH),
+                Wanted.GRADIENT,
+            )
+            run()
             start = time.perf_counter()
-            found = run.in_segments(x, torch.ones(BATCH))
+            found = [g for g in run().operands[1:] if g is not None]
             taken = time.perf_counter() - start
             with LiveBytes() as count:
-                run.in_segments(x, torch.ones(BATCH))
+                run()
             size = sum(p.numel() * p.element_size() for p in model.parameters())
             fields = {"mib": round((count.peak - size) / 2**20, 2), "seconds": round(taken, 3)}
             if wanted is not None:
                 top = max(float(g.norm()) for g in wanted)
                 pairs = zip(found, wanted, strict=True)
                 fields["difference"] = max(float((a - b).norm()) / top for a, b in pairs)
-            segments = 0 if run.segments is None else len(run.segments[3].runs)
+            segments = len(best_segments(segmented).runs)
             report.add(n=n, how="segments", splits=splits, segments=segments, **fields)
 
 

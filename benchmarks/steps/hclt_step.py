@@ -27,11 +27,13 @@ from benchmarks.steps.hclt_contest import Contest, Step, guarded, profile
 from pccompiler import structures
 from pccompiler.api import Dtype
 from pccompiler.ir import Circuit, Variable
+from pccompiler.torch_backend.engines.base import Batch, Target, Wanted
 from pccompiler.torch_backend.engines.dense.buffers import Precision
 from pccompiler.torch_backend.engines.dense.engine import Dense
 from pccompiler.torch_backend.engines.dense.launch import Runner
 from pccompiler.torch_backend.engines.dense.match import regions_of
 from pccompiler.torch_backend.engines.dense.tiles import Tiles
+from pccompiler.torch_backend.engines.differentiable import run
 
 PRECISIONS: tuple[Precision, ...] = ("tf32", "bf16", "ieee")
 Evaluate = Callable[[Tensor, list[Tensor]], Tensor]
@@ -73,21 +75,22 @@ def layered(made: pc.CompiledCircuit, fast: bool) -> Evaluate:
 
     def evaluate(x: Tensor, tables: list[Tensor]) -> Tensor:
         torch.backends.cuda.matmul.allow_tf32 = fast  # the backward pass must have it, too
-        return made.engine.run(made.leaf_inputs(x, {}), tables)
+        engine = made.engines.choose(Wanted.COUNTS)
+        return run(engine, Batch(x), [*made.leaf_inputs(x, {}), *tables], Wanted.COUNTS)
 
     return evaluate
 
 
 def dense(made: pc.CompiledCircuit, precision: Precision, tiles: Tiles | None = None) -> Evaluate:
     """The fused kernels."""
-    if tiles is None:
-        run = Dense.of(made.plan, made.device, precision)
-    else:
-        regions = regions_of(made.plan)
-        run = Dense(regions, Runner(regions, made.device, precision, tiles))
+    target = Target(made.device, torch.float32)
+    engine = Dense(made.plan, target, regions_of(made.plan), precision)
+    engine.load(made.weights, made.engines.evaluate)
+    if tiles is not None:
+        engine.runner = Runner(engine.regions, made.device, precision, tiles)
 
     def evaluate(x: Tensor, tables: list[Tensor]) -> Tensor:
-        return run.run(x, tables, {})
+        return run(engine, Batch(x), tables, Wanted.GRADIENT)
 
     return evaluate
 

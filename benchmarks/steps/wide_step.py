@@ -20,7 +20,7 @@ from pccompiler import structures
 from pccompiler.bench.timing import run_of, times_of
 from pccompiler.ir import Circuit
 from pccompiler.ir.variables import real
-from pccompiler.torch_backend.engines.dense.engine import Wide
+from pccompiler.torch_backend.engines.dense.engine import Dense
 
 BATCH = 500
 
@@ -51,7 +51,7 @@ def main() -> None:
         x = (x if states[0] else 4.0 * uniform - 2.0).cuda()
         fused, layered = (pc.compile(circuit, device="cuda") for _ in range(2))
         layered.without_kernels()
-        if not isinstance(fused.kernels, Wide):
+        if not isinstance(fused.kernels, Dense):
             raise SystemExit(f"{name} is not fused")
         double = pc.compile(circuit, device="cuda", dtype="float64")
         for setting, precision in (("highest", "fp32"), ("high", "tf32")):

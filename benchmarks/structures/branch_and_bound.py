@@ -22,6 +22,7 @@ import pccompiler as pc
 from benchmarks.common import Report
 from pccompiler.imports import read
 from pccompiler.structures import random_tree
+from pccompiler.torch_backend.engines.arena.program import program_of
 from pccompiler.torch_backend.queries.map.branch_and_bound import branch_and_bound
 
 
@@ -45,7 +46,7 @@ def measure(
     report.add(
         circuit=name,
         variables=rows.shape[1],
-        units=model.program.rows,
+        units=program_of(model.plan, model.device).rows,
         deterministic=model.deterministic,
         open_mean=round(float(rows.isnan().sum(1).double().mean()), 1),
         rows=len(rows),

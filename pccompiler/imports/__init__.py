@@ -1,4 +1,4 @@
-"""Circuits that other programs wrote, and objects of other packages, which are not imported."""
+"""Reads circuits from other programs' files and from objects of other packages."""
 
 from pccompiler.imports.bayesian.elimination import BayesianNetwork, compile_network
 from pccompiler.imports.formats.bif import read_bif, read_network

@@ -1,4 +1,4 @@
-"""One door to all files."""
+"""Reads a circuit file of any format."""
 
 from __future__ import annotations
 
@@ -64,16 +64,17 @@ def read(
 
     Args:
         path: The file; ``.gz`` is unpacked.
-        vtree: Of a PSDD or SDD; by default ``NAME.vtree`` beside ``NAME.psdd``, if it is there.
-        format: One of `IMPORTERS`; by default the file's ending.
-        order: Of elimination of a Bayesian network: its variables in order, ``"min-fill"`` or
+        vtree: The vtree of a PSDD or SDD; by default ``NAME.vtree`` next to ``NAME.psdd``, if it
+            exists.
+        format: One of `IMPORTERS`; by default the file's extension.
+        order: Elimination order of a Bayesian network: its variables in order, ``"min-fill"`` or
             ``"min-weight"``; by default the cheapest of several (see `compile_network`).
-        restarts: Further orders that are tried for a Bayesian network.
-        most_nodes: Refuse Bayesian networks whose circuit is larger; ``None``: no limit.
+        restarts: How many further orders are tried for a Bayesian network.
+        most_nodes: The most nodes of a Bayesian network's circuit; ``None``: no limit.
 
     Raises:
-        ImportFormatError: Naming the file and line that is wrong.
-        ParseError: Of a ``.pcir`` file.
+        ImportFormatError: Names the file and line that is wrong.
+        ParseError: If a ``.pcir`` file is wrong.
         PluginError: If the reader of another package cannot be loaded.
     """
     file = Path(path)
@@ -88,8 +89,7 @@ def read(
         if search != {"order": None, "restarts": RESTARTS, "most_nodes": MOST_NODES}:
             raise ImportFormatError.of(
                 "PC747",
-                "order, restarts and most_nodes are of Bayesian networks, and this is another "
-                "format",
+                "order, restarts and most_nodes are only for Bayesian networks",
                 location=str(file),
                 help="leave them out, or give a .bif file",
             )
@@ -125,8 +125,8 @@ def read_circuit(path: Path) -> Circuit:
 
 
 def _unknown(file: Path, kind: str, format: str | None) -> ImportFormatError:
-    ways = "use one of " + ", ".join(f".{name}" for name in IMPORTERS) + ", or say the format"
+    ways = "use one of " + ", ".join(f".{name}" for name in IMPORTERS) + ", or give the format"
     if kind == "vtree":
-        ways = "give the .psdd or .sdd file; the .vtree of its name beside it is found"
-    what = "does not end as a circuit does" if format is None else f"has no format {format!r}"
+        ways = "give the .psdd or .sdd file; a .vtree file of the same name next to it is found"
+    what = "has no circuit extension" if format is None else f"has unknown format {format!r}"
     return ImportFormatError.of("PC700", f"{file} {what}", help=ways)

@@ -1,4 +1,4 @@
-"""The pages about errors and passes say what the code does."""
+"""The pages about errors and passes match the code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_every_error_code_is_listed_once() -> None:
     files = [path for folder in SOURCES for path in (ROOT / folder).glob("**/*.py")]
     used = {code for path in files for code in re.findall(r'"(PC\d{3})"', path.read_text())}
     listed = [row[0] for row in table("reference/errors.md") if re.fullmatch(r"PC\d{3}", row[0])]
-    assert sorted(used) == listed  # in order, and none that no code has
+    assert sorted(used) == listed  # in order, and without unused codes
 
 
 def test_every_error_has_a_meaning_and_a_way_out() -> None:

@@ -1,11 +1,11 @@
-"""Classes of scalar nodes that are vectors: verified, and their units in an order that fits all.
+"""Finds classes of scalar nodes that form vectors, verifies them and orders their units.
 
-A class of products is elementwise if its members take one unit each of equally many in every
-operand's class, or a Kronecker product if they take every combination. A class of sums is dense if
-its members share their operands, and these are whole classes; a mixture if its members take one
-unit each of every operand's class. Elementwise classes tie the order of their units to the order of
-their operands': tied nodes are in one lane. A class that fails is broken up, and classes are found
-anew.
+A class of products is elementwise if each member takes a unit of its own from every operand's
+class, and all units are taken; it is a Kronecker product if the members take every combination. A
+class of sums is dense if its members share their operands, and these are whole classes; it is a
+mixture if each member takes a unit of its own from every operand's class. Elementwise classes tie
+the order of their units to that of their operands: tied nodes form a lane. A class that fails is
+broken up, and the search starts again.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _ROUNDS = 32
 
 
 def find_vectors(circuit: Circuit) -> Vectors | None:
-    """The vectors among the scalar nodes of ``circuit``; ``None`` where there are none."""
+    """The vectors among the scalar nodes of ``circuit``; ``None`` if there are none."""
     shape = find_shape(circuit)
     broken = np.zeros(circuit.num_nodes, np.bool_)
     for _ in range(_ROUNDS):
         of = refine(shape, broken)
         sizes = np.bincount(of)
         alone = shape.lanes & (sizes[of] == 1)
-        if alone.any():  # no unit of a mixture: a sum over vectors, perhaps
+        if alone.any():  # not a unit of a mixture, but perhaps a sum over vectors
             shape, broken = shape.with_dense(alone), np.zeros_like(broken)
             continue
         if int(sizes.max()) == 1:
@@ -43,7 +43,7 @@ def find_vectors(circuit: Circuit) -> Vectors | None:
 
 
 class _Check:
-    """One look at a partition."""
+    """Checks one partition."""
 
     def __init__(self, shape: Shape, of: Int, sizes: Int) -> None:
         self.shape, self.of, self.sizes = shape, of, sizes
@@ -68,7 +68,7 @@ class _Check:
         return self.bad
 
     def products(self, nodes: Int) -> None:
-        """Elementwise or Kronecker."""
+        """Products must be elementwise or Kronecker."""
         for table in self.tables(nodes):
             operands = np.take_along_axis(table.operands, np.argsort(self.of[table.operands]), 1)
             fits = table.same(self.of[operands])
@@ -90,19 +90,19 @@ class _Check:
             self.bad[table.numbers[~fits]] = True
 
     def dense(self, nodes: Int) -> None:
-        """The same operands, which may come in any order."""
+        """Members of a dense sum must have the same operands, in any order."""
         for table in self.tables(nodes):
             self.bad[table.numbers[~table.same(np.sort(table.operands, axis=1))]] = True
 
     def one_each(self, table: _Table, operands: Int, widths: Int) -> Bool:
-        """Whether the members take every unit of every operand once."""
+        """Whether the members together take every unit of every operand exactly once."""
         result: Bool = (widths == table.sizes[:, None]).all(axis=1)
         for column in operands.T:
             result &= table.distinct(column.astype(np.uint64)) == table.sizes
         return result
 
     def readers(self, vector: Bool) -> None:
-        """Scalar products and mixtures read scalars; dense sums read whole vectors."""
+        """Scalar products and mixtures must read scalars, and dense sums whole vectors."""
         circuit, owner = self.circuit, self.shape.owner
         below = circuit.operands
         scalar = vector[below] & ~vector[owner] & ~self.shape.dense[owner]
@@ -114,7 +114,7 @@ class _Check:
             self.bad[distinct[counts != self.sizes[distinct[:, 1]], 1]] = True
 
     def lanes(self) -> None:
-        """Tie nodes into lanes; a class may have one node in each."""
+        """Tie nodes into lanes; a class may have at most one node in each."""
         edges = np.flatnonzero(self.tied[self.of[self.shape.owner]])
         above, below = self.shape.owner[edges], self.circuit.operands[edges]
         self.lane = _components(self.circuit.num_nodes, above, below)
@@ -124,11 +124,11 @@ class _Check:
         twice[self.lane[order[1:]][again]] = True
         nodes = np.flatnonzero(twice[self.lane] & self.tied[self.of])
         self.bad[self.of[nodes]] = True
-        grid = self.kronecker[self.of[below]]  # their order is that of the grid
+        grid = self.kronecker[self.of[below]]  # the grid sets their order
         self.bad[self.of[below[grid]]] = True
 
     def units(self) -> Int:
-        """Each node's place in its class, by lanes; of Kronecker products, by the grid."""
+        """Each node's place in its class: by lane, or by the grid of a Kronecker product."""
         order = np.lexsort([self.lane, self.of])
         starts = np.cumsum(self.sizes) - self.sizes
         unit = np.empty(len(order), np.int64)
@@ -139,7 +139,7 @@ class _Check:
         return unit
 
     def grid_places(self, members: Int, unit: Int) -> Int:
-        """Places of Kronecker members, operands in the order of the first node's."""
+        """Places of Kronecker members, with operands in the order of the first member's."""
         circuit = self.circuit
         sequence = self.of[circuit.operands_of(int(members.min()))]
         below = circuit.operands[circuit.edges_of(members)].reshape(len(members), -1)
@@ -151,7 +151,7 @@ class _Check:
         return place
 
     def shared_weights(self) -> None:
-        """Nodes that share a weight must be units of vectors that can share theirs."""
+        """Nodes that share a weight must belong to vectors that can share a weight."""
         weight = self.circuit.weight
         counts = np.bincount(weight[weight >= 0], minlength=len(self.circuit.weights))
         shared = (weight >= 0) & (counts[weight] > 1)
@@ -166,7 +166,7 @@ class _Check:
                     self.part(own)
 
     def part(self, weight: int) -> None:
-        """Break up the users of a weight, and the vectors that they read."""
+        """Break up the vectors that use a weight, and the vectors that they read."""
         users = np.flatnonzero(self.circuit.weight == weight)
         below = self.of[self.circuit.operands[self.circuit.edges_of(users)]]
         self.bad[self.of[users]] |= self.sizes[self.of[users]] > 1
@@ -180,7 +180,7 @@ class _Check:
         return Vectors(self.shape, self.of, self.sizes, unit, first, self.kronecker)
 
     def tables(self, nodes: Int) -> list[_Table]:
-        """Nodes and their operands by arity, class by class."""
+        """Nodes and their operands, class by class, in one table for each arity."""
         fan_in = self.circuit.fan_in[nodes]
         tables: list[_Table] = []
         for arity in np.unique(fan_in).tolist():
@@ -217,7 +217,7 @@ class _Table:
 
 
 def _components(number: int, left: Int, right: Int) -> Int:
-    """For each node, the lowest node that edges connect it with."""
+    """For each node, the lowest node of its connected component."""
     label = np.arange(number)
     while True:
         low = np.minimum(label[left], label[right])

@@ -1,4 +1,4 @@
-"""A circuit's scalar nodes seen as vectors, and how sums read them."""
+"""A partition of a circuit's scalar nodes into vectors, and how sums read them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Vectors:
     """A partition of the nodes into vectors.
 
     Attributes:
-        shape: Of the circuit.
+        shape: The shape of the circuit.
         of: Shape ``(nodes,)``, each node's class, numbered so that operands come first.
-        sizes: Shape ``(classes,)``.
+        sizes: Shape ``(classes,)``, the number of members.
         unit: Shape ``(nodes,)``, each node's place in its class.
-        first: Shape ``(classes,)``, the lowest member, whose operands give the vector's order.
-        kronecker: Shape ``(classes,)``.
+        first: Shape ``(classes,)``, the lowest member, whose operands set the vector's order.
+        kronecker: Shape ``(classes,)``, whether a class is a Kronecker product.
     """
 
     shape: Shape
@@ -47,7 +47,7 @@ class Vectors:
 
 
 def new_columns(vectors: Vectors, node: int) -> tuple[list[int], Int]:
-    """How a sum reads vectors: its operands by class, and its old columns in the new order."""
+    """A sum's operands as classes, and its old columns in the new order."""
     circuit = vectors.shape.circuit
     below = circuit.operands_of(node)
     numbers, unit = vectors.of[below], vectors.unit[below]
@@ -79,7 +79,7 @@ def columns_of(vectors: Vectors, number: int) -> list[Int]:
 
 
 def _inputs(circuit: Circuit, node: int) -> Int:
-    """A number for each unit that a sum reads, in the order of its columns."""
+    """An id for each unit that a sum reads, in the order of its columns."""
     below = circuit.operands_of(node)
     widths = circuit.units[below]
     first = np.repeat(below * (int(widths.max()) + 1), widths)
@@ -87,7 +87,7 @@ def _inputs(circuit: Circuit, node: int) -> Int:
 
 
 def weight_key(vectors: Vectors, number: int) -> bytes:
-    """Equal for vectors that can share a weight."""
+    """A key that is equal for vectors that can share a weight."""
     members = vectors.members(number)
     circuit = vectors.shape.circuit
     parts = [circuit.weight[members]]

@@ -1,4 +1,4 @@
-"""Logic circuits as weighted model counts: what readers of all their formats share."""
+"""The common part of readers of logic circuits, which are read as weighted model counters."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pccompiler.passes import NormalizeWeights, Smooth
 from pccompiler.passes.rewriting.constants import normalize
 
 TRUE, FALSE = -1, -2
-"""Constants: they are never nodes."""
+"""Ids of constants, which are never nodes."""
 _NO_MASS = "PC140"
-"""What the normalization of a circuit that is 0 everywhere is refused with."""
+"""The error code for normalizing a circuit that is 0 everywhere."""
 Weights = Mapping[int, float]
 
 
@@ -30,22 +30,22 @@ class LogicReader:
     def __init__(self, path: Path) -> None:
         self.lines = Lines(path, "c")
         self.most = 0
-        self.whole = False  # whether ``most`` is the number of variables, and not a lower bound
+        self.whole = False  # whether ``most`` is the number of variables, not just a lower bound
         self.nodes: dict[int, int] = {}
         self.scalars = Scalars((), self.lines)
         self.root = FALSE
 
     def bounded(self, variables: int) -> int:
-        """A number of variables that is not absurd."""
+        """The number of variables, if it is sensible."""
         if variables < 0:
             self.lines.fail(
-                "PC702", f"{variables} variables cannot be", "see docs/howto/imports.md"
+                "PC702", f"{variables} variables are declared", "see docs/howto/imports.md"
             )
         self.lines.most("variables", variables)  # a single number must not fill the memory
         return variables
 
     def finish(self, weights: Weights) -> Circuit:
-        """Smooth and normalized, times the weights."""
+        """The circuit, smooth, normalized and times the weights."""
         foreign = sorted(v for v in map(abs, weights) if not 0 < v <= self.most)
         if foreign:
             self.lines.fail("PC704", f"the weights name variable {foreign[0]}",
@@ -55,10 +55,10 @@ class LogicReader:
         except CircuitError as error:
             if error.diagnostics[0].code != _NO_MASS:
                 raise
-            raise self.no_model("has no model whose weight is not 0") from None
+            raise self.no_model("has no model of positive weight") from None
 
     def unweighted(self) -> Circuit:
-        """Smooth and normalized: 1 on models."""
+        """The circuit, smooth and normalized, with value 1 on models (``log_scale`` included)."""
         self.scalars.variables = tuple(binary(f"x{v}") for v in range(1, self.most + 1))
         if self.root == TRUE:
             root = self.scalars.product(
@@ -66,24 +66,24 @@ class LogicReader:
             )
             free = self.scalars.circuit(root)
             return free.replace(log_scale=self.most * math.log(2.0))
-        unmended = ("PC101", "PC105", "PC106", "PC109")  # what the next two passes mend
+        unmended = ("PC101", "PC105", "PC106", "PC109")  # the next two passes repair these
         raw = check(self.scalars.circuit(self.root), self.lines, unmended)
         self.lines.limits.check("edges", len(raw.operands) + _lacking(raw), self.lines.path)
         return NormalizeWeights()(Smooth(fill="one")(raw))
 
     def no_model(self, why: str) -> ImportFormatError:
-        """The error for a count of 0."""
+        """The error for a model count of 0."""
         return ImportFormatError.of(
             "PC710",
             f"the formula {why}: its count is 0",
             location=str(self.lines.path),
-            help="a circuit needs a positive sum: read a satisfiable formula, with fewer weights 0",
+            help="read a formula with a model of positive weight; a circuit needs a positive sum",
         )
 
     def literal(self, literal: int) -> int:
         """The leaf that is 1 where the literal holds."""
         if literal == 0 or (self.whole and abs(literal) > self.most):
-            self.lines.fail("PC704", f"{literal} is no literal of {self.most} variables",
+            self.lines.fail("PC704", f"{literal} is not a literal of {self.most} variables",
                             "variables count from 1")  # fmt: skip
         self.most = max(self.most, self.bounded(abs(literal)) if not self.whole else 0)
         return self.scalars.leaf(abs(literal) - 1, (0.0, 1.0) if literal > 0 else (1.0, 0.0))
@@ -107,7 +107,7 @@ class LogicReader:
         if TRUE in rest and len(rest) > 1:
             self.lines.fail(
                 "PC708",
-                "a disjunction with 'true' beside other operands is not deterministic",
+                "a disjunction of 'true' and other operands is not deterministic",
                 "simplify the formula",
             )
         if not rest or rest == [TRUE]:
@@ -116,12 +116,12 @@ class LogicReader:
 
 
 class ListReader(LogicReader, ABC):
-    """Reads a header with counts, then a node a line."""
+    """Reads a header with counts, then one node per line."""
 
     header: ClassVar[str]
-    """The word that the header begins with."""
+    """The first word of the header."""
     counts: ClassVar[int]
-    """How many numbers follow it; the first is that of the nodes."""
+    """How many numbers follow it; the first is the number of nodes."""
 
     def read(self, weights: Weights) -> Circuit:
         """The circuit of the last node, times the weights."""
@@ -130,7 +130,7 @@ class ListReader(LogicReader, ABC):
             if words[0] == self.header and count is None:
                 numbers = [self.lines.integer(word, "a count") for word in words[1:]]
                 if len(numbers) != self.counts:
-                    self.lines.fail("PC702", "this is no header", "see docs/howto/imports.md")
+                    self.lines.fail("PC702", "not a valid header", "see docs/howto/imports.md")
                 count = numbers[0]
                 self.begin(numbers)
             else:
@@ -139,14 +139,14 @@ class ListReader(LogicReader, ABC):
                 self.nodes[number] = self.root
         self.lines.count(len(self.nodes), count)
         if self.root == FALSE and self.nodes:
-            raise self.no_model("is satisfied by no world")
+            raise self.no_model("has no model")
         if not (self.nodes and self.most):
             what = "variables" if self.nodes else "nodes"
             self.lines.fail("PC705", f"the file has no {what}", "fetch it again", here=False)
         return self.finish(weights)
 
     def begin(self, counts: list[int]) -> None:
-        """Take in what the header says."""
+        """Use the counts of the header."""
 
     @abstractmethod
     def node(self, kind: str, numbers: list[int]) -> tuple[int, int]:
@@ -154,7 +154,7 @@ class ListReader(LogicReader, ABC):
 
 
 def _lacking(circuit: Circuit) -> int:
-    """How many inputs `Smooth` multiplies to operands of sums and to the root, at most."""
+    """An upper bound for the number of inputs that `Smooth` adds."""
     size = circuit.scopes.sizes()
     sums = np.flatnonzero(circuit.kind == Kind.SUM)
     below = circuit.operands[circuit.edges_of(sums)]
@@ -165,7 +165,7 @@ def _lacking(circuit: Circuit) -> int:
 def _weighted(circuit: Circuit, weights: Weights) -> Circuit:
     """The circuit times the weights of each world's literals.
 
-    Each leaf takes in the weights of its variable; what it then sums to goes up into the scale.
+    Each leaf absorbs the weights of its variable; its new constant is pushed up into the scale.
     """
     low, high = (
         np.array([weights.get(sign * v, 1.0) for v in range(1, len(circuit.variables) + 1)], float)
@@ -177,7 +177,7 @@ def _weighted(circuit: Circuit, weights: Weights) -> Circuit:
         raise ImportFormatError.of(
             "PC711",
             f"the weights of the literals of variable {v + 1} are {low[v]:g} and {high[v]:g}",
-            help="give finite weights, none negative and not both 0",
+            help="give finite, non-negative weights that are not both 0",
         )
     inputs = np.flatnonzero(circuit.kind == Kind.INPUT)
     owned, over = circuit.weight[inputs].tolist(), circuit.variable[inputs]

@@ -1,4 +1,4 @@
-"""Decision-DNNF, ``.nnf`` files: the compiler c2d's, and D4's."""
+"""Reads d-DNNF files (``.nnf``) of the compilers c2d and D4."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pccompiler.ir import Circuit
 def read_nnf(
     path: str | Path, *, weights: Weights | None = None, variables: int | None = None
 ) -> Circuit:
-    """Read a d-DNNF, as c2d or as D4 writes it.
+    """Read a d-DNNF in the format of c2d or D4.
 
     c2d has a line ``nnf nodes edges variables``, then ``L``, ``A`` and ``O`` lines. D4 has nodes,
     ``o 1 0``, ``a 2 0``, ``t 3 0`` and ``f 4 0``, and edges: ``1 2 3 -4 0`` goes from node 1 to
     node 2 with literals 3 and -4. Node 1 is the root.
 
-    Args, result and errors are those of `read_sdd`. A formula that is not deterministic gives the
-    sum over its derivations instead.
+    Result and errors are those of `read_sdd`. A formula that is not deterministic gives the sum
+    over its derivations instead.
 
     Args:
         path: The file.
-        weights: As `read_sdd` has it.
-        variables: How many there are, of a file of D4, which does not say: at least, and by
-            default, those up to the highest literal. Variables without a literal are free.
+        weights: See `read_sdd`.
+        variables: Number of variables, which files of D4 do not contain; at least, and by default,
+            the highest literal. Variables without a literal are free.
 
     Source:
         Darwiche and Marquis (2002), "A Knowledge Compilation Map"; Lagniez and Marquis (2017), "An
@@ -37,9 +37,9 @@ def read_nnf(
     if variables is not None:
         raise ImportFormatError.of(
             "PC749",
-            f"variables={variables} was given, but the header of the file says how many there are",
+            f"variables={variables} was given, but the header of the file has the number",
             location=str(path),
-            help="leave it out; it is for files of D4",
+            help="leave it out; it is only for files of D4",
         )
     return _C2dReader(Path(path)).read(weights or {})
 
@@ -48,11 +48,11 @@ class _C2dReader(ListReader):
     header, counts = "nnf", 3
 
     def begin(self, counts: list[int]) -> None:
-        """The header says how many variables there are."""
+        """Take the number of variables from the header."""
         self.most, self.whole = self.bounded(counts[2]), True
 
     def node(self, kind: str, numbers: list[int]) -> tuple[int, int]:
-        """The node of one line; the lines are numbered from 0."""
+        """The node of one line; nodes are numbered from 0."""
         return len(self.nodes), self.made(kind, numbers)
 
     def made(self, kind: str, numbers: list[int]) -> int:
@@ -63,4 +63,4 @@ class _C2dReader(ListReader):
             return self.both([self.known(i) for i in numbers[1:]])
         if kind == "O" and len(numbers) > 1 and len(numbers) == 2 + numbers[1]:
             return self.either([self.known(i) for i in numbers[2:]])
-        self.lines.fail("PC702", "this is no line of an NNF", "write L, A or O lines")
+        self.lines.fail("PC702", "not a valid NNF line", "write L, A or O lines")

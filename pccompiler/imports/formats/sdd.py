@@ -1,4 +1,4 @@
-"""Sentential decision diagrams, ``.sdd`` files."""
+"""Reads sentential decision diagrams (``.sdd`` files)."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from pccompiler.ir import Circuit
 def read_sdd(
     path: str | Path, vtree: str | Path | None = None, *, weights: Weights | None = None
 ) -> Circuit:
-    """Read a sentential decision diagram: its value is 1 on models of the formula, else 0.
+    """Read a sentential decision diagram; its value is 1 on models of the formula, otherwise 0.
 
     Args:
         path: The file. Its last node is the root.
-        vtree: Its vtree, which says what the variables are, and is checked against the file.
-            Without it, they are those up to the highest literal.
-        weights: Literal to weight, 1 for those without; a model's value is then the product of
-            its literals' weights. ``exp(log_scale)`` of the result is the weighted model count.
+        vtree: Its vtree, which gives the variables and is checked against the file. Otherwise the
+            variables go up to the highest literal.
+        weights: Literal to weight, by default 1; a model's value is then the product of the
+            weights of its literals. ``exp(log_scale)`` of the result is the weighted model count.
 
     Returns:
-        A smooth circuit over binary variables ``x1``, ``x2``, ..., deterministic as the file is.
+        A smooth circuit over binary variables ``x1``, ``x2``, ..., deterministic if the file is.
 
     Raises:
-        ImportFormatError: Naming the file and line that is wrong, or if no model has a weight.
+        ImportFormatError: Names the file and line that is wrong, or says that no model has a
+            positive weight.
 
     Source:
         Darwiche (2011), "SDD: A New Canonical Representation of Propositional Knowledge Bases".
@@ -46,10 +47,10 @@ class _SddReader(ListReader):
         self.places: dict[int, int] = {}
 
     def node(self, kind: str, numbers: list[int]) -> tuple[int, int]:
-        """The node of one line: of which vtree node it is stands after its id."""
+        """The node of one line; the second number is its vtree node."""
         number = numbers[0] if numbers else -1
         if not numbers or number in self.nodes:
-            self.lines.fail("PC704", f"node {number} has no id of its own", "restore the file")
+            self.lines.fail("PC704", f"node {number} has no unique id", "restore the file")
         made = self.made(kind, numbers)
         if len(numbers) > 1:
             self.places[number] = numbers[1]
@@ -62,20 +63,22 @@ class _SddReader(ListReader):
         if kind == "L" and len(numbers) == 3:
             leaf = self.literal(numbers[2])
             if self.tree is not None and self.tree.leaves.get(numbers[1]) != abs(numbers[2]):
-                self.misplaced(f"vtree node {numbers[1]} is no leaf of variable {abs(numbers[2])}")
+                self.misplaced(
+                    f"vtree node {numbers[1]} is not the leaf of variable {abs(numbers[2])}"
+                )
             return leaf
         if kind == "D" and len(numbers) > 3 and len(numbers) == 3 + 2 * numbers[2]:
             return self.decision(numbers[1], numbers[3:])
-        self.lines.fail("PC702", "this is no line of an SDD", "write F, T, L or D lines")
+        self.lines.fail("PC702", "not a valid SDD line", "write F, T, L or D lines")
 
     def decision(self, place: int, operands: list[int]) -> int:
-        """The disjunction of the conjunctions of primes and subs, which alternate."""
+        """The disjunction of conjunctions of a prime and a sub; both alternate in ``operands``."""
         nodes = [self.known(number) for number in operands]
         for at, number in enumerate(operands if self.tree is not None else []):
             below, side = self.places.get(number), at % 2  # constants have no place
             if below is not None and not (self.tree and self.tree.beneath(below, place, side)):
                 where = f"not under the {('left', 'right')[side]} child of {place}"
-                self.misplaced(f"node {number} is of vtree node {below}, which is {where}")
+                self.misplaced(f"node {number} belongs to vtree node {below}, which is {where}")
         pairs = zip(nodes[::2], nodes[1::2], strict=True)
         return self.either([self.both([prime, sub]) for prime, sub in pairs])
 

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-
-from pccompiler.ir.plan.parameters import parameter_name
-
-if TYPE_CHECKING:
-    from pccompiler.torch_backend.weights.weights import Weights
 
 
 def draws(shapes: Mapping[str, tuple[int, ...]], seed: int) -> Iterator[tuple[str, Tensor]]:
@@ -37,22 +31,3 @@ def draws(shapes: Mapping[str, tuple[int, ...]], seed: int) -> Iterator[tuple[st
         elif name.startswith("leaf_"):
             draw = 2.0 * draw - 1.0
         yield name, draw
-
-
-@torch.no_grad()
-def drawn(weights: Weights) -> dict[int, Tensor]:
-    """Groups with parameters of their own: which of their weights still are as they were drawn.
-
-    Shape ``(weights,)``, on the CPU. Empty where the seed is not known, as of parameters that an
-    earlier version saved.
-    """
-    if weights.seed is None:
-        return {}
-    numbers = dict(draws(weights.layout.shapes, weights.seed))
-    found: dict[int, Tensor] = {}
-    for number, group in enumerate(weights.plan.groups):
-        if not group.generated:
-            name = parameter_name(weights.plan, number)
-            same = weights.values[name].cpu().float() == numbers[name].float()
-            found[number] = same.flatten(1).all(1)
-    return found

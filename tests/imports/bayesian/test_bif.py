@@ -163,7 +163,7 @@ def test_a_large_clique_of_few_states() -> None:
     rng = np.random.default_rng(0)
     rows = np.stack([rng.integers(0, v.cardinality, 200) for v in circuit.variables], axis=1)
     root = rng.integers(0, 10, 200)
-    for column, name in enumerate(list(network.states)[:7]):  # worlds that can be
+    for column, name in enumerate(list(network.states)[:7]):  # possible worlds
         table = network.tables[name]
         rows[:, column] = root if column == 0 else table[root].argmax(axis=1)
     np.testing.assert_allclose(

@@ -1,4 +1,4 @@
-"""Files of D4 against brute force, and what is refused; ``.spn`` files that count from 0."""
+"""Files of D4 against brute force, their errors, and ``.spn`` files that count from 0."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORMULA = "o 1 0\no 2 0\na 3 0\nt 4 0\n1 2 1 0\n1 3 -1 0\n2 4 2 0\n2 4 -2 3 0\n3
 
 
 def compiled(clauses: Clauses, number: int) -> str:
-    """The formula as D4 would write it: decisions in order, literals on edges, unsmoothed."""
+    """The formula in D4's format: decisions in order, literals on edges, not smoothed."""
     lines: list[str] = ["o 1 0"]
     edges: list[str] = []
     count = [1]
@@ -166,7 +166,7 @@ ZERO = (
 
 
 def test_spn_files_that_count_from_0(tmp_path: Path) -> None:
-    """As pyspn writes them; the same network as the file that counts from 1."""
+    """Files written by pyspn; the same network as the file that counts from 1."""
     values = []
     for name, text in (("one", ONE), ("zero", ZERO)):
         path = tmp_path / f"{name}.spn"

@@ -1,4 +1,4 @@
-"""Circuits are what their files say: each format's own definition, evaluated line by line."""
+"""Circuits match their files: each format's own definition, evaluated line by line."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def logic(path: Path, weights: Literals) -> Fraction:
 
 
 def rows_of(circuit: Circuit, number: int = 500) -> Rows:
-    """All worlds if they are few, else random ones."""
+    """All worlds if they are few, otherwise random ones."""
     if math.prod(v.cardinality for v in circuit.variables) <= 4096:
         return np.asarray(worlds(circuit), np.int64)
     return np.random.default_rng(0).integers(0, 2, (number, len(circuit.variables)))
@@ -115,7 +115,7 @@ def test_distributions(name: str, sample: Find) -> None:
 
 
 def test_a_network_in_two_formats(sample: Find) -> None:
-    """The one logarithm of T lines is the positive literal's, whatever the file's header says."""
+    """A single logarithm in T lines belongs to the positive literal, despite the file's header."""
     network, circuit = read(sample("asia.bif.gz")), read(sample("asia.uai.psdd"))
     order = ["smoke", "asia", "bronc", "lung", "tub", "either", "xray", "dysp"]
     names = [v.name for v in network.variables]
@@ -152,7 +152,7 @@ def test_counts(name: str, sample: Find) -> None:
 
 @pytest.mark.parametrize("name", ["xor-8.sdd", "ranking-3.sdd", "test.sdd", "test.cnf.nnf"])
 def test_every_world_has_its_weight(name: str, sample: Find) -> None:
-    """A world's literals have weight 1, all others 0: the count is 1 on models, else 0."""
+    """A world's literals have weight 1, all others 0: the count is 1 on models, otherwise 0."""
     path = sample(name)
     circuit = read(path)
     rows = rows_of(circuit)

@@ -237,7 +237,7 @@ def test_mutated_files_give_circuits_or_errors(
         text = text[:at] + piece + text[at + 1 :]
     try:
         circuit = read(written(folder, name, text))
-        verify(circuit)  # what is read is well-formed, or refused with its line
+        verify(circuit)  # files give well-formed circuits or errors with a line
     except ImportFormatError:
         return
-    assert circuit.where(circuit.root) or name[2:] in ("sdd", "nnf")  # some of those are made anew
+    assert circuit.where(circuit.root) or name[2:] in ("sdd", "nnf")  # some of these are new nodes

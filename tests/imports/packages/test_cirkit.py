@@ -1,4 +1,4 @@
-"""Circuits of cirkit 0.3.1, against its own evaluation; where it is not installed, skipped.
+"""Circuits of cirkit 0.3.1 against its own evaluation; skipped if it is not installed.
 
 Run in its environment:
 
@@ -98,7 +98,7 @@ def ours(circuit: Circuit, x: Float) -> Float:
 
 
 def same(model: Any, x: Float | None = None) -> Circuit:
-    """The conversion, which equals the package's own values."""
+    """Convert, and compare with the package's own values."""
     circuit = from_cirkit(model)
     verify(circuit)
     rows = worlds(circuit) if x is None else x

@@ -1,4 +1,4 @@
-"""Objects of other packages, without those packages: stand-ins, strangers, and the common parts."""
+"""Objects of other packages, without these packages: stand-ins, wrong objects, common parts."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def test_importing_loads_none_of_the_packages() -> None:
 @pytest.mark.parametrize("convert", [from_spflow, from_pyjuice, from_cirkit])
 @pytest.mark.parametrize("thing", [None, 3, "circuit.pcir", [1, 2], object(), math])
 def test_strangers_are_refused_with_what_to_give(convert: Any, thing: Any) -> None:
-    with pytest.raises(ImportFormatError, match=r"PC740.*is no circuit of(.|\n)*help: give"):
+    with pytest.raises(ImportFormatError, match=r"PC740.*is not a circuit of(.|\n)*help: give"):
         convert(thing)
 
 
 def stand_in(package: str, kind: str, **fields: Any) -> Any:
-    """An object of a class of that name, which says that it is from ``package``."""
+    """An object whose class has this name and claims to be from ``package``."""
     return type(kind, (), {"__module__": package, "__hash__": object.__hash__, **fields})()
 
 
@@ -75,7 +75,7 @@ def test_the_nearest_class_of_the_package_counts() -> None:
 
 
 def one_leaf(*leaves: Leaf) -> Any:
-    """A mixture of leaves of one unit over one variable, equal weights."""
+    """A mixture of one-unit leaves over one variable with equal weights."""
     objects = Objects("tests")
     made = [objects.input(leaf, f"leaf {i}") for i, leaf in enumerate(leaves)]
     weights = np.full((1, len(made)), 1.0 / len(made))
@@ -177,7 +177,7 @@ def test_what_makes_no_circuit_is_refused() -> None:
         ([1j], "complex"),
         ([math.nan], "nan"),
         ([-1.0], "-1"),
-        (["a"], "no numbers"),
+        (["a"], "not numbers"),
     ):
         with pytest.raises(ImportFormatError, match=what):
             objects.numbers(values, "the weights")

@@ -1,8 +1,8 @@
-"""Circuits of PyJuice 2.6.3, against their definition; where it is not installed, skipped.
+"""Circuits of PyJuice 2.6.3 against their definition; skipped if it is not installed.
 
-PyJuice evaluates on a GPU only. Here its node graph is evaluated as its documentation says: each
-product takes the units of its children that ``edge_ids`` names, each sum weighs the blocks that
-``edge_ids`` joins. Run in its environment:
+PyJuice only evaluates on a GPU. Here its node graph is evaluated as documented: each product takes
+the units of its children given by ``edge_ids``, and each sum weights the blocks connected by
+``edge_ids``. Run in its environment:
 
     PYTHONPATH=. pyjuice-env/bin/python -m pytest tests/imports/packages/test_pyjuice.py
 """
@@ -41,7 +41,7 @@ def seeded() -> None:
 
 
 def by_definition(root: Any, x: Float) -> float:
-    """The value of a node graph at one world, in float64, one unit and one edge after another."""
+    """The value of a node graph at one world, in float64, unit by unit and edge by edge."""
     values: dict[Any, list[float]] = {}
     for nodes in root:
         units = [0.0] * nodes.num_nodes
@@ -89,7 +89,7 @@ def leaf_value(nodes: Any, k: int, x: float) -> float:
 
 
 def same(root: Any, rows: Float | None = None) -> Circuit:
-    """The conversion, which equals the definition but for float32 sums being 1 only nearly."""
+    """Convert, and compare with the definition; float32 sums are 1 only approximately."""
     circuit = from_pyjuice(root)
     verify(circuit)
     x = worlds(circuit) if rows is None else rows
@@ -126,7 +126,7 @@ def test_a_hidden_markov_model_shares_its_weights() -> None:
 
 
 def test_products_of_any_units_of_their_children() -> None:
-    """Block-sparse and sparse edges, twice the same unit, over leaves and over sums."""
+    """Block-sparse and sparse edges and repeated units, over leaves and over sums."""
     with juice.set_block_size(2):
         a, b, c = (
             juice.inputs(v, num_node_blocks=2, dist=leaf.Categorical(num_cats=3)) for v in range(3)
@@ -162,7 +162,7 @@ def test_gaussians_indicators_and_literals() -> None:
     a = juice.inputs(0, num_node_blocks=2, dist=leaf.Gaussian(mu=0.0, sigma=1.0))
     b = juice.inputs(1, num_node_blocks=2, dist=leaf.Indicator(num_states=2))
     c = juice.inputs(2, num_node_blocks=2, dist=leaf.Literal(True))
-    b._params = torch.arange(2.0)  # as compilation sets them
+    b._params = torch.arange(2.0)  # set by compilation
     root = juice.summate(juice.multiply(a, b, c), num_node_blocks=1)
     for nodes in (a, root):
         nodes.init_parameters(recursive=False)
@@ -173,7 +173,7 @@ def test_gaussians_indicators_and_literals() -> None:
 
 
 def test_other_weights_are_kept_to_the_last_digit() -> None:
-    """Not normalized, hence not divided: exact, and the rest is the scale."""
+    """They are not normalized, so they are kept exactly, and the scale has the rest."""
     a, b = (juice.inputs(v, num_node_blocks=3, dist=leaf.Bernoulli()) for v in range(2))
     root = juice.summate(juice.multiply(a, b), num_node_blocks=1)
     root.init_parameters()
@@ -186,7 +186,7 @@ def test_other_weights_are_kept_to_the_last_digit() -> None:
 
 
 def test_a_compiled_circuit_gives_its_parameters_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`TensorCircuit` needs a GPU to be built; what is called of it is stood in for."""
+    """Building a `TensorCircuit` needs a GPU, so the methods that are called are mocked."""
     root = juice.structures.HMM(seq_length=3, num_latents=2, num_emits=2, homogeneous=True)
     compiled = object.__new__(juice.TensorCircuit)
     torch.nn.Module.__init__(compiled)

@@ -1,4 +1,4 @@
-"""Properties: verdicts against brute force, and the report."""
+"""Properties: verdicts against brute force, and reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The check: every rule, all findings at once, with culprits and a way out."""
+"""The check: every rule, and all findings at once, with culprits and a way out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each pass: IR before and after, a second run that changes nothing, and what it refuses."""
+"""Each pass: IR before and after, a second run that changes nothing, and its errors."""
 
 from __future__ import annotations
 

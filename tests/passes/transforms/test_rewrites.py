@@ -1,4 +1,4 @@
-"""Rewrites: IR before and after, the same answers, valid out, and a second run changes nothing."""
+"""Rewrites: IR before and after, equal answers, valid results, and no change in a second run."""
 
 from __future__ import annotations
 

@@ -34,14 +34,14 @@ KINDS: tuple[ProductKind, ...] = ("elementwise", "kronecker")
 
 
 def check(circuit: Circuit) -> None:
-    """Well-formed, and of mass 1 whatever the weights."""
+    """The circuit is well-formed and has mass 1 with any weights."""
     assert findings(circuit) == ()
     valued = with_values(circuit, random_weights(circuit, 0))
     lowered = plan(valued.replace(generator=Direct(floor=0.0)), dtype="float64")
     weights = by_group(lowered, valued.weights.values)
     logs = log_likelihood(lowered, weights, worlds(circuit))
     assert math.fsum(np.exp(logs)) == pytest.approx(1.0, rel=1e-12)
-    if circuit.num_nodes < 40:  # by the definition, too
+    if circuit.num_nodes < 40:  # also by the definition
         assert total_mass(valued) == pytest.approx(1.0, rel=1e-12)
 
 

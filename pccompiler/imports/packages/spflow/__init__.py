@@ -1,1 +1,1 @@
-"""Circuits of SPFlow: nodes of its versions 0, and modules of version 1."""
+"""Readers of SPFlow circuits: nodes of version 0.0 and modules of version 1."""

@@ -15,11 +15,11 @@ from pccompiler.ir.arrays import Float
 Cell = tuple[int, ...]
 """Nodes whose units, side by side, are the channels."""
 Grid = list[list[Cell]]
-"""Cells by feature and repetition; all of one number of repetitions."""
+"""Cells by feature and repetition; all features have equally many repetitions."""
 
 
 def name_of(module: Any) -> str:
-    """The module in messages."""
+    """The module's name in messages."""
     return type(module).__name__
 
 
@@ -50,7 +50,7 @@ def leaf(objects: Objects, module: Any, kind: str) -> Grid:
     label = name_of(module)
     if getattr(module, "parameter_fn", None) is not None:
         raise objects.fail(
-            "PC741", f"{label} is conditional: a network makes its parameters", "give it its own"
+            "PC741", f"{label} is conditional on a network", "give it parameters of its own"
         )
     scope = [int(variable) for variable in module.scope.query]
     family, table = LEAVES[kind](objects, module, label)
@@ -60,7 +60,7 @@ def leaf(objects: Objects, module: Any, kind: str) -> Grid:
         raise objects.fail(
             "PC743",
             f"{label} has {len(table)} features for {len(scope)} variables",
-            "give one each",
+            "give one feature for each variable",
         )
     trials = _trials(objects, module, label) if family == Family.BINOMIAL else 0
     return [
@@ -75,7 +75,7 @@ def leaf(objects: Objects, module: Any, kind: str) -> Grid:
 def _trials(objects: Objects, module: Any, label: str) -> int:
     counts = np.unique(numbers(objects, module.total_count, label))
     if len(counts) != 1:
-        raise objects.fail("PC741", f"{label} has leaves of several trials", "give all one number")
+        raise objects.fail("PC741", f"{label} has unequal total counts", "give all the same")
     return int(counts[0])
 
 

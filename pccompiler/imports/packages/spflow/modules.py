@@ -1,7 +1,7 @@
-"""Circuits of SPFlow 1 (`spflow`): its modules, read without importing it.
+"""Reads the modules of SPFlow 1 (`spflow`), without importing it.
 
 The output of a module has features, channels and repetitions. Here each feature and repetition is a
-vector node, of one unit a channel, or several such nodes side by side.
+vector node with one unit per channel, or several such nodes side by side.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ def from_modules(module: Any) -> Circuit:
         raise objects.fail(
             "PC746",
             f"{name_of(module)}, the root, has {shape}",
-            "give a module with one output: multiply features, and mix repetitions",
+            "give a module with one output: multiply features and mix repetitions",
         )
     return objects.circuit(_joined(objects, found[0][0][0], name_of(module)))
 
 
 def _children(module: Any) -> list[Any]:
-    if hasattr(module, "root_node"):  # a model, such as RatSPN
+    if hasattr(module, "root_node"):  # a model like RatSPN
         return [module.root_node]
     inputs = getattr(module, "inputs", None)
     if inputs is None:
@@ -68,13 +68,13 @@ def _make(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
 
 
 def _at(grid: Grid, feature: int, repetition: int) -> Cell:
-    """A cell; one repetition stands for all."""
+    """A cell; a single repetition is broadcast."""
     row = grid[feature]
     return row[repetition] if len(row) > 1 else row[0]
 
 
 def _joined(objects: Objects, cell: Cell, label: str) -> int:
-    """One node of all channels."""
+    """One node with all channels."""
     if len(cell) == 1:
         return cell[0]
     return objects.sum(cell, np.eye(sum(objects.units[node] for node in cell)), label)
@@ -100,12 +100,14 @@ def _sum(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
 
 
 def _elementwise_sum(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
-    """Weights by feature, channel below, number of the sum, input and repetition."""
+    """Weights by feature, channel below, sum, input and repetition."""
     label = name_of(module)
     weights = softmax(numbers(objects, module.logits, label, (len(below[0]),)), 3)
     _, channels, sums, inputs, repetitions = weights.shape
     if inputs != len(below):
-        raise objects.fail("PC743", f"{label} has weights of {inputs} inputs", "give one an input")
+        raise objects.fail(
+            "PC743", f"{label} has weights for {inputs} inputs, not {len(below)}", "give one each"
+        )
     result: Grid = []
     for f in range(len(below[0])):
         row: list[Cell] = []
@@ -125,7 +127,7 @@ def _elementwise_sum(objects: Objects, module: Any, below: list[Grid]) -> list[G
 
 
 def _mixing(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
-    """Weights by feature, channel and repetition; repetitions are mixed."""
+    """Mixes repetitions, with weights by feature, channel and repetition."""
     label, (grid,) = name_of(module), below
     weights = softmax(numbers(objects, module.logits, label, (len(grid),)), 2)
     result: Grid = []
@@ -138,7 +140,7 @@ def _mixing(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
 
 
 def _product(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
-    """All features multiplied."""
+    """Multiplies all features."""
     label, (grid,) = name_of(module), below
     row: list[Cell] = []
     for r in range(_repetitions(below)):
@@ -148,7 +150,7 @@ def _product(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
 
 
 def _elementwise_product(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
-    """Feature by feature, channel by channel; one channel stands for all."""
+    """Multiplies feature by feature and channel by channel; a single channel is broadcast."""
     label = name_of(module)
 
     def multiply(nodes: list[int]) -> int:
@@ -161,7 +163,7 @@ def _elementwise_product(objects: Objects, module: Any, below: list[Grid]) -> li
 
 
 def _outer_product(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
-    """Feature by feature, all pairs of channels, the last one fastest."""
+    """Multiplies all pairs of channels, feature by feature; the last input varies fastest."""
     label = name_of(module)
     return [_combined(objects, below, label, lambda nodes: objects.kronecker(nodes, label))]
 
@@ -171,7 +173,7 @@ def _combined(
 ) -> Grid:
     if len({len(grid) for grid in below}) != 1:
         raise objects.fail(
-            "PC745", f"{label} multiplies inputs of unlike numbers of features", "give equal ones"
+            "PC745", f"{label} multiplies unequal numbers of features", "give equal numbers"
         )
     return [
         [
@@ -183,7 +185,7 @@ def _combined(
 
 
 def _concatenated(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
-    """Features one after the other, or channels side by side."""
+    """Concatenates features, or channels."""
     repetitions = range(_repetitions(below))
     if module.dim == 1:
         return [[[_at(g, f, r) for r in repetitions] for g in below for f in range(len(g))]]
@@ -198,7 +200,7 @@ def _concatenated(objects: Objects, module: Any, below: list[Grid]) -> list[Grid
 
 
 def _factorized(objects: Objects, module: Any, below: list[Grid]) -> list[Grid]:
-    """Groups of features multiplied: which ones, by feature below, feature and repetition."""
+    """Multiplies groups of features; ``indices`` go by feature below, feature and repetition."""
     label, (grid,) = name_of(module), below
     chosen = numbers(objects, module.indices, label, (len(grid),)) > 0.0
     if not chosen.any(axis=0).all():

@@ -1,4 +1,4 @@
-"""Circuits of SPFlow 0.0 (`spn`), and the door to those of SPFlow 1: read without importing it."""
+"""Reads circuits of SPFlow 0.0 (`spn`), and dispatches those of SPFlow 1, without importing it."""
 
 from __future__ import annotations
 
@@ -28,24 +28,23 @@ _NAME = "SPFlow"
 
 @reading(_NAME)
 def from_spflow(node: Any) -> Circuit:
-    """The circuit of an SPFlow node, or module, and all below it.
+    """The circuit of an SPFlow node or module and everything below it.
 
-    Of SPFlow 1, modules: sums, elementwise sums, products of all kinds, concatenations, splits,
-    factorizations, mixtures of repetitions, `RatSPN`, and leaves that are Bernoulli, Binomial,
-    Categorical, Normal or Poisson. Channels become units. Of SPFlow 0.0, a scalar circuit:
+    SPFlow 1: sums, elementwise sums, products of all kinds, concatenations, splits, factorizations,
+    mixtures of repetitions, `RatSPN`, and Bernoulli, Binomial, Categorical, Normal and Poisson
+    leaves. Channels become units.
 
-    Sums, products, and leaves that are Bernoulli, Categorical, Gaussian, Poisson or Histogram.
-    Number v of a scope becomes the variable ``x{v+1}``; columns are in the order of these numbers.
+    SPFlow 0.0: sums, products, and Bernoulli, Categorical, Gaussian, Poisson and Histogram leaves,
+    as a scalar circuit. Variable v of a scope becomes ``x{v+1}``; columns are in this order.
     Weights of sums need not sum to one: ``log_scale`` has the rest. A histogram of a discrete
-    variable, with whole numbers for breaks, becomes categorical. SPFlow keeps densities of
-    histograms above a smallest number, 0 included; here 0 is 0.
+    variable with integer breaks becomes categorical. SPFlow raises histogram densities to a
+    minimum, even if they are 0; here 0 stays 0.
 
     Args:
-        node: An ``spn.structure.Base.Node`` or ``spflow.modules.Module``; any object, hence
-            ``Any``.
+        node: An ``spn.structure.Base.Node`` or ``spflow.modules.Module`` (an untyped object).
 
     Raises:
-        ImportFormatError: Naming the node that has no counterpart, or is wrong.
+        ImportFormatError: Names the node that has no counterpart or is wrong.
 
     Source:
         Molina et al. (2019), "SPFlow: An Easy and Extensible Library for Deep Probabilistic
@@ -81,7 +80,7 @@ def _make(objects: Objects, node: Any, made: dict[int, int]) -> int:
     if len(node.scope) != 1:
         raise objects.fail(
             "PC741",
-            f"{label} is a leaf over {len(node.scope)} variables",
+            f"leaf {label} is over {len(node.scope)} variables",
             "give leaves over one variable",
         )
     return objects.input(_LEAVES[kind](objects, node, label), label)

@@ -15,7 +15,7 @@ from pccompiler.ir.arrays import Int
 from pccompiler.ir.kinds import Family, Kind
 from pccompiler.ir.plan.layers import Form
 from pccompiler.ir.plan.plan import Plan
-from pccompiler.torch_backend.engines.base import NotFusedError
+from pccompiler.torch_backend.engines.base import NoMatch
 
 
 class Child(IntEnum):
@@ -57,14 +57,14 @@ class RegionTrees:
 
 def _refuse(condition: bool, why: str) -> None:
     if condition:
-        raise NotFusedError(why)
+        raise NoMatch(why)
 
 
 def read_trees(plan: Plan) -> RegionTrees:
     """The regions of a plan.
 
     Raises:
-        NotFusedError: If they are no trees of one width over binary leaves; says why.
+        NoMatch: If they are no trees of one width over binary leaves; says why.
     """
     _refuse(plan.packed, "nodes of one unit prevail")
     top = len(plan.layers) - 1

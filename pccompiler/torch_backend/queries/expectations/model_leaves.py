@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pccompiler.ir import Family
 from pccompiler.ir.kinds import TABLES
-from pccompiler.torch_backend.engines.arena.tables import tables_of
+from pccompiler.torch_backend.engines.arena.tables import tables_by_layer
 from pccompiler.torch_backend.leaves.moments import Leaves
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ def leaves_of(
     model: Evaluator, weights: list[Tensor], given: dict[int, Tensor]
 ) -> dict[int, Leaves]:
     """As `model_leaves`, from weights that are there already."""
-    inputs = model.leaf_inputs(model.nothing(1), given)
-    tables = tables_of(model.plan, model.program, inputs, weights)
+    tables = tables_by_layer(model.plan, weights)
     found: dict[int, Leaves] = {}
     for layer in model.leaf_inputs.layers:
-        parameters = given.get(layer.number, tables.dense.get(layer.number))
+        own = tables.get(layer.number)
+        parameters = given.get(layer.number) if own is None else own[0]
         found[layer.number] = _leaves(model, layer, parameters)
     return found
 

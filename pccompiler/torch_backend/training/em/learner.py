@@ -15,6 +15,7 @@ from pccompiler.ir.plan.parameters import parameter_name
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.assign import assign
 from pccompiler.torch_backend.training.column_statistics import Columns
+from pccompiler.torch_backend.training.course import Facts
 from pccompiler.torch_backend.training.em.expectation import Flows, flows, has_counts
 from pccompiler.torch_backend.training.em.maximisation import (
     Setting,
@@ -26,7 +27,6 @@ from pccompiler.torch_backend.training.em.maximisation import (
 )
 from pccompiler.torch_backend.training.history import trained_parameters
 from pccompiler.torch_backend.training.leaf_pools import leaf_owners, leaf_pools
-from pccompiler.torch_backend.training.loop import Facts
 
 _BYTES = 2**30
 

@@ -1,4 +1,4 @@
-"""Circuits of SPFlow 1: stand-ins against the modules' definition, and the real ones if installed.
+"""Circuits of SPFlow 1: stand-ins against the definition, and real modules if installed.
 
 Run in its environment, with PYTHONPATH=.: spflow-env/bin/python -m pytest THIS_FILE
 """
@@ -27,7 +27,7 @@ WORLDS = np.array(list(itertools.product([0, 1], repeat=4)), np.float64)
 
 
 def module(kind: str, **fields: Any) -> Any:
-    """An object whose class has a name, and a package, of SPFlow."""
+    """An object whose class has a name and a package of SPFlow."""
     cls = type(kind, (SimpleNamespace,), {"__module__": "spflow.modules.stand_in"})
     return cls(**{"scope": SimpleNamespace(query=()), **fields})
 
@@ -41,7 +41,7 @@ def leaf(variables: list[int], channels: int, repetitions: int = 1) -> Any:
 
 
 def value(m: Any, x: Float) -> list[Float]:
-    """The definition, from SPFlow's code: (features, channels, repetitions) of one world."""
+    """The definition in SPFlow: (features, channels, repetitions) for one world."""
     kind = type(m).__name__
     if kind == "Bernoulli":
         p = 1.0 / (1.0 + np.exp(-m.logits))
@@ -144,7 +144,7 @@ MADE: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("name", MADE)
 def test_stand_ins(name: str) -> None:
-    """On all worlds."""
+    """Stand-ins give the right values on all worlds."""
     made = MADE[name]()
     circuit = from_spflow(made)
     verify(circuit)
@@ -156,7 +156,7 @@ def test_stand_ins(name: str) -> None:
 
 
 def test_other_leaves() -> None:
-    """Parameters under the names that SPFlow gives them."""
+    """Parameters have SPFlow's names."""
 
     def of(kind: str, variable: int, **fields: Any) -> Any:
         return module(kind, scope=SimpleNamespace(query=(variable,)), **fields)

@@ -1,4 +1,4 @@
-"""Circuits of SPFlow 0.0.48, against its own evaluation; where it is not installed, skipped.
+"""Circuits of SPFlow 0.0.48 against its own evaluation; skipped if it is not installed.
 
 Run in its environment:
 
@@ -146,7 +146,7 @@ def test_a_shared_node_is_converted_once_and_names_come_with_it() -> None:
 @pytest.mark.filterwarnings("ignore")  # those of the packages that learn
 @pytest.mark.parametrize("parametric", [True, False])
 def test_learnt_structures_equal_spflow(parametric: bool) -> None:
-    """LearnSPN on made data of mixed types, with parametric leaves or its histograms."""
+    """LearnSPN on generated data of mixed types, with parametric leaves or its histograms."""
     learning: Any = pytest.importorskip("spn.algorithms.LearningWrappers")
     rng = np.random.default_rng(0)
     hidden = rng.random(400) < 0.4

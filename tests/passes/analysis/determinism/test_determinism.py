@@ -1,4 +1,4 @@
-"""Determinism: verdicts against the definition, for all leaf families, and each method alone."""
+"""Determinism: verdicts against the definition for all leaf families, and each method alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EVERY = tuple(Family)
 
 
 def positive_inputs(circuit: Circuit, node: int, values: dict[int, np.ndarray]) -> int:
-    """The most inputs of positive weight that are positive, of all units of a sum."""
+    """The most positive inputs of positive weight in any unit of a sum."""
     below = [values[j] > -np.inf for j in circuit.operands_of(node).tolist()]
     columns = (
         np.stack(below, axis=1) if circuit.kind[node] == Kind.MIXTURE else np.concatenate(below)
@@ -38,7 +38,7 @@ def positive_inputs(circuit: Circuit, node: int, values: dict[int, np.ndarray]) 
 
 
 def overlapping(circuit: Circuit) -> set[int]:
-    """The sums that are not deterministic, by the definition."""
+    """The sums that are not deterministic by the definition."""
     numbers = [range(classes(v)) for v in circuit.variables]
     found: set[int] = set()
     for chosen in itertools.product(*numbers):
@@ -50,7 +50,7 @@ def overlapping(circuit: Circuit) -> set[int]:
 
 
 def zeroed(circuit: Circuit, seed: int) -> Circuit:
-    """More zeros: rows of sums and of tables of which one entry or two are left."""
+    """More zeros: keep only one or two entries in rows of sums and of tables."""
     rng = np.random.default_rng(seed)
     values = dict(circuit.weights.values)
     for node in np.flatnonzero(circuit.weight >= 0).tolist():
@@ -118,7 +118,7 @@ def test_projections_to_all_variables_are_supports(circuit: Circuit, seed: int) 
 
 
 def decision_tree(width: int, blur: bool) -> Circuit:
-    """XOR-like primes over ``width`` variables each side: no small region tells them apart."""
+    """XOR-like primes over ``width`` variables each side; no small region separates them."""
     builder = Builder()
     ids = [builder.binary(f"x{i}") for i in range(2 * width)]
     low = [builder.bernoulli(i, [0.0]) for i in ids]
@@ -145,7 +145,7 @@ def test_beyond_the_budget_nothing_is_claimed() -> None:
     circuit = decision_tree(20, False)
     found = determinism(circuit, most_pairs=3)
     assert found.verdict == "unknown"
-    assert "not told apart" in found.reason
+    assert "no proof was found" in found.reason
     assert found.node in found.sums
 
 

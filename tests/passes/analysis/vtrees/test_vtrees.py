@@ -26,7 +26,7 @@ Set = frozenset[int]
 
 
 def splits(circuit: Circuit) -> dict[int, list[Set]]:
-    """The parts of every product of two parts or more."""
+    """The parts of every product with at least two parts."""
     products = np.flatnonzero(np.isin(circuit.kind, (Kind.PRODUCT, Kind.KRONECKER)))
     found = {
         n: [frozenset(circuit.scopes.variables(j).tolist()) for j in circuit.operands_of(n)]
@@ -36,7 +36,7 @@ def splits(circuit: Circuit) -> dict[int, list[Set]]:
 
 
 def trees(variables: tuple[int, ...]) -> Iterator[list[Set]]:
-    """All binary trees over some variables: the sets under their nodes."""
+    """All binary trees over some variables, as the sets under their nodes."""
     if len(variables) == 1:
         yield [frozenset(variables)]
         return
@@ -50,7 +50,7 @@ def trees(variables: tuple[int, ...]) -> Iterator[list[Set]]:
 
 
 def agrees(tree: list[Set], parts: list[Set]) -> bool:
-    """The definition: each part is what is under a node, cut down to the product's scope."""
+    """The definition: each part is the set under a node, restricted to the product's scope."""
     scope = frozenset[int]().union(*parts)
     return set(parts) <= {node & scope for node in tree}
 
@@ -85,7 +85,7 @@ def test_a_vtree_is_found_where_one_of_all_trees_agrees(
 
 
 def refusal(left: Circuit, right: Circuit) -> str | None:
-    """The code with which they cannot be multiplied."""
+    """The error code if they cannot be multiplied."""
     try:
         multiply(left, right)
     except CircuitError as error:
@@ -108,7 +108,7 @@ def test_compatible_circuits_are_those_that_can_be_multiplied(
     found = compatibility(left, right)
     assert (found.culprits is None) is found.holds
     code = refusal(left, right)
-    if code != "PC140":  # 0 everywhere, which may show first
+    if code != "PC140":  # 0 everywhere, which may be found first
         assert found.holds is (code is None)
 
 
@@ -118,7 +118,7 @@ def test_a_circuit_with_a_vtree_is_compatible_with_itself(circuit: Circuit) -> N
 
 
 def chain(order: list[int]) -> Circuit:
-    """A product over binary variables that splits one off at a time."""
+    """A product over binary variables that splits off one at a time."""
     builder = Builder([binary(name) for name in "abcd"])
     leaves = [builder.bernoulli(v, [0.5]) for v in order]
     node = leaves[0]

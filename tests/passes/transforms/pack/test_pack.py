@@ -1,4 +1,4 @@
-"""Pack: scalar circuits come back as vectors, with the same function, weights and work."""
+"""Pack: scalar circuits become vector circuits with the same function, weights and work."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pccompiler.testing.strategies import rows as random_rows
 
 
 def units_edges(circuit: Circuit) -> int:
-    """Multiplications of one evaluation, by unit: the work that packing must not grow."""
+    """Multiplications of one evaluation, by unit; packing must not increase them."""
     widths = circuit.units[circuit.operands]
     owner = np.repeat(np.arange(circuit.num_nodes), circuit.fan_in)
     dense = circuit.kind[owner] == Kind.SUM
@@ -35,7 +35,7 @@ def units_edges(circuit: Circuit) -> int:
 
 
 def shuffled(circuit: Circuit, seed: int) -> Circuit:
-    """The circuit with each sum's operands in another order, and its columns with them."""
+    """The circuit with the operands of each sum, and their columns, in another order."""
     rng = np.random.default_rng(seed)
     operands = circuit.operands.copy()
     values = dict(circuit.weights.values)
@@ -142,7 +142,7 @@ def test_what_a_scalar_reads_alone_stays_scalar() -> None:
     other = [b.bernoulli(y, [p]) for p in (0.4, 0.7, 0.9)]
     products = [b.product([s, o]) for s, o in zip([*sums, leaves[0]], other, strict=True)]
     circuit = b.build(b.sum(products, weights=[0.25, 0.25, 0.5]))
-    packed = Pack()(circuit)  # the first leaf is read by a product too: it cannot be a unit
+    packed = Pack()(circuit)  # a product also reads the first leaf, so it cannot be a unit
     assert compare(circuit, packed, "pack") == EQUAL
     assert packed.units.max() == 2
     assert packed.num_nodes == circuit.num_nodes - 3 - 1  # sums, their factors, products; leaves

@@ -1,4 +1,4 @@
-"""Fusion against the definition: the stages' tables, run row by row in NumPy."""
+"""Trees in warps against the definition: the stages' tables, run row by row in NumPy."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from pccompiler.ir import Builder, Circuit
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.passes import plan
 from pccompiler.structures import naive_bayes_mixture
-from pccompiler.torch_backend.engines.base import NotFusedError
+from pccompiler.torch_backend.engines.base import NoMatch
 from pccompiler.torch_backend.engines.trees.match import Child
-from pccompiler.torch_backend.engines.trees.warps import WARP, Field, Fused, Stage, fuse
+from pccompiler.torch_backend.engines.trees.warps import WARP, Arrangement, Field, Stage, arrange
 
 Float = NDArray[np.float64]
 
 
-def run(fused: Fused, weights: dict[int, Float], row: NDArray[np.int64]) -> Float:
+def run(trees: Arrangement, weights: dict[int, Float], row: NDArray[np.int64]) -> Float:
     """Values of the roots for one row, by the tables alone."""
-    lanes = np.zeros((fused.units**2 + 4 * fused.units, fused.lanes))
-    for group, (rows, component, lane) in fused.slots().items():
+    lanes = np.zeros((trees.units**2 + 4 * trees.units, trees.lanes))
+    for group, (rows, component, lane) in trees.slots().items():
         for r, c, at in zip(rows.tolist(), component.tolist(), lane.tolist(), strict=True):
             entries = weights[group][r].ravel()
             lanes[c : c + len(entries), at] = entries
     pieces: dict[int, Float] = {}
-    roots = np.zeros(fused.roots)
+    roots = np.zeros(trees.roots)
     first = 0
-    for stage in fused.stages:
-        run_stage(fused, stage, lanes[:, first : first + stage.weight.size], row, pieces, roots)
+    for stage in trees.stages:
+        run_stage(trees, stage, lanes[:, first : first + stage.weight.size], row, pieces, roots)
         first += stage.weight.size
     return roots
 
 
 def run_stage(
-    fused: Fused,
+    trees: Arrangement,
     stage: Stage,
     lanes: Float,
     row: NDArray[np.int64],
     pieces: dict[int, Float],
     roots: Float,
 ) -> None:
-    k = fused.units
+    k = trees.units
     for warp in range(stage.weight.shape[0]):
         values: dict[int, Float] = {}
         order = np.argsort(stage.table[Field.LEVEL, warp], kind="stable")
@@ -119,15 +119,15 @@ def test_stages_compute_what_layers_compute(
     made = plan(pc.rat_spn(variables, replicas, units, seed=seed))
     rng = np.random.default_rng(seed + splits)
     weights = random_weights(made, rng)
-    fused = fuse(made)
+    trees = arrange(made)
     for row in rng.integers(0, 2, (2, variables)):
         want = layer_by_layer(made, weights, row)
-        np.testing.assert_allclose(run(fused, weights, row), want, rtol=1e-12)
+        np.testing.assert_allclose(run(trees, weights, row), want, rtol=1e-12)
 
 
 def test_tables_keep_what_kernels_rely_on() -> None:
-    fused = fuse(plan(pc.rat_spn(300, 4, 5, seed=1)))
-    for stage in fused.stages:
+    trees = arrange(plan(pc.rat_spn(300, 4, 5, seed=1)))
+    for stage in trees.stages:
         table = stage.table
         busy = table[Field.LEVEL] >= 0
         assert table[Field.LEVEL].max() == stage.depth <= 8
@@ -156,7 +156,7 @@ def product_of_sums() -> Circuit:
         (product_of_sums, "the root is no sum"),
     ],
 )
-def test_other_plans_are_refused_with_a_reason(circuit: object, why: str) -> None:
+def test_other_plans_are_retrees_with_a_reason(circuit: object, why: str) -> None:
     made: Circuit = circuit()  # type: ignore[operator]
-    with pytest.raises(NotFusedError, match=why):
-        fuse(plan(made))
+    with pytest.raises(NoMatch, match=why):
+        arrange(plan(made))

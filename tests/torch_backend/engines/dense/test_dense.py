@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,12 +18,14 @@ from pccompiler import structures
 from pccompiler.ir import Builder, Circuit
 from pccompiler.ir.variables import real
 from pccompiler.passes import plan
-from pccompiler.torch_backend.engines.dense.chains import Chain, with_chains
-from pccompiler.torch_backend.engines.dense.engine import Dense, NotDense
+from pccompiler.torch_backend.engines.base import NoMatch, Target, Wanted
+from pccompiler.torch_backend.engines.dense.engine import Dense
 from pccompiler.torch_backend.engines.dense.match import regions_of
+from pccompiler.torch_backend.engines.dense.parts import Chain, with_chains
 from pccompiler.torch_backend.engines.dense.regions import Lists, Shape
 
 TRITON = importlib.util.find_spec("triton") is not None
+CUDA = Target(torch.device("cuda"), torch.float32)
 CHECK = Path(__file__).with_name("dense_check.py")
 
 
@@ -120,15 +123,18 @@ def test_lists_transposed() -> None:
     ],
 )
 def test_other_plans_are_refused(circuit: Circuit, why: str) -> None:
-    with pytest.raises(NotDense, match=why) as refusal:
-        Dense.of(plan(circuit), torch.device("cpu"))
-    assert refusal.value.reason == str(refusal.value)
+    found = Dense.match(plan(circuit), CUDA, Wanted.VALUE)
+    assert isinstance(found, NoMatch)
+    assert re.search(why, found.reason)
 
 
 @pytest.mark.skipif(TRITON, reason="Triton is installed")
 def test_triton_is_asked_for() -> None:
-    with pytest.raises(NotDense, match="Triton"):
-        Dense.of(plan(small_tree(16)), torch.device("cpu"))
+    found = Dense.match(plan(small_tree(16)), CUDA, Wanted.VALUE)
+    assert isinstance(found, Dense)
+    model = pc.compile(small_tree(16))
+    with pytest.raises(NoMatch, match="Triton"):
+        found.load(model.weights, model.engines.evaluate)
 
 
 def check(**environment: str) -> None:

@@ -14,8 +14,8 @@ import pccompiler as pc
 from pccompiler import log as notices
 from pccompiler.ir import Circuit
 from pccompiler.structures import hclt, naive_bayes_mixture
-from pccompiler.torch_backend.engines.dense.engine import Wide
-from pccompiler.torch_backend.engines.trees.cuda_engine import Narrow
+from pccompiler.torch_backend.engines.dense.engine import Dense
+from pccompiler.torch_backend.engines.trees.cuda import TreesOnCUDA
 from pccompiler.torch_backend.engines.trees.cuda_weights import Arranged, Generated
 from pccompiler.torch_backend.training.adam import KernelAdam, TorchAdam
 from pccompiler.torch_backend.training.gradient import fit
@@ -77,7 +77,7 @@ def test_values_and_gradients(
 ) -> None:
     circuit = CIRCUITS[name]()
     fast, exact = models(circuit, net)
-    assert isinstance(fast.kernels, Narrow)
+    assert isinstance(fast.kernels, TreesOnCUDA)
     assert isinstance(fast.kernels.source, Generated)
     x = rows(circuit, batch, missing)
     weights = torch.rand(batch, device="cuda") + 0.5
@@ -110,8 +110,8 @@ def test_all_generators(net: pc.Hypernetwork) -> None:
 def test_weights_that_torch_makes() -> None:
     circuit = pc.rat_spn(20, 4, 5, seed=0)
     fast, exact = models(circuit, None)
-    assert isinstance(fast.kernels, Narrow)
-    fast.kernels.source = Arranged(fast.kernels.engine)
+    assert isinstance(fast.kernels, TreesOnCUDA)
+    fast.kernels.source = Arranged(fast.kernels.launcher)
     x, ones = rows(circuit, 100, True), torch.ones(100, device="cuda")
     found = flat_gradient(fast, x, ones, False)
     assert relative(found, flat_gradient(exact, x.double(), ones.double(), False)) < 1e-4
@@ -177,7 +177,7 @@ def test_wide_circuits_follow_torchs_precision(precision: str, bound: float) -> 
     data = np.random.default_rng(0).integers(0, 2, (300, 12)).cumsum(axis=1) % 2
     circuit = hclt(data, 16)
     fast, exact = models(circuit)
-    assert isinstance(fast.kernels, Wide)
+    assert isinstance(fast.kernels, Dense)
     x = rows(circuit, 100, True)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)

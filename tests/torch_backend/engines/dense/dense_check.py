@@ -1,6 +1,6 @@
 """Compares the dense kernels with the layered engine in float64; a process of its own.
 
-    TRITON_INTERPRET=1 python tests/torch_backend/engines/dense_check.py
+    TRITON_INTERPRET=1 python tests/torch_backend/engines/dense/dense_check.py
 
 Triton reads ``TRITON_INTERPRET`` when kernels are defined. Prints the worst relative errors of
 log-likelihoods and of gradients, case by case.
@@ -18,8 +18,11 @@ import pccompiler as pc
 from pccompiler import structures
 from pccompiler.ir import Builder, Circuit, Family
 from pccompiler.ir.variables import binary, real
+from pccompiler.torch_backend.engines.base import Batch, Target
 from pccompiler.torch_backend.engines.dense.buffers import Precision
 from pccompiler.torch_backend.engines.dense.engine import Dense
+from pccompiler.torch_backend.engines.dense.match import regions_of
+from pccompiler.torch_backend.engines.differentiable import evaluate
 
 
 def correlated(rows: int, variables: int, states: int) -> torch.Tensor:
@@ -45,11 +48,12 @@ def compare(circuit: Circuit, x: torch.Tensor, precision: Precision) -> tuple[fl
     )
     x = x.to(device)
     share = torch.linspace(-0.5, 1.5, len(x), device=device)
-    true = double.evaluate_kept(x.double())
+    true = double.evaluate_once(x.double())
     slopes = torch.autograd.grad((true * share).sum(), list(double.parameters()))
-    tables, leaves = single.weights()
-    densities = single.leaf_inputs.densities(x, leaves)
-    out = Dense.of(single.plan, device, precision).run(x, tables, densities)
+    target = Target(device, torch.float32)
+    engine = Dense(single.plan, target, regions_of(single.plan), precision)
+    engine.load(single.weights, single.engines.evaluate)
+    out = evaluate(engine, Batch(x), single.weights)
     found = torch.autograd.grad((out * share).sum(), list(single.parameters()))
     a, b = (torch.cat([g.double().flatten() for g in grads]) for grads in (found, slopes))
     value = (out.double() - true).abs().max() / true.abs().max().clamp_min(1.0)

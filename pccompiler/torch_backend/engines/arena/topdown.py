@@ -1,4 +1,4 @@
-"""Both directions over a circuit for queries: up in log space, down by a rule.
+"""Both directions over an arena for queries: up in log space, down by a rule.
 
 Bottom up, the value of a unit is its log-density given the evidence. Top down, each unit hands what
 it has to its operands by a *rule*: in proportion (flows: posterior marginals, moments), to one that
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -28,9 +27,9 @@ from pccompiler.torch_backend.engines.arena.program import (
 )
 from pccompiler.torch_backend.engines.arena.sweeps import Sweep
 from pccompiler.torch_backend.engines.arena.tables import Tables
+from pccompiler.torch_backend.engines.base import Wanted
 from pccompiler.torch_backend.values import finite
 
-Rule = Literal["share", "draw", "best"]
 Share = Callable[[Tensor, Tensor, torch.Generator | None], Tensor]
 
 
@@ -96,27 +95,27 @@ def descend(
     program: Program,
     tables: Tables,
     values: Tensor,
-    rule: Rule,
-    *,
-    batch: int | None = None,
+    root: Tensor,
+    wanted: Wanted,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """What reaches each unit, shape (arena rows, batch), of the 1 that the root has.
+    """What reaches each unit, shape (arena rows, batch), of what the root has.
 
-    With ``"draw"`` and ``"best"`` it is 1 on the units of one induced tree and 0 elsewhere.
+    Of draws and best trees, the units of one induced tree get all of it.
 
     Args:
         program: The plan's steps.
         tables: As `ascend` had them.
         values: From `ascend`, shape (arena rows, batch) or (arena rows, 1).
-        rule: How a sum's share is divided among its operands.
-        batch: Draws, where ``values`` has one column.
+        root: What the root has, shape (batch,): more than one number too, where ``values`` has one
+            column.
+        wanted: Which rule divides a sum's share among its operands.
         generator: Of draws.
     """
-    width = values.shape[1] if batch is None else batch
-    flows = values.new_zeros(len(values), width)
-    flows[-1] = 1.0
-    walk = _Descent(tables, values, flows, _RULES[rule], rule != "share", generator)
+    flows = values.new_zeros(len(values), len(root))
+    flows[-1] = root
+    single = wanted is not Wanted.POSTERIOR
+    walk = _Descent(tables, values, flows, _RULES[wanted], single, generator)
     for step in reversed(program.steps):
         if isinstance(step, ProductStep):
             walk.product(step)
@@ -197,4 +196,8 @@ def _best(terms: Tensor, flow: Tensor, _generator: torch.Generator | None) -> Te
     return torch.zeros_like(terms).scatter_(1, choice, flow.unsqueeze(1))
 
 
-_RULES: dict[str, Share] = {"share": _in_proportion, "draw": _drawn, "best": _best}
+_RULES: dict[Wanted, Share] = {
+    Wanted.POSTERIOR: _in_proportion,
+    Wanted.DRAWS: _drawn,
+    Wanted.BEST: _best,
+}

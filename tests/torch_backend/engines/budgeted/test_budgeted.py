@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -23,17 +22,32 @@ from pccompiler.passes.lowering.segments import best_segments
 from pccompiler.testing.families import family_mixture
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits, rows
-from pccompiler.torch_backend.engines.budgeted.budget import Budgeted
-from pccompiler.torch_backend.engines.budgeted.schedule import Schedule, parse_bytes
+from pccompiler.torch_backend.engines.base import Ascent, Batch, Target, Wanted
+from pccompiler.torch_backend.engines.budgeted.engine import Budgeted
+from pccompiler.torch_backend.engines.budgeted.schedule import Budget, Schedule, parse_bytes
+from pccompiler.torch_backend.engines.select import Engines
 from pccompiler.torch_backend.evaluator import Evaluator
 
 
-def budgeted(model: Evaluator, splits: int, at_once: int = 500, training: int = 10) -> Budgeted:
-    """``model`` with a schedule of our choice."""
+def budgeted(
+    model: Evaluator, splits: int, at_once: int = 500, training: int = 10, segments: int = 0
+) -> Budgeted:
+    """An engine for ``model`` with a schedule of our choice."""
     dtype = "float64" if model.dtype == torch.float64 else "float32"
     cut = plan(model.circuit, dtype=dtype, numerics=model.numerics, splits=splits)
-    schedule = Schedule(0, splits, len(cut.layers), at_once, 0, 1, training, 0)
-    return Budgeted(model, schedule, cut)
+    schedule = Schedule(0, splits, len(cut.layers), at_once, 0, 1, training, 0, segments)
+    segmented = plan(model.circuit, dtype=dtype, numerics=model.numerics, splits=segments)
+    budget = Budget(schedule, cut, segmented if segments else None)
+    target = Target(model.device, model.dtype, budget=budget)
+    engines = Engines(model.plan, target, model.weights, kernels=False)
+    engine = engines.ask(Budgeted, Wanted.VALUE)
+    assert isinstance(engine, Budgeted)
+    return engine
+
+
+def answer(engine: Budgeted, x: torch.Tensor) -> torch.Tensor:
+    """Log-likelihoods of rows."""
+    return engine.up(Batch(x), (), Wanted.VALUE)[0] + engine.plan.log_scale
 
 
 @settings(max_examples=60)
@@ -50,7 +64,7 @@ def test_blocks_change_no_answer(circuit: Circuit, seed: int, splits: int, logs:
     x = model.prepare(rows(circuit, seed, 13, missing=0.3))
     with torch.no_grad():
         want = model(x)
-    torch.testing.assert_close(budgeted(model, splits, 5).evaluate(x), want, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(answer(budgeted(model, splits, 5), x), want, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("splits", [0, 1, 3, 30])
@@ -65,7 +79,7 @@ def test_the_papers_circuit(
     x[torch.rand(x.shape) < 0.2] = torch.nan
     with torch.no_grad():
         want = model(x)
-    got = budgeted(model, splits).evaluate(x)
+    got = answer(budgeted(model, splits), x)
     if (
         net is None and leaf == "indicator" and not got.is_cuda
     ):  # bit for bit; small matrix products round otherwise
@@ -78,7 +92,7 @@ def test_weights_cut_up_into_sectors_are_generated_too() -> None:
     model = pc.compile(pc.rat_spn(20, 3, 4), Hypernetwork(), sectors=sectors)
     x = model.prepare(np.random.default_rng(0).integers(0, 2, (20, 20)))
     with torch.no_grad():
-        torch.testing.assert_close(budgeted(model, 2).evaluate(x), model(x))
+        torch.testing.assert_close(answer(budgeted(model, 2), x), model(x))
 
 
 @settings(max_examples=25)
@@ -108,8 +122,8 @@ def test_predicted_bytes_are_measured_ones(generated: bool, numerics: pc.api.Num
         )
         for splits in (0, 2, 30):
             run = budgeted(model, splits)
-            measured = live_bytes(partial(run.evaluate, model.prepare(x)))
-            assert peak(run.plan, batch).bytes == pytest.approx(measured, rel=0.2)
+            measured = live_bytes(partial(answer, run, model.prepare(x)))
+            assert peak(run.budget.plan, batch).bytes == pytest.approx(measured, rel=0.2)
 
 
 def test_live_values_grow_as_the_logarithm() -> None:
@@ -172,10 +186,9 @@ def test_segments_change_no_gradient(circuit: Circuit, seed: int, logs: bool) ->
         x = x[model(x).isfinite()]
     if model.plan.packed or not len(x):
         return
-    run = budgeted(model, 2)
-    run.schedule = replace(run.schedule, training_splits=(1, 2, 5)[seed % 3], training_rows=3)
+    run = budgeted(model, 2, training=3, segments=(1, 2, 5)[seed % 3])
     weight = torch.linspace(0.5, 1.0, len(x), dtype=torch.float64)
-    found = run.in_segments(x, weight)
+    found = run.down(Ascent((x,), False), weight, Wanted.GRADIENT).operands[1:]
     parameters = list(model.parameters())
     total = (model(x) * weight).sum()
     wanted: list[torch.Tensor | None] = list(
@@ -279,12 +292,12 @@ def test_cuda_streams_as_the_cpu() -> None:
         found.append([value.cpu(), *(g.cpu() for g in grads)])
         if device == "cuda":
             rows = model.prepare(x)
-            budgeted_run = model.budgeted
-            assert budgeted_run is not None
+            budgeted_run = model.engines.choose(Wanted.VALUE)
+            assert isinstance(budgeted_run, Budgeted)
             torch.cuda.synchronize()
             before = torch.cuda.memory_allocated()
             torch.cuda.reset_peak_memory_stats()
-            budgeted_run.evaluate(rows)
+            answer(budgeted_run, rows)
             taken = torch.cuda.max_memory_allocated() - before
             assert taken < 1.2 * budgeted_run.schedule.bytes + 2**20  # cuBLAS keeps a workspace
     for one, other in zip(*found, strict=True):

@@ -23,8 +23,10 @@ from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits
 from pccompiler.testing.strategies import rows as random_rows
 from pccompiler.torch_backend import CompiledCircuit
-from pccompiler.torch_backend.engines.arena.engine import PackedEngine
+from pccompiler.torch_backend.engines.arena.engine import Arena
 from pccompiler.torch_backend.engines.arena.program import make_program
+from pccompiler.torch_backend.engines.base import Batch, Wanted
+from pccompiler.torch_backend.engines.differentiable import run
 
 
 def ragged(reals: bool = False, variables: int = 6, seed: int = 0) -> Circuit:
@@ -51,9 +53,9 @@ def ragged(reals: bool = False, variables: int = 6, seed: int = 0) -> Circuit:
     return with_values(circuit, random_weights(circuit, seed))
 
 
-def packed_engine(model: CompiledCircuit) -> PackedEngine:
-    engine = model.engine.packed
-    assert engine is not None
+def arena_of(model: CompiledCircuit) -> Arena:
+    engine = model.engines.choose(Wanted.VALUE)
+    assert isinstance(engine, Arena)
     return engine
 
 
@@ -85,7 +87,7 @@ def test_torch_equals_the_oracle(circuit: Circuit) -> None:
 def test_gradients_equal_finite_differences(reals: bool) -> None:
     circuit = ragged(reals)
     model = pc.compile(circuit.replace(generator=Direct()), dtype="float64")
-    packed_engine(model)
+    arena_of(model)
     x = torch.from_numpy(random_rows(circuit, 1))
     names = [name for name, _ in model.named_parameters()]
 
@@ -104,8 +106,9 @@ def answers(circuit: Circuit, x: Tensor, *, packed: bool, linear: bool) -> list[
         circuit, lowered, device=torch.device("cpu"), dtype=torch.float64, seed=0
     )
     model.set_weights(circuit.weights.values)
-    if model.engine.packed is not None:
-        model.engine.packed.linear &= linear
+    engine = model.engines.choose(Wanted.GRADIENT)
+    if isinstance(engine, Arena):
+        engine.linear &= linear
     value = model.log_likelihood(x)
     value.sum().backward()
     return [value.detach(), *(p.grad for p in model.parameters() if p.grad is not None)]
@@ -127,8 +130,9 @@ def test_any_plan_runs_in_an_arena(circuit: Circuit) -> None:
 
 def weight_gradients(circuit: Circuit, x: Tensor, linear: bool) -> dict[str, Tensor]:
     model = pc.compile(circuit, dtype="float64")
-    if model.engine.packed is not None:
-        model.engine.packed.linear &= linear
+    engine = model.engines.choose(Wanted.GRADIENT)
+    if isinstance(engine, Arena):
+        engine.linear &= linear
     model.log_likelihood(x).nan_to_num(neginf=0.0).sum().backward()
     return {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
 
@@ -155,7 +159,10 @@ def test_gradients_equal_those_of_the_vector_circuit(circuit: Circuit) -> None:
         model = pc.compile(each, dtype="float64")
         tables, leaves = model.weights()
         tables = [table.detach().requires_grad_() for table in tables]
-        value = model.engine.run(model.leaf_inputs(model.prepare(x), leaves), tables).sum()
+        rows = model.prepare(x)
+        engine = model.engines.choose(Wanted.COUNTS)
+        operands = [*model.leaf_inputs(rows, leaves), *tables]
+        value = run(engine, Batch(rows), operands, Wanted.COUNTS).sum()
         grads = torch.autograd.grad(value, tables)
         flows.append(
             sorted(

@@ -16,7 +16,7 @@ import pccompiler as pc
 from pccompiler import log as notices
 from pccompiler.ir.node_table import WeightTable
 from pccompiler.structures import naive_bayes_mixture
-from pccompiler.torch_backend.engines.trees.cpu import NarrowOnCPU
+from pccompiler.torch_backend.engines.trees.cpu import TreesOnCPU
 from pccompiler.torch_backend.runtime import c_compiler
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
 from pccompiler.torch_backend.weights.softmax_cpu import _SOURCE as SOFTMAX
@@ -69,7 +69,7 @@ def test_values_and_gradients(
     net = pc.Hypernetwork(hidden=(6,)) if network else None
     fast = pc.compile(circuit, net, seed=seed)
     exact = pc.compile(circuit, net, dtype="float64", seed=seed)
-    assert isinstance(fast.kernels, NarrowOnCPU)
+    assert isinstance(fast.kernels, TreesOnCPU)
     assert exact.kernels is None
     x = rows(batch, variables, missing)
     weights = torch.linspace(0.5, 1.5, batch)
@@ -84,7 +84,7 @@ def test_values_and_gradients(
 def test_more_units(units: int) -> None:
     circuit = pc.rat_spn(12, 3, units, seed=1)
     fast, exact = pc.compile(circuit), pc.compile(circuit, dtype="float64")
-    assert isinstance(fast.kernels, NarrowOnCPU)
+    assert isinstance(fast.kernels, TreesOnCPU)
     x, ones = rows(70, 12, True), torch.ones(70)
     found, true = gradient(fast, x, ones), gradient(exact, x.double(), ones.double())
     assert float((found - true).norm() / true.norm()) < 1e-4
@@ -126,7 +126,7 @@ def test_threads_do_not_change_a_bit(tied: bool) -> None:
         one = np.where(circuit.weight >= 0, place.ravel()[circuit.weight], -1)
         circuit = circuit.replace(weight=one, weights=WeightTable(*kinds.T))
     model = pc.compile(circuit)
-    assert isinstance(model.kernels, NarrowOnCPU)
+    assert isinstance(model.kernels, TreesOnCPU)
     assert model.kernels.separate is not tied
     x, ones = rows(1000, 40, True), torch.ones(1000)
     before = torch.get_num_threads()
@@ -169,7 +169,7 @@ def test_kernels_that_fail_give_way(
         raise KernelError("no luck")
 
     monkeypatch.setattr(notices, "_SAID", set())
-    monkeypatch.setattr(NarrowOnCPU, "__call__", fail)
+    monkeypatch.setattr(TreesOnCPU, "up", fail)
     model = pc.compile(pc.rat_spn(6, 2, 3))
     with caplog.at_level(logging.WARNING, logger="pccompiler"):
         for _ in range(2):
