@@ -200,5 +200,5 @@ def exists(name: str) -> bool:
 
 def test_every_command_is_listed() -> None:
     page = (ROOT / "docs" / "reference" / "cli.md").read_text()
-    listed = re.findall(r"^\| `(\w+)", page, re.MULTILINE)
-    assert sorted(listed) == sorted(COMMANDS)
+    listed = set(re.findall(r"^\| `(\w+)", page, re.MULTILINE))
+    assert COMMANDS - listed == set()
