@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from onnx import TensorProto
 
-from pccompiler.ir.kinds import Family
+from pccompiler.ir.families import Family
 from pccompiler.ir.plan.layers import Form, Layer
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.ir.variables import Variable

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from pccompiler.ir.arrays import Int, first_uses
-from pccompiler.ir.kinds import Family
+from pccompiler.ir.families import Family
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.materialize import materialize
 from pccompiler.ir.plan.parameters import Layout, parameter_name

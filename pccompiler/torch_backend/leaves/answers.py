@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from pccompiler.ir import Family
-from pccompiler.ir.kinds import TABLES
 from pccompiler.torch_backend.leaves.inputs import LeafLayer
 
 
@@ -44,7 +43,7 @@ def state_table(layer: LeafLayer, parameters: Tensor | None, states: int) -> Ten
     """
     if parameters is None:
         return None
-    if layer.family in TABLES:
+    if layer.family.tabular:
         return parameters
     if layer.family != Family.BINOMIAL:
         return None

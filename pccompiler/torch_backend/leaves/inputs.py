@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pccompiler.ir import Family, Variable
-from pccompiler.ir.kinds import TABLES, Kind
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.leaves.lookup import LEAST_STATES, codes_of
 from pccompiler.torch_backend.values import has_table, safe_log
@@ -150,7 +150,7 @@ def _leaf_layer(plan: Plan, number: int, device: torch.device, dtype: torch.dtyp
     all_in_order = np.array_equal(layer.variables, np.arange(len(plan.variables)))
     index = None if all_in_order else torch.from_numpy(layer.variables.copy()).to(device)
     variables = [plan.variables[v] for v in layer.variables.tolist()]
-    states = variables[0].cardinality if layer.family in TABLES else 0
+    states = variables[0].cardinality if layer.tabular else 0
     constants = _constants(layer.family, variables, device, dtype)
     looked_up = has_table(layer) and states >= LEAST_STATES
     return LeafLayer(number, layer.family, states, index, constants, looked_up)

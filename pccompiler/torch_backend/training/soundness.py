@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import Family
+from pccompiler.ir.families import Family
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.parameters import parameter_name
 from pccompiler.torch_backend.model import CompiledCircuit

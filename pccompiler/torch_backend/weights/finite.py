@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pccompiler.errors import CircuitError
-from pccompiler.ir.kinds import Family
+from pccompiler.ir.families import Family
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.torch_backend.weights.weights import Weights
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pccompiler.ir.arrays import Int
+from pccompiler.ir.families import Family
 from pccompiler.ir.generators import Direct
-from pccompiler.ir.kinds import TABLES, Family
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.parameters import Head, Layout, lay_out, parameter_name
 from pccompiler.ir.plan.plan import Plan
@@ -124,7 +124,7 @@ class Weights(nn.Module):
             pieces: Sequence[Tensor] = (weights,)
             if len(uses) > 1:  # the gradient of a split is a copy
                 pieces = weights.split([len(use.index) for use in uses])
-            if group.is_sum or group.owner in _TABLES:
+            if group.tabular:
                 tables.update(zip(self.users[number], pieces, strict=True))
             else:
                 leaves.update(zip((use.layer for use in uses), pieces, strict=True))
@@ -223,9 +223,6 @@ class Weights(nn.Module):
             else:
                 pieces.append(self._sliced(select(hidden), head.rows, head.columns).flatten())
         return torch.cat(pieces)
-
-
-_TABLES = tuple(family.keyword for family in TABLES)
 
 
 def constrain(raw: Tensor, group: WeightGroup, floor: float) -> Tensor:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.families import Family
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Layer
 from pccompiler.ir.plan.parameters import parameter_name
 from pccompiler.ir.plan.plan import Plan

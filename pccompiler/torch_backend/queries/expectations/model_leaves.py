@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from pccompiler.ir import Family
-from pccompiler.ir.kinds import TABLES
 from pccompiler.torch_backend.engines.arena.tables import tables_by_layer
 from pccompiler.torch_backend.leaves.moments import Leaves
 
@@ -42,7 +41,7 @@ def _leaves(model: Evaluator, layer: LeafLayer, parameters: Tensor | None) -> Le
         eye = torch.eye(units, dtype=torch.float64, device=model.device).repeat(rows, 1)
         return Leaves(layer.family, eye, eye)
     flat = parameters.double().flatten(0, 1)
-    if layer.family in TABLES:
+    if layer.family.tabular:
         return Leaves(layer.family, flat, flat)
     if layer.family == Family.BINOMIAL:
         return Leaves(layer.family, flat, _binomial_table(layer, parameters).flatten(0, 1))

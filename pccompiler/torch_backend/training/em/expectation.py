@@ -17,14 +17,11 @@ import torch
 from torch import Tensor
 
 from pccompiler.ir import Family
-from pccompiler.ir.kinds import TABLES
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.torch_backend.engines.base import Batch, Wanted
 from pccompiler.torch_backend.engines.differentiable import run
 from pccompiler.torch_backend.leaves.inputs import LeafLayer
 from pccompiler.torch_backend.model import CompiledCircuit
-
-_TABLE_LEAVES = tuple(f.keyword for f in TABLES if f != Family.INDICATOR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +43,7 @@ class Flows:
 
 def has_counts(group: WeightGroup) -> bool:
     """Whether expected counts of its entries are all that the maximisation of a group needs."""
-    return group.is_sum or group.owner in _TABLE_LEAVES
+    return group.tabular
 
 
 def flows(
