@@ -127,7 +127,7 @@ def test_a_pseudocount_is_rows_seen_beforehand() -> None:
 
 def test_columns_of_many_values_take_quantiles(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).laplace(3.0, 2.0, (5000, 1))
-    monkeypatch.setattr("pccompiler.torch_backend.training.em.medians.MOST_CELLS", 200)
+    monkeypatch.setattr("pccompiler.torch_backend.leaves.fitting.cells.MOST_CELLS", 200)
     model = pc.compile(mixture(1, (Family.LAPLACE,)), dtype="float64")
     fit_em(model, x, iterations=1, pseudocount=0.0)
     median = np.median(x)

@@ -16,13 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pccompiler.ir import Family
-from pccompiler.ir.kinds import TABLES
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.torch_backend.leaves.inputs import LeafLayer
+from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.model import CompiledCircuit
-
-_TABLE_LEAVES = tuple(f.keyword for f in TABLES if f != Family.INDICATOR)
+from pccompiler.torch_backend.values import has_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +42,7 @@ class Flows:
 
 def has_counts(group: WeightGroup) -> bool:
     """Whether expected counts of its entries are all that the maximisation of a group needs."""
-    return group.is_sum or group.owner in _TABLE_LEAVES
+    return group.is_sum or leaf_of(group.owner).is_table
 
 
 def flows(
@@ -114,7 +112,7 @@ def _inputs(
                 density = layer.log_density(column, leaves[layer.number], source.exact)
             inputs.append(density.requires_grad_())
             densities.append((layer, column, inputs[-1]))
-        elif complete or layer.family == Family.INDICATOR:
+        elif complete or not has_table(model.plan.layers[layer.number]):
             inputs.append(layer.one_hot(column))
         else:
             missing = column.isnan()
