@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Variable
-from pccompiler.torch_backend.leaves.facts import FACTS, Parameter
+from pccompiler.ir.families.facts import FACTS, Parameter
 from pccompiler.torch_backend.leaves.fitting.columns import Float
 from pccompiler.torch_backend.leaves.fitting.generic import GenericStatistics, started
 from pccompiler.torch_backend.leaves.fitting.start import Start
