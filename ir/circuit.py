@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir.arrays import Int, first_uses, floats, ints, ranges, segments
-from pccompiler.ir.families.registry import columns
+from pccompiler.ir.families import Family
 from pccompiler.ir.generators import Generator, Sectors
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.scopes import Scopes, find_scopes
 from pccompiler.ir.statistics import Statistics, count
 from pccompiler.ir.topology import Consumers, find_consumers, find_levels
@@ -88,7 +88,7 @@ class Circuit:
         pointer: Shape ``(nodes + 1,)``; node i's operands are
             ``operands[pointer[i]:pointer[i + 1]]``.
         operands: Shape ``(edges,)``, node ids.
-        family: Shape ``(nodes,)``, `Family` values of inputs, else -1.
+        family: Shape ``(nodes,)``, `Family` values of inputs, else -1; see `family_of`.
         variable: Shape ``(nodes,)``, variable index of inputs, else -1.
         weight: Shape ``(nodes,)``, weight id of sums and parametric inputs, else -1.
         root: The node that is the circuit's value.
@@ -180,6 +180,10 @@ class Circuit:
             return None
         return self.locations[int(self.location[node])]
 
+    def family_of(self, node: int | np.integer[Any]) -> Family:
+        """The family of an input."""
+        return Family(int(self.family[node]))
+
     @cached_property
     def levels(self) -> Int:
         """Shape ``(nodes,)``: 0 for inputs, else one more than the highest operand."""
@@ -264,6 +268,6 @@ def input_columns(circuit: Circuit) -> Int:
     inputs = np.flatnonzero(circuit.kind == Kind.INPUT)
     pairs = np.stack([circuit.family[inputs], circuit.variable[inputs]], axis=1)
     distinct, inverse = np.unique(pairs, axis=0, return_inverse=True)
-    needed = [columns(Family(f), circuit.variables[v]) for f, v in distinct.tolist()]
+    needed = [Family(f).columns(circuit.variables[v]) for f, v in distinct.tolist()]
     result[inputs] = np.array(needed, np.int64)[inverse.ravel()]
     return result

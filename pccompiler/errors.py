@@ -108,6 +108,10 @@ class LimitError(ImportFormatError):
     """Reading a file would take more than `pccompiler.limits` allow (code PC760)."""
 
 
+class PluginError(PCCompilerError):
+    """Something that another package adds to ours cannot be used (codes PC790 to PC792)."""
+
+
 def closest(word: str, known: Iterable[str]) -> str:
     """A way out for an unknown word."""
     names = list(known)

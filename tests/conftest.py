@@ -30,6 +30,7 @@ settings.load_profile("ci")
 Golden = Callable[[str], None]
 Run = Callable[..., tuple[int, str, str]]
 Find = Callable[[str], Path]
+Install = Callable[..., None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,6 +88,27 @@ def sample() -> Find:
         pytest.skip(f"needs {SHARED / 'circuits' / name}, or set PCCOMPILER_SHARED")
 
     return find
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Pretend that a package is installed: ``install("own", "pccompiler.passes", {...}, code)``.
+
+    Its one module has the name of the package and lives as long as the test.
+    """
+
+    def make(package: str, group: str, entries: dict[str, str], code: str = "") -> None:
+        folder = tmp_path / f"site-{package}"
+        info = folder / f"{package}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = [f"{name} = {value}" for name, value in entries.items()]
+        (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
+        (folder / f"{package}.py").write_text(code)
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.delitem(sys.modules, package, raising=False)
+
+    return make
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from pccompiler.ir.arrays import Float
+from pccompiler.ir.families import supports as ir
 from pccompiler.onnx_backend.graph import Graph
 
 _FAR = 1000.0  # a logit that stands for infinity: exp(-1000) is 0 in float64
@@ -73,11 +74,14 @@ class Simplex(Support):
 
 
 SIMPLEX = Simplex()
-SUPPORTS: dict[str, Support] = {
-    "real": Support(),
-    "positive": Positive(),
-    "nonnegative": Positive(),
-    "unitinterval": UnitInterval(),
-    "simplex": SIMPLEX,
+_SUPPORTS: dict[type[ir.Support], Support] = {
+    ir.Real: Support(),
+    ir.Positive: Positive(),
+    ir.UnitInterval: UnitInterval(),
+    ir.Simplex: SIMPLEX,
 }
-"""By name."""
+
+
+def support_of(support: ir.Support) -> Support:
+    """The nodes of a support, or of the one that it is derived from."""
+    return next(_SUPPORTS[kind] for kind in type(support).__mro__ if kind in _SUPPORTS)

@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.ir.arrays import Int, first_uses
-from pccompiler.ir.families.facts import FACTS
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.materialize import materialize
 from pccompiler.ir.plan.parameters import Layout, parameter_name
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.onnx_backend.graph import Graph
 from pccompiler.onnx_backend.sectors import Parameters, SectorWriter
-from pccompiler.onnx_backend.supports import SIMPLEX, SUPPORTS, Support
+from pccompiler.onnx_backend.supports import Support, support_of
 
 Float = NDArray[np.float64]
 
@@ -143,7 +142,7 @@ class WeightWriter:
 
 def _support(group: WeightGroup) -> Support:
     """Of weights that are probabilities."""
-    return SIMPLEX if group.is_sum else SUPPORTS[FACTS[group.owner].parameters[0].support]
+    return support_of(group.parameters[0].support)
 
 
 def _orders(plan: Plan) -> dict[int, Int]:

@@ -55,9 +55,8 @@ def hclt(
         states: Of each latent.
         variables: One for each column; by default those of the tree, or as found in the data.
         root: The variable at the top; ``None``: a centre of the tree, for the least depth.
-        leaf: A leaf family, such as ``"bernoulli"``; ``"auto"``: categorical, Poisson over counts,
-            histograms or Gaussians over real variables. Or one name a variable: a sequence, or a
-            mapping by name.
+        leaf: A leaf family, such as ``"bernoulli"``; ``"auto"``: categorical, and the usual family
+            of other variables. Or one name a variable: a sequence, or a mapping by name.
         pseudocount: For the tree: see `chow_liu_tree`.
         mi_bins: For the tree: see `chow_liu_tree`.
         mi_rows: For the tree: this many rows, evenly spaced, are enough to count; ``None``: all.

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import TABLES
 from pccompiler.ir.plan.layers import Layer
 
 
@@ -49,7 +48,7 @@ def finite(top: Tensor) -> Tensor:
 def has_table(layer: Layer) -> bool:
     """Whether the layer multiplies states or operands by a weight tensor."""
     weighted = layer.group >= 0 or layer.ragged
-    return weighted and (layer.family is None or layer.family in TABLES)
+    return weighted and (layer.family is None or layer.tabular)
 
 
 def safe_log(values: Tensor) -> Tensor:

@@ -12,10 +12,10 @@ import numpy as np
 
 from pccompiler.errors import ExportError
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.facts import FACTS
+from pccompiler.ir.families.supports import slices
 from pccompiler.ir.variables import Variable
 from pccompiler.onnx_backend.graph import Graph
-from pccompiler.onnx_backend.supports import SUPPORTS
+from pccompiler.onnx_backend.supports import support_of
 from pccompiler.onnx_backend.weights import WeightWriter
 
 
@@ -29,7 +29,6 @@ class LeafNodes:
         number: Of the layer.
         values: The data, float32, shape (rows, 1, batch); nothing missing.
         variables: The variable of each row.
-        keyword: Of the family.
     """
 
     graph: Graph
@@ -37,7 +36,6 @@ class LeafNodes:
     number: int
     values: str
     variables: Sequence[Variable]
-    keyword: str
 
     def parameter(self, name: str) -> str:
         """A parameter as the IR has it, in float64, shape (rows, units, its columns).
@@ -45,25 +43,17 @@ class LeafNodes:
         Args:
             name: As the family declares it.
         """
-        start = 0
-        parameters = FACTS[self.keyword].parameters
         group = self.weights.plan.groups[self.weights.plan.layers[self.number].group]
-        for parameter in parameters:
-            several = parameter.support == "simplex"
-            stop = start + (group.columns - len(parameters) + 1 if several else 1)
-            if parameter.name == name:
-                return self._parameter(name, parameter.support, start, stop)
-            start = stop
-        raise KeyError(name)
-
-    def _parameter(self, name: str, support: str, start: int, stop: int) -> str:
-        floor = self.weights.plan.floor
+        places = slices(group.parameters, group.columns)
+        named = zip(group.parameters, places, strict=True)
+        support, place = {p.name: (p.support, place) for p, place in named}[name]
+        floor, columns = self.weights.plan.floor, place.stop - place.start
 
         def nodes(raw: str) -> str:
-            part = self.graph.wide(self.graph.slice(raw, start, stop, axis=2))
-            return SUPPORTS[support].constrain(self.graph, part, floor, stop - start)
+            part = self.graph.wide(self.graph.slice(raw, place.start, place.stop, axis=2))
+            return support_of(support).constrain(self.graph, part, floor, columns)
 
-        return self.derived(name, lambda values: values[..., start:stop], nodes)
+        return self.derived(name, lambda values: values[..., place], nodes)
 
     def derived(
         self,

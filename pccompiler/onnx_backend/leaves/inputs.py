@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from pccompiler.ir.kinds import TABLES
 from pccompiler.ir.plan.layers import Form
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.onnx_backend.graph import Graph
@@ -32,10 +31,10 @@ def write_input(graph: Graph, plan: Plan, weights: WeightWriter, number: int, co
     column = graph.unsqueeze(graph.take(columns, layer.variables), 1)
     missing = graph.op("IsNaN", column)
     variables = [plan.variables[v] for v in layer.variables.tolist()]
-    if layer.family not in TABLES:
+    if not layer.tabular:
         leaf = leaf_of(layer.family.keyword)
         known = graph.op("Where", missing, graph.constant(leaf.somewhere), column)
-        nodes = LeafNodes(graph, weights, number, known, variables, leaf.keyword)
+        nodes = LeafNodes(graph, weights, number, known, variables)
         return graph.op("Where", missing, graph.constant(0.0), leaf.log_density(nodes))
     states = graph.constant(np.arange(variables[0].cardinality).reshape(1, -1, 1))
     here = graph.op("Equal", column, states)

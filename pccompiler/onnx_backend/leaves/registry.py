@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from typing import TypeGuard
 
 from pccompiler.onnx_backend.leaves.base import OnnxLeaf, missing
 from pccompiler.onnx_backend.leaves.binomial import BinomialOnnxLeaf
@@ -10,45 +10,44 @@ from pccompiler.onnx_backend.leaves.gaussian import GaussianOnnxLeaf
 from pccompiler.onnx_backend.leaves.histogram import HistogramOnnxLeaf
 from pccompiler.onnx_backend.leaves.laplace import LaplaceOnnxLeaf
 from pccompiler.onnx_backend.leaves.poisson import PoissonOnnxLeaf
+from pccompiler.plugins import Registry
 
-ENTRY_POINTS = "pccompiler.onnx_leaves"
-LEAVES: dict[str, OnnxLeaf] = {}
-"""Keyword to leaf. Add to it by `register`, or in a module that an entry point names."""
-_loaded: set[str] = set()
+_OWN: dict[str, OnnxLeaf] = {
+    leaf.keyword: leaf
+    for leaf in (
+        BinomialOnnxLeaf(),
+        GaussianOnnxLeaf(),
+        HistogramOnnxLeaf(),
+        LaplaceOnnxLeaf(),
+        PoissonOnnxLeaf(),
+    )
+}
+
+
+def _is_leaf(given: object) -> TypeGuard[OnnxLeaf]:
+    return isinstance(given, OnnxLeaf)
+
+
+LEAVES = Registry("pccompiler.onnx_leaves", _OWN, _is_leaf, "an instance of OnnxLeaf")
+"""Keyword to leaf: ours, those of `register`, and those that other packages declare."""
 
 
 def register(leaf: OnnxLeaf) -> OnnxLeaf:
-    """Make ``leaf`` the ONNX class of its keyword, in place of an earlier one."""
-    LEAVES[leaf.keyword] = leaf
+    """Make ``leaf`` the ONNX side of its keyword's family, in place of an earlier one.
+
+    Returns:
+        The same.
+    """
+    _OWN[leaf.keyword] = leaf
     return leaf
 
 
 def leaf_of(keyword: str) -> OnnxLeaf:
-    """The ONNX class of a family.
+    """The ONNX side of a family.
 
     Raises:
         ExportError: If there is none: PC464.
     """
     if keyword not in LEAVES:
-        _load()
-    if keyword not in LEAVES:
         raise missing(keyword, f"an OnnxLeaf for {keyword!r}")
     return LEAVES[keyword]
-
-
-def _load() -> None:
-    """Import the entry points of installed packages, each once; their modules register leaves."""
-    for entry in entry_points(group=ENTRY_POINTS):
-        if entry.value not in _loaded:
-            _loaded.add(entry.value)
-            entry.load()
-
-
-for _leaf in (
-    BinomialOnnxLeaf,
-    GaussianOnnxLeaf,
-    HistogramOnnxLeaf,
-    LaplaceOnnxLeaf,
-    PoissonOnnxLeaf,
-):
-    register(_leaf())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -16,13 +17,14 @@ from torch import Tensor
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Variable
-from pccompiler.ir.families.facts import FACTS, Parameter
+from pccompiler.ir.families import Family
+from pccompiler.ir.families.supports import Parameter, Real, slices
 from pccompiler.torch_backend.leaves.fitting.columns import Float
 from pccompiler.torch_backend.leaves.fitting.generic import GenericStatistics, started
 from pccompiler.torch_backend.leaves.fitting.start import Start
 from pccompiler.torch_backend.leaves.fitting.statistics import Setting, Statistics
 from pccompiler.torch_backend.leaves.quadrature import OUTER, Points, check_settled, panel_points
-from pccompiler.torch_backend.weights.supports import SUPPORTS, Support
+from pccompiler.torch_backend.weights.supports import Support, support_of
 
 LEAST_LOG_DENSITY = -1e30  # finite in float32: the forms rely on densities above zero
 Constants = tuple[Tensor, ...]
@@ -90,7 +92,6 @@ class TorchLeaf:
 
     Attributes:
         keyword: The family's word in the text form.
-        is_table: Whether the density is a row of a table by state, which engines multiply with.
         starts_anywhere: Whether random parameters are a start for training, whatever the data.
         somewhere: A value of positive density, which stands for missing ones.
         counts: Whether values are whole numbers without end.
@@ -99,7 +100,6 @@ class TorchLeaf:
     """
 
     keyword: str
-    is_table: ClassVar[bool] = False
     starts_anywhere: ClassVar[bool] = False
     somewhere: float = 0.0
     counts: bool = False
@@ -117,15 +117,10 @@ class TorchLeaf:
 
     # Parameters, from the family's supports
 
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """The family's parameters, as the IR declares them."""
-        return FACTS[self.keyword].parameters
-
-    @property
-    def everywhere(self) -> bool:
-        """Whether no value is impossible, but for probabilities and rates of exactly 0."""
-        return FACTS[self.keyword].everywhere
+    @cached_property
+    def family(self) -> Family:
+        """What the IR says of the family."""
+        return Family[self.keyword]
 
     def constrain(self, raw: Tensor, floor: float) -> Tensor:
         """Parameters from unconstrained numbers, both of shape (..., columns).
@@ -154,7 +149,7 @@ class TorchLeaf:
 
     def useless(self, table: Tensor) -> Tensor:
         """Which numbers that `constrain` gave nothing can be computed with."""
-        if any(parameter.logs for parameter in self.parameters):
+        if any(parameter.logs for parameter in self.family.parameters):
             return Support().useless(table)
         return torch.cat([support.useless(part) for _, support, part in self._split(table)], -1)
 
@@ -181,21 +176,23 @@ class TorchLeaf:
         Between -2 and 2 for real parameters, with scales of 1; between -1 and 1 if none is real.
         """
         parts = list(self._split(uniform))
-        if all(parameter.support != "real" for parameter, _, _ in parts):
+        if not any(isinstance(parameter.support, Real) for parameter, _, _ in parts):
             return 2.0 * uniform - 1.0
         found = [
-            4.0 * part - 2.0 if parameter.support == "real" else 0.0 * part
+            4.0 * part - 2.0 if isinstance(parameter.support, Real) else 0.0 * part
             for parameter, _, part in parts
         ]
         return torch.cat(found, dim=-1)
 
     def _split(self, table: Tensor) -> list[tuple[Parameter, Support, Tensor]]:
         """The columns of each parameter."""
-        parameters = self.parameters
-        rest = table.shape[-1] - sum(p.support != "simplex" for p in parameters)
-        sizes = [rest if p.support == "simplex" else 1 for p in parameters]
-        supports = [SUPPORTS[p.support] for p in parameters]
-        return list(zip(parameters, supports, table.split(sizes, dim=-1), strict=True))
+        parameters = self.family.parameters
+        return [
+            (parameter, support_of(parameter.support), table[..., place])
+            for parameter, place in zip(
+                parameters, slices(parameters, table.shape[-1]), strict=True
+            )
+        ]
 
     # The density
 
@@ -225,9 +222,9 @@ class TorchLeaf:
             logs: Of `log_density`.
             exact: Whether probabilities and rates may be exactly 0.
         """
-        if not self.everywhere:
+        if not self.family.everywhere:
             return logs
-        if exact and any(parameter.logs for parameter in self.parameters):
+        if exact and any(parameter.logs for parameter in self.family.parameters):
             return logs.masked_fill(logs < 0.1 * LEAST_LOG_DENSITY, -torch.inf)
         return logs.clamp_min(LEAST_LOG_DENSITY)
 

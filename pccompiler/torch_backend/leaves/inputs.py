@@ -84,7 +84,7 @@ class LeafLayer:
             parameters: As `TorchLeaf.constrain` gives them; of indicators the unit matrix.
         """
         units = Units(self.leaf, parameters, self.constants)
-        if self.leaf.is_table:
+        if self.leaf.family.tabular:
             return replace(units, table=parameters)
         if not all(variable.discrete for variable in self.variables):
             return units
@@ -154,7 +154,7 @@ def _leaf_layer(plan: Plan, number: int, device: torch.device, dtype: torch.dtyp
     index = None if all_in_order else torch.from_numpy(layer.variables.copy()).to(device)
     variables = tuple(plan.variables[v] for v in layer.variables.tolist())
     leaf = leaf_of(layer.family.keyword)
-    states = variables[0].cardinality if leaf.is_table else 0
+    states = variables[0].cardinality if layer.tabular else 0
     return LeafLayer(
         number,
         leaf,

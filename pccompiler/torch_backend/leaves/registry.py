@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from typing import TypeGuard
 
 from pccompiler.errors import CircuitError
+from pccompiler.plugins import Registry
 from pccompiler.torch_backend.leaves.base import TorchLeaf
 from pccompiler.torch_backend.leaves.bernoulli import BernoulliLeaf
 from pccompiler.torch_backend.leaves.binomial import BinomialLeaf
@@ -15,60 +16,50 @@ from pccompiler.torch_backend.leaves.indicator import IndicatorLeaf
 from pccompiler.torch_backend.leaves.laplace import LaplaceLeaf
 from pccompiler.torch_backend.leaves.poisson import PoissonLeaf
 
-ENTRY_POINTS = "pccompiler.torch_leaves"
-LEAVES: dict[str, TorchLeaf] = {}
-"""Keyword to leaf. Add to it by `register`, or by an entry point that is a `TorchLeaf`."""
+_OWN: dict[str, TorchLeaf] = {
+    leaf.keyword: leaf
+    for leaf in (
+        IndicatorLeaf(),
+        BernoulliLeaf(),
+        CategoricalLeaf(),
+        BinomialLeaf(),
+        PoissonLeaf(),
+        GaussianLeaf(),
+        LaplaceLeaf(),
+        HistogramLeaf(),
+    )
+}
 
-_loaded: set[str] = set()
+
+def _is_leaf(given: object) -> TypeGuard[TorchLeaf]:
+    return isinstance(given, TorchLeaf)
+
+
+LEAVES = Registry("pccompiler.torch_leaves", _OWN, _is_leaf, "an instance of TorchLeaf")
+"""Keyword to leaf: ours, those of `register`, and those that other packages declare."""
 
 
 def register(leaf: TorchLeaf) -> TorchLeaf:
-    """Make ``leaf`` the torch class of its keyword, in place of an earlier one.
-
-    Args:
-        leaf: An instance: families without a class of their own are `DistributionLeaf` instances.
+    """Make ``leaf`` the torch side of its keyword's family, in place of an earlier one.
 
     Returns:
         The same.
     """
-    LEAVES[leaf.keyword] = leaf
+    _OWN[leaf.keyword] = leaf
     return leaf
 
 
 def leaf_of(keyword: str) -> TorchLeaf:
-    """The torch class of a family.
+    """The torch side of a family.
 
     Raises:
         CircuitError: If there is none: PC461.
     """
     if keyword not in LEAVES:
-        _load()
-    if keyword in LEAVES:
-        return LEAVES[keyword]
-    raise CircuitError.of(
-        "PC461",
-        f"the torch backend has no leaf class for the family {keyword!r}",
-        help="register one: pccompiler.torch_backend.leaves.registry.register(MyLeaf()); "
-        "docs/howto/add-a-family.md says how",
-    )
-
-
-def _load() -> None:
-    """Import the entry points of installed packages, each once; their modules register leaves."""
-    for entry in entry_points(group=ENTRY_POINTS):
-        if entry.value not in _loaded:
-            _loaded.add(entry.value)
-            entry.load()
-
-
-for _leaf in (
-    IndicatorLeaf,
-    BernoulliLeaf,
-    CategoricalLeaf,
-    BinomialLeaf,
-    PoissonLeaf,
-    GaussianLeaf,
-    LaplaceLeaf,
-    HistogramLeaf,
-):
-    register(_leaf())
+        raise CircuitError.of(
+            "PC461",
+            f"the torch backend has no leaf class for the family {keyword!r}",
+            help="register one with pccompiler.torch_backend.leaves.registry.register; "
+            "docs/howto/add-a-family.md says how",
+        )
+    return LEAVES[keyword]

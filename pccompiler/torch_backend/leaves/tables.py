@@ -15,7 +15,6 @@ from pccompiler.torch_backend.leaves.fitting.start import Start
 class TableLeaf(TorchLeaf):
     """A family whose parameters, as `constrain` gives them, are the probabilities of states."""
 
-    is_table: ClassVar[bool] = True
     starts_anywhere: ClassVar[bool] = True
 
     def start(self, start: Start, size: int) -> Float:

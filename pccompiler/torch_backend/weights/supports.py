@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from pccompiler.ir.families import supports as ir
 from pccompiler.torch_backend.runtime.transforms import transformed
 from pccompiler.torch_backend.weights.softmax_cpu import lifted_softmax
 from pccompiler.torch_backend.weights.softmax_cuda import softmax_on_cuda
@@ -139,14 +140,18 @@ class Simplex(Support):
 
 
 SIMPLEX = Simplex()
-SUPPORTS: dict[str, Support] = {
-    "real": Support(),
-    "positive": Positive(),
-    "nonnegative": Nonnegative(),
-    "unitinterval": UnitInterval(),
-    "simplex": SIMPLEX,
+_SUPPORTS: dict[type[ir.Support], Support] = {
+    ir.Real: Support(),
+    ir.Positive: Positive(),
+    ir.Nonnegative: Nonnegative(),
+    ir.UnitInterval: UnitInterval(),
+    ir.Simplex: SIMPLEX,
 }
-"""By name."""
+
+
+def support_of(support: ir.Support) -> Support:
+    """The torch side of a support, or of the one that it is derived from."""
+    return next(_SUPPORTS[kind] for kind in type(support).__mro__ if kind in _SUPPORTS)
 
 
 def lift(weights: Tensor, floor: float, states: int) -> Tensor:

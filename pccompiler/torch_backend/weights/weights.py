@@ -123,7 +123,7 @@ class Weights(nn.Module):
             pieces: Sequence[Tensor] = (weights,)
             if len(uses) > 1:  # the gradient of a split is a copy
                 pieces = weights.split([len(use.index) for use in uses])
-            if group.is_sum or leaf_of(group.owner).is_table:
+            if group.tabular:
                 tables.update(zip(self.users[number], pieces, strict=True))
             else:
                 leaves.update(zip((use.layer for use in uses), pieces, strict=True))

@@ -36,7 +36,7 @@ def table(number: int = 500) -> np.ndarray:
 def leaf_values(model: pc.CompiledCircuit) -> dict[Family, np.ndarray]:
     circuit, values = model.circuit, model.weight_values()
     return {
-        Family(int(circuit.family[node])): values[int(circuit.weight[node])]
+        circuit.family_of(node): values[int(circuit.weight[node])]
         for node in range(circuit.num_nodes)
         if circuit.family[node] > 0
     }

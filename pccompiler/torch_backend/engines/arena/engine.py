@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import TABLES, Kind
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.arena.program import BagStep, Program, make_program
 from pccompiler.torch_backend.engines.arena.sweeps import Descent, Gradients, Sweep, certain_root
@@ -42,7 +42,7 @@ class PackedEngine:
         self.plan, self.device = plan, device
         self.program: Program = make_program(plan, device)
         inputs = [layer for layer in plan.layers if layer.kind == Kind.INPUT]
-        self.linear = all(layer.family in TABLES for layer in inputs)
+        self.linear = all(layer.tabular for layer in inputs)
         self.failures = 0
 
     def run(self, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:

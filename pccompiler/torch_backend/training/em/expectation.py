@@ -18,7 +18,6 @@ from torch import Tensor
 
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.torch_backend.leaves.inputs import LeafLayer
-from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.values import has_table
 
@@ -42,7 +41,7 @@ class Flows:
 
 def has_counts(group: WeightGroup) -> bool:
     """Whether expected counts of its entries are all that the maximisation of a group needs."""
-    return group.is_sum or leaf_of(group.owner).is_table
+    return group.tabular
 
 
 def flows(

@@ -1,0 +1,91 @@
+"""What other packages add through entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeGuard
+
+import pytest
+
+from pccompiler.errors import PluginError
+from pccompiler.plugins import Registry, load
+
+Golden = Callable[[str], None]
+Install = Callable[..., None]
+GROUP = "pccompiler.words"
+
+
+def _is_text(thing: object) -> TypeGuard[str]:
+    return isinstance(thing, str)
+
+
+def registry() -> Registry[str]:
+    return Registry(GROUP, {"ours": "here"}, _is_text, "a text")
+
+
+def message(error: pytest.ExceptionInfo[PluginError]) -> str:
+    return str(error.value)
+
+
+def test_without_plug_ins_there_are_only_our_own() -> None:
+    assert load(GROUP) == {}
+    assert dict(registry()) == {"ours": "here"}
+    assert "theirs" not in registry()
+    with pytest.raises(KeyError):
+        registry()["theirs"]
+
+
+def test_what_a_package_declares_is_found_by_name(install: Install) -> None:
+    install("own_words", GROUP, {"theirs": "own_words:WORD"}, "WORD = 'there'")
+    assert load(GROUP) == {"theirs": "there"}
+    assert dict(registry()) == {"ours": "here", "theirs": "there"}
+    assert len(registry()) == 2
+
+
+def test_nothing_is_imported_before_it_is_asked_for(install: Install, golden: Golden) -> None:
+    install("broken", GROUP, {"theirs": "broken:WORD"}, "raise RuntimeError('no such device')")
+    assert registry()["ours"] == "here"
+    assert list(registry()) == ["ours", "theirs"]
+    with pytest.raises(PluginError) as error:
+        registry()["theirs"]
+    golden(message(error))
+
+
+def test_an_object_that_is_missing(install: Install, golden: Golden) -> None:
+    install("own_words", GROUP, {"theirs": "own_words:GONE"})
+    with pytest.raises(PluginError) as error:
+        load(GROUP)
+    golden(message(error))
+
+
+def test_an_object_of_another_kind(install: Install, golden: Golden) -> None:
+    install("own_words", GROUP, {"theirs": "own_words:WORD"}, "WORD = 3")
+    with pytest.raises(PluginError) as error:
+        registry()["theirs"]
+    golden(message(error))
+
+
+def test_two_packages_of_one_name(install: Install, golden: Golden) -> None:
+    install("first", GROUP, {"theirs": "first:WORD"}, "WORD = 1")
+    install("second", GROUP, {"theirs": "second:WORD"}, "WORD = 2")
+    with pytest.raises(PluginError) as error:
+        load(GROUP)
+    golden(message(error))
+
+
+def test_a_package_cannot_take_a_name_of_ours(install: Install, golden: Golden) -> None:
+    install("own_words", GROUP, {"ours": "own_words:WORD"}, "WORD = 'there'")
+    assert registry()["ours"] == "here"
+    with pytest.raises(PluginError) as error:
+        list(registry())
+    golden(message(error))
+
+
+def test_things_added_by_hand(golden: Golden) -> None:
+    words = registry()
+    words.add("mine", "at hand")
+    assert dict(words) == {"ours": "here", "mine": "at hand"}
+    with pytest.raises(PluginError, match="PC791"):
+        words.add("mine", "again")
+    with pytest.raises(PluginError, match="PC792"):
+        words.add("other", 3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
