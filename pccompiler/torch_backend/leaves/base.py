@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -94,7 +94,6 @@ class TorchLeaf:
         keyword: The family's word in the text form.
         starts_anywhere: Whether random parameters are a start for training, whatever the data.
         somewhere: A value of positive density, which stands for missing ones.
-        counts: Whether values are whole numbers without end.
         infinite_moments: Whether means may be infinite or not exist.
         has_constants: Whether the density needs more of a variable than its value (`constants`).
     """
@@ -102,7 +101,6 @@ class TorchLeaf:
     keyword: str
     starts_anywhere: ClassVar[bool] = False
     somewhere: float = 0.0
-    counts: bool = False
     infinite_moments: ClassVar[bool] = False
     has_constants: bool = False
 
@@ -121,6 +119,11 @@ class TorchLeaf:
     def family(self) -> Family:
         """What the IR says of the family."""
         return Family[self.keyword]
+
+    @property
+    def counts(self) -> bool:
+        """Whether values are whole numbers without end."""
+        return "count" in self.family.domains
 
     def constrain(self, raw: Tensor, floor: float) -> Tensor:
         """Parameters from unconstrained numbers, both of shape (..., columns).
@@ -286,8 +289,8 @@ class TorchLeaf:
     def on_chart(self, units: Units, places: Tensor) -> tuple[Tensor, Tensor]:
         """Values, and log-densities by the coordinate of `chart`, both (rows, points). Apart."""
         chart = self.chart(units)
-        x = chart(places)
-        slope = chart.log_abs_det_jacobian(places, x)
+        x: Any = chart(places)
+        slope: Any = chart.log_abs_det_jacobian(places, x)
         inside = x.isfinite() & slope.isfinite()
         logs = units.log_density(x.masked_fill(~inside, self.somewhere))
         logs = logs + slope.masked_fill(~inside, 0.0)

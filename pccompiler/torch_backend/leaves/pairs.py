@@ -6,6 +6,8 @@ whole numbers are summed over, and real ones integrated over the panels of both 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -111,7 +113,7 @@ def _edges(left: Units, right: Units) -> Tensor:
     """Edges of the panels of both, ascending, in the coordinate of the left one."""
     own, others = left.leaf.panels(left), right.leaf.panels(right)
     there = right.leaf.chart(right)(others)
-    here = left.leaf.chart(left).inv(there)
+    here: Any = left.leaf.chart(left).inv(there)
     low, high = own[:, :1], own[:, -1:]
     here = torch.where(here.isnan(), low, here)
     return torch.cat([own, here.clamp(low, high)], dim=1).sort(dim=1).values

@@ -22,7 +22,6 @@ class PoissonLeaf(TorchLeaf):
     """The logarithm of the rate, ``-inf`` for a rate of 0."""
 
     keyword = "poisson"
-    counts = True
 
     def log_density(self, x: Tensor, units: Units) -> Tensor:
         """In float64: three large terms cancel where the count is large."""
