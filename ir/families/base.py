@@ -8,12 +8,12 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pccompiler import plugins
 from pccompiler.errors import PluginError
 from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.classes import classes
 from pccompiler.ir.families.supports import Parameter, Simplex, split
 from pccompiler.ir.variables import Domain, Variable
+from pccompiler.plugins import load
 
 Bool = NDArray[np.bool_]
 M = TypeVar("M")
@@ -194,7 +194,7 @@ class Family(int, metaclass=Vocabulary):
 
 def _load() -> None:
     """Import what installed packages declare: families, which their modules register."""
-    for name, declared in plugins.load(GROUP).items():
+    for name, declared in load(GROUP).items():
         if not isinstance(declared, Family):
             raise PluginError.of(
                 "PC792",

@@ -27,4 +27,4 @@ class Indicator(Family):
         self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
     ) -> Float:
         """0 at one state."""
-        return np.asarray(np.log(x == np.arange(variables[0].cardinality)[:, None]))
+        return np.where(x == np.arange(variables[0].cardinality)[:, None], 0.0, -np.inf)

@@ -159,7 +159,7 @@ class WeightGroup:
         """Whether rows are mixture weights (else leaf parameters)."""
         return self.owner in (kind.keyword for kind in SUMS)
 
-    @cached_property
+    @property
     def parameters(self) -> tuple[Parameter, ...]:
         """What the columns are."""
         return parameters(self.owner)

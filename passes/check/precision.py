@@ -164,7 +164,7 @@ def _scales(values: Float, place: slice, held: Limits, parameter: Parameter) -> 
         way_out = "measure the variable in another unit, so that scales are above {held.spread:.0e}"
     return Flaw(
         outside,
-        f"has {parameter.name} {{value:g}} in row {{row}}, which {held.name} cannot work with",
+        f"has {parameter.words} {{value:g}} in row {{row}}, which {held.name} cannot work with",
         f"{way_out}; or compile with dtype='float64'",
         place,
     )
@@ -181,7 +181,7 @@ def _places(
         lost |= ~(moved <= _SHIFT * scale)
     return Flaw(
         lost,
-        f"has {parameter.name} {{value:.17g}} in row {{row}}, which {held.name} holds too coarsely "
+        f"has {parameter.words} {{value:.17g}} in row {{row}}, which {held.name} holds too coarsely "
         "for its scale",
         "subtract a constant from the variable; or compile with dtype='float64'",
         place,

@@ -141,7 +141,7 @@ def test_a_hypernetwork_keeps_its_sums() -> None:
 def test_data_are_checked() -> None:
     with pytest.raises(DataError, match="have no rows"):
         initialise(pc.compile(mixture(1)), np.zeros((0, 7)))
-    with pytest.raises(DataError, match="no value of variable 'k'"):
+    with pytest.raises(DataError, match="no value of variable 'poisson'"):
         initialise(pc.compile(mixture(1)), [[0, 0, 0.0, 0, 1.5, 0, math.nan]])
 
 
