@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from pccompiler.errors import ExportError
 from pccompiler.ir.arrays import Int, first_uses
 from pccompiler.ir.plan.layers import WeightGroup
-from pccompiler.ir.plan.materialize import materialize
+from pccompiler.ir.plan.materialize import constrain, materialize
 from pccompiler.ir.plan.parameters import Layout, parameter_name
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.onnx_backend.graph import Graph
@@ -73,7 +74,7 @@ class WeightWriter:
         kind: str,
         layer: int,
         of_values: Callable[[Float], Float],
-        of_raw: Callable[[str], str],
+        of_raw: Callable[[str], str] | None = None,
         dtype: type[np.generic] = np.float64,
     ) -> str:
         """What leaves make of their parameters, shape (rows, units, columns); written once.
@@ -83,18 +84,34 @@ class WeightWriter:
             layer: Number of the layer.
             of_values: From parameters as the IR has them to a constant: weights are numbers.
             of_raw: From unconstrained numbers, a float32 tensor, to nodes: weights are compact.
+                Without it parameters are numbers in any case.
             dtype: Of the constant.
         """
         group = self.plan.layers[layer].group
         if (kind, group) not in self._tables:
-            if self.values is None:
+            if self.values is None and of_raw is not None:
                 made = of_raw(self._raw(group))
             else:
                 with np.errstate(divide="ignore"):
-                    values = of_values(self.values[group][self.orders[group]])
+                    values = of_values(self._numbers(group)[self.orders[group]])
                 made = self.graph.constant(values, dtype)
             self._tables[kind, group] = made
         return self._rows(self._tables[kind, group], layer)
+
+    def _numbers(self, group: int) -> Float:
+        """Parameters of leaves as the IR has them."""
+        if self.values is not None:
+            return self.values[group]
+        entry = self.plan.groups[group]
+        if entry.generated:
+            raise ExportError.of(
+                "PC466",
+                f"a network generates the parameters of {entry.owner} leaves, whose ONNX class "
+                "needs them as numbers",
+                help="export with weights='materialized'",
+            )
+        raw = np.asarray(self.parameters[parameter_name(self.plan, group)], np.float64)
+        return constrain(raw, entry, self.plan.floor)
 
     def outcomes(self, layer: int) -> str:
         """All probabilities of a layer's compact weights in float64, in order of use."""

@@ -59,7 +59,7 @@ class LeafNodes:
         self,
         kind: str,
         of_values: Callable[[Float], Float],
-        of_raw: Callable[[str], str],
+        of_raw: Callable[[str], str] | None = None,
         dtype: type[np.generic] = np.float64,
     ) -> str:
         """See `WeightWriter.derived`."""
@@ -79,14 +79,14 @@ class OnnxLeaf:
 
     def log_density(self, leaf: LeafNodes) -> str:
         """Nodes of the log-density in nats, float32, shape (rows, units, batch)."""
-        raise missing(self.keyword, f"{type(self).__name__}.log_density")
+        raise missing(self.keyword)
 
 
-def missing(keyword: str, hook: str) -> ExportError:
+def missing(keyword: str) -> ExportError:
     """The refusal of an export that needs nodes which nobody has written."""
     return ExportError.of(
         "PC464",
-        f"{keyword} leaves cannot be exported: the hook {hook} is missing",
-        help="subclass pccompiler.onnx_backend.leaves.base.OnnxLeaf, and register an instance: "
+        f"{keyword} leaves cannot be exported: the hook OnnxLeaf.log_density is missing for them",
+        help="subclass pccompiler.onnx_backend.leaves.base.OnnxLeaf and register an instance; "
         "docs/howto/add-a-family.md says how",
     )

@@ -49,5 +49,5 @@ def leaf_of(keyword: str) -> OnnxLeaf:
         ExportError: If there is none: PC464.
     """
     if keyword not in LEAVES:
-        raise missing(keyword, f"an OnnxLeaf for {keyword!r}")
+        raise missing(keyword)
     return LEAVES[keyword]

@@ -21,7 +21,7 @@ _LEFT_OUT = 1e-13  # mass of counts, before as many again are added
 
 
 class DistributionLeaf(TorchLeaf):
-    """Densities by ``log_prob``, draws by ``sample``; means and maximisation as `TorchLeaf` has them.
+    """Densities by ``log_prob``, draws by ``sample``; all else as `TorchLeaf` has it.
 
     The family's parameters are called as the distribution's arguments are, and their supports are
     those of ``arg_constraints``.
@@ -177,7 +177,7 @@ _KINDS: dict[str, type[ir.Support]] = {
 
 @contextmanager
 def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
-    """Torch's global generators, which distributions draw from, with a seed; put back afterwards."""
+    """Torch's global generators, which distributions draw from, seeded, and put back afterwards."""
     if seed is None:
         yield
         return

@@ -74,11 +74,11 @@ def log_share_and_mean(left: Units, right: Units) -> tuple[Tensor, Tensor]:
         return closed
     if left.leaf.counts:
         points = left.points()
-        return _over_support(points.masses, right.log_density(points.points), points.outer)
+        return _relative(points.masses, right.log_density(points.points), points.outer)
     edges = _edges(left, right)
     what = f"the mean of the logarithm of {right.leaf.keyword} under {left.leaf.keyword} leaves"
     fine, coarse = (
-        _over_support((p + weights).exp(), q, OUTER)
+        _relative((p + weights).exp(), q, OUTER)
         for p, q, weights in (_logs(left, right, edges, order) for order in ORDERS)
     )
     check_settled((coarse[0].exp() - fine[0].exp()).detach(), what)
@@ -98,6 +98,14 @@ def _over_support(masses: Tensor, logs: Tensor, outer: int) -> tuple[Tensor, Ten
     points = Points(logs, masses * support, outer)
     total = points.masses.sum(1)
     return safe_log(total), ratio(points.mean(logs.masked_fill(~support, 0.0)), total)
+
+
+def _relative(masses: Tensor, logs: Tensor, outer: int) -> tuple[Tensor, Tensor]:
+    """`_over_support` of masses whose sum is 1 but for rounding and quadrature."""
+    total = masses.sum(1)
+    check_settled(total.detach() - 1.0, "the mass of a leaf")
+    share, mean = _over_support(masses, logs, outer)
+    return share - total.log(), mean
 
 
 def _counts(left: Units, right: Units) -> Tensor:

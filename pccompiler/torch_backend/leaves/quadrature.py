@@ -23,7 +23,7 @@ ORDERS = (16, 10)
 _DOUBLINGS = range(-3, 61)
 OUTER = 4 * ORDERS[0]
 """Points of the outermost panels, which must not matter."""
-SETTLED = 1e-7
+SETTLED = 1e-6
 """The most that an integral may change with the number of points, relative to 1 or to itself."""
 
 
