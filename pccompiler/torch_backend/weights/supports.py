@@ -42,7 +42,7 @@ class Support:
         """What `constrain` makes ``values`` of."""
         return values
 
-    def begin(self, spread: Tensor, centre: Tensor) -> Tensor:
+    def begin(self, centre: Tensor, spread: Tensor) -> Tensor:
         """A first guess for data of a centre and a spread, of their shape."""
         return centre
 
@@ -76,7 +76,7 @@ class Positive(Support):
         """Zeros, too."""
         return super().useless(values) | (values == 0.0)
 
-    def begin(self, spread: Tensor, centre: Tensor) -> Tensor:
+    def begin(self, centre: Tensor, spread: Tensor) -> Tensor:
         """The spread."""
         return spread
 
@@ -113,7 +113,7 @@ class UnitInterval(Support):
         """Logits of 0 and 1 are infinite."""
         return raw.isnan().any()
 
-    def begin(self, spread: Tensor, centre: Tensor) -> Tensor:
+    def begin(self, centre: Tensor, spread: Tensor) -> Tensor:
         """One half."""
         return torch.full_like(centre, 0.5)
 
@@ -130,7 +130,7 @@ class Simplex(Support):
         """Logarithms."""
         return unlift(values, floor, values.shape[-1]).log()
 
-    def begin(self, spread: Tensor, centre: Tensor) -> Tensor:
+    def begin(self, centre: Tensor, spread: Tensor) -> Tensor:
         """The same for all."""
         return torch.full_like(centre, 1.0 / centre.shape[-1])
 
