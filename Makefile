@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp
+DOCS := .venv-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check fmt bench params clean
+.PHONY: help setup demo test coverage lint check docs fmt bench params clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -30,17 +31,29 @@ lint: setup ## ruff, mypy, pyright and the import contracts
 	$(BIN)/pyright
 	$(BIN)/lint-imports --config pyproject.toml
 
+coverage: setup ## run the tests, and report branch coverage of ir and passes (at least 95 %)
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report --include='ir/*,passes/*' --fail-under=95
+
 check: lint test ## what must be green before a commit
+
+docs: $(DOCS)/.stamp ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet
+
+$(DOCS)/.stamp: requirements/docs.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/docs.txt
+	touch $(DOCS)/.stamp
 
 fmt: setup ## format the code and mend what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## measure this machine; results go to benchmarks/results
+bench: setup ## measure this machine, beside the last committed results
 	$(BIN)/python -m benchmarks.run
 
 params: setup ## the parameter counts of the paper's 35 data sets
-	$(BIN)/python -m benchmarks.parameters
+	$(BIN)/python -m benchmarks.paper.parameters
 
 clean: ## remove caches and build products (not .venv)
-	rm -rf build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf build dist out site .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -4,10 +4,11 @@ if __name__ != "pccompiler.ir":  # this folder is the source of a subpackage, no
     raise ImportError(f"import 'pccompiler.ir', not {__name__!r}")
 
 from pccompiler.ir.build.builder import Builder
-from pccompiler.ir.circuit import Circuit, WeightTable
+from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.families import Family
 from pccompiler.ir.generators import Direct, Generator, Hypernetwork, Sectors
 from pccompiler.ir.kinds import Kind
+from pccompiler.ir.node_table import WeightTable
 from pccompiler.ir.statistics import Statistics
 from pccompiler.ir.text.parser import parse
 from pccompiler.ir.text.printer import to_text

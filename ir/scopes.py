@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.ir.arrays import Int, hash_rows, segments
 from pccompiler.ir.kinds import Kind
-
-if TYPE_CHECKING:
-    from pccompiler.ir.circuit import Circuit
+from pccompiler.ir.node_table import NodeTable
 
 Words = NDArray[np.uint64]
 
@@ -77,14 +75,17 @@ class _Interner:
         self.used = needed
 
 
-def find_scopes(circuit: Circuit) -> Scopes:
-    """The scope of every node: an input's variable, else the union of the operands' scopes."""
-    from pccompiler.ir.topology import by_level
+def find_scopes(circuit: NodeTable, by_level: Sequence[Int]) -> Scopes:
+    """The scope of every node: an input's variable, else the union of the operands' scopes.
 
+    Args:
+        circuit: Its nodes.
+        by_level: The nodes of each level.
+    """
     words = max(1, -(-len(circuit.variables) // 64))
     interner = _Interner(words)
     index = np.zeros(circuit.num_nodes, np.int64)
-    for level, nodes in enumerate(by_level(circuit)):
+    for level, nodes in enumerate(by_level):
         if level == 0:
             index[nodes] = interner.add(_input_rows(circuit, nodes, words))
         else:
@@ -92,7 +93,7 @@ def find_scopes(circuit: Circuit) -> Scopes:
     return Scopes(interner.rows[: interner.used].copy(), index)
 
 
-def _input_rows(circuit: Circuit, nodes: Int, words: int) -> Words:
+def _input_rows(circuit: NodeTable, nodes: Int, words: int) -> Words:
     rows = np.zeros((len(nodes), words), np.uint64)
     inputs = np.flatnonzero(circuit.kind[nodes] == Kind.INPUT)  # a node without operands has {}
     variable = circuit.variable[nodes[inputs]]
@@ -100,7 +101,7 @@ def _input_rows(circuit: Circuit, nodes: Int, words: int) -> Words:
     return rows
 
 
-def _unions(circuit: Circuit, nodes: Int, index: Int, interner: _Interner) -> Int:
+def _unions(circuit: NodeTable, nodes: Int, index: Int, interner: _Interner) -> Int:
     below = index[circuit.operands[circuit.edges_of(nodes)]]
     starts = segments(circuit.fan_in[nodes])[:-1]
     result = below[starts]

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pccompiler.ir.kinds import Kind
-
-if TYPE_CHECKING:
-    from pccompiler.ir.circuit import Circuit
+from pccompiler.ir.node_table import NodeTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +34,7 @@ class Statistics:
         )
 
 
-def count(circuit: Circuit) -> Statistics:
+def count(circuit: NodeTable, depth: int) -> Statistics:
     """Count nodes, units, edges and weights of ``circuit``."""
     numbers = np.bincount(circuit.kind, minlength=len(Kind))
     return Statistics(
@@ -45,7 +42,7 @@ def count(circuit: Circuit) -> Statistics:
         nodes=circuit.num_nodes,
         units=int(circuit.units.sum()),
         edges=len(circuit.operands),
-        depth=int(circuit.levels.max(initial=0)),
+        depth=depth,
         kinds={kind.keyword: int(numbers[kind]) for kind in Kind},
         weights=len(circuit.weights),
         weight_entries=int(circuit.weights.sizes.sum()),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from pccompiler.ir.arrays import Int, ranges, segments
-
-if TYPE_CHECKING:
-    from pccompiler.ir.circuit import Circuit
+from pccompiler.ir.node_table import NodeTable
 
 
 class Consumers(NamedTuple):
@@ -19,7 +17,7 @@ class Consumers(NamedTuple):
     nodes: Int
 
 
-def find_consumers(circuit: Circuit) -> Consumers:
+def find_consumers(circuit: NodeTable) -> Consumers:
     """Invert the operand lists; a node used twice by one consumer lists it twice."""
     owners = np.repeat(np.arange(circuit.num_nodes), circuit.fan_in)
     order = np.argsort(circuit.operands, kind="stable")
@@ -27,9 +25,8 @@ def find_consumers(circuit: Circuit) -> Consumers:
     return Consumers(segments(counts), owners[order])
 
 
-def find_levels(circuit: Circuit) -> Int:
+def find_levels(circuit: NodeTable, consumers: Consumers) -> Int:
     """Longest distance of each node from the inputs, by peeling off one level at a time."""
-    consumers = circuit.consumers
     waiting = circuit.fan_in.copy()
     levels = np.zeros(circuit.num_nodes, np.int64)
     frontier = np.flatnonzero(waiting == 0)
@@ -45,13 +42,13 @@ def find_levels(circuit: Circuit) -> Int:
     return levels
 
 
-def by_level(circuit: Circuit) -> list[Int]:
+def by_level(levels: Int) -> list[Int]:
     """The nodes of each level, ascending."""
-    order = np.argsort(circuit.levels, kind="stable")
-    return np.split(order, segments(np.bincount(circuit.levels))[1:-1])
+    order = np.argsort(levels, kind="stable")
+    return np.split(order, segments(np.bincount(levels))[1:-1])
 
 
-def reachable(circuit: Circuit) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def reachable(circuit: NodeTable) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Shape ``(nodes,)``: whether the root's value depends on the node."""
     seen = np.zeros(circuit.num_nodes, np.bool_)
     frontier = np.array([circuit.root])

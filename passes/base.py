@@ -9,14 +9,14 @@ from typing import Any, ClassVar, NamedTuple, final
 
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir import Circuit
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.passes.check.wellformed import verify
 
 WELL_FORMED = "well-formed"
 
 
 class Property(NamedTuple):
-    """Something that a pass makes true of a circuit, and later passes build on."""
+    """A property that one pass establishes and later passes rely on."""
 
     holds: Callable[[Circuit], bool]
     help: str
@@ -32,7 +32,7 @@ PROPERTIES = {
         "run the 'hypernet' or 'direct' pass before it",
     ),
 }
-"""Beside ``well-formed``, which `verify` decides."""
+"""All properties but ``well-formed``, which `verify` checks."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Pass(ABC):
 
     name: ClassVar[str]
     requires: ClassVar[tuple[str, ...]] = (WELL_FORMED,)
-    """Properties that must hold before: ``"well-formed"``, and keys of `PROPERTIES`."""
+    """Properties that must hold beforehand: ``"well-formed"``, and keys of `PROPERTIES`."""
     ensures: ClassVar[tuple[str, ...]] = ()
-    """Properties that hold after. Every result is well-formed, said or not."""
+    """Properties that hold afterwards. Every result is well-formed, whether listed or not."""
 
-    def __init_subclass__(cls, **options: Any) -> None:  # as object's, hence Any
+    def __init_subclass__(cls, **options: Any) -> None:  # object's signature
         super().__init_subclass__(**options)
         unknown = {*cls.requires, *cls.ensures} - {WELL_FORMED, *PROPERTIES}
         if unknown:
@@ -60,12 +60,12 @@ class Pass(ABC):
         """The circuit after the pass; ``circuit`` itself if nothing changes."""
 
     def meaning(self, before: Circuit, rows: Float, mass: Callable[[Float], Float]) -> Float:
-        """The values that the result must have: those of the old circuit, for most passes.
+        """The values that the result must have; for most passes, those of the old circuit.
 
         Args:
             before: What the pass was given.
             rows: Complete rows of the result's variables.
-            mass: The old circuit's value of rows of its own variables, NaN where missing.
+            mass: The old circuit's values for rows of its own variables, NaN where missing.
         """
         return mass(rows)
 
@@ -74,7 +74,7 @@ class Pass(ABC):
         """Run the pass, with checks before and after.
 
         Raises:
-            OptionError: If a pass that this one builds on has not run.
+            OptionError: If ``circuit`` lacks a required property.
             CircuitError: If ``circuit`` or the result breaks a rule, or the result lacks a property
                 that the pass ensures.
         """
@@ -87,7 +87,7 @@ class Pass(ABC):
 
     @final
     def check_before(self, circuit: Circuit) -> None:
-        """Refuse a circuit that lacks a required property. Well-formedness is not looked at."""
+        """Refuse a circuit that lacks a required property; well-formedness is not checked."""
         for name in self.requires:
             require(name, circuit, self.name)
 
@@ -100,11 +100,11 @@ class Pass(ABC):
                 raise CircuitError.of(
                     "PC326",
                     f"pass {self.name!r} ensures {name!r}, but its result lacks it",
-                    help="mend the pass: give its result the property, or do not promise it",
+                    help="fix the pass: give its result the property, or drop it from 'ensures'",
                 )
 
     def __str__(self) -> str:
-        """The pass as pipeline text: its name, and the options that are not the default."""
+        """The pass as pipeline text: its name, and the options that differ from the defaults."""
         options = [
             f"{f.name}={_text(getattr(self, f.name)) if f.metadata.get('text', True) else '...'}"
             for f in fields(self)
@@ -114,7 +114,7 @@ class Pass(ABC):
 
 
 def require(name: str, circuit: Circuit, step: str) -> None:
-    """Refuse ``circuit`` if it lacks the property ``name``, which pass ``step`` builds on."""
+    """Refuse ``circuit`` if it lacks the property ``name``, which pass ``step`` requires."""
     if name != WELL_FORMED and not PROPERTIES[name].holds(circuit):
         raise OptionError.of(
             "PC324",

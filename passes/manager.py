@@ -23,7 +23,7 @@ class Record(NamedTuple):
         seconds: Time of the pass with its checks and proof; ``None`` if nothing is timed.
         nodes_before: Nodes of the circuit that it was given.
         nodes_after: Nodes of its result.
-        proof: ``"equal"``, ``"skipped: "`` and why, or empty if no proof was asked for.
+        proof: ``"equal"``, ``"skipped: "`` and the reason, or empty if no proof was asked for.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Record(NamedTuple):
 
     @property
     def proven(self) -> bool:
-        """Whether answers were compared, and found equal."""
+        """Whether the answers were compared and found equal."""
         return self.proof == EQUAL
 
 
@@ -42,17 +42,17 @@ class PassManager:
     """A pipeline of passes; itself callable like a pass. Equal passes make equal managers.
 
     Args:
-        passes: In order. Of a manager among them, the passes are taken.
+        passes: In order. A manager among them stands for its own passes.
         verify: Verify the circuit before the first pass that requires it, and after every pass.
-            Without, passes are trusted, and only look for the properties that they build on.
+            Otherwise passes are trusted, and only the properties that they require are checked.
         verify_semantics: Compare the answers before and after each pass with the exact oracle,
             under the given weights. Circuits without given weights, with real variables, with more
-            than 12 variables or 4096 worlds are passed over; the trace says why.
+            than 12 variables or 4096 worlds are skipped; the trace says why.
         dump: Called after each pass with its name and its result, to print IR.
         time: Whether to time the passes.
 
     Attributes:
-        trace: What the passes of the last run did; after an error, of those that ended well.
+        trace: What each pass of the last run did; after an error, only the passes that completed.
     """
 
     def __init__(
@@ -110,9 +110,9 @@ class PassManager:
         """Run all passes.
 
         Raises:
-            OptionError: If a pass that another one builds on has not run before it.
+            OptionError: If a pass requires a property that no earlier pass has established.
             CircuitError: If the circuit is ill-formed before or after a pass, or a proof fails.
-                As of any error of a pass, the notes name the pass and what ran before it.
+                As with any error in a pass, the notes name the pass and what ran before it.
         """
         self.trace = []
         verified = not self.verify
@@ -129,7 +129,7 @@ class PassManager:
         return circuit
 
     def timing_table(self) -> str:
-        """One line a pass of the last run: name, milliseconds, nodes before and after, proof."""
+        """One line per pass of the last run: name, milliseconds, nodes before and after, proof."""
         width = max([12, *(len(record.name) for record in self.trace)])
         lines = [f"{'pass':<{width}} {'ms':>10} {'nodes before':>13} {'after':>10}  proof"]
         for name, seconds, before, after, proof in self.trace:
@@ -138,7 +138,7 @@ class PassManager:
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
     def _run(self, step: Pass, circuit: Circuit, verified: bool) -> Circuit:
-        """One pass, as `Pass.__call__`; but a result that was verified is not verified again."""
+        """Run one pass like `Pass.__call__`, but without verifying the same circuit twice."""
         start = perf_counter()
         if WELL_FORMED in step.requires and not verified:
             verify(circuit)
@@ -152,7 +152,7 @@ class PassManager:
         return result
 
     def _prove(self, step: Pass, before: Circuit, after: Circuit) -> str:
-        """Compare with what the pass says of its result; most say nothing: the same."""
+        """Compare ``after`` with the pass's `meaning`; by default, the answers must not change."""
         own = type(step).meaning is not Pass.meaning
         return compare(before, after, step.name, step.meaning if own else None)
 

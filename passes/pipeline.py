@@ -13,7 +13,7 @@ from pccompiler.passes.base import Pass
 from pccompiler.passes.registry import PASSES
 
 _BETWEEN = re.compile(r",(?![^{}]*\})")
-"""A comma that is not in braces."""
+"""A comma outside braces."""
 _ITEM = re.compile(r"([A-Za-z][\w-]*)\s*(?:\{([^{}]*)\})?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
@@ -34,8 +34,8 @@ def _read(item: str) -> Pass:
     if match is None:
         raise OptionError.of(
             "PC320",
-            f"{item!r} stands where a pass should" if item else "the pipeline has an empty item",
-            help="write names with commas between, options in braces: 'check,sectors{by=block}'",
+            f"expected a pass, found {item!r}" if item else "the pipeline has an empty item",
+            help="separate passes by commas, with options in braces: 'check,sectors{by=block}'",
         )
     name, options = match[1], match[2] or ""
     kind = PASSES.get(name)
@@ -49,7 +49,7 @@ def _read(item: str) -> Pass:
 def _make(name: str, kind: type[Pass], values: dict[str, object]) -> Pass:
     try:
         return kind(**values)
-    except OptionError as error:  # of the IR's class, which does not know the pass
+    except OptionError as error:  # from a class of the IR, which does not know the pass
         first = error.diagnostics[0]
         raise OptionError.of("PC323", f"pass {name!r}: {first.message}", help=first.help) from None
 
@@ -63,8 +63,8 @@ def _options(name: str, kind: type[Pass], text: str) -> dict[str, object]:
         if not (option and equals and value):
             raise OptionError.of(
                 "PC320",
-                f"{pair.strip()!r} stands where an option of pass {name!r} should",
-                help="write options as name=value, with commas between",
+                f"expected an option of pass {name!r}, found {pair.strip()!r}",
+                help="write options as name=value, separated by commas",
             )
         if option not in known:
             way_out = f"{_near(option, known)}options: {_list(known)}"
@@ -82,7 +82,7 @@ def _options(name: str, kind: type[Pass], text: str) -> dict[str, object]:
 
 
 def _value(name: str, option: str, text: str, kind: object) -> object:
-    """``text`` as the type of the option."""
+    """``text`` converted to the type of the option."""
     try:
         return _convert(text, kind)
     except _UnfitError as unfit:
@@ -94,7 +94,7 @@ def _value(name: str, option: str, text: str, kind: object) -> object:
 
 
 class _UnfitError(Exception):
-    """A text that is no value of a type; its own text says what would be."""
+    """The text does not fit the option's type; the message says what would."""
 
 
 def _convert(text: str, kind: object) -> object:
@@ -113,7 +113,7 @@ def _convert(text: str, kind: object) -> object:
     return _float(text) if kind is float else text
 
 
-_WIDTHS = "whole numbers with an x between, as 20x20, or none"
+_WIDTHS = "whole numbers separated by x, like 20x20, or none"
 
 
 def _integer(text: str, wanted: str) -> int:

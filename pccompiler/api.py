@@ -53,8 +53,8 @@ def compile(
         seed: Of the initial parameters. Weights with given values start (exactly) there instead.
         numerics: ``"auto"``: linear arithmetic where it provably cannot underflow. ``"log"``: log
             space everywhere.
-        memory_budget: Bytes, or text such as ``"64 MiB"``, that evaluation and training may take
-            beyond parameters and data; ``model.schedule`` says how it is kept (docs/streaming.md).
+        memory_budget: Bytes, or text such as ``"64 MiB"``, that evaluation and training may
+            take beyond parameters and data; ``model.schedule`` is how (docs/howto/memory.md).
 
     Raises:
         CircuitError: If the circuit breaks a rule; all findings at once.

@@ -1,27 +1,27 @@
-"""The command line. Further commands are in `pccompiler.commands`."""
+"""The command line: what `pccompiler.commands` has, put together."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from enum import StrEnum
-from pathlib import Path
-from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from pccompiler import cli_support as support
 from pccompiler.commands.ask import complete, marginals, sample
 from pccompiler.commands.bench import bench
+from pccompiler.commands.check import check
 from pccompiler.commands.datasets import datasets
 from pccompiler.commands.draw import draw
+from pccompiler.commands.export import export
 from pccompiler.commands.import_ import import_
 from pccompiler.commands.opt import opt, passes
-from pccompiler.commands.options import DataDir
 from pccompiler.commands.properties import properties
+from pccompiler.commands.query import query
 from pccompiler.commands.score import score
-from pccompiler.commands.train import train
-from pccompiler.errors import PCCompilerError
+from pccompiler.commands.show import show
+from pccompiler.commands.training.train import train
+from pccompiler.errors import OptionError, PCCompilerError
 
 app = typer.Typer(
     name="pccompiler",
@@ -44,37 +44,25 @@ app = typer.Typer(
 Circuits of your own are text files (`.pcir`); `pccompiler check FILE` says what is wrong with one.
 """,
 )
-app.command()(train)
-app.command()(sample)
-app.command()(complete)
-app.command()(marginals)
-app.command()(score)
-app.command()(opt)
-app.command()(passes)
-app.command()(draw)
-app.command("import")(import_)
-app.command()(properties)
-app.command()(datasets)
-app.command()(bench)
-out = Console(soft_wrap=True, highlight=False)
-
-Model = Annotated[Path, typer.Argument(help="A folder that 'train' wrote.")]
-
-
-class Kind(StrEnum):
-    """How ONNX files hold weights."""
-
-    COMPACT = "compact"
-    MATERIALIZED = "materialized"
-
-
-class Part(StrEnum):
-    """What 'show' prints."""
-
-    STATS = "stats"
-    IR = "ir"
-    SECTORS = "sectors"
-    PLAN = "plan"
+for command in (
+    train,
+    sample,
+    complete,
+    marginals,
+    score,
+    opt,
+    passes,
+    draw,
+    import_,
+    properties,
+    datasets,
+    bench,
+    check,
+    show,
+    export,
+    query,
+):
+    app.command(command.__name__.removesuffix("_"))(command)
 
 
 def main() -> None:
@@ -88,99 +76,25 @@ def main() -> None:
         print(error, file=sys.stderr)
         raise SystemExit(1) from None
     except OSError as error:  # of files: what cannot be read or written
-        print(support.of_file(error), file=sys.stderr)
-        support.give_up_output()
+        print(_of_file(error), file=sys.stderr)
+        _give_up_output()
         raise SystemExit(1) from None
 
 
-@app.command()
-def check(file: Annotated[Path, typer.Argument(help="A circuit as text (.pcir).")]) -> None:
-    """Check a circuit: smooth, decomposable, well-formed. All findings, with a way out."""
-    from pccompiler.passes import findings
-
-    circuit = support.read_circuit(file)
-    found = findings(circuit)
-    for finding in found:
-        print(finding)
-    if found:
-        raise typer.Exit(1)
-    out.print(f"{file}: no findings. {circuit}")
-
-
-@app.command()
-def show(
-    path: Annotated[
-        Path, typer.Argument(help="A circuit as text (.pcir), or a folder that 'train' wrote.")
-    ],
-    part: Annotated[Part, typer.Option(help="What to print.")] = Part.STATS,
-) -> None:
-    """Show a circuit: its counts, its text, its sectors, or the plan that runs it."""
-    circuit = support.read_circuit(path)
-    if part == Part.IR:
-        from pccompiler.ir import to_text
-
-        print(to_text(circuit), end="")
-    elif part == Part.SECTORS:
-        out.print(support.sector_table(circuit))
-    elif part == Part.PLAN:
-        from pccompiler.passes import plan, verify
-
-        verify(circuit)
-        print(plan(circuit).summary(), end="")
-    else:
-        out.print(support.statistics_table(circuit))
-
-
-@app.command()
-def export(
-    model: Model,
-    file: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
-    weights: Annotated[
-        Kind, typer.Option(help="Parameters and hypernetwork, or the weights it makes.")
-    ] = Kind.COMPACT,
-) -> None:
-    """Export a model to ONNX; it is checked against the float64 oracle before the file appears."""
-    import pccompiler as pc
-
-    report = pc.export_onnx(pc.load(model), file, weights=weights.value)
-    out.print(
-        f"{report.path}: {report.bytes:,} bytes, {report.nodes} nodes, largest relative error "
-        f"{report.max_relative_error:.1e} on {report.rows_checked} rows"
+def _of_file(error: OSError) -> OptionError:
+    """What went wrong with a file, as an error that can be told."""
+    return OptionError.of(
+        "PC312",
+        f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}",
+        help="check the path and its permissions",
     )
 
 
-@app.command()
-def query(
-    model: Annotated[
-        Path,
-        typer.Argument(
-            help="A folder that 'train' wrote (torch), or an .onnx file (ONNX Runtime)."
-        ),
-    ],
-    data: Annotated[
-        str,
-        typer.Argument(help="Rows: a .csv (empty cells are missing), or a data set's test rows."),
-    ],
-    file: Annotated[
-        Path | None, typer.Option("--out", help="Write one log-likelihood a line here.")
-    ] = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Log-likelihood of each row, in nats; missing values are integrated out."""
-    import numpy as np
-
-    rows = np.asarray(support.query_rows(data, data_dir), np.float64)
-    if model.suffix == ".onnx":
-        from pccompiler.onnx_backend import OnnxModel
-
-        values = OnnxModel(model).log_likelihood(rows)
-    else:
-        values = support.torch_values(model, rows)
-    if file is None:
-        print("\n".join(f"{value:.6f}" for value in values))
-    else:
-        support.write_lines(file, [f"{value!r}" for value in values.tolist()])
-    print(f"mean {values.mean():.4f} nats over {len(values):,} rows", file=sys.stderr)
+def _give_up_output() -> None:
+    """Drop what is left to print: Python would try again at its end, and complain once more."""
+    # Streams that are no files need nothing.
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ class Diagnostic:
     """One finding.
 
     Attributes:
-        code: Stable rule number, such as ``PC102``. ``docs/errors.md`` lists them.
+        code: Stable rule number, such as ``PC102``. ``docs/reference/errors.md`` lists them.
         message: What is wrong, with the culprit's name.
         location: ``file:line`` of the declaration, or ``None`` where there is none.
         excerpt: The line that is wrong, and carets below the culprit.

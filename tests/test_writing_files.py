@@ -20,8 +20,8 @@ import pytest
 import pccompiler as pc
 from pccompiler import files, plots
 from pccompiler.bench import report
-from pccompiler.cli_support import write_lines
 from pccompiler.commands.score import write_scores
+from pccompiler.commands.support import write_lines
 from pccompiler.datasets import download, info
 from pccompiler.drawing import draw
 from pccompiler.errors import ExportError, FileError, PCCompilerError

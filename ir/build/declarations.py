@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir.arrays import Int
-from pccompiler.ir.circuit import WeightTable
 from pccompiler.ir.locations import caller
 from pccompiler.ir.names import ALPHABET, is_name
+from pccompiler.ir.node_table import WeightTable
 from pccompiler.ir.sizes import CODE, MOST_ENTRIES, MOST_UNITS, check_entries, wide
 
 Float = NDArray[np.float64]

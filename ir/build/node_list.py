@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.errors import CircuitError, OptionError
-from pccompiler.ir.arrays import segments
-from pccompiler.ir.circuit import Circuit, Float, WeightTable
+from pccompiler.ir.arrays import Float, segments
+from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.families import Family
 from pccompiler.ir.kinds import SUMS, Kind
 from pccompiler.ir.names import is_name
+from pccompiler.ir.node_table import WeightTable
 from pccompiler.ir.sizes import CODE, MOST_UNITS, check_entries, wide
 from pccompiler.ir.variables import Variable
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.build.declarations import check_name, check_units
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.expressions.formula import Formula
 from pccompiler.ir.expressions.messages import fail, listing
 
-if TYPE_CHECKING:
-    from pccompiler.ir.expressions.nodes import Node
 
-
-def equal_widths(nodes: Sequence[Node], sign: str) -> None:
+def equal_widths(nodes: Sequence[Formula], sign: str) -> None:
     """Refuse operands of several widths."""
     first = nodes[0]
     for node in nodes:
@@ -31,7 +28,7 @@ def equal_widths(nodes: Sequence[Node], sign: str) -> None:
 
 
 def dense_table(
-    below: Sequence[Node], units: int | None, weights: ArrayLike | None
+    below: Sequence[Formula], units: int | None, weights: ArrayLike | None
 ) -> tuple[int, Float | None]:
     """Width and weights of a dense sum."""
     fan_in = sum(node.units for node in below)
@@ -47,7 +44,7 @@ def dense_table(
     return width, table
 
 
-def mix_table(below: Sequence[Node], weights: ArrayLike | None) -> tuple[int, Float | None]:
+def mix_table(below: Sequence[Formula], weights: ArrayLike | None) -> tuple[int, Float | None]:
     """Width and weights of a mixture."""
     units = below[0].units
     if weights is None:
@@ -62,7 +59,7 @@ def mix_table(below: Sequence[Node], weights: ArrayLike | None) -> tuple[int, Fl
     return units, np.broadcast_to(table, (units, len(below)))
 
 
-def unit_weights(value: object, node: Node) -> Float:
+def unit_weights(value: object, node: Formula) -> Float:
     """A weight, or one for each unit of ``node``."""
     weights = numbers(value)
     if weights.shape not in ((), (node.units,)):

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
 from pccompiler.errors import OptionError
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
+from pccompiler.ir.expressions.formula import Formula
 from pccompiler.ir.families import Family
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.locations import caller
-
-if TYPE_CHECKING:
-    from pccompiler.ir.expressions.nodes import Node
 
 
 def fail(message: str, help: str, code: str = "PC394") -> NoReturn:
@@ -34,7 +32,7 @@ def whole(value: object) -> int | None:
 _SIGNS = {Kind.PRODUCT: " * ", Kind.SUM: " + ", Kind.MIXTURE: " + ", Kind.KRONECKER: ", "}
 
 
-def show(node: Node, depth: int, inner: bool = False) -> str:
+def show(node: Formula, depth: int, inner: bool = False) -> str:
     """The formula, of bounded length."""
     if node.name is not None:
         return node.name
@@ -58,7 +56,7 @@ def show(node: Node, depth: int, inner: bool = False) -> str:
     return f"({text})" if inner and len(node.operands) > 1 else text
 
 
-def _state(node: Node) -> int | None:
+def _state(node: Formula) -> int | None:
     """The state of a literal."""
     if node.values is None or node.variable is None:
         return None
@@ -71,7 +69,7 @@ def number(weights: Float) -> str:
     return f"{values[0]:g}" if len(values) == 1 else "[...]"
 
 
-def listing(nodes: Sequence[Node]) -> str:
+def listing(nodes: Sequence[Formula]) -> str:
     """The first few formulas."""
     shown = [str(node) for node in nodes[:3]]
     return ", ".join(shown + ["..."] * (len(nodes) > 3))

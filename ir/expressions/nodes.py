@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.build.declarations import check_name
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.expressions.checks import (
     dense_table,
     equal_widths,
@@ -18,47 +19,24 @@ from pccompiler.ir.expressions.checks import (
     unit_weights,
     weight_name,
 )
+from pccompiler.ir.expressions.formula import Declared, Formula
 from pccompiler.ir.expressions.messages import fail, number, show
+from pccompiler.ir.expressions.write import write
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.locations import caller
 from pccompiler.ir.sizes import kronecker_units
 
-if TYPE_CHECKING:
-    from pccompiler.ir.circuit import Circuit
-    from pccompiler.ir.expressions.variables import RandomVariable
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Node:
+class Node(Formula):
     """A node of a circuit to be, with the nodes under it. Immutable; ``circuit()`` builds it.
 
     ``a * b`` is a product, ``a + b`` a sum whose weights are to be trained, ``0.3 * a + 0.7 * b``
     one with given weights, and ``W @ a`` a dense sum with the rows of ``W`` as weights. Vectors are
     multiplied and added unit by unit. ``a * b * c`` is one product, ``a + b + c`` one sum.
-
-    Attributes:
-        kind: What the node computes.
-        units: Its width.
-        operands: The nodes under it.
-        variable: Of an input: what it is over.
-        family: Of an input, else -1.
-        values: Weights or parameters, shape ``(units, columns)``; ``None`` leaves them to training.
-        weight: Nodes that name the same weight share it.
-        name: The name in the circuit.
-        location: ``file:line`` that made it.
-        pending: Whether a further ``*`` or ``+`` goes into the same node.
     """
 
-    kind: Kind
-    units: int
     operands: tuple[Node, ...] = ()
-    variable: RandomVariable | None = None
-    family: int = -1
-    values: Float | None = None
-    weight: str | None = None
-    name: str | None = None
-    location: str = ""
-    pending: bool = False
 
     __array_ufunc__ = None  # NumPy numbers and arrays leave ``w * node`` and ``w @ node`` to us
 
@@ -85,7 +63,7 @@ class Node:
         nodes = self.operands if added else (self,)
         return dense(*nodes, units=units, weights=weights, weight=weight)
 
-    def circuit(self, variables: Sequence[RandomVariable] | None = None) -> Circuit:
+    def circuit(self, variables: Sequence[Declared] | None = None) -> Circuit:
         """The circuit whose value is this node.
 
         Args:
@@ -95,8 +73,6 @@ class Node:
         Raises:
             OptionError: If a name is used twice, or ``variables`` lacks one that occurs.
         """
-        from pccompiler.ir.expressions.write import write
-
         return write(self, variables)
 
     @overload
@@ -156,7 +132,7 @@ class Weighted:
     def __radd__(self, other: Any) -> Node:
         return _add(other, self)
 
-    def circuit(self, variables: Sequence[RandomVariable] | None = None) -> Circuit:
+    def circuit(self, variables: Sequence[Declared] | None = None) -> Circuit:
         """As `Node.circuit`, if the weight is 1."""
         return as_node(self).circuit(variables)
 

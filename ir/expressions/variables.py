@@ -38,10 +38,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.build.declarations import check_name, check_units
 from pccompiler.ir.build.node_list import literal
-from pccompiler.ir.circuit import Float
 from pccompiler.ir.expressions.checks import shape
+from pccompiler.ir.expressions.formula import Declared
 from pccompiler.ir.expressions.messages import fail, whole
 from pccompiler.ir.expressions.nodes import Node, Weighted, as_node, dense, kron, mix, product
 from pccompiler.ir.families.base import Family, find
@@ -73,7 +74,7 @@ def variables(*declared: str | Variable) -> tuple[RandomVariable, ...]:
     return tuple(RandomVariable(binary(v) if isinstance(v, str) else v) for v in declared)
 
 
-class RandomVariable:
+class RandomVariable(Declared):
     """What leaves are over. ``rain == 1`` is the literal, 1 where ``rain`` has state 1.
 
     Every leaf family has a method of its name, such as ``x.gaussian(mean, deviation)``, which makes
@@ -84,8 +85,7 @@ class RandomVariable:
 
     def __init__(self, variable: Variable) -> None:
         check_name(variable.name, "variable")
-        self.variable = variable
-        self.serial = next(_serial)
+        super().__init__(variable, next(_serial))
         self._literals: dict[int, Node] = {}
 
     def __eq__(self, state: object) -> Any:  # a node; bool between variables
@@ -172,9 +172,6 @@ class RandomVariable:
 
     __mul__ = __rmul__ = __add__ = __radd__ = __rmatmul__ = _no_number
     __array_ufunc__ = None
-
-    def __str__(self) -> str:
-        return self.variable.name
 
     def __repr__(self) -> str:
         return f"RandomVariable({self.variable})"

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from pccompiler.errors import OptionError
 from pccompiler.ir.build.node_list import Entry, Ledger
 from pccompiler.ir.circuit import Circuit
+from pccompiler.ir.expressions.formula import Declared, Formula
 from pccompiler.ir.expressions.messages import fail
 
-if TYPE_CHECKING:
-    from pccompiler.ir.expressions.nodes import Node
-    from pccompiler.ir.expressions.variables import RandomVariable
 
-
-def write(root: Node, declared: Sequence[RandomVariable] | None) -> Circuit:
+def write(root: Formula, declared: Sequence[Declared] | None) -> Circuit:
     """The circuit of ``root``: nodes numbered operands first, each once."""
     nodes = _below(root)
     used = {node.variable for node in nodes if node.variable is not None}
@@ -51,9 +47,9 @@ def write(root: Node, declared: Sequence[RandomVariable] | None) -> Circuit:
     return ledger.circuit(ids[id(root)])
 
 
-def _below(root: Node) -> list[Node]:
+def _below(root: Formula) -> list[Formula]:
     """All nodes, operands first, without recursion."""
-    order: list[Node] = []
+    order: list[Formula] = []
     seen: set[int] = set()
     stack = [(root, False)]
     while stack:
@@ -67,7 +63,7 @@ def _below(root: Node) -> list[Node]:
     return order
 
 
-def _check_variables(ordered: Sequence[RandomVariable], used: set[RandomVariable]) -> None:
+def _check_variables(ordered: Sequence[Declared], used: set[Declared]) -> None:
     for name, times in Counter(str(variable) for variable in ordered).items():
         if times > 1:
             fail(f"variable {name!r} is declared twice", "give each variable its own name", "PC303")

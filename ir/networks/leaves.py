@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pccompiler.errors import Diagnostic
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.build.node_list import literal
-from pccompiler.ir.circuit import Float
 from pccompiler.ir.families.base import Family, find
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.names import is_name

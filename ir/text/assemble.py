@@ -9,11 +9,12 @@ from typing import NoReturn
 import numpy as np
 
 from pccompiler.errors import CircuitError, Diagnostic, ParseError, closest
-from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Circuit, Float, WeightTable
+from pccompiler.ir.arrays import Float, Int, segments
+from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.families import Family
 from pccompiler.ir.generators import Generator, Sectors
 from pccompiler.ir.kinds import Kind
+from pccompiler.ir.node_table import WeightTable
 from pccompiler.ir.sectors import partition
 from pccompiler.ir.sizes import MOST_UNITS, kronecker_units
 from pccompiler.ir.variables import Variable

@@ -1,4 +1,4 @@
-"""The text form, read back. `pccompiler.ir.text.printer` writes it; docs/ir.md has the grammar."""
+"""The text form, read back; `pccompiler.ir.text.printer` writes it (docs/reference/grammar.md)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TypeVar
 import numpy as np
 
 from pccompiler.errors import Diagnostic, OptionError, ParseError, closest
-from pccompiler.ir.circuit import Circuit, Float
+from pccompiler.ir.arrays import Float
+from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.families.base import Family, find
 from pccompiler.ir.generators import Direct, Hypernetwork, Sectors
 from pccompiler.ir.kinds import SUMS, Kind

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.families.base import registered
 from pccompiler.ir.generators import Direct, Generator, Sectors
 from pccompiler.ir.kinds import Kind
+from pccompiler.ir.node_table import NodeTable
 from pccompiler.ir.variables import Variable
 
 HEADER = "pcir 1"
 
 
-def to_text(circuit: Circuit, *, values: bool = True) -> str:
+def to_text(circuit: NodeTable, *, values: bool = True) -> str:
     """The text form of ``circuit``; ``parse`` gives back an equal circuit.
 
     Args:
@@ -33,7 +33,7 @@ def to_text(circuit: Circuit, *, values: bool = True) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _sector_lines(circuit: Circuit, sectors: Sectors) -> list[str]:
+def _sector_lines(circuit: NodeTable, sectors: Sectors) -> list[str]:
     """``sectors by=rows size=4 mixtures=false``; of one's own, a line each: ``sector @w 0 5 2``."""
     if sectors.by != "own":
         mixtures = str(sectors.mixtures).lower()
@@ -63,7 +63,7 @@ def _variable_line(variable: Variable) -> str:
     return f"variable {variable.name} {variable.domain}{tail}"
 
 
-def _node_lines(circuit: Circuit) -> list[str]:
+def _node_lines(circuit: NodeTable) -> list[str]:
     """One line a node. Plain loops over Python lists: the fastest way to format text."""
     names = [v.name for v in circuit.variables]
     labels = [f"%{i}" for i in range(circuit.num_nodes)]
@@ -90,7 +90,7 @@ def _node_lines(circuit: Circuit) -> list[str]:
     return lines
 
 
-def _value_lines(circuit: Circuit) -> list[str]:
+def _value_lines(circuit: NodeTable) -> list[str]:
     lines: list[str] = []
     for weight in sorted(circuit.weights.values):
         rows = circuit.weights.values[weight].tolist()

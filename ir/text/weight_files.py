@@ -13,7 +13,8 @@ import numpy as np
 
 from pccompiler.errors import OptionError, ParseError
 from pccompiler.files import write_bytes
-from pccompiler.ir.circuit import Circuit, Float
+from pccompiler.ir.arrays import Float
+from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.text.parser import parse
 from pccompiler.ir.text.printer import to_text
 from pccompiler.reading import parse_json, read_regular, read_text

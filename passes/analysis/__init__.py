@@ -1,1 +1,1 @@
-"""What is true of a circuit."""
+"""Analyses: facts about a circuit."""

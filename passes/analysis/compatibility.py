@@ -1,4 +1,4 @@
-"""Compatibility: whether two circuits can be multiplied, split by split."""
+"""Compatibility: whether two circuits can be multiplied efficiently."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pccompiler.passes.analysis.vtrees.partitions import partitions
 from pccompiler.passes.rewriting.factor import groups
 
 MOST_PAIRS = 1_000_000
-"""Pairs of splits that are compared."""
+"""The most pairs of splits that are compared."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Compatibility:
     """Whether two circuits are compatible.
 
     Attributes:
-        holds: ``None`` if the budget did not suffice.
-        culprits: If not, a product of each that cannot be multiplied.
+        holds: The answer; ``None`` if the budget ran out.
+        culprits: If it is no, a product of each circuit that cannot be multiplied together.
     """
 
     holds: bool | None
@@ -31,18 +31,18 @@ class Compatibility:
 
 
 class _Item(NamedTuple):
-    """What may meet a part of the other circuit: all nodes of a scope, or some parts of a split."""
+    """One side of a multiplication: all nodes of a scope, or some parts of a split."""
 
     scope: int
     """Row of the scope table; -1 for parts of a split."""
     parts: tuple[int, ...] = ()
     """Rows of the scope table."""
     node: int = -1
-    """The product that the parts are of."""
+    """The product that has the parts."""
 
 
 class _Side:
-    """One circuit's splits, its scopes as bit sets over the variables of both."""
+    """One circuit's splits, with scopes as bit sets over the variables of both circuits."""
 
     def __init__(self, circuit: Circuit, place: dict[str, int]) -> None:
         found = partitions(circuit)
@@ -66,16 +66,16 @@ class _Side:
 
 
 def compatibility(left: Circuit, right: Circuit, *, most_pairs: int = MOST_PAIRS) -> Compatibility:
-    """Decide whether two circuits can be multiplied in time of the product of their sizes.
+    """Decide whether two circuits can be multiplied in time proportional to the product of sizes.
 
-    Variables of one name are one. From the roots down, each split of a scope meets each split of
-    what it is multiplied with. Parts that overlap, directly or through others, are multiplied
-    together, for which one circuit must have a single part among them.
+    Variables with the same name are the same variable. From the roots down, each split of a scope
+    is paired with each split of its counterpart. Parts that overlap, directly or through others,
+    are multiplied together, so one of the circuits must have a single part among them.
 
     Args:
         left: Smooth and decomposable.
         right: Likewise.
-        most_pairs: Pairs of splits that may be compared.
+        most_pairs: The most pairs of splits to compare.
 
     Source:
         Vergari et al. (2021), "A Compositional Atlas of Tractable Circuit Operations", section 2.

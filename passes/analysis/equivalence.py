@@ -1,4 +1,4 @@
-"""Proof that a pass changed no answer, on circuits small enough to visit every world."""
+"""Proof that a pass changed no answer, on circuits small enough to enumerate every world."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_VARIABLES = 12
 MOST_WORLDS = 4096
 EQUAL = "equal"
 _RELATIVE = 1e-9
-"""Rounding in float64 stays far below; a wrong weight shows above."""
+"""Rounding in float64 stays far below this; a wrong weight exceeds it."""
 _CHUNK = 512
 """Worlds evaluated at once, to bound memory."""
 
@@ -36,13 +36,13 @@ def compare(before: Circuit, after: Circuit, name: str, meaning: Meaning | None 
     to a relative 1e-9.
 
     Args:
-        before: What a pass was given.
-        after: What it made.
+        before: The circuit that the pass was given.
+        after: Its result.
         name: The pass.
-        meaning: What ``after`` should be worth, as `Pass.meaning` has it; by default the same.
+        meaning: The values that ``after`` should have, see `Pass.meaning`; by default the same.
 
     Returns:
-        ``"equal"``, or ``"skipped: "`` and why nothing could be compared.
+        ``"equal"``, or ``"skipped: "`` and the reason.
 
     Raises:
         CircuitError: If an answer changed; the notes say which.
@@ -60,7 +60,7 @@ def compare(before: Circuit, after: Circuit, name: str, meaning: Meaning | None 
             "PC325",
             f"pass {name!r} changed the meaning of the circuit",
             notes=notes,
-            help="mend the pass, or report it with the circuit's text",
+            help="fix the pass, or report it with the circuit's text",
         )
     return EQUAL
 
@@ -70,7 +70,7 @@ def _same(_before: Circuit, rows: Float, mass: Callable[[Float], Float]) -> Floa
 
 
 def _too_large(circuit: Circuit) -> str | None:
-    """Why the worlds cannot be visited."""
+    """Why the worlds cannot be enumerated, if they cannot."""
     real = [v.name for v in circuit.variables if not v.discrete]
     if real:
         return f"variable {real[0]!r} is real"
@@ -81,7 +81,7 @@ def _too_large(circuit: Circuit) -> str | None:
 
 
 def _no_values(circuit: Circuit) -> str | None:
-    """Which weight keeps the circuit from having answers."""
+    """Which weight has no values, if any."""
     absent = sorted(set(range(len(circuit.weights))) - circuit.weights.values.keys())
     return f"weight {circuit.weights.label(absent[0])} has no given values" if absent else None
 
@@ -104,16 +104,16 @@ def _differences(old: Circuit, new: Circuit, meaning: Meaning) -> Iterator[str]:
 
 
 def _close(old: ArrayLike, new: ArrayLike) -> NDArray[np.bool_]:
-    return np.isclose(new, old, rtol=_RELATIVE, atol=1e-290)  # below, doubles lose digits
+    return np.isclose(new, old, rtol=_RELATIVE, atol=1e-290)  # near 0, doubles lose digits
 
 
 def _unequal(what: str, old: float, new: float) -> Iterator[str]:
     if not _close(old, new).all():
-        yield f"{what} was {old:.9g}, and is {new:.9g}"
+        yield f"{what} was {old:.9g} and is now {new:.9g}"
 
 
 def _masses(circuit: Circuit, worlds: Float) -> Float:
-    """The oracle's value of each row, weights as given: no floor, no generator."""
+    """The oracle's value of each row under the given weights, without floor or generator."""
     lowered = plan(circuit.replace(generator=Direct(floor=0.0), sectors=None), dtype="float64")
     weights = by_group(lowered, circuit.weights.values)
     chunks = [worlds[start : start + _CHUNK] for start in range(0, len(worlds), _CHUNK)]

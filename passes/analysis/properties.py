@@ -1,4 +1,4 @@
-"""What is true of a circuit, and which queries that makes tractable."""
+"""Properties of a circuit, and the queries that they make tractable."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Property:
     """One property.
 
     Attributes:
-        name: In the field's words.
+        name: Its usual name in the literature.
         answer: Whether it holds.
-        why: The reason, with culprits where it does not hold.
+        why: The reason, with culprits if it does not hold.
         way_out: What would make it hold, if anything.
     """
 
@@ -43,8 +43,8 @@ class Query:
     Attributes:
         name: What is asked.
         answer: Whether it is tractable on this circuit.
-        cost: In words; empty if it is not.
-        why: Which properties decide.
+        cost: Its cost in words; empty if it is not tractable.
+        why: Which properties decide this.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Properties:
-    """The report. Its text is for people; `to_dict` for programs."""
+    """The report; ``str`` is for people, `to_dict` for programs."""
 
     properties: tuple[Property, ...]
     queries: tuple[Query, ...]
@@ -85,7 +85,7 @@ def properties(circuit: Circuit, other: Circuit | None = None) -> Properties:
 
     Args:
         circuit: Any circuit.
-        other: A second one, to say whether both can be multiplied.
+        other: A second one, to decide whether both can be multiplied.
 
     Source:
         Choi, Vergari and Van den Broeck (2020), "Probabilistic Circuits"; Vergari et al. (2021),
@@ -105,10 +105,10 @@ def properties(circuit: Circuit, other: Circuit | None = None) -> Properties:
 
 
 def require(circuit: Circuit, name: str, query: str) -> None:
-    """Refuse a query that a property is missing for; only that property is decided.
+    """Refuse a query if the circuit lacks a property that it needs; decide only that property.
 
     Raises:
-        CircuitError: Naming the property, the culprits and a way out; or what is wrong with a
+        CircuitError: Names the property, the culprits and a way out, or else the findings about a
             circuit that is not well-formed.
     """
     found = findings(circuit)
@@ -122,7 +122,7 @@ def require(circuit: Circuit, name: str, query: str) -> None:
             "PC120",
             f"{query} needs a {name} circuit, and this one {state}",
             notes=[entry.why],
-            help=entry.way_out or "ask another query; 'pccompiler properties' lists what can be",
+            help=entry.way_out or "'pccompiler properties' lists the queries that are tractable",
         )
 
 
@@ -145,14 +145,14 @@ def _structured(circuit: Circuit) -> Property:
     found = structure(circuit)
     if found.vtree is not None:
         return Property(
-            "structured decomposable", "yes", f"one tree of {found.vtree.splits:,} splits"
+            "structured decomposable", "yes", f"one vtree with {found.vtree.splits:,} splits"
         )
     first, second = (describe(circuit, node) for node in found.culprits[:2])
     return Property(
         "structured decomposable",
         "no",
-        f"{first}, but {second}: no tree has both",
-        "build all products over one tree of regions, such as one replica of a RAT-SPN",
+        f"{first}, but {second}: no vtree allows both",
+        "build all products over one region tree, for example one replica of a RAT-SPN",
     )
 
 
@@ -193,14 +193,14 @@ def _compatible(circuit: Circuit, other: Circuit) -> Property:
     if found.holds:
         return Property("compatible", "yes", "products over one scope split it alike")
     if found.culprits is None:
-        why = "their splits are too many to be compared"
+        why = "there are too many splits to compare"
         return Property("compatible", "unknown", why, "share equal nodes first, with 'share'")
     first, second = describe(circuit, found.culprits[0]), describe(other, found.culprits[1])
     return Property(
         "compatible",
         "no",
         f"{first} here, but {second} there",
-        "build both over one tree of regions",
+        "build both over the same region tree",
     )
 
 
@@ -222,7 +222,7 @@ _QUERIES: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "the product of both sizes; a cross-entropy needs determinism of the second only",
     ),
 )
-"""Query, what it needs beside smoothness and decomposability, and its cost."""
+"""Query, what it needs in addition to smoothness and decomposability, and its cost."""
 
 
 def _queries(answers: dict[str, Answer]) -> tuple[Query, ...]:
@@ -242,7 +242,7 @@ def _queries(answers: dict[str, Answer]) -> tuple[Query, ...]:
             "marginal MAP",
             "no",
             "",
-            "NP-hard on circuits in general, deterministic ones too",
+            "NP-hard in general, even on deterministic circuits",
         )
     )
     return tuple(result)

@@ -16,7 +16,7 @@ from pccompiler.ir.families.base import registered
 from pccompiler.ir.kinds import SUMS
 from pccompiler.passes.check.rule import NO_NODE, Fault, Rule, title
 
-_HELP = "mend the pass or program that made the circuit's columns"
+_HELP = "fix the pass or program that made the circuit's columns"
 
 
 def _no_root(circuit: Circuit) -> Int:
@@ -34,7 +34,7 @@ def _unknown_kind(circuit: Circuit) -> Int:
 
 
 def _describe_unknown_kind(circuit: Circuit, node: int) -> Fault:
-    return Fault(f"node {circuit.label(node)} has kind {circuit.kind[node]}, which is none", _HELP)
+    return Fault(f"node {circuit.label(node)} has unknown kind {circuit.kind[node]}", _HELP)
 
 
 def _bad_input(circuit: Circuit) -> Int:
@@ -54,7 +54,7 @@ def _describe_bad_input(circuit: Circuit, node: int) -> Fault:
 
 
 def _no_units(circuit: Circuit) -> Int:
-    """Units of products and mixtures are compared with their operands', by PC103."""
+    """Inputs and sums only: PC103 compares the units of products and mixtures with the operands."""
     own = (circuit.kind == Kind.INPUT) | (circuit.kind == Kind.SUM)
     return np.flatnonzero(own & (circuit.units < 1))
 
@@ -81,7 +81,7 @@ def _describe_bad_weight(circuit: Circuit, node: int) -> Fault:
         what = "has no weight" if weight < 0 else f"has weight {circuit.weights.label(weight)}"
     return Fault(
         f"{title(circuit, node)} {what}",
-        "give a weight to sums, mixtures and all inputs but indicators, and to no other node",
+        "give a weight to sums, mixtures and all inputs except indicators, and to no other node",
     )
 
 
@@ -96,7 +96,7 @@ def _describe_too_wide(circuit: Circuit, node: int) -> Fault:
 
 
 def _sizes(circuit: Circuit) -> NDArray[np.float64]:
-    """Entries of each weight, as floats, which do not wrap."""
+    """Number of entries of each weight, as floats, which do not wrap around."""
     return circuit.weights.rows.astype(np.float64) * circuit.weights.columns
 
 
@@ -130,16 +130,16 @@ COLUMN_RULES = (
     Rule("PC110", _no_root, _describe_no_root),
     Rule("PC110", _unknown_kind, _describe_unknown_kind),
 )
-"""First, for the names of kinds and the root's."""
+"""Checked first: messages name kinds and the root."""
 REFERENCE_RULES = (
     Rule("PC110", _bad_input, _describe_bad_input),
     Rule("PC110", _no_units, _describe_no_units),
     Rule("PC110", _bad_weight, _describe_bad_weight),
 )
-"""Then, for what nodes refer to."""
+"""Checked second: what nodes refer to."""
 COUNT_RULES = (
     Rule("PC128", _too_wide, _describe_too_wide),
     Rule("PC128", _too_many_weights, _describe_too_many_weights),
     Rule("PC128", _too_many_in_all, _describe_too_many_in_all),
 )
-"""Then, for counts that others multiply."""
+"""Checked third: counts that later rules multiply."""

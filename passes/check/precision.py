@@ -1,8 +1,8 @@
-"""What a precision holds: PC111 for values that it would change, PC112 for edges and floors.
+"""Whether a precision can represent a circuit: PC111 for weights, PC112 for edges and floors.
 
-The check of a circuit knows no precision, and to it 1e-46 is a probability like any other. In
-float32 it is 0. Here each kind of parameter has limits within which values and gradients are finite
-and keep their digits. What lies outside is refused, since it would give wrong numbers silently.
+Well-formedness does not depend on precision: 1e-46 is a valid probability, although in float32 it
+is 0. Here each kind of parameter has limits within which values and gradients are finite and keep
+their digits. Values outside are refused, since they would silently give wrong numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from pccompiler.errors import CircuitError, Diagnostic
 from pccompiler.ir import Circuit, Variable
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.supports import (
     Parameter,
     Positive,
@@ -29,19 +29,19 @@ from pccompiler.passes.check.weight_rules import Flaw, describe_flaw, flawed_val
 from pccompiler.passes.check.wellformed import apply
 
 _SHIFT = 2.0**-10
-"""How far a location may move when it is rounded, in scales: x is rounded as coarsely."""
+"""How far rounding may move a location, as a share of the scale; x is rounded just as coarsely."""
 
 
 class Limits(NamedTuple):
-    """What a precision holds.
+    """The limits of a precision.
 
     Attributes:
-        name: Such as ``"float32"``.
-        number: Its type in NumPy.
-        share: The least probability above 0: a flow, of at most the rows' number, over a
-            probability is finite, and so are sums of such quotients.
-        spread: The least scale: squares of ``(x - location) / scale`` are finite, and so are their
-            derivatives by the scale. Its inverse limits scales, locations and rates from above.
+        name: For example ``"float32"``.
+        number: Its NumPy type.
+        share: The smallest probability above 0: a flow (at most the number of rows) divided by it
+            is finite, and so are sums of such quotients.
+        spread: The smallest scale: squares of ``(x - location) / scale`` are finite, and so are
+            their derivatives by the scale. Its inverse bounds scales, locations and rates above.
     """
 
     name: str
@@ -51,22 +51,22 @@ class Limits(NamedTuple):
 
 
 def limits(dtype: str) -> Limits:
-    """Those of ``"float32"``, 1e-31 and 1e-15, or of ``"float64"``."""
+    """The limits of ``"float32"`` (1e-31 and 1e-15) or of ``"float64"``."""
     number: type[np.floating] = np.float32 if dtype == "float32" else np.float64
     info = np.finfo(number)
     return Limits(dtype, number, float(info.tiny / info.eps), float(info.tiny) ** 0.4)
 
 
 def check_held(circuit: Circuit, values: Mapping[int, Float], dtype: str) -> None:
-    """Refuse weights that ``dtype`` would change.
+    """Refuse weights that ``dtype`` cannot represent.
 
     Args:
-        circuit: Gives the weights' owners and the generator, whose floor lifts probabilities.
-        values: Weight id to values, as the circuit's ``weights.values``.
+        circuit: Owns the weights and the generator, whose floor raises small probabilities.
+        values: Weight id to values, like the circuit's ``weights.values``.
         dtype: ``"float32"`` or ``"float64"``.
 
     Raises:
-        CircuitError: PC111, for all of them.
+        CircuitError: PC111, with all findings.
     """
     held = limits(dtype)
     lifted = circuit.generator is not None and circuit.generator.floor > 0.0
@@ -85,7 +85,7 @@ def check_held(circuit: Circuit, values: Mapping[int, Float], dtype: str) -> Non
 
 
 def check_domains(circuit: Circuit, dtype: str) -> None:
-    """Refuse edges of variables that are one number in ``dtype``, and a floor that is none.
+    """Refuse bin edges that are equal in ``dtype``, and a floor that is too small for it.
 
     Raises:
         CircuitError: PC112.
@@ -181,8 +181,8 @@ def _places(
         lost |= ~(moved <= _SHIFT * scale)
     return Flaw(
         lost,
-        f"has {parameter.words} {{value:.17g}} in row {{row}}, which {held.name} holds too coarsely "
-        "for its scale",
+        f"has {parameter.words} {{value:.17g}} in row {{row}}, which {held.name} holds too "
+        "coarsely for its scale",
         "subtract a constant from the variable; or compile with dtype='float64'",
         place,
     )

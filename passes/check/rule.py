@@ -1,4 +1,4 @@
-"""What a rule of the check is, and how rules write about nodes."""
+"""What a rule of the check is, and how rules describe nodes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Int
 
 NO_NODE = np.array([-1])
-"""The culprit of a fault that no single node has."""
+"""The culprit of a fault in the circuit as a whole."""
 _MOST_NOTES = 8
 _MOST_NAMES = 8
 
 
 class Fault(NamedTuple):
-    """What is wrong with one culprit. The rule knows its code and its place."""
+    """What is wrong with one culprit; the rule adds the code and the location."""
 
     message: str
     help: str
@@ -27,12 +27,12 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: vectorised over the circuit to find culprits, then plain about each.
+    """One rule: finds all culprits with array operations, then describes them one by one.
 
     Attributes:
-        code: As docs/errors.md lists it.
+        code: As listed in docs/reference/errors.md.
         culprits: The nodes that break the rule, ascending; `NO_NODE` if the whole circuit does.
-        describe: What is wrong with one of them.
+        describe: Says what is wrong with one of them.
     """
 
     code: str
@@ -46,7 +46,7 @@ def title(circuit: Circuit, node: int) -> str:
 
 
 def at(circuit: Circuit, node: int) -> str:
-    """The node's place, at the end of a note."""
+    """The node's location, to end a note with."""
     where = circuit.where(node)
     return f", {where}" if where else ""
 

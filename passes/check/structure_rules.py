@@ -1,4 +1,4 @@
-"""The rules of nodes and scopes: PC101 to PC105, PC107 and PC109."""
+"""The rules about nodes and scopes: PC101 to PC105, PC107 and PC109."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.ir import Circuit, Family, Kind
-from pccompiler.ir.arrays import Int, segment_sum
-from pccompiler.ir.circuit import Float, input_columns
+from pccompiler.ir.arrays import Float, Int, segment_sum
+from pccompiler.ir.circuit import input_columns
 from pccompiler.ir.coverage import gap
 from pccompiler.ir.families.supports import WEIGHTS, Parameter, Simplex, slices, split
 from pccompiler.ir.sectors import partition

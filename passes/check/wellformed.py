@@ -10,9 +10,9 @@ from pccompiler.passes.check.structure_rules import STRUCTURE_RULES
 from pccompiler.passes.check.weight_rules import SECTOR_RULES, WEIGHT_RULES
 
 MOST = 20
-"""Findings of one rule that are written out; the rest is counted."""
+"""How many findings of one rule are written out; the rest are counted."""
 _STAGES = (COLUMN_RULES, REFERENCE_RULES, COUNT_RULES, STRUCTURE_RULES + WEIGHT_RULES)
-"""Each stage relies on those before it; all but the last say that columns refer to something."""
+"""Each stage relies on those before it; all but the last check the columns themselves."""
 
 
 def findings(circuit: Circuit) -> tuple[Diagnostic, ...]:
@@ -43,10 +43,10 @@ def verify(circuit: Circuit) -> None:
 
 
 def verify_sectors(circuit: Circuit) -> None:
-    """Raise what is wrong with the sectors of a circuit that is otherwise well-formed.
+    """Raise all findings about the sectors of a circuit that is otherwise well-formed.
 
     Raises:
-        CircuitError: If anything is.
+        CircuitError: If there are any.
     """
     found = [finding for rule in SECTOR_RULES for finding in apply(rule, circuit)]
     if found:
@@ -54,9 +54,9 @@ def verify_sectors(circuit: Circuit) -> None:
 
 
 def verify_structure(circuit: Circuit, *apart_from: str) -> None:
-    """Raise all findings but those of weights' values and of the codes in ``apart_from``.
+    """Raise all findings except those about weight values or with a code in ``apart_from``.
 
-    For passes that mend what `verify` refuses.
+    For passes that repair what `verify` refuses.
 
     Raises:
         CircuitError: If there are any.
@@ -69,7 +69,7 @@ def verify_structure(circuit: Circuit, *apart_from: str) -> None:
 
 
 def apply(rule: Rule, circuit: Circuit) -> list[Diagnostic]:
-    """Findings of one rule, the first `MOST` of them."""
+    """The first `MOST` findings of one rule."""
     culprits = rule.culprits(circuit)
     shown = culprits[:MOST].tolist()
     rest = len(culprits) - len(shown)

@@ -1,1 +1,1 @@
-"""From circuits to plans."""
+"""Lowers circuits to plans."""

@@ -1,10 +1,10 @@
-"""Blocks: a plan's layers cut up, in an order that keeps few values alive.
+"""Cuts a plan's layers into blocks, and orders them so that few values are alive at once.
 
-Level order keeps whole levels alive. Cut into blocks, one for each operand position of the blocks
-above, a layer of the paper's structure falls apart into the subtrees at one place of each replica;
-visited in post-order, one block a level is alive: O(k log n) values instead of O(k n). In a general
-circuit a block's values live until their last reader, and the operand that needs more memory goes
-first.
+Level order keeps whole levels alive. If layers are cut into one block for each operand position of
+the blocks above, a layer of the paper's structure falls apart into the subtrees at one place of
+each replica. In post-order only one block per level is alive: O(k log n) values instead of
+O(k n). In a general circuit a block's values live until their last reader, and the operand that
+needs more memory goes first.
 
 Source:
     Shih, Sadigh, Ermon (2021), section 3.1 and Corollary 1; Sethi and Ullman (1970), "The
@@ -27,12 +27,12 @@ Bool = NDArray[np.bool_]
 
 
 def in_blocks(circuit: Circuit, folds: Sequence[Int], splits: int) -> list[Int]:
-    """Cut sets of nodes that are computed together into blocks, and order these.
+    """Cut sets of nodes that are computed together into blocks, and order the blocks.
 
     Args:
-        circuit: What is lowered.
+        circuit: The circuit to lower.
         folds: Sets of nodes, operands first, the root alone and last.
-        splits: How often the operands of a product become blocks of their own on the way down
+        splits: How many times the operands of a product become separate blocks on the way down
             from the root; 0 leaves the order as it is.
 
     Returns:
@@ -73,7 +73,7 @@ def _labels(circuit: Circuit, folds: Sequence[Int], splits: int) -> tuple[list[I
 def _tell_operands(
     circuit: Circuit, fold: Int, block: Int, may_split: Bool, widest: int, reader: Int
 ) -> None:
-    """Tell operands which block reads them, and at which position if these shall be apart."""
+    """Record for each operand the block that reads it, and the position if these are split."""
     lengths = circuit.fan_in[fold]
     below = circuit.operands[circuit.edges_of(fold)]
     position = 1 + ranges(np.zeros_like(lengths), lengths)
@@ -108,7 +108,7 @@ class _Blocks:
 
 
 def _post_order(children: list[Int], done: list[bool]) -> list[int]:
-    """Blocks from block 0 down, each after its operands; without those that are ``done``."""
+    """Blocks from block 0 down, each after its operands, except those that are ``done``."""
     found: list[int] = []
     known = list(done)
     stack: list[tuple[int, int]] = [(0, 0)]

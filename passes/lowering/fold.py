@@ -1,9 +1,9 @@
-"""Which nodes are computed together: the first step of lowering.
+"""Decides which nodes are computed together: the first step of lowering.
 
-Nodes of one level, kind and shape make a layer. Where nodes of one unit prevail (knowledge
-compilers and learners write such circuits), fan-ins are ragged and levels mix kinds, which would
-make very many small layers. There a layer takes the sums of one unit of any fan-in, and levels
-are chosen so that sums and products take turns.
+Nodes of the same level, kind and shape form a layer. If most nodes have one unit (as in circuits
+from knowledge compilers and learners), fan-ins are ragged and levels mix kinds, which would give
+very many small layers. In that case a layer takes one-unit sums of any fan-in, and levels are
+chosen so that sums and products alternate.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def fold(circuit: Circuit, group_of: Int) -> tuple[list[Int], Bool, bool]:
     """Sets of nodes that are computed together, lowest level first, the root alone and last.
 
     Args:
-        circuit: What to lower.
+        circuit: The circuit to lower.
         group_of: Shape ``(weights,)``, each weight's group.
 
     Returns:
-        The sets; for each node whether it is a row of a ragged layer; whether the plan is packed.
+        The sets; whether each node is a row of a ragged layer; whether the plan is packed.
     """
     alive = reachable(circuit)
     live = np.flatnonzero(alive)
@@ -60,7 +60,7 @@ def alternating(circuit: Circuit) -> Int:
     """Levels above all operands' levels: inputs at 0, sums at odd levels, products at even ones."""
     odd = ((circuit.kind == Kind.SUM) | (circuit.kind == Kind.MIXTURE)).astype(np.int64)
     levels = np.zeros(circuit.num_nodes, np.int64)
-    for nodes in by_level(circuit)[1:]:
+    for nodes in by_level(circuit.levels)[1:]:
         lengths = circuit.fan_in[nodes]
         below = levels[circuit.operands[ranges(circuit.pointer[nodes], lengths)]]
         least = np.maximum.reduceat(below, segments(lengths)[:-1]) + 1
@@ -75,15 +75,15 @@ def _prevails(circuit: Circuit, alive: Bool) -> bool:
 
 
 def _shared(circuit: Circuit, alive: Bool) -> bool:
-    """Whether some node above the inputs has several consumers: then operands are gathered."""
+    """Whether some node above the inputs has several consumers, so that operands are gathered."""
     edges = circuit.operands[circuit.edges_of(np.flatnonzero(alive))]
     inner = edges[circuit.kind[edges] != Kind.INPUT]
     return bool((np.bincount(inner, minlength=1) > 1).any())
 
 
 def _key(circuit: Circuit, group_of: Int, ragged: Bool) -> Int:
-    """Shape ``(nodes, words)``: what the nodes of a layer have in common, beside their level."""
-    elementwise = circuit.kind == Kind.PRODUCT  # any arity folds: operands have one width
+    """Shape ``(nodes, words)``: what the nodes of a layer have in common, apart from the level."""
+    elementwise = circuit.kind == Kind.PRODUCT  # any arity folds: operands are equally wide
     free = elementwise | ragged
     group = np.full(circuit.num_nodes, -1)
     owners = circuit.weight >= 0
@@ -103,7 +103,7 @@ def _key(circuit: Circuit, group_of: Int, ragged: Bool) -> Int:
 
 
 def _split(live: Int, levels: Int, key: Int) -> list[Int]:
-    """``live`` in sets of equal level and key, by level and first node."""
+    """``live`` in sets of equal level and key, sorted by level and first node."""
     if not len(live):
         return []
     hashes = hash_rows(np.column_stack([levels, key]).astype(np.uint64))
@@ -116,7 +116,7 @@ def _split(live: Int, levels: Int, key: Int) -> list[Int]:
 
 
 def _width_hash(circuit: Circuit) -> Int:
-    """A number for each node that is equal for equal sequences of operand widths."""
+    """A hash of each node's sequence of operand widths."""
     position = np.arange(len(circuit.operands)) - np.repeat(circuit.pointer[:-1], circuit.fan_in)
     pairs = np.stack([position, circuit.units[circuit.operands]], axis=1).astype(np.uint64)
     totals = np.zeros(len(circuit.operands) + 1, np.uint64)

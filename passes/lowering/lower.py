@@ -1,4 +1,4 @@
-"""Lowering: circuit to plan. Fold nodes into layers, order their rows, choose numeric forms."""
+"""Lowers a circuit to a plan: fold nodes into layers, order their rows, choose numeric forms."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def plan(
     """Lower a checked circuit.
 
     Args:
-        circuit: Smooth, decomposable, as the `check` pass has it.
-        dtype: Precision that linear forms must be safe in.
+        circuit: Well-formed; the `check` pass verifies that.
+        dtype: Precision in which linear forms must be safe.
         numerics: ``"auto"``: linear form where the weight floor proves that nothing underflows,
-            else log. ``"log"``: log form everywhere.
+            otherwise log. ``"log"``: log form everywhere.
         splits: How far layers are cut into blocks that are evaluated in post-order, see
             `pccompiler.passes.lowering.blocks`; 0: not at all. Packed plans are never cut.
 
     Source:
-        The linear form with a scale is that of hidden Markov models (Rabiner 1989, section V.A).
+        The scaled linear form is that of hidden Markov models (Rabiner 1989, section V.A).
     """
     groups, group_of, index_of = _groups(circuit)
     folds, ragged, packed = fold(circuit, group_of)
@@ -58,7 +58,7 @@ def plan(
 
 
 def _groups(circuit: Circuit) -> tuple[tuple[WeightGroup, ...], Int, Int]:
-    """Stack weights of one owner kind and shape; also each weight's group and place in it."""
+    """Groups of weights with the same owner kind and shape; each weight's group and index in it."""
     table = circuit.weights
     owners = np.flatnonzero(circuit.weight >= 0)
     weight, first = np.unique(circuit.weight[owners], return_index=True)
@@ -124,8 +124,8 @@ def _bare_layer(circuit: Circuit, nodes: Int, group_of: Int, index_of: Int, ragg
 def _tables(circuit: Circuit, layer: Layer, part_of: Int) -> list[Int]:
     """Operand node ids, shape (rows, arity).
 
-    Elementwise products and ragged sums have one table for each part, one below the other. Other
-    kinds have one table if all operands have one width, else one for each operand, side by side.
+    Elementwise products and ragged sums have one table for each part, stacked. Other kinds have one
+    table if all operands have the same width, otherwise one for each operand, side by side.
     """
     if layer.kind == Kind.INPUT:
         return []
@@ -150,7 +150,7 @@ def _stacked_tables(flat: Int, arity: Int, part: Int) -> list[Int]:
 
 
 def _order_rows(circuit: Circuit, layers: list[Layer], part_of: Int) -> list[Layer]:
-    """Order each layer's rows by first use, top down, so that operands lie side by side."""
+    """Order each layer's rows by first use, top down, so that operands are adjacent."""
     layer_of, _ = row_ids(tuple(layers), circuit.num_nodes)
     wanted: list[list[Int]] = [[] for _ in layers]
     ordered: list[Layer] = []

@@ -1,10 +1,10 @@
-"""The range pass: where a linear value provably neither underflows nor overflows.
+"""Range analysis: where linear values provably neither underflow nor overflow.
 
 The weight floor bounds every sum from below: a sum over inputs whose largest unit is at least
 ``peak`` is at least ``floor * peak``. A product of such sums stays above the product of their
-bounds, and after division by its largest unit its peak is 1 again. Where the bound would fall below
-the smallest normal number of the precision, the layer works in log form. So it does where all units
-of an input may be zero at once, as those of a product of indicators may: no bound holds there.
+bounds, and after division by its largest unit its peak is 1 again. A layer works in log form if
+the bound would fall below the smallest normal number of the precision, or if no bound holds
+because all units of an input may be zero at once, like those of a product of indicators.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ Column = list[Layer]
 
 
 def _columns(layer: Layer, done: list[Layer]) -> list[Column]:
-    """Operand by operand; for elementwise products, arity after arity."""
+    """One column per operand; for elementwise products, one arity after the other."""
     columns: list[Column] = []
     for operands in layer.operands:
         places: list[Column] = [[] for _ in range(operands.arity)]
@@ -80,7 +80,7 @@ def _some(column: Column) -> bool:
 
 
 def _marked(layer: Layer, every: bool, some: bool) -> Layer:
-    """A layer in log form; its bounds say no more than whether units are above zero."""
+    """The layer in log form; its bounds only say whether units are above zero."""
     return replace(layer, form=Form.LOG, lowest=float(every), peak=float(some))
 
 
@@ -131,9 +131,9 @@ def _product(layer: Layer, columns: list[Column], floor: float, smallest: float)
 
 
 def _some_product(layer: Layer, columns: list[Column]) -> bool:
-    """Whether some unit of every row is above zero, though not every unit is.
+    """Whether some unit of every row is above zero, even if not every unit is.
 
-    Units of an elementwise product meet in pairs: at most one operand may have zeros.
+    An elementwise product pairs up units, so at most one operand may have zeros.
     """
     if layer.kind == Kind.KRONECKER:
         return all(_some(column) for column in columns)

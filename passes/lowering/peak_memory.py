@@ -1,4 +1,4 @@
-"""How many bytes an evaluation of a plan takes at its peak, by going through its layers."""
+"""Predicts the peak memory of evaluating a plan, layer by layer."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pccompiler.ir.plan.rounding import FEW_OPERANDS
 
 @dataclass(frozen=True)
 class Peak:
-    """What one streamed evaluation takes beyond parameters and data.
+    """Memory of one streamed evaluation, in addition to parameters and data.
 
     Attributes:
-        values: Most numbers of sums, products and leaf densities alive at once.
-        bytes: Most bytes of values, generated weights, inputs and intermediate results.
+        values: The most values of sums, products and leaf densities alive at once.
+        bytes: The most bytes of values, generated weights, inputs and intermediate results.
     """
 
     values: int
@@ -30,7 +30,7 @@ def peak(plan: Plan, batch: int, itemsize: int = 4) -> Peak:
     Args:
         plan: Not packed.
         batch: Rows of data.
-        itemsize: Bytes of a number.
+        itemsize: Bytes per number.
     """
     return _Walk(plan, batch).run(itemsize)
 
@@ -57,7 +57,7 @@ class _Walk:
         return Peak(most_values, most * itemsize)
 
     def _scales(self) -> list[int]:
-        """Numbers of each layer's scales, where it has any: sums pass on their operand's."""
+        """Size of each layer's own scales; sums pass on those of their operand."""
         scaled: list[bool] = []
         for layer in self.plan.layers:
             has = layer.normalize or layer.shift or any(scaled[below] for below in layer.below)
@@ -68,7 +68,7 @@ class _Walk:
         ]
 
     def _releases(self, scales: list[int]) -> list[int]:
-        """Numbers of scales that go after each layer: sums hand on those of their products."""
+        """Size of the scales freed after each layer; sums keep those of their products alive."""
         plan = self.plan
         gone = list(plan.last_use)
         for number, layer in enumerate(plan.layers):
@@ -81,11 +81,11 @@ class _Walk:
         return release
 
     def _size(self, layer: Layer) -> int:
-        """Numbers of a layer's value; indicators are read off the data."""
+        """Size of a layer's value; indicators are read from the data."""
         return 0 if layer.family == Family.INDICATOR else layer.rows * layer.units * self.batch
 
     def _passing(self, layer: Layer) -> int:
-        """Numbers that are gone when the layer is done: weights, gathered operands, logarithms."""
+        """Size of temporaries while a layer runs: weights, gathered operands, logarithms."""
         if layer.kind == Kind.INPUT:
             return 0 if layer.family == Family.INDICATOR else self._leaves(layer)
         operands = sum(o.rows * o.arity * o.units for o in layer.operands) * self.batch
@@ -109,7 +109,7 @@ class _Walk:
         return logs + operands * gathered + layer.rows * self.batch * layer.normalize
 
     def _halves(self, layer: Layer) -> int:
-        """Numbers of the partial sums of products of many operands: half of the operands'."""
+        """Size of the partial sums of products of many operands: half that of the operands."""
         long = [o for o in layer.operands if o.arity > FEW_OPERANDS]
         return max((o.rows * (o.arity + 1) // 2 * o.units for o in long), default=0) * self.batch
 
@@ -127,7 +127,7 @@ class _Walk:
         return layer.rows * states * self.batch + logs + 3 * table
 
     def _weights(self, layer: Layer) -> int:
-        """Weights while they are made: logits, their softmax, the network's last layers."""
+        """Temporaries of generating weights: logits, their softmax, the network's last layers."""
         group = self.plan.groups[layer.group]
         entries = layer.rows * group.rows * group.columns
         generator = self.plan.generator

@@ -1,7 +1,7 @@
-"""Segments: runs of a plan's layers that can be evaluated again by themselves.
+"""Segments: runs of a plan's layers that can be recomputed on their own.
 
-In post-order a subtree's layers are one run. If nothing outside of it reads any but its last layer,
-the others can be dropped after the way up, and computed again when the way down gets there.
+In post-order a subtree's layers form one run. If only its last layer is read from outside, the
+others can be dropped after the upward pass and recomputed when the downward pass gets there.
 
 Source:
     Chen et al. (2016), "Training Deep Nets with Sublinear Memory Cost".
@@ -20,12 +20,12 @@ from pccompiler.ir.plan.plan import Plan
 
 @dataclass(frozen=True)
 class Segments:
-    """Runs of layers, and what training with them keeps alive.
+    """Runs of layers, and the values that training with them keeps alive.
 
     Attributes:
         runs: First and last layer of each run, ascending; the last layer's value is kept.
-        kept: Numbers kept for each row of data.
-        largest: Numbers of the largest run.
+        kept: Numbers kept per row of data.
+        largest: Numbers in the largest run, per row of data.
     """
 
     runs: tuple[tuple[int, int], ...]
@@ -34,7 +34,7 @@ class Segments:
 
 
 def best_segments(plan: Plan) -> Segments:
-    """The runs for which the kept values and the largest run together are least."""
+    """The runs that minimise the kept values plus the largest run."""
     sizes = _sizes(plan)
     first = _closed(plan)
     total = segments(sizes)
@@ -45,14 +45,14 @@ def best_segments(plan: Plan) -> Segments:
 
 
 def _sizes(plan: Plan) -> Int:
-    """Numbers of each layer's value for a row of data; indicators are read off the data."""
+    """Size of each layer's value per row of data; indicators are read from the data."""
     return np.array(
         [0 if x.family == Family.INDICATOR else x.rows * x.units for x in plan.layers], np.int64
     )
 
 
 def _closed(plan: Plan) -> Int:
-    """Where the run that ends in each layer begins; -1 where others read inside of it."""
+    """Where the run that ends in each layer begins; -1 if others read from inside it."""
     last_use = np.array(plan.last_use)
     first = np.arange(len(plan.layers))
     closed = np.full(len(plan.layers), -1)
@@ -65,7 +65,7 @@ def _closed(plan: Plan) -> Int:
 
 
 def _cut(first: Int, sizes: Int, total: Int, most: int) -> Segments:
-    """Maximal runs of at most ``most`` numbers, from the end."""
+    """Maximal runs of at most ``most`` numbers, found from the end."""
     runs: list[tuple[int, int]] = []
     kept = largest = 0
     number = len(sizes) - 1

@@ -1,9 +1,9 @@
-"""Constants of units, pushed up: from any weights and scaled leaves to rows that sum to one.
+"""Pushes constants of units up to the root, so that the rows of all weights sum to one.
 
 Every unit's function is a constant times a function that sums (or integrates) to one. A leaf's
 constant is given; a product's is the product of its operands'; a sum's is the weighted sum. With
 ``Z_i = sum_j w_ij Z_j``, the weights ``w_ij Z_j / Z_i`` sum to one, and the root's constant is the
-circuit's scale. Units whose constant is 0 get any row: their consumers weigh them by 0.
+circuit's scale. Units whose constant is 0 get an arbitrary row: their consumers' weight is 0.
 
 Source:
     Peharz et al. (2015), "On Theoretical Properties of Sum-Product Networks", theorem 2; Zhao et
@@ -18,18 +18,17 @@ import numpy as np
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit, Kind
-from pccompiler.ir.arrays import Int, ranges, segments
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int, ranges, segments
 from pccompiler.ir.kinds import SUMS
 from pccompiler.ir.topology import by_level
 from pccompiler.passes.rewriting.editor import Draft
 
 ROUNDING = 1e-12
-"""Rows this near to 1 are left as they are, which makes a second run change nothing."""
+"""Rows that sum to 1 within this are left alone, so that a second run changes nothing."""
 
 
 class Units(NamedTuple):
-    """All units of a circuit in one row; those of node i start at ``offset[i]``."""
+    """All units of a circuit, numbered in one sequence; those of node i start at ``offset[i]``."""
 
     offset: Int
     total: int
@@ -58,14 +57,14 @@ class Normalized(NamedTuple):
 
 
 def normalize(circuit: Circuit, leaves: Float | None = None) -> Circuit:
-    """Rows that sum to one, and the rest in ``log_scale``; the same function.
+    """The same function with rows that sum to one; their constant moves into ``log_scale``.
 
     Args:
-        circuit: Smooth and decomposable, with any weights that are not negative.
+        circuit: Smooth and decomposable, with non-negative weights.
         leaves: Shape (units,), log-constants of the units of inputs; elsewhere 0.
 
     Raises:
-        CircuitError: If the function is 0 everywhere, or a weight without values stands between a
+        CircuitError: If the function is 0 everywhere, or a weight without values lies between a
             constant and the root.
     """
     units = Units.of(circuit)
@@ -86,7 +85,7 @@ def normalize(circuit: Circuit, leaves: Float | None = None) -> Circuit:
 
 
 def give_tables(draft: Draft, tables: dict[int, Float]) -> None:
-    """Give nodes new weights; nodes that shared one and still agree share the new one."""
+    """Give nodes new weights; nodes that shared a weight and still agree share the new one."""
     known: dict[tuple[int, bytes], int] = {}
     for node, table in tables.items():
         key = (int(draft.circuit.weight[node]), table.tobytes())
@@ -102,7 +101,7 @@ def push_up(circuit: Circuit, leaves: Float) -> Normalized:
     mass = leaves.copy()
     off = _off_rows(circuit)
     tables: dict[int, Float] = {}
-    for nodes in by_level(circuit)[1:]:
+    for nodes in by_level(circuit.levels)[1:]:
         kind = circuit.kind[nodes]
         _elementwise(circuit, units, nodes[kind == Kind.PRODUCT], mass)
         for node in nodes[kind == Kind.KRONECKER].tolist():
@@ -184,14 +183,14 @@ def _columns(circuit: Circuit, units: Units, node: int, mass: Float) -> Float:
 
 
 def _common(circuit: Circuit, node: int, columns: Float) -> float:
-    """The constant that all inputs of a sum without given weights have."""
+    """The constant shared by all inputs of a sum without given weights."""
     first = float(columns.flat[0])
     if not np.allclose(columns, first, rtol=ROUNDING, atol=ROUNDING):
         weight = circuit.weights.label(int(circuit.weight[node]))
         raise CircuitError.of(
             "PC141",
             f"weight {weight} of sum {circuit.label(node)} has no given values, but its operands "
-            "have different constants, which the values would have to take in",
+            "have different constants, which the values would have to absorb",
             location=circuit.where(node),
             help="give values, for instance those of a trained model: model.trained_circuit()",
         )
@@ -199,7 +198,7 @@ def _common(circuit: Circuit, node: int, columns: Float) -> float:
 
 
 def rescaled(table: Float, columns: Float) -> tuple[Float, Float]:
-    """Log-constants of a sum's rows, and its rows divided by them.
+    """Log-constants of a sum's rows, and the rows divided by their constants.
 
     Args:
         table: Weights, shape (rows, columns), not negative.

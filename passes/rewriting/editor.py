@@ -1,4 +1,4 @@
-"""A circuit under rewriting: redirect, drop and add edges and nodes; then one rebuild."""
+"""Edits a circuit: redirects, drops and adds edges and nodes, then rebuilds it once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.ir import Circuit, Kind
-from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Float, WeightTable, select
+from pccompiler.ir.arrays import Float, Int, segments
+from pccompiler.ir.circuit import select
+from pccompiler.ir.node_table import WeightTable
 from pccompiler.ir.sectors import partition_again
 from pccompiler.ir.topology import reachable
 
@@ -18,17 +19,17 @@ Bool = NDArray[np.bool_]
 
 
 class Draft:
-    """The columns of a circuit, open to change; `finish` makes the new circuit.
+    """A mutable copy of a circuit's columns; `finish` builds the new circuit.
 
-    Old nodes keep their ids while the draft is open; new nodes get ids above. What the root does
-    not depend on in the end is dropped, with the weights that lose their users.
+    Old nodes keep their ids until `finish`; new nodes get higher ids. Nodes that the root does not
+    depend on in the end are dropped, and so are weights that lose all their users.
 
     Attributes:
-        alias: Shape ``(nodes,)``; the node that stands for each node, itself at first.
+        alias: Shape ``(nodes,)``; the node that replaces each node, initially itself.
         keep: Shape ``(edges,)``; whether each of the old circuit's edges stays.
         operands: Shape ``(edges,)``, the old circuit's edges, which may be redirected.
         root: The node that becomes the root.
-        place: After `finish`: each node's id in the new circuit, -1 for those that are gone.
+        place: After `finish`: each node's id in the new circuit, -1 if it was dropped.
     """
 
     def __init__(self, circuit: Circuit) -> None:
@@ -51,7 +52,7 @@ class Draft:
         self._edges: list[tuple[int, Sequence[int]]] = []
 
     def set_weight(self, node: int, table: Float) -> int:
-        """Give ``node`` a weight of its own with these values; the weight's id."""
+        """Give ``node`` its own weight with these values; returns the weight's id."""
         self.weight[node] = self.add_weight(table, heir_of=int(self.weight[node]))
         self.changed = True
         return int(self.weight[node])
@@ -63,9 +64,9 @@ class Draft:
         *,
         heir_of: int | None = None,
     ) -> int:
-        """A new weight: its values, or only its shape.
+        """Add a weight with values, or with a shape only; returns its id.
 
-        It takes the name of the old weight ``heir_of``, if nothing uses that in the end.
+        It inherits the name of the old weight ``heir_of``, if that is no longer used in the end.
         """
         known = shape or (0, 0) if table is None else (table.shape[0], table.shape[1])
         self._tables.append(table)
@@ -87,7 +88,7 @@ class Draft:
         self.changed = True
 
     def redirect(self, node: int, target: int) -> None:
-        """Let ``target`` stand for ``node`` wherever it is used."""
+        """Use ``target`` instead of ``node`` everywhere."""
         self.alias[node] = target
         self.changed = True
 
@@ -102,7 +103,7 @@ class Draft:
         family: int = -1,
         variable: int = -1,
     ) -> int:
-        """A new node, placed before the old node ``before``; its id."""
+        """Add a node before the old node ``before``; returns its id."""
         node = self.circuit.num_nodes + len(self._new)
         self._new.append((kind, units, weight, family, variable, before))
         if len(operands):
@@ -147,7 +148,7 @@ class Draft:
     def _restored(
         self, whole: Circuit, result: Circuit, alive: Bool, changes: dict[str, Any]
     ) -> Circuit:
-        """``result``, the living part of ``whole``, with the old sectors and generator."""
+        """``result``, the reachable part of ``whole``, with the old sectors and generator."""
         if "generator" in changes:
             return result
         old = self.circuit
@@ -168,7 +169,7 @@ class Draft:
         return np.array_equal(self.operands, self.circuit.operands)
 
     def _locations(self, anchor: Int) -> Int | None:
-        """New nodes have the location of the node that they were made for."""
+        """Each node's location; a new node takes that of the node it was made for."""
         location = self.circuit.location
         return None if location is None else location[np.minimum(anchor, len(location) - 1)]
 

@@ -1,4 +1,4 @@
-"""One factor of a product of circuits: its nodes as plain lists, and products made on the way."""
+"""One factor of a product of circuits, as plain lists that can grow by partial products."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from math import prod
 import numpy as np
 
 from pccompiler.ir import Circuit, Kind, Variable, WeightTable
-from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Float, select
+from pccompiler.ir.arrays import Float, Int, segments
+from pccompiler.ir.circuit import select
 from pccompiler.ir.scopes import members
 from pccompiler.ir.topology import reachable
 from pccompiler.passes.rewriting.leaf_products import given
@@ -22,7 +22,7 @@ class Side:
 
     Args:
         circuit: The factor.
-        places: Variable of the factor to variable of the result.
+        places: For each variable of the factor, the variable of the result.
     """
 
     def __init__(self, circuit: Circuit, places: Int) -> None:
@@ -37,7 +37,7 @@ class Side:
         self._parts: dict[tuple[int, ...], int] = {}
 
     def part(self, node: int, operands: Sequence[int]) -> int:
-        """A product of some operands of product ``node``, or the only one itself."""
+        """The product of some operands of product ``node``; a single operand stays itself."""
         if len(operands) == 1:
             return operands[0]
         key = (self.kinds[node], *operands)
@@ -52,12 +52,12 @@ class Side:
         return self._parts[key]
 
     def factors(self, node: int) -> list[int]:
-        """The operands of a product; of another node, itself."""
+        """The operands of a product; for any other node, the node itself."""
         is_product = self.kinds[node] in (Kind.PRODUCT, Kind.KRONECKER)
         return self.operands[node] if is_product else [node]
 
     def own(self, node: int) -> int:
-        """The circuit's node that ``node`` is, or begins with."""
+        """``node`` itself if the circuit has it, else the first operand of the partial product."""
         return node if node < self.circuit.num_nodes else self.operands[node][0]
 
     def places(self, node: int, operands: Sequence[int]) -> Int:
@@ -77,7 +77,7 @@ class Side:
     def terms(self, node: int) -> list[tuple[int, Float]]:
         """``node`` as a weighted sum: operands, and weights of shape (units, operand units).
 
-        Operands of weight zero are left out. A node that is no sum is the sum of itself.
+        Operands of weight zero are left out. Any other node counts as a sum of itself alone.
         """
         if not self.is_sum(node):
             return [(node, np.eye(self.units[node]))]
@@ -96,7 +96,7 @@ class Side:
 
 
 def groups(left: list[int], right: list[int]) -> list[tuple[list[int], list[int]]]:
-    """Positions of scopes that overlap, directly or through others: (lefts, rights)."""
+    """Group positions whose scopes overlap, directly or through others, as (lefts, rights)."""
     merged: list[tuple[int, list[int], list[int]]] = []
     sides: list[tuple[int, list[int], list[int]]]
     sides = [(scope, [i], []) for i, scope in enumerate(left)]
@@ -123,15 +123,15 @@ def assemble(
     root: int,
     variables: tuple[Variable, ...],
 ) -> tuple[Circuit, Float]:
-    """The columns of what the root needs, and the log-constants of its units.
+    """The circuit that the root depends on, and the log-constants of its units.
 
     Args:
         nodes: Kind, units, index in ``tables``, family and variable of each node.
-        operands: Of each node, before it.
+        operands: Operands of each node, which come before it.
         tables: Values of weights.
-        constants: Of the units of some inputs.
-        root: A node.
-        variables: Of the circuit.
+        constants: Node to log-constants of its units, for some inputs.
+        root: The node that becomes the root.
+        variables: Variables of the circuit.
     """
     columns = np.array(nodes, np.int64)
     shapes = np.array([table.shape for table in tables], np.int64).reshape(-1, 2)

@@ -8,18 +8,18 @@ import numpy as np
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit, Family, Variable
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.histogram import normalized
 from pccompiler.passes.check.rule import title
 
 
 class LeafProduct(NamedTuple):
-    """The product of two leaves: unit (u, v) is that of the left's u and the right's v.
+    """The product of two leaves: unit (u, v) multiplies unit u of the left by unit v of the right.
 
     Attributes:
-        family: Of the product.
+        family: Family of the product.
         table: Parameters, shape (left units * right units, columns).
-        constants: Shape (left units * right units,), the logarithm of what each integrates to;
+        constants: Shape (left units * right units,), the logarithm of each product's integral;
             ``-inf`` where the product is 0 everywhere.
     """
 
@@ -32,7 +32,7 @@ def leaf_product(left: Circuit, a: int, right: Circuit, b: int) -> LeafProduct:
     """Multiply input ``a`` of ``left`` and input ``b`` of ``right``, over one variable.
 
     Raises:
-        CircuitError: If the product has no closed form among the families.
+        CircuitError: If the product belongs to no leaf family.
     """
     variable = left.variables[int(left.variable[a])]
     families = left.family_of(a), right.family_of(b)
@@ -47,7 +47,7 @@ def leaf_product(left: Circuit, a: int, right: Circuit, b: int) -> LeafProduct:
     raise CircuitError.of(
         "PC148",
         f"the product of a {families[0].keyword} and a {families[1].keyword} leaf over "
-        f"{variable.name!r} is of no leaf family",
+        f"{variable.name!r} has no closed form among the leaf families",
         notes=[
             f"{title(c, n)}" + (f", {c.where(n)}" if c.where(n) else "")
             for c, n in ((left, a), (right, b))

@@ -1,4 +1,4 @@
-"""Dropping variables from a circuit: fixed to a value, or summed out."""
+"""Drops variables from a circuit by fixing them to a value or summing them out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir import Circuit, Kind, Variable
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.sizes import CODE, MOST_MADE
 from pccompiler.ir.topology import by_level
 from pccompiler.passes.rewriting.constants import Units, give_tables, push_up
@@ -21,14 +21,14 @@ def restrict(circuit: Circuit, values: Mapping[int, float], *, keep_scale: bool)
     """The circuit without the variables in ``values``.
 
     Args:
-        circuit: Smooth and decomposable, with given values where they are needed.
+        circuit: Smooth and decomposable, with weight values wherever they are needed.
         values: Variable index to its value; NaN sums or integrates the variable out.
-        keep_scale: Whether the result's scale has the probability of the values: it is then
-            p(rest, values), else p(rest | values).
+        keep_scale: Whether the result's scale includes the probability of the values: the result
+            is then p(rest, values), otherwise p(rest | values).
 
     Raises:
         CircuitError: If no variable is left, the values have probability 0, or a weight without
-            given values stands above a fixed variable.
+            given values lies above a fixed variable.
     """
     if not values:
         return circuit
@@ -41,7 +41,7 @@ def restrict(circuit: Circuit, values: Mapping[int, float], *, keep_scale: bool)
         raise CircuitError.of(
             "PC143",
             f"the evidence has probability 0: {names}",
-            help="give evidence that some world of the circuit agrees with",
+            help="give evidence that has positive probability under the circuit",
         )
     gone = _gone(circuit, values)
     draft = Draft(circuit)
@@ -94,7 +94,7 @@ def check_state(variable: Variable, value: float) -> float:
     if not fits or (variable.discrete and value >= variable.cardinality):
         raise OptionError.of(
             "PC328",
-            f"{value:g} is no value of variable {variable.name!r}, which is {variable}",
+            f"{value:g} is not a value of variable {variable.name!r}, which is {variable}",
             help="give one of its values",
         )
     return value
@@ -119,9 +119,9 @@ def unit_log_densities(circuit: Circuit, node: int, value: float) -> Float:
 
 
 def _gone(circuit: Circuit, values: Mapping[int, float]) -> Bool:
-    """Nodes over dropped variables only."""
+    """Nodes whose scope has dropped variables only."""
     gone: Bool = np.isin(circuit.variable, list(values))
-    for nodes in by_level(circuit)[1:]:
+    for nodes in by_level(circuit.levels)[1:]:
         starts = np.cumsum(circuit.fan_in[nodes]) - circuit.fan_in[nodes]
         below = gone[circuit.operands[circuit.edges_of(nodes)]]
         gone[nodes] = np.logical_and.reduceat(below, starts)
@@ -129,7 +129,7 @@ def _gone(circuit: Circuit, values: Mapping[int, float]) -> Bool:
 
 
 def _drop(draft: Draft, gone: Bool) -> None:
-    """Take the edges of products to what is gone; what is left of a product may be one operand."""
+    """Drop the edges from products to ``gone``; a product with one operand left becomes it."""
     circuit = draft.circuit
     owner = np.repeat(np.arange(circuit.num_nodes), circuit.fan_in)
     dropped = gone[circuit.operands] & ~gone[owner]
@@ -148,10 +148,10 @@ def _drop(draft: Draft, gone: Bool) -> None:
 
 
 def _repeat(draft: Draft, node: int, gone: Bool) -> None:
-    """A kronecker product whose dropped operands had several units.
+    """Rewrite a kronecker product whose dropped operands had several units.
 
-    Its units repeat those of the product of what is left, which a sum with one weight of 1 in each
-    row says.
+    Its units repeat those of the product of the remaining operands, which is written as a sum with
+    a single weight of 1 in each row.
     """
     circuit = draft.circuit
     operands: Sequence[int] = circuit.operands_of(node).tolist()
@@ -161,7 +161,7 @@ def _repeat(draft: Draft, node: int, gone: Bool) -> None:
     if left * int(circuit.units[node]) > MOST_MADE:
         raise CircuitError.of(
             CODE,
-            f"what is left of kronecker {circuit.label(node)} needs {circuit.units[node]:,} x "
+            f"the rest of kronecker {circuit.label(node)} needs {circuit.units[node]:,} x "
             f"{left:,} weights; the most that a rewrite makes is {MOST_MADE:,}",
             location=circuit.where(node),
             help="give its operands fewer units, or query the model with evidence instead",

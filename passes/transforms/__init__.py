@@ -1,1 +1,1 @@
-"""Passes that turn a circuit into another one, one in each file."""
+"""Passes that turn a circuit into another one, one per file."""

@@ -1,4 +1,4 @@
-"""The pass that gives every weight a logit of its own."""
+"""The pass that gives every weight its own logit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pccompiler.passes.base import Pass, require
 
 @dataclass(frozen=True)
 class AttachDirect(Pass):
-    """Let every weight have a logit of its own.
+    """Give every weight its own logit.
 
     Before::
 
@@ -34,7 +34,7 @@ class AttachDirect(Pass):
         self.generator()
 
     def generator(self) -> Direct:
-        """What the pass attaches.
+        """The generator that the pass attaches.
 
         Raises:
             OptionError: If an option has a value that cannot be used.
@@ -42,7 +42,7 @@ class AttachDirect(Pass):
         return Direct(allocation=self.allocation, floor=self.floor)
 
     def run(self, circuit: Circuit) -> Circuit:
-        """Attach, replacing any generator."""
+        """Attach the generator, replacing any other."""
         if uses_sectors(self.generator()):
             require("sectors", circuit, str(self))
         return circuit.replace(generator=self.generator())

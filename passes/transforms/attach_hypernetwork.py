@@ -38,7 +38,7 @@ class AttachHypernetwork(Pass):
         self.generator()
 
     def generator(self) -> Hypernetwork:
-        """What the pass attaches.
+        """The generator that the pass attaches.
 
         Raises:
             OptionError: If an option has a value that cannot be used.
@@ -52,5 +52,5 @@ class AttachHypernetwork(Pass):
         )
 
     def run(self, circuit: Circuit) -> Circuit:
-        """Attach, replacing any generator."""
+        """Attach the generator, replacing any other."""
         return circuit.replace(generator=self.generator())

@@ -1,4 +1,4 @@
-"""The check, as a pass that pipelines can name and as functions."""
+"""The check, as a pass for pipelines and as functions."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["Check", "findings", "verify"]
 
 @dataclass(frozen=True)
 class Check(Pass):
-    """Refuse a circuit that breaks a rule, with all findings; change nothing.
+    """Leave a well-formed circuit unchanged, and refuse any other with all findings.
 
     Before::
 
         %p = product %rain %hose
 
-    After, the same, or an error::
+    After, the same or an error::
 
         garden.pcir:6: error[PC102]: product %p is not decomposable: 2 children share variable 'wet'
     """
@@ -29,5 +29,5 @@ class Check(Pass):
     requires: ClassVar[tuple[str, ...]] = ()
 
     def run(self, circuit: Circuit) -> Circuit:
-        """Nothing: the result of every pass is verified."""
+        """Do nothing: the result of every pass is verified anyway."""
         return circuit

@@ -10,18 +10,18 @@ import numpy as np
 
 from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.passes.base import Pass
 from pccompiler.passes.rewriting.restrict import check_state, find, restrict
 
 
 @dataclass(frozen=True)
 class Condition(Pass):
-    """Fix variables to values and drop them: the circuit of the others, given the evidence.
+    """Fix variables to values and drop them, leaving a circuit over the others.
 
     Needs given values. The result's ``log_scale`` is the log-probability of the evidence, so that
-    the result is p(rest, evidence); with ``normalize`` it is 0, and the result p(rest | evidence).
-    A second run finds the variables gone, and changes nothing.
+    the result is p(rest, evidence); with ``normalize`` it is 0 and the result is
+    p(rest | evidence). A second run changes nothing.
 
     Before::
 
@@ -35,8 +35,8 @@ class Condition(Pass):
         weight @s 0.9 0.1
 
     Attributes:
-        evidence: ``"rain:1;wind:2.5"``: names and values. `Condition.on` makes it from a mapping.
-        normalize: Whether to drop the probability of the evidence.
+        evidence: Names and values, as in ``"rain:1;wind:2.5"``. `Condition.on` takes a mapping.
+        normalize: Whether to divide by the probability of the evidence.
     """
 
     name: ClassVar[str] = "condition"
@@ -56,7 +56,7 @@ class Condition(Pass):
         """The evidence as a mapping.
 
         Raises:
-            OptionError: If the text is not one.
+            OptionError: If the text is malformed.
         """
         result: dict[str, float] = {}
         for pair in self.evidence.split(";") if self.evidence else ():
@@ -68,19 +68,19 @@ class Condition(Pass):
             if not (name and colon) or np.isnan(number) or name in result:
                 raise OptionError.of(
                     "PC329",
-                    f"{pair!r} is no evidence" + (" that can be used twice" * (name in result)),
+                    f"{pair!r} is not valid evidence" + (": repeated name" * (name in result)),
                     help="write evidence=NAME:VALUE;NAME:VALUE, each name once",
                 )
             result[name] = number
         return result
 
     def run(self, circuit: Circuit) -> Circuit:
-        """Fix what is still there.
+        """Fix the variables that are still there.
 
         Raises:
             CircuitError: If the evidence has probability 0, needed values are not given, or no
                 variable is left.
-            OptionError: If a value is none of its variable.
+            OptionError: If a value is not a value of its variable.
         """
         present = {v.name for v in circuit.variables}
         values: dict[int, float] = {}

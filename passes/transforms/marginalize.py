@@ -9,25 +9,25 @@ from typing import ClassVar
 import numpy as np
 
 from pccompiler.ir import Circuit
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.passes.base import Pass
 from pccompiler.passes.rewriting.restrict import find, restrict
 
 
 @dataclass(frozen=True)
 class Marginalize(Pass):
-    """Sum (or integrate) variables out and drop them: the circuit of the others.
+    """Sum (or integrate) variables out and drop them, leaving a circuit over the others.
 
-    Works with given values and without. A second run finds the variables gone.
+    Works with and without given values. A second run changes nothing.
 
     Before::
 
         %p = product %rain %wet
 
-    After ``marginalize{variables=rain}``, ``%wet`` stands for ``%p``.
+    After ``marginalize{variables=rain}``, ``%wet`` replaces ``%p``.
 
     Attributes:
-        variables: ``"rain;wind"``: names. `Marginalize.out` makes it from names.
+        variables: Names, as in ``"rain;wind"``. `Marginalize.out` builds it from a list.
     """
 
     name: ClassVar[str] = "marginalize"
@@ -39,13 +39,13 @@ class Marginalize(Pass):
         return cls(variables=";".join(names))
 
     def indices(self, circuit: Circuit) -> list[int]:
-        """The variables that the circuit still has."""
+        """Indices of the variables that the circuit still has."""
         present = {v.name for v in circuit.variables}
         names = self.variables.split(";") if self.variables else []
         return [find(circuit, name) for name in names if name in present]
 
     def run(self, circuit: Circuit) -> Circuit:
-        """Sum out what is still there.
+        """Sum out the variables that are still there.
 
         Raises:
             CircuitError: If no variable is left.

@@ -1,4 +1,4 @@
-"""The pass that merges sums of sums, products of products, and nodes that do nothing."""
+"""The pass that merges sums of sums and products of products, and drops trivial nodes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from pccompiler.ir import Circuit, Hypernetwork, Kind
-from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int, segments
 from pccompiler.ir.kinds import PRODUCTS, SUMS
 from pccompiler.passes.base import Pass
 from pccompiler.passes.rewriting.editor import Draft
@@ -18,11 +17,11 @@ from pccompiler.passes.rewriting.editor import Draft
 
 @dataclass(frozen=True)
 class MergeNested(Pass):
-    """Flatten sums of sums and products of products, and drop nodes that pass a value on.
+    """Flatten sums of sums and products of products, and drop nodes that only pass a value on.
 
     An operand is merged into its only consumer: a product into a product, and, where both have
-    given values and the result has no more entries, a sum into a sum. Operands that a sum has
-    twice become one. Products of one operand vanish, as do sums whose units are their operand's.
+    given values and the result has no more entries, a sum into a sum. A repeated operand of a sum
+    is kept once. Products of one operand are dropped, and so are sums that equal their operand.
 
     Before::
 
@@ -70,7 +69,7 @@ class _Merger:
         return self.draft.finish()
 
     def _candidates(self) -> Int:
-        """Nodes that may change: over one operand, over their own kind, or over one twice."""
+        """Nodes that may change: with a single, a repeated or a nested operand."""
         circuit = self.circuit
         owner = np.repeat(np.arange(circuit.num_nodes), circuit.fan_in)
         once = self.uses[circuit.operands] == 1
@@ -87,11 +86,11 @@ class _Merger:
         return not generated and self.table(node) is not None
 
     def table(self, node: int) -> Float | None:
-        """The values of a sum's weight, as merged so far."""
+        """The values of a sum's weight after the merges so far."""
         return self.draft.values(int(self.draft.weight[node]))
 
     def below(self, node: int) -> list[int]:
-        """The operands of a node, as merged so far, aliases followed."""
+        """The operands of a node after the merges so far, with aliases resolved."""
         operands: Sequence[int] = self.operands.get(node) or self.circuit.operands_of(node).tolist()
         return [self.resolved(operand) for operand in operands]
 
@@ -101,7 +100,7 @@ class _Merger:
         return node
 
     def product(self, node: int) -> None:
-        """Take in operands of the same kind that nobody else uses."""
+        """Merge operands of the same kind that have no other consumer."""
         kind = self._kind(node)
         merged: list[int] = []
         before = self.below(node)
@@ -112,12 +111,12 @@ class _Merger:
             self.operands[node] = merged
 
     def _kind(self, node: int) -> Kind:
-        """The kind; a kronecker product of one unit is elementwise."""
+        """The kind of a node; a kronecker product of one unit counts as elementwise."""
         kind = Kind(int(self.circuit.kind[node]))
         return Kind.PRODUCT if kind == Kind.KRONECKER and self.circuit.units[node] == 1 else kind
 
     def sum(self, node: int) -> None:
-        """Take in operands that are sums, and join operands that come twice."""
+        """Merge operands that are sums, and join repeated operands."""
         table = self.table(node)
         if table is None:
             return
@@ -129,7 +128,7 @@ class _Merger:
             self.draft.set_weight(node, np.concatenate(blocks, axis=1))
 
     def _flat(self, node: int, before: list[int], table: Float) -> tuple[list[int], list[Float]]:
-        """Operands and their columns of the weight, nested sums resolved."""
+        """Operands and their columns of the weight, with nested sums flattened."""
         mixture = self.circuit.kind[node] == Kind.MIXTURE
         widths = [1 if mixture else int(self.circuit.units[j]) for j in before]
         cuts = segments(np.array(widths))[1:-1].tolist()
@@ -146,7 +145,7 @@ class _Merger:
         return operands, blocks
 
     def _inner(self, node: int, operand: int, block: Float) -> tuple[list[int], list[Float]] | None:
-        """The operands of a sum under a sum with their columns, if it can be merged."""
+        """The operands of a nested sum and their columns; ``None`` if it cannot be merged."""
         if self.uses[operand] != 1 or self.circuit.kind[operand] not in SUMS:
             return None
         table = self.table(operand) if self._has_values(operand) else None
@@ -165,7 +164,7 @@ class _Merger:
         return below, np.split(block @ table, cuts, axis=1)
 
     def skip(self, node: int) -> None:
-        """Redirect a node that passes its only operand on."""
+        """Redirect a node that only passes its operand on."""
         below = self.below(node)
         if len(below) != 1:
             return
@@ -184,7 +183,7 @@ class _Merger:
 
 
 def _joined(operands: list[int], blocks: list[Float]) -> tuple[list[int], list[Float]]:
-    """Each operand once, its columns added up."""
+    """Each operand once, with its columns added up."""
     if len(set(operands)) == len(operands):
         return operands, blocks
     total: dict[int, Float] = {}

@@ -10,8 +10,7 @@ import numpy as np
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit, Kind, Variable
-from pccompiler.ir.arrays import Int
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int
 from pccompiler.ir.sizes import number
 from pccompiler.passes.check.rule import names as set_of_names
 from pccompiler.passes.check.wellformed import verify
@@ -22,28 +21,28 @@ from pccompiler.passes.rewriting.leaf_products import given, leaf_product
 ZERO = -1
 """The id of a function that is 0 everywhere; it is never a node."""
 ABSENT = -1
-"""Stands for a factor that a part of the result does not have."""
+"""In a pair, stands for a missing factor: the part of the result depends on the other only."""
 MOST_NODES = 2_000_000
 MOST_WEIGHTS = 2**29
-"""Weights of a product, all nodes together: 4 GiB."""
+"""The most weights of a product, all nodes together: 4 GiB."""
 Pair = tuple[int, int]
 
 
 def multiply(left: Circuit, right: Circuit, *, most_nodes: int = MOST_NODES) -> Circuit:
-    """The circuit of ``left(x) * right(y)``; variables of one name are one.
+    """The circuit of ``left(x) * right(y)``; variables with the same name are the same variable.
 
     The result's weights sum to one; its ``log_scale`` is the logarithm of the sum (or integral) of
-    the product over all worlds. Both need given values.
+    the product over all worlds. Both circuits need given values.
 
     Args:
         left: Smooth and decomposable.
         right: Likewise, and compatible with ``left``: where both have a product over the same
             variables, they split them alike, or one splits a part of the other.
-        most_nodes: Refuse to make more. More than 2^29 weights are refused, too.
+        most_nodes: The most nodes of the result. More than 2^29 weights are refused, too.
 
     Raises:
-        CircuitError: If two products cannot be multiplied, or values are not given, or leaves have
-            a product that is no leaf, or the product is 0 everywhere, or it is too large.
+        CircuitError: If two products cannot be multiplied, values are not given, the product of two
+            leaves has no closed form, or the product is 0 everywhere or too large.
 
     Source:
         Vergari et al. (2021), "A Compositional Atlas of Tractable Circuit Operations", section 3.1.
@@ -57,7 +56,7 @@ def multiply(left: Circuit, right: Circuit, *, most_nodes: int = MOST_NODES) -> 
         raise CircuitError.of(
             "PC140",
             "the product is 0 everywhere: no world has a positive value in both circuits",
-            help="multiply circuits whose supports meet",
+            help="multiply circuits whose supports overlap",
         )
     circuit, leaves = assemble(
         work.nodes, work.operands, work.tables, work.constants, root, variables
@@ -67,7 +66,7 @@ def multiply(left: Circuit, right: Circuit, *, most_nodes: int = MOST_NODES) -> 
 
 
 def _union(left: Circuit, right: Circuit) -> tuple[tuple[Variable, ...], Int]:
-    """The variables of the product, and the place of each of ``right``'s among them."""
+    """The variables of the product, and the index of each variable of ``right`` among them."""
     variables = list(left.variables)
     known = {variable.name: i for i, variable in enumerate(variables)}
     places: list[int] = []
@@ -120,7 +119,7 @@ class _Work:
         return self.known[root]
 
     def needs(self, pair: Pair) -> list[Pair]:
-        """The pairs that this one is made of."""
+        """The pairs whose products the product of this one is built from."""
         a, b = pair
         if ABSENT in pair:
             side, node = (self.right, b) if a == ABSENT else (self.left, a)
@@ -132,7 +131,7 @@ class _Work:
         return [part for part, _ in self.factors(pair)]
 
     def make(self, pair: Pair) -> int:
-        """The product of a pair; its parts are known."""
+        """The product of a pair, given the products that it needs."""
         a, b = pair
         if ABSENT in pair:
             return self.copy(pair)
@@ -152,7 +151,7 @@ class _Work:
         family: int = -1,
         variable: int = -1,
     ) -> int:
-        """A node of the result."""
+        """Add a node to the result; returns its id."""
         if len(self.nodes) >= self.most_nodes:
             raise CircuitError.of(
                 "PC160",
@@ -167,7 +166,7 @@ class _Work:
         return len(self.nodes) - 1
 
     def afford(self, weights: int, pair: Pair) -> None:
-        """Refuse to make more weights, or units, than the memory of a machine holds."""
+        """Count ``weights`` more weights (or units); refuse more than fit into memory."""
         self.weights += weights
         if self.weights > MOST_WEIGHTS:
             left, right = self.left.circuit, self.right.circuit
@@ -177,11 +176,11 @@ class _Work:
                 f"the product has more than {MOST_WEIGHTS:,} weights: {left.label(a)} times "
                 f"{right.label(b)} needs {number(weights)}",
                 location=left.where(a),
-                help="multiply circuits with fewer units a node",
+                help="multiply circuits with fewer units per node",
             )
 
     def copy(self, pair: Pair) -> int:
-        """A node of one factor only."""
+        """Copy a node that only one factor has."""
         side, node = (self.right, pair[1]) if pair[0] == ABSENT else (self.left, pair[0])
         kind, circuit = side.kinds[node], side.circuit
         own = node < circuit.num_nodes
@@ -207,7 +206,7 @@ class _Work:
         return node
 
     def sum(self, pair: Pair) -> int:
-        """Every operand of one times every operand of the other, with the weights' products."""
+        """Multiply every operand of one by every operand of the other, and so their weights."""
         parts: list[int] = []
         blocks: list[Float] = []
         units = self.left.units[pair[0]] * self.right.units[pair[1]]
@@ -222,7 +221,7 @@ class _Work:
         return self.add(Kind.SUM, units, parts, np.concatenate(blocks, axis=1))
 
     def factors(self, pair: Pair) -> list[tuple[Pair, Int]]:
-        """Parts with disjoint scopes, and for each unit of the product the part's unit."""
+        """Parts with disjoint scopes, and for each unit of the product the unit of the part."""
         a, b = pair
         mine, others = self.left.factors(a), self.right.factors(b)
         scopes = [self.left.scopes[i] for i in mine], [self.right.scopes[j] for j in others]
@@ -247,7 +246,7 @@ class _Work:
         return result
 
     def product(self, pair: Pair) -> int:
-        """The product of the parts: elementwise where units pair up so, else chosen from all."""
+        """The product of the parts: elementwise if units pair up, else selected from all pairs."""
         found = self.factors(pair)
         nodes = [self.known[part] for part, _ in found]
         if ZERO in nodes:
@@ -288,9 +287,9 @@ class _Work:
         return CircuitError.of(
             "PC161",
             f"products {self.left.circuit.label(mine)} and {self.right.circuit.label(other_one)} "
-            "split their variables in ways that cross",
+            "split their variables in incompatible ways",
             location=self.left.circuit.where(mine),
             notes=lines(self.left, chosen) + lines(self.right, other),
-            help="multiply circuits that are compatible, such as two of one structure with one "
-            "tree of regions; 'pccompiler properties' tells",
+            help="multiply compatible circuits, for example two of the same structure and region "
+            "tree; 'pccompiler properties' shows compatibility",
         )

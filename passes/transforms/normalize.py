@@ -9,7 +9,7 @@ import numpy as np
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit, Kind
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.base import Bool, registered
 from pccompiler.passes.base import Pass
 from pccompiler.passes.check.wellformed import verify_structure
@@ -19,9 +19,9 @@ from pccompiler.passes.rewriting.editor import Draft
 
 @dataclass(frozen=True)
 class NormalizeWeights(Pass):
-    """Divide rows of given weights by their sums, and keep the function: the rest is the scale.
+    """Divide rows of given weights by their sums; the circuit's scale keeps the function the same.
 
-    Weights may be any numbers that are not negative; a normalized circuit stays as it is.
+    Weights may be any non-negative numbers; a normalized circuit stays as it is.
 
     Before::
 
@@ -39,10 +39,10 @@ class NormalizeWeights(Pass):
     """
 
     name: ClassVar[str] = "normalize"
-    requires: ClassVar[tuple[str, ...]] = ()  # it mends what the check refuses
+    requires: ClassVar[tuple[str, ...]] = ()  # it repairs what the check refuses
 
     def run(self, circuit: Circuit) -> Circuit:
-        """Leaves first, then sums from the bottom to the root.
+        """Normalize leaves first, then sums from the bottom up.
 
         Raises:
             CircuitError: If a weight is negative or not finite, or the function is 0 everywhere.
@@ -64,9 +64,9 @@ def _check_values(circuit: Circuit) -> None:
             raise CircuitError.of(
                 "PC106",
                 f"weight {circuit.weights.label(weight)} of {circuit.label(node)} has {bad:g}, "
-                "which no division makes a probability",
+                "which cannot be normalized to a probability",
                 location=circuit.where(node),
-                help="give finite weights that are not negative",
+                help="give finite, non-negative weights",
             )
 
 
@@ -76,7 +76,7 @@ def _simplex(circuit: Circuit) -> Bool:
 
 
 def _leaf_rows(circuit: Circuit) -> tuple[Circuit, Float]:
-    """Leaves whose probabilities sum to one, and the log-constants that they lost."""
+    """The circuit with normalized leaves, and the log-constants they were divided by."""
     units = Units.of(circuit)
     leaves = np.zeros(units.total)
     draft = Draft(circuit)
@@ -99,5 +99,5 @@ def _leaf_rows(circuit: Circuit) -> tuple[Circuit, Float]:
 
 
 def _same_nodes(draft: Draft, circuit: Circuit) -> Circuit:
-    """The draft's weights on the same nodes, so that units keep their places."""
+    """The same nodes with the draft's weights, so that units keep their places."""
     return circuit.replace(weight=draft.weight, weights=draft.weight_table())

@@ -44,7 +44,7 @@ class PartitionSectors(Pass):
         self.policy()
 
     def policy(self) -> Sectors:
-        """How the pass cuts, if it has no table or function of its own.
+        """How the pass cuts, unless ``own`` is given.
 
         Raises:
             OptionError: If an option has a value that cannot be used.
@@ -52,5 +52,5 @@ class PartitionSectors(Pass):
         return Sectors(by=self.by, size=self.size, mixtures=self.mixtures)
 
     def run(self, circuit: Circuit) -> Circuit:
-        """Partition anew, whatever was there."""
+        """Partition the weights, replacing any sectors."""
         return partition(circuit, self.policy() if self.own is None else self.own)

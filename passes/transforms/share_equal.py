@@ -1,4 +1,4 @@
-"""The pass that lets equal nodes be one."""
+"""The pass that merges equal nodes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pccompiler.passes.rewriting.editor import Draft
 
 @dataclass(frozen=True)
 class ShareEqual(Pass):
-    """Let one node stand for all that are equal: of one kind, over equal operands and weights.
+    """Replace equal nodes (same kind, equal operands and weights) by one of them.
 
-    Operands of elementwise products may come in any order. Weights are equal if they are one, or
-    have equal given values; weights without values are equal to themselves only.
+    Operands of elementwise products may come in any order. Weights are equal if they have equal
+    given values; a weight without values equals only itself.
 
     Before::
 
@@ -33,22 +33,22 @@ class ShareEqual(Pass):
         %0 = input x indicator 2
         %1 = sum 1 %0 @0
 
-    and whatever used ``%3`` uses ``%1``.
+    and consumers of ``%3`` now use ``%1``.
     """
 
     name: ClassVar[str] = "share"
 
     def run(self, circuit: Circuit) -> Circuit:
-        """Level by level, so that equal operands are already one."""
+        """Go level by level, so that equal operands are already merged."""
         draft = Draft(circuit)
         weight = _weight_classes(circuit)
-        for nodes in by_level(circuit):
+        for nodes in by_level(circuit.levels):
             _share(draft, nodes, weight)
         return draft.finish()
 
 
 def _weight_classes(circuit: Circuit) -> Int:
-    """For each node, a number that nodes of equal weights have in common."""
+    """For each node, the class of its weight; equal weights have the same class."""
     first: dict[tuple[tuple[int, ...], bytes], int] = {}
     classes = np.arange(len(circuit.weights) + 1)
     classes[-1] = -1
@@ -59,7 +59,7 @@ def _weight_classes(circuit: Circuit) -> Int:
 
 
 def _share(draft: Draft, nodes: Int, weight: Int) -> None:
-    """Redirect the nodes of one level to the first that equals them."""
+    """Redirect each node of one level to the first node that equals it."""
     circuit = draft.circuit
     below, lengths = _operands(draft, nodes), circuit.fan_in[nodes]
     keys = np.stack(
@@ -95,7 +95,7 @@ def _share(draft: Draft, nodes: Int, weight: Int) -> None:
 
 
 def _operands(draft: Draft, nodes: Int) -> Int:
-    """Operands by what stands for them; of elementwise products in ascending order."""
+    """Operands after redirection; those of elementwise products in ascending order."""
     circuit = draft.circuit
     below = draft.alias[circuit.operands[circuit.edges_of(nodes)]]
     place = np.repeat(np.arange(len(nodes)), circuit.fan_in[nodes])
@@ -105,7 +105,7 @@ def _operands(draft: Draft, nodes: Int) -> Int:
 
 
 def _digest(below: Int, lengths: Int) -> Int:
-    """A hash of each node's operands, by position."""
+    """A hash of each node's operands and their positions."""
     starts = np.repeat(segments(lengths)[:-1], lengths)
     pairs = np.stack([np.arange(len(below)) - starts, below], axis=1).astype(np.uint64)
     totals = np.zeros(len(below) + 1, np.uint64)

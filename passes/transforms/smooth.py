@@ -9,8 +9,7 @@ import numpy as np
 
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir import Circuit, Kind
-from pccompiler.ir.arrays import Int
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int
 from pccompiler.ir.families.registry import USUAL
 from pccompiler.ir.kinds import SUMS
 from pccompiler.ir.scopes import members
@@ -24,11 +23,10 @@ Fill = Literal["auto", "one", "train"]
 
 @dataclass(frozen=True)
 class Smooth(Pass):
-    """Multiply operands of sums by inputs over the variables that they lack.
+    """Multiply operands of sums, and the root, by inputs over the variables that they lack.
 
-    So is the root, if it lacks variables. Inputs over a variable and their products are shared, so
-    that the cost is one product for each edge and set of variables lacking; PassManager's trace
-    shows how many nodes were added.
+    Inputs and their products are shared, so that the cost is one product for each operand and set
+    of missing variables; the trace of PassManager shows how many nodes were added.
 
     Before::
 
@@ -42,16 +40,16 @@ class Smooth(Pass):
 
     Attributes:
         fill: ``"one"``: inputs that are 1 for every state, so that the function stays the same on
-            complete rows; as uniform leaves, with constants pushed up into weights and the scale.
-            Discrete variables only. ``"train"``: parametric inputs without values. ``"auto"``:
-            ``"one"`` for circuits with given values, else ``"train"``.
+            complete rows. They are uniform leaves whose constants move into weights and the scale;
+            discrete variables only. ``"train"``: parametric inputs without values. ``"auto"``:
+            ``"one"`` for circuits with given values, otherwise ``"train"``.
 
     Source:
         Darwiche (2001), "On the Tractable Counting of Theory Models", section 4.
     """
 
     name: ClassVar[str] = "smooth"
-    requires: ClassVar[tuple[str, ...]] = ()  # it mends what the check refuses
+    requires: ClassVar[tuple[str, ...]] = ()  # it repairs what the check refuses
     fill: Fill = "auto"
 
     def __post_init__(self) -> None:
@@ -61,10 +59,10 @@ class Smooth(Pass):
             )
 
     def run(self, circuit: Circuit) -> Circuit:
-        """Fill sum by sum, and the root.
+        """Fill sum by sum, then the root.
 
         Raises:
-            CircuitError: If ``fill`` is ``"one"``, and a variable that lacks is not discrete.
+            CircuitError: If ``fill`` is ``"one"`` and a missing variable is not discrete.
         """
         verify_structure(circuit, "PC101", "PC105", "PC109")
         ones = self.fill == "one" or (self.fill == "auto" and bool(circuit.weights.values))
@@ -103,7 +101,7 @@ class _Filler:
             self.draft.changed = True
 
     def filled(self, operand: int, absent: Int) -> int:
-        """The operand times inputs over what it lacks, made once for one set of variables."""
+        """The operand times inputs over the variables it lacks, made once for each set of them."""
         key = (operand, hash(absent.tobytes()))
         if key not in self.products:
             width = int(self.circuit.units[operand])
@@ -114,7 +112,7 @@ class _Filler:
         return self.products[key]
 
     def input(self, variable: int, width: int) -> int:
-        """The input over ``variable`` of that many units."""
+        """The input over ``variable`` with ``width`` units."""
         if (variable, width) not in self.inputs:
             self.inputs[variable, width] = self.new_input(variable, width)
         return self.inputs[variable, width]
@@ -130,8 +128,8 @@ class _Filler:
         else:
             raise CircuitError.of(
                 "PC142",
-                f"variable {over.name!r} lacks below a sum or at the root, and no constant over a "
-                f"{over.domain} variable sums to a finite number",
+                f"variable {over.name!r} is missing below a sum or at the root, and no positive "
+                f"constant over a {over.domain} variable has a finite sum or integral",
                 help="use smooth{fill=train}, or multiply the operands by inputs of your own",
             )
         return self.draft.add(

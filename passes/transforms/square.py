@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pccompiler.ir import Circuit
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.passes.base import Pass
 from pccompiler.passes.transforms.multiply import multiply
 
@@ -16,8 +16,8 @@ from pccompiler.passes.transforms.multiply import multiply
 class Square(Pass):
     """The circuit times itself; needs given values and a structured decomposable circuit.
 
-    ``log_scale`` is then the logarithm of the sum of squares, up to the old scale's own square:
-    the collision probability, from which Renyi's entropy of order 2 follows.
+    Apart from the square of the old scale, ``log_scale`` is then the logarithm of the sum of
+    squares: the collision probability, which gives the Renyi entropy of order 2.
 
     Before::
 
@@ -37,8 +37,8 @@ class Square(Pass):
         """Multiply the circuit by itself.
 
         Raises:
-            CircuitError: If two products of one scope split it in ways that cannot be multiplied,
-                or values are not given.
+            CircuitError: If two products of the same scope split it in incompatible ways, or values
+                are not given.
         """
         return multiply(circuit, circuit)
 

@@ -1,1 +1,1 @@
-"""Every speed figure, beside the least time that the machine could take (docs/bench.md)."""
+"""Every speed figure, beside the least time that the machine could take (docs/howto/bench.md)."""

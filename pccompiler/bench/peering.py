@@ -18,7 +18,7 @@ from pccompiler.bench.cases import Case
 from pccompiler.bench.work import DIRECTIONS
 from pccompiler.errors import OptionError, PCCompilerError
 
-KNOWN = ("cirkit", "hyperspn", "pyjuice", "simple-einet", "spflow")
+KNOWN = ("cirkit", "hyperspn", "plain-torch", "pyjuice", "simple-einet", "spflow")
 """Peers that a script of the package times."""
 SCRIPT = Path(__file__).parent / "peers" / "run.py"
 PYTHONS = ("bin/python", ".venv/bin/python", "venv/bin/python", "Scripts/python.exe")
@@ -54,7 +54,7 @@ def parse(text: str) -> Peer:
     """A peer from ``NAME=VALUE``.
 
     The value is a Python, a virtual environment or a checkout, for the peers that we have scripts
-    of; or a command that follows the protocol (docs/bench.md).
+    of; or a command that follows the protocol (docs/howto/bench.md).
 
     Raises:
         OptionError: If the text is none of these (PC781), or what it names is not there (PC782).
@@ -100,7 +100,7 @@ def _check_known(name: str, value: str) -> None:
             "PC781",
             f"--peer {name}={value}: there is no script that times {name!r}",
             notes=(f"there is one for {', '.join(KNOWN)}",),
-            help="give a command that follows the protocol of docs/bench.md",
+            help="give a command that follows the protocol of docs/howto/bench.md",
         )
 
 
@@ -226,7 +226,7 @@ def _read(peer: Peer, case: Case, output: str) -> Answer:
             "PC785",
             f"peer {peer.name} gave no answer for {case.name}",
             notes=(f"its last line: {lines[-1][:100]!r}",),
-            help='let it print {"step_ms": ...} last, or {"skip": "why"}; see docs/bench.md',
+            help='let it print {"step_ms": ...} last, or {"skip": "why"}; see docs/howto/bench.md',
         )
     return found
 

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pccompiler.imports.read import read_circuit
 from pccompiler.ir import Circuit, Hypernetwork
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.variables import Variable, binary, categorical
@@ -67,8 +68,6 @@ class Material:
 def material(subject: Subject) -> Material:
     """Build the circuit, and draw rows of data."""
     if subject.structure == "file":
-        from pccompiler.cli_support import read_circuit
-
         return Material(read_circuit(subject.file or Path()), None)
     side = math.isqrt(subject.n)
     if subject.structure == "quad-tree":

@@ -134,7 +134,7 @@ def times_of(run: Run, device: str, repeats: int | None) -> Times:
         device: ``"cuda"``, or ``"cpu"``.
         repeats: How often; ``None``: for about two seconds.
     """
-    once = cuda_ms if device == "cuda" else _clock_ms
+    once = cuda_ms if device == "cuda" else clock_ms
     for _ in range(WARM_UP - 1):
         once(run)
     start = time.perf_counter()
@@ -150,7 +150,8 @@ def _enough(number: int, seconds: float, repeats: int | None) -> bool:
     return number >= MOST or (number >= FEWEST and seconds > MOST_SECONDS)
 
 
-def _clock_ms(run: Run) -> float:
+def clock_ms(run: Run) -> float:
+    """Milliseconds of a run by the clock."""
     start = time.perf_counter()
     run()
     return 1e3 * (time.perf_counter() - start)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pccompiler.commands.options import AnyModel, DataDir
+from pccompiler.commands.support import AnyModel, DataDir, any_model, query_rows, write_lines
 
 Rows = Annotated[
     str, typer.Argument(help="Rows: a .csv (empty cells are missing), or a data set's test rows.")
@@ -27,23 +27,19 @@ def sample(
     data_dir: DataDir = None,
 ) -> None:
     """Draw rows, or draw what is missing in given rows; as .csv."""
-    from pccompiler import cli_support as support
-
-    loaded = support.any_model(model)
+    loaded = any_model(model)
     if given is None:
         draws = loaded.sample(number, seed=seed)
     else:
-        rows = support.query_rows(given, data_dir)
+        rows = query_rows(given, data_dir)
         draws = loaded.sample_conditional(rows, number, seed=seed).flatten(0, 1)
     _table(file, [v.name for v in loaded.circuit.variables], draws.tolist())
 
 
 def complete(model: AnyModel, data: Rows, file: Out = None, data_dir: DataDir = None) -> None:
     """Fill in what is missing in each row with a most probable completion; as .csv."""
-    from pccompiler import cli_support as support
-
-    loaded = support.any_model(model)
-    found = loaded.mpe(support.query_rows(data, data_dir))
+    loaded = any_model(model)
+    found = loaded.mpe(query_rows(data, data_dir))
     names = [v.name for v in loaded.circuit.variables]
     values = found.log_value.unsqueeze(1).double()
     rows = [row + value for row, value in zip(found.rows.tolist(), values.tolist(), strict=True)]
@@ -61,10 +57,8 @@ def marginals(model: AnyModel, data: Rows, file: Out = None, data_dir: DataDir =
 
     For a binary variable it is the probability of 1.
     """
-    from pccompiler import cli_support as support
-
-    loaded = support.any_model(model)
-    found = loaded.posterior_marginals(support.query_rows(data, data_dir))
+    loaded = any_model(model)
+    found = loaded.posterior_marginals(query_rows(data, data_dir))
     names = [v.name for v in loaded.circuit.variables]
     means = found.mean.double().tolist()
     logs = found.log_evidence.double().tolist()
@@ -76,8 +70,6 @@ def _table(file: Path | None, names: Sequence[str], rows: Sequence[Sequence[floa
     import csv
     import io
 
-    from pccompiler import cli_support as support
-
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
@@ -85,4 +77,4 @@ def _table(file: Path | None, names: Sequence[str], rows: Sequence[Sequence[floa
     if file is None:
         print(text.getvalue(), end="")
     else:
-        support.write_lines(file, text.getvalue().splitlines())
+        write_lines(file, text.getvalue().splitlines())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pccompiler.commands.support import usable_device
 from pccompiler.errors import OptionError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def bench(
     from pccompiler.bench.peering import parse
 
     peers = [parse(text) for text in peer or ()]
-    where = _device(device)
+    where = usable_device(device.value)
     chosen = known.select(cases or (), where, quick=quick, batch=batch)
     if list_:
         width = max(len(case.name) for case in chosen)
@@ -110,9 +111,3 @@ def _interrupted(done: int, cases: int, file: Path | None) -> str:
     """What there is of a run that was stopped."""
     where = f", in {file}" if file is not None and done else ""
     return f"interrupted: {done} of {cases} cases measured{where}"
-
-
-def _device(device: Device) -> str:
-    from pccompiler.cli_support import device as usable
-
-    return usable(device.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from pccompiler.commands.options import DataDir
+from pccompiler.commands.support import DataDir
 
 
 def datasets(

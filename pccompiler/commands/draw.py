@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from pccompiler import cli_support as support
+from pccompiler.commands.support import CircuitFile
+from pccompiler.imports.read import read_circuit
 
 
 class What(StrEnum):
@@ -21,10 +22,7 @@ class What(StrEnum):
 
 
 def draw(
-    file: Annotated[
-        Path,
-        typer.Argument(help="A circuit: .pcir, a model folder, or a file that 'import' reads."),
-    ],
+    file: CircuitFile,
     out: Annotated[Path, typer.Argument(help="The picture: .svg or .png.")],
     what: Annotated[
         What,
@@ -37,4 +35,4 @@ def draw(
     """Draw a circuit, its region graph or its layers. The caption says what was put together."""
     from pccompiler.drawing import draw as draw_to
 
-    typer.echo(draw_to(support.read_circuit(file), out, what=what.value, scale=scale))
+    typer.echo(draw_to(read_circuit(file), out, what=what.value, scale=scale))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pccompiler.commands.options import DataDir
+from pccompiler.commands.support import DataDir, query_rows
 
 
 def import_(
@@ -31,7 +31,6 @@ def import_(
     """
     import numpy as np
 
-    from pccompiler import cli_support as support
     from pccompiler.imports import read
     from pccompiler.ir import write_circuit
     from pccompiler.passes import verify
@@ -41,7 +40,7 @@ def import_(
     if check_data is not None:
         import pccompiler as pc
 
-        rows = np.asarray(support.query_rows(check_data, data_dir), np.float64)
+        rows = np.asarray(query_rows(check_data, data_dir), np.float64)
         values = pc.compile(circuit, dtype="float64").log_likelihood(rows)
         print(f"mean {values.mean().item():.6f} nats over {len(rows):,} rows")
     write_circuit(circuit, out)

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from pccompiler.commands.support import CircuitFile
+from pccompiler.imports.read import read_circuit
+
 
 def opt(
-    file: Annotated[
-        Path,
-        typer.Argument(help="A circuit: .pcir, a model folder, or a file that 'import' reads."),
-    ],
+    file: CircuitFile,
     passes: Annotated[
         str,
         typer.Option(help="In order, as smooth,prune,merge,share,'condition{evidence=rain:1}'."),
@@ -45,7 +45,6 @@ def opt(
 
     'pccompiler passes' lists them.
     """
-    from pccompiler import cli_support as support
     from pccompiler.ir import Circuit, to_text, write_circuit
     from pccompiler.passes import PassManager
 
@@ -55,7 +54,7 @@ def opt(
     manager = PassManager.parse(
         passes, verify_semantics=verify_semantics, dump=dump if print_between else None
     )
-    result = manager(support.read_circuit(file))
+    result = manager(read_circuit(file))
     if time or verify_semantics:
         print(manager.timing_table(), end="", file=sys.stderr)
     if out is None:

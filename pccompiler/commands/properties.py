@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from pccompiler.commands.support import CircuitFile
+from pccompiler.imports.read import read_circuit
+
 
 def properties(
-    file: Annotated[
-        Path,
-        typer.Argument(help="A circuit: .pcir, a model folder, or a file that 'import' reads."),
-    ],
+    file: CircuitFile,
     with_: Annotated[
         Path | None, typer.Option("--with", help="A second circuit: can both be multiplied?")
     ] = None,
@@ -24,12 +24,11 @@ def properties(
     """Say which properties a circuit has, and which queries are tractable on it, and why."""
     from json import dumps
 
-    from pccompiler import cli_support as support
     from pccompiler.passes.analysis.properties import properties as report_of
     from pccompiler.passes.analysis.vtrees.find import structure
 
-    circuit = support.read_circuit(file)
-    other = None if with_ is None else support.read_circuit(with_)
+    circuit = read_circuit(file)
+    other = None if with_ is None else read_circuit(with_)
     report = report_of(circuit, other)
     print(dumps(report.to_dict(), indent=2) if json else str(report), end="\n" if json else "")
     if vtree:

@@ -12,7 +12,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from pccompiler.commands.options import AnyModel, DataDir
+from pccompiler.commands.support import AnyModel, DataDir, any_model, query_rows
 from pccompiler.errors import OptionError
 from pccompiler.files import replacing
 
@@ -33,10 +33,9 @@ def score(
         raise OptionError.of(
             "PC366", f"scores cannot be written as {file.name}", help="name a .npy or .csv"
         )
-    from pccompiler import cli_support as support
     from pccompiler.torch_backend.queries.stream import log_likelihood_stream
 
-    loaded = support.any_model(model)
+    loaded = any_model(model)
     values = log_likelihood_stream(loaded, _source(data, data_dir), batch_size=batch_size)
     number, total = write_scores(file, values)
     mean = total / number if number else float("nan")
@@ -75,8 +74,7 @@ def _npy(file: Path, values: Iterator[NDArray[np.float64]]) -> tuple[int, float]
 
 
 def _source(data: str, data_dir: Path | None) -> Path | NDArray[np.float64]:
-    from pccompiler import cli_support as support
 
     if Path(data).suffix.lower() in (".npy", ".csv"):
         return Path(data)
-    return support.query_rows(data, data_dir)
+    return query_rows(data, data_dir)

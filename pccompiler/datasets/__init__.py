@@ -1,6 +1,6 @@
-"""Data sets of the field, with the paper's results on them, and a user's own files.
+"""Standard data sets with the paper's results on them, and files of your own.
 
-The twenty binary data sets, the Amazon Baby Registries, further binary sets of DEBD, and the
+The twenty binary data sets, the Amazon Baby Registries, further binary sets from DEBD, and the
 paper's hand-designed set::
 
     from pccompiler import datasets

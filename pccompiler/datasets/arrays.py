@@ -1,4 +1,4 @@
-"""Bring arrays of any source into the loader's two forms."""
+"""Converts arrays from any source to the loader's two types."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pccompiler.datasets.records import Entries
 from pccompiler.errors import DataError
 
 
-def as_entries(array: NDArray[Any], what: str) -> Entries:  # any dtype: judged here
-    """Rows by variables, C-contiguous: ``uint8`` where that loses nothing, else ``float64``.
+def as_entries(array: NDArray[Any], what: str) -> Entries:  # any dtype: checked here
+    """Rows by variables, C-contiguous: ``uint8`` if that is lossless, otherwise ``float64``.
 
     Args:
         array: Booleans and integers from 0 to 255 become ``uint8``, other real numbers ``float64``.
-        what: Names the array in an error.
+        what: Names the array in errors.
 
     Raises:
         DataError: If it is not a table of real numbers, or has no variables.
@@ -25,12 +25,12 @@ def as_entries(array: NDArray[Any], what: str) -> Entries:  # any dtype: judged 
         raise DataError.of(
             "PC414",
             f"{what} has shape {array.shape}, not (rows, variables)",
-            help="give one row an example: x.reshape(len(x), -1)",
+            help="give one row per example: x.reshape(len(x), -1)",
         )
     if array.dtype.kind not in "biuf":
         raise DataError.of(
             "PC414",
-            f"{what} holds {array.dtype}, not numbers",
+            f"{what} contains {array.dtype}, not numbers",
             help="encode each value as a number",
         )
     if array.dtype.kind == "f" or (array.size and (array.min() < 0 or array.max() > 255)):

@@ -1,4 +1,4 @@
-"""The named data sets: which there are, and what is known of each."""
+"""The catalogue of named data sets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pccompiler.datasets.paper import FIGURES, PARAMETERS
 from pccompiler.datasets.records import DatasetInfo
 from pccompiler.errors import DataError
 
-# name, the paper's title, variables, rows to train on, to validate on, to test on
+# name, the paper's title, number of variables, of training, validation and test rows
 _Row = tuple[str, str, int, int, int, int]
 
 _TWENTY: Final[tuple[_Row, ...]] = (
@@ -92,7 +92,7 @@ _ENTRIES: Final = tuple(_entry(c, row) for c, rows in COLLECTIONS.items() for ro
 
 
 def _key(name: str) -> str:
-    """Spell a name so that case, spaces, hyphens and underscores do not matter."""
+    """Normalize a name so that case, spaces, hyphens and underscores do not matter."""
     return name.casefold().translate(str.maketrans("", "", " -_"))
 
 
@@ -130,7 +130,7 @@ def info(name: str) -> DatasetInfo:
             with its collection (``"twenty/baudio"``).
 
     Raises:
-        DataError: If there is no such data set; close matches are named.
+        DataError: If there is no such data set; suggests close matches.
     """
     collection, _, bare = name.rpartition("/")
     entry = _BY_KEY.get(_key(bare))
@@ -146,7 +146,7 @@ def _unknown(name: str, bare: str) -> DataError:
         "PC410",
         f"there is no data set {name!r}",
         notes=[f"did you mean {' or '.join(matches)}?"] if matches else [],
-        help="'pccompiler datasets' lists all; a file of your own is given by its path",
+        help="'pccompiler datasets' lists all names; give a file of your own by its path",
     )
 
 

@@ -1,4 +1,4 @@
-"""Read a table of numbers from comma-separated text."""
+"""Reads a table of numbers from comma-separated text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pccompiler.errors import DataError, Diagnostic
 from pccompiler.reading import open_regular
 
 _MISSING: Final = ("", "nan", "?")
-# Not all that float() takes: "1_000" and "infinity" are rather slips than values.
+# Stricter than float(): "1_000" and "infinity" are more likely mistakes than values.
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _MAX_FINDINGS: Final = 10
 _MAX_REMEMBERED: Final = 65_536
@@ -29,7 +29,7 @@ _Line = tuple[int, list[str]]
 
 
 class _Values(dict[str, float]):
-    """Value of a cell by its text; a text seen before is not parsed again."""
+    """The value of a cell by its text; remembers parsed texts."""
 
     def __missing__(self, text: str) -> float:
         value = _value(text)
@@ -41,12 +41,12 @@ class _Values(dict[str, float]):
 def read_csv(path: Path) -> Table:
     """Read a comma-separated table.
 
-    A cell is a number, or missing: empty, ``nan`` or ``?``. The first line is a header if it holds
-    text but no number. Blank lines are skipped.
+    A cell is a number, or missing if it is empty, ``nan`` or ``?``. The first line is a header if
+    it has text but no number. Blank lines are skipped.
 
     Raises:
-        DataError: If the file cannot be read, has no data, repeats a column name, or has ragged
-            rows or cells that are no numbers: the first ten of them, by line and column.
+        DataError: If the file cannot be read, has no data or repeats a column name; or if rows have
+            different lengths or cells are not numbers (lists the first ten, by line and column).
     """
     lines = list(_stream(path))
     columns = _header(lines[0][1]) if lines else None
@@ -58,10 +58,10 @@ def read_csv(path: Path) -> Table:
 
 
 def csv_blocks(path: Path, size: int) -> Iterator[NDArray[np.float64]]:
-    """The rows of a comma-separated table, at most ``size`` at a time; as `read_csv` reads them.
+    """The rows of a comma-separated table, see `read_csv`, at most ``size`` at a time.
 
     Raises:
-        DataError: As `read_csv`, when the wrong row's turn comes.
+        DataError: As for `read_csv`, but only when the wrong row is reached.
     """
     lines = _stream(path)
     first = next(lines, None)
@@ -99,7 +99,7 @@ def _table(
 
 
 def _stream(path: Path) -> Iterator[_Line]:
-    """Cells of each line that is not blank, with its number."""
+    """The number and the cells of each line that is not blank."""
     try:
         with open_regular(path) as file:
             text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
@@ -156,9 +156,9 @@ def _findings(
     if len(cells) != width:
         yield Diagnostic(
             code="PC416",
-            message=f"the row's length is {len(cells)}, but the first line's is {width}",
+            message=f"the row has length {len(cells)}, but the first line has length {width}",
             location=location,
-            help="give all lines the same number of cells; a missing value is an empty one",
+            help="give all lines the same number of cells; leave a cell empty for a missing value",
         )
     for column, cell in enumerate(cells, start=1):
         if cell.strip().casefold() not in _MISSING and not _is_number(cell):
@@ -174,5 +174,5 @@ def _findings(
 
 def _header_note(location: str, columns: Sequence[str] | None) -> tuple[str, ...]:
     if columns is None and location.endswith(":1"):
-        return ("this line holds a number too, so it is not taken for a header",)
+        return ("this line also has a number, so it is not a header",)
     return ()

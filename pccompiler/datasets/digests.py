@@ -1,4 +1,4 @@
-"""What each data set must be, bit for bit."""
+"""SHA-256 digests of the published data sets."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pccompiler.errors import DataError
 
 
 def digest(dataset: Dataset) -> str:
-    """SHA-256, in hex, over the name, shape and bytes of each part.
+    """SHA-256 in hex over the name, shape and bytes of each part.
 
-    Over the parsed arrays, not over a file: so a set is the same set as ``.npz`` and as text.
+    It covers the parsed arrays, not a file, so that ``.npz`` and text give the same digest.
     """
     state = hashlib.sha256()
     for part in SPLITS:
@@ -30,7 +30,7 @@ def check(dataset: Dataset, entry: DatasetInfo, source: str | Path) -> Dataset:
     """Return ``dataset`` if it is the published set.
 
     Raises:
-        DataError: If it is not; ``source`` is named.
+        DataError: If it is not; names ``source``.
     """
     found = digest(dataset)
     expected = DIGESTS[entry.name]
@@ -40,13 +40,13 @@ def check(dataset: Dataset, entry: DatasetInfo, source: str | Path) -> Dataset:
     wrong = [p for p in SPLITS if shapes[p] != entry.shapes[p]]
     raise DataError.of(
         "PC413",
-        f"{source} does not hold the published data set {entry.name!r}",
+        f"{source} is not the published data set {entry.name!r}",
         notes=[
             f"expected SHA-256 {expected}",
             f"found SHA-256    {found}",
             *(f"{p} has shape {shapes[p]}, expected {entry.shapes[p]}" for p in wrong),
         ],
-        help="use an unchanged copy; load_file() reads a set that was changed on purpose",
+        help="use an unmodified copy; load_file() reads modified data sets",
     )
 
 

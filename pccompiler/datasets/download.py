@@ -1,4 +1,4 @@
-"""Fetch a named data set from where its authors published it."""
+"""Downloads a named data set from where its authors published it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ORIGINS: Final[Mapping[str, str]] = {
 
 
 def urls(entry: DatasetInfo) -> dict[str, str]:
-    """Address of the text of each part."""
+    """The URL of each part's text."""
     origin = ORIGINS[entry.collection]
     return {part: origin.format(name=entry.name, part=part) for part in SPLITS}
 
@@ -40,15 +40,15 @@ def fetch(entry: DatasetInfo, cache: Path) -> Dataset:
     """Download a set, check it, and keep it in ``<cache>/<collection>/<name>.npz``.
 
     Raises:
-        DataError: If it cannot be downloaded, or is not the published set. Nothing is left in the
-            cache then.
-        FileError: If there is no space for it in the cache, or the cache cannot be written.
+        DataError: If it cannot be downloaded or is not the published set; nothing is left in the
+            cache in that case.
+        FileError: If the cache has no space for it or cannot be written.
     """
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=f"{entry.name}-", dir=cache) as scratch:
             return _fetch(entry, cache, Path(scratch))
-    except OSError as error:  # those of requests among them
+    except OSError as error:  # including errors of requests
         if (response := getattr(error, "response", None)) is not None:
             response.close()  # pooch leaves the connection open
         if is_write_failure(error):
@@ -65,17 +65,17 @@ def _fetch(entry: DatasetInfo, cache: Path, scratch: Path) -> Dataset:
     np.savez_compressed(archive, train=train, valid=valid, test=test)
     kept = cache / entry.collection / archive.name
     kept.parent.mkdir(exist_ok=True)
-    os.replace(archive, kept)  # at once: another process sees the whole file or none
+    os.replace(archive, kept)  # atomic: other processes see the whole file or none
     return dataset
 
 
 def _retrieve(url: str, folder: Path) -> Path:
-    # Here, since it loads requests. It has no type stubs.
+    # Imported late, since it loads requests. It has no type stubs.
     import pooch  # type: ignore[import-untyped]
 
     _LOG.info("downloading %s", url)
     with _quiet(pooch.get_logger()):
-        # No hash of the file: the parsed arrays are checked, which are what must be right.
+        # No hash of the file, since `check` verifies the parsed arrays.
         found = pooch.retrieve(  # pyright: ignore[reportUnknownMemberType] - a bare PathLike
             url, known_hash=None, fname=url.split("/")[-1], path=folder
         )
@@ -84,7 +84,7 @@ def _retrieve(url: str, folder: Path) -> Path:
 
 @contextmanager
 def _quiet(logger: logging.Logger) -> Generator[None, None, None]:
-    """Keep a logger to warnings: pooch tells each file's hash, and to put it into the code."""
+    """Limit a logger to warnings, since pooch logs the hash of each file with advice."""
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
@@ -98,6 +98,6 @@ def _failed(entry: DatasetInfo, cache: Path, error: OSError) -> DataError:
         "PC412",
         f"the data set {entry.name!r} cannot be downloaded to {cache}",
         notes=[*urls(entry).values(), f"cause: {type(error).__name__}: {error}"],
-        help=f"fetch these files by other means into <folder>/{entry.name}/, named "
+        help=f"download these files by other means to <folder>/{entry.name}/, named "
         f"{entry.name}.train.data and so on, and give data_dir=<folder> or set {ENVIRONMENT}",
     )

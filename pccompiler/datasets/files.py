@@ -1,4 +1,4 @@
-"""Read a user's own file."""
+"""Reads data files given by path."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def load_file(path: str | Path) -> Splits | Table:
 
     Args:
         path: An ``.npz`` with an array ``train`` and perhaps ``valid`` and ``test``, or a ``.csv``
-            with one row a line. In a ``.csv``, an empty cell, ``nan`` or ``?`` is a missing value,
-            and a first line with text but no number is a header.
+            with one row per line. In a ``.csv``, an empty cell, ``nan`` or ``?`` is a missing
+            value, and a first line with text but no number is a header.
 
     Returns:
-        `Dataset` for an ``.npz`` with all three parts, `Splits` with ``None`` for a missing one, or
-        `Table` for a ``.csv``. `split` cuts an array in three.
+        `Dataset` for an ``.npz`` with all three parts, `Splits` with ``None`` for missing parts, or
+        `Table` for a ``.csv``. `split` cuts an array into three parts.
 
     Raises:
-        DataError: If the file cannot be read, or its contents cannot be data.
-        LimitError: If an archive is larger, unpacked, than `pccompiler.limits` allow.
+        DataError: If the file cannot be read or does not contain valid data.
+        LimitError: If an uncompressed archive is larger than `pccompiler.limits` allow.
     """
     path = Path(path)
     if not is_file(path):
@@ -71,7 +71,7 @@ def read_npz(path: Path) -> Splits:
 
 
 def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
-    """Arrays of the three parts, of any dtype, and the keys of all."""
+    """Arrays of the three parts, of any dtype, and the keys of all arrays."""
     try:
         return read_arrays(path, SPLITS)
     except LimitError:

@@ -1,4 +1,4 @@
-"""Data sets that are made, not stored."""
+"""Data sets that are generated, not stored."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _ROWS_AT_ONCE = 500  # bounds the noise in memory: 8 MB for 256 variables
 def hand_designed(seed: int = 0, num_rows: int = 10_000, num_variables: int = 256) -> Dataset:
     """The paper's hand-designed distribution: binary variables at the leaves of a binary tree.
 
-    For each row the root is 0.5; each node's value is copied to its two children, each plus an
-    independent uniform(-0.2, 0.2); variable ``i`` is 1 where a uniform draw exceeds leaf ``i``'s
-    value. Rows are shuffled and cut 70/10/20.
+    For each row the root is 0.5, and each child has its parent's value plus independent noise from
+    uniform(-0.2, 0.2). Variable ``i`` is 1 if a uniform draw exceeds the value of leaf ``i``. Rows
+    are shuffled and split 70/10/20.
 
-    The defaults give the rows of the authors' published file, bit for bit: the draws come in the
-    order of their generator, from NumPy's legacy stream, which NEP 19 froze.
+    The defaults reproduce the authors' published file, bit for bit: draws are made in the order of
+    their generator, from NumPy's legacy stream, which NEP 19 froze.
 
     Args:
-        seed: Of the draws and of the shuffle.
-        num_rows: In all three parts together, at least 10.
+        seed: Seed of the draws and of the shuffle.
+        num_rows: Total number of rows in all three parts, at least 10.
         num_variables: A power of two, at least 2.
 
     Raises:
@@ -40,7 +40,7 @@ def hand_designed(seed: int = 0, num_rows: int = 10_000, num_variables: int = 25
         raise DataError.of(
             "PC421",
             f"num_variables is {num_variables}, not a power of two above 1",
-            help="the variables are the leaves of a full binary tree; use 256, as the paper does",
+            help="the variables are the leaves of a full binary tree; the paper uses 256",
         )
     stream = np.random.RandomState(seed)
     starts = range(0, num_rows, _ROWS_AT_ONCE)
@@ -56,7 +56,7 @@ def _leaf_values(
     stream: np.random.RandomState, num_rows: int, num_variables: int
 ) -> NDArray[np.float64]:
     depth = num_variables.bit_length() - 1
-    # The authors draw a full row of noise at each level, of which level d uses the first 2**d.
+    # The authors draw a full row of noise at each level; level d uses the first 2**d numbers.
     noise = stream.uniform(-0.2, 0.2, size=(num_rows, depth, num_variables))
     values = np.full((num_rows, 1), 0.5)
     for level in range(depth):

@@ -1,4 +1,4 @@
-"""Load a named data set from wherever it is."""
+"""Loads a named data set from disk or from its publisher."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from pccompiler.errors import DataError
 def load(name: str, data_dir: str | Path | None = None, download: bool = True) -> Dataset:
     """Load a data set in its published split and row order.
 
-    It is looked for, in this order, in the folder that the environment variable ``PCCOMPILER_DATA``
-    names, in ``../shared/data`` of a development checkout, and in the user's cache, where downloads
-    are kept. In a folder it may be ``twenty/nltcs.npz``, ``nltcs.npz``, ``nltcs/nltcs.train.data``
-    or ``datasets/nltcs/nltcs.train.data`` (as in a clone of DEBD), the latter two with
-    ``.valid.data`` and ``.test.data`` beside. Wherever it comes from, its SHA-256 is checked.
+    Folders are searched in this order: the one named by the environment variable
+    ``PCCOMPILER_DATA``, ``../shared/data`` of a development checkout, and the user's cache of
+    downloads. In a folder the data set may be ``twenty/nltcs.npz``, ``nltcs.npz``,
+    ``nltcs/nltcs.train.data`` or ``datasets/nltcs/nltcs.train.data`` (as in a clone of DEBD), the
+    latter two next to ``.valid.data`` and ``.test.data``. Its SHA-256 is always checked.
 
     Args:
-        name: As `info` takes it. ``"hand-designed"`` is generated, with seed 0.
-        data_dir: Look here and nowhere else.
-        download: Whether a set that is not found may be downloaded; with ``data_dir`` it never is.
+        name: See `info`. ``"hand-designed"`` is generated, with seed 0.
+        data_dir: Search only this folder.
+        download: Whether to download a set that is not found; never with ``data_dir``.
 
     Returns:
         The parts as ``uint8``, entries 0 and 1.
 
     Raises:
-        DataError: If there is no such set, it is found nowhere, or what is found is not it.
+        DataError: If there is no such set, it is not found, or its contents differ.
     """
     entry = info(name)
     if entry.collection == "generated":
@@ -57,11 +57,11 @@ def _not_found(entry: DatasetInfo, tried: Sequence[Path], data_dir: str | Path |
     elsewhere = (
         f"or leave out data_dir to search {ENVIRONMENT} and the cache and to download it"
         if data_dir is not None
-        else f"in a folder that data_dir or {ENVIRONMENT} names, or allow download=True"
+        else f"in a folder named by data_dir or {ENVIRONMENT}, or allow download=True"
     )
     return DataError.of(
         "PC411",
-        f"the data set {entry.name!r} is not found",
+        f"the data set {entry.name!r} was not found",
         notes=[f"tried {path}" for path in tried],
         help=f"put it at one of these paths, {elsewhere}",
     )

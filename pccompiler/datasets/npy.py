@@ -1,4 +1,4 @@
-"""Arrays as NumPy writes them, read without trust in what their headers say."""
+"""Reads NumPy's array files without trusting their headers."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ DAMAGED: Final = (
     ValueError,
     TypeError,
     LookupError,
-    RuntimeError,  # of zipfile: encrypted; and NotImplementedError, RecursionError
-    MemoryError,  # of the parser of headers, when they nest
+    RuntimeError,  # encrypted archives; also NotImplementedError and RecursionError
+    MemoryError,  # from parsing nested headers
     OverflowError,
     SyntaxError,
     AssertionError,
@@ -37,11 +37,11 @@ DAMAGED: Final = (
     lzma.LZMAError,
     struct.error,
 )
-"""What damaged archives and headers make Python and NumPy raise."""
+"""Errors that Python and NumPy raise about damaged archives and headers."""
 
 
 class Header(NamedTuple):
-    """What the header of an ``.npy`` says, once it is known to fit the file."""
+    """The header of an ``.npy``, known to fit the file."""
 
     dtype: np.dtype[Any]  # any type of number
     shape: tuple[int, ...]
@@ -53,27 +53,27 @@ def read_header(file: IO[bytes], size: int) -> Header:
     """The header of an ``.npy`` of ``size`` bytes.
 
     Raises:
-        ValueError: If its array is of objects, or is not as long as the file; others of `DAMAGED`.
+        ValueError: If it has objects, or does not fit the file's length; others of `DAMAGED`.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of old headers
+        warnings.simplefilter("ignore")  # about old headers
         version = np.lib.format.read_magic(file)
         one = version == (1, 0)
         reader = np.lib.format.read_array_header_1_0 if one else np.lib.format.read_array_header_2_0
         shape, by_columns, dtype = reader(file)
     if dtype.hasobject or not dtype.itemsize:
-        raise ValueError(f"it holds {dtype}, not numbers")
+        raise ValueError(f"it contains {dtype}, not numbers")
     wanted = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or wanted != size - file.tell():
-        raise ValueError(f"its header says {shape} of {dtype}, which is not the length of the file")
+        raise ValueError(f"its header says {shape} of {dtype}, which does not fit its length")
     return Header(dtype, shape, "F" if by_columns else "C", file.tell())
 
 
 def read_arrays(path: Path, wanted: Sequence[str]) -> tuple[dict[str, NDArray[Any]], list[str]]:
-    """Those of the ``wanted`` arrays that an ``.npz`` has, of any type, and the names of all.
+    """The ``wanted`` arrays in an ``.npz``, of any type, and the names of all its arrays.
 
     Raises:
-        LimitError: If they are larger than `pccompiler.limits` allow, unpacked.
+        LimitError: If they are larger than `pccompiler.limits` allow when uncompressed.
         OSError: If the file cannot be read; others of `DAMAGED` if it is damaged.
     """
     with open_regular(path) as file, zipfile.ZipFile(file) as archive:
@@ -90,7 +90,7 @@ def _array(content: bytes) -> NDArray[Any]:
 
 
 def map_array(path: Path) -> NDArray[Any]:
-    """The array in an ``.npy`` file, mapped, not read.
+    """The array in an ``.npy`` file, memory-mapped.
 
     Raises:
         OSError: If the file cannot be read; others of `DAMAGED` if it is damaged.

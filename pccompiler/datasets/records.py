@@ -1,4 +1,4 @@
-"""What the loader hands out: data sets, tables, and the facts known about a named set."""
+"""The loader's results: data sets, tables, and facts about named data sets."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 Entries: TypeAlias = NDArray[np.uint8 | np.float64]
-"""Rows by variables: ``uint8`` for discrete values, ``float64`` with NaN where one is missing."""
+"""Rows by variables: ``uint8`` for discrete values, or ``float64`` with NaN for missing values."""
 
 SPLITS: Final = ("train", "valid", "test")
 
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Rows of one source, of which the validation and the test part may be absent.
+    """Rows of one source; the validation and the test part may be absent.
 
     Attributes:
-        name: Of the set, or the stem of the file.
-        train: Shape ``(rows, num_variables)``, C-contiguous, as are the others.
-        valid: Rows to choose a model by.
-        test: Rows to report.
+        name: Name of the data set, or the stem of the file name.
+        train: Rows to train on, shape ``(rows, num_variables)``, C-contiguous like the others.
+        valid: Rows for model selection.
+        test: Rows for reported results.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Splits:
 
 @dataclass(frozen=True, eq=False)
 class Dataset(Splits):
-    """Rows of one source, in all three parts."""
+    """Rows of one source, with all three parts."""
 
     valid: Entries
     test: Entries
@@ -50,7 +50,7 @@ class Table:
 
     Attributes:
         values: Shape ``(rows, columns)``; NaN where a value is missing.
-        columns: Names from the header, or ``None`` where the file has none.
+        columns: Names from the header, or ``None`` if the file has no header.
     """
 
     values: NDArray[np.float64]
@@ -59,10 +59,10 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperFigures:
-    """Published test log-likelihoods, in nats a row.
+    """Published mean test log-likelihoods per row, in nats.
 
     Attributes:
-        weight_decay: SPN with direct weights and weight decay; on the hand-designed set SPN-Large.
+        weight_decay: SPN with direct weights and weight decay; SPN-Large on the hand-designed set.
         hyperspn: The HyperSPN.
         einet: EiNet trained with Adam (Table 1).
         rat_spn_sem: RAT-SPN trained with stochastic EM (Table 1).
@@ -84,19 +84,19 @@ class PaperFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """What is known of a named data set without loading it.
+    """Facts about a named data set, available without loading it.
 
     Attributes:
         name: The file name, which `load` takes.
-        title: The paper's name, which `load` takes too.
+        title: The paper's name, which `load` also takes.
         collection: ``"twenty"``, ``"amazon"``, ``"extra"`` or ``"generated"``.
         num_variables: Number of columns.
-        num_train: Rows to train on.
-        num_valid: Rows to choose by.
-        num_test: Rows to report.
-        paper: Published results, or ``None`` where the paper has none.
+        num_train: Number of training rows.
+        num_valid: Number of validation rows.
+        num_test: Number of test rows.
+        paper: Published results, or ``None`` if the paper has none.
         paper_parameters: Published sizes of the SPN with direct weights and of the HyperSPN, as the
-            paper counts them (allocated, not used), or ``None`` where none are published.
+            paper counts them (allocated, not used), or ``None`` if none are published.
     """
 
     name: str

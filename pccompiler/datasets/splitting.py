@@ -1,4 +1,4 @@
-"""Cut a table into training, validation and test rows."""
+"""Splits a table into training, validation and test rows."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def split(
     fractions: Fractions = (0.7, 0.1, 0.2),
     name: str = "table",
 ) -> Dataset:
-    """Shuffle the rows of a table and cut it in three.
+    """Shuffle the rows of a table and split it into three parts.
 
     Args:
-        x: Shape ``(rows, variables)``; real numbers, NaN where one is missing.
+        x: Shape ``(rows, variables)``; real numbers, NaN for missing values.
         seed: The same seed gives the same split.
-        fractions: Of the rows, for training, validation and test; their sum is 1. Training and
-            validation are rounded down, and test takes the rest.
-        name: Of the result.
+        fractions: Fractions of the rows for training, validation and test, with sum 1. The first
+            two are rounded down, and test gets the rest.
+        name: Name of the result.
 
     Raises:
         DataError: If ``x`` is not a table, the fractions do not sum to 1, or a part has no rows.
@@ -39,7 +39,7 @@ def split(
     if is_frame(x) or as_records(x):
         raise DataError.of(
             "PC414",
-            f"the table is a {type(x).__name__}, but parts of a data set have no names of columns",
+            f"the table is a {type(x).__name__}, but a data set has no column names",
             help="choose the columns and their order: frame[names].to_numpy()",
         )
     rows = as_entries(as_numbers(x), "the table")
@@ -48,7 +48,7 @@ def split(
 
 
 def cut(rows: Entries, name: str, fractions: Fractions = (0.7, 0.1, 0.2)) -> Dataset:
-    """Cut a table in three without shuffling; `split` tells the rest."""
+    """Cut a table into three parts without shuffling; see `split`."""
     sizes = _sizes(len(rows), fractions)
     bounds = (0, sizes[0], sizes[0] + sizes[1], len(rows))
     train, valid, test = (rows[a:b] for a, b in pairwise(bounds))
@@ -64,8 +64,8 @@ def _sizes(num_rows: int, fractions: Fractions) -> tuple[int, int, int]:
     if len(numbers) != 3 or len(parts) != 3 or sum(parts) != 1:
         raise DataError.of(
             "PC420",
-            f"fractions {shown(fractions)} are not three positive numbers of sum 1",
-            help="use, for instance, (0.7, 0.1, 0.2)",
+            f"fractions {shown(fractions)} are not three positive numbers with sum 1",
+            help="use, for example, (0.7, 0.1, 0.2)",
         )
     train, valid = (math.floor(num_rows * part) for part in parts[:2])
     sizes = (train, valid, num_rows - train - valid)

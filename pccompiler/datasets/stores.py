@@ -1,4 +1,4 @@
-"""Where a named data set may lie on this machine, and how to read it there."""
+"""Finds a named data set on this machine, and reads it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REPOSITORY: Final = Path(__file__).resolve().parents[2]
 
 
 def roots() -> Iterator[Path]:
-    """Folders to search, in order: the user's, a development checkout's, the cache of downloads.
+    """Folders to search in order: the user's, that of a development checkout, the download cache.
 
     Raises:
         DataError: If the environment variable names a folder that does not exist.
@@ -35,8 +35,8 @@ def roots() -> Iterator[Path]:
 
 
 def cache() -> Path:
-    """Folder of downloaded sets, ``<cache>/<collection>/<name>.npz``; it may not exist yet."""
-    # Here, since it loads requests. It has no type stubs.
+    """Folder of downloads, with ``<collection>/<name>.npz`` inside; it may not exist yet."""
+    # Imported late, since it loads requests. It has no type stubs.
     import pooch  # type: ignore[import-untyped]
 
     return Path(pooch.os_cache("pccompiler"))
@@ -46,20 +46,20 @@ def existing(root: Path, origin: str) -> Path:
     """Return ``root`` if it is a folder.
 
     Raises:
-        DataError: If it is not; ``origin`` says who named it.
+        DataError: If it is not; ``origin`` says where the name came from.
     """
     if root.is_dir():
         return root
     raise DataError.of(
         "PC411",
         f"the data folder {root} does not exist",
-        notes=[f"{origin} names it"],
-        help="correct the path, or leave it out to search the cache and to download",
+        notes=[f"it is named by {origin}"],
+        help="correct the path, or leave it out to search the cache and download",
     )
 
 
 def candidates(entry: DatasetInfo, root: Path) -> list[Path]:
-    """Files that may hold a set: an archive, or the first of three texts as in DEBD or HyperSPN."""
+    """Possible files of a set: an archive, or the first of three texts as in DEBD or HyperSPN."""
     name = entry.name
     texts = [Path(name, name), Path("datasets", name, name)]
     if entry.collection == "amazon":
@@ -87,7 +87,7 @@ def _archive(path: Path, entry: DatasetInfo) -> Dataset:
     raise DataError.of(
         "PC414",
         f"{path} lacks {' and '.join(lacking)} of the data set {entry.name!r}",
-        help="replace the file; load_file() reads a set without these parts",
+        help="replace the file; load_file() reads data sets without these parts",
     )
 
 
@@ -98,14 +98,14 @@ def _texts(train: Path, entry: DatasetInfo) -> Dataset:
 
 
 def read_text(path: Path, source: str | Path | None = None) -> NDArray[np.uint8]:
-    """Read small integers from comma-separated text, as DEBD has them.
+    """Read small integers from comma-separated text in DEBD's format.
 
     Args:
         path: The file.
         source: Named in an error instead of ``path``.
 
     Raises:
-        DataError: If the file cannot be read, or holds anything else.
+        DataError: If the file cannot be read or contains anything else.
     """
     try:
         with warnings.catch_warnings():
@@ -116,5 +116,5 @@ def read_text(path: Path, source: str | Path | None = None) -> NDArray[np.uint8]
             "PC414",
             f"{source or path} cannot be read as rows of 0 and 1",
             notes=[f"cause: {error}"],
-            help="use an unchanged copy; each line is like '0,1,1'",
+            help="use an unmodified copy; each line looks like '0,1,1'",
         ) from error

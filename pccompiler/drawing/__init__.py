@@ -1,4 +1,4 @@
-"""Pictures of circuits, SVG and PNG."""
+"""Pictures of circuits, as SVG or PNG."""
 
 from pccompiler.drawing.picture import What, draw
 

@@ -1,4 +1,4 @@
-"""A circuit drawn depth by depth: a bar for all nodes of one kind, as wide as they are many."""
+"""Draws a circuit depth by depth, with a bar for all nodes of one kind."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Bar(NamedTuple):
 
 
 def draw_bars(circuit: Circuit) -> Scene:
-    """Bars to one scale, the root's on top."""
+    """Draw bars on a common scale, with the root on top."""
     bars, band = _bars(circuit)
     most = max((bar.nodes for bar in bars), default=1)
     shapes: list[Shape] = []
@@ -57,7 +57,7 @@ def draw_bars(circuit: Circuit) -> Scene:
             before = bar.first
         width = max(_BARS * bar.nodes / most, 1.5)
         color, line = FILL[bar.kind.keyword], LINE[bar.kind.keyword]
-        title = f"{bar.depths()}: {bar.words()}, {bar.units:,} units together"
+        title = f"{bar.depths()}: {bar.words()}, {bar.units:,} units in total"
         middle = MARGIN + _LABEL + _BARS / 2
         shapes.append(Box(middle, y, width, _THICK, color, line, title, radius=2.0))
         shapes.append(Text(MARGIN + _LABEL + _BARS + 14, y, bar.words(), NORMAL, "start"))
@@ -67,7 +67,7 @@ def draw_bars(circuit: Circuit) -> Scene:
 
 
 def _bars(circuit: Circuit) -> tuple[list[_Bar], int]:
-    """Bars from the top, and how many depths one stands for."""
+    """Bars from the top, and the number of depths per bar."""
     owners = np.repeat(np.arange(circuit.num_nodes), circuit.fan_in)
     depth = find_depths(circuit.num_nodes, owners, circuit.operands)
     band = 1
@@ -103,10 +103,10 @@ def _keys(circuit: Circuit, depth: Int, band: int) -> Int:
 
 
 def _caption(circuit: Circuit, most: int, band: int) -> tuple[str, ...]:
-    together = "" if band == 1 else f" {band} depths are one bar of each kind."
+    together = "" if band == 1 else f" Each bar covers {band} depths."
     return (
         f"{circuit}.",
-        "Drawn by depth: a bar is all nodes of one kind at one depth, the root's on top; a node is "
-        f"just below its lowest user. The widest bar is {counted(most, 'node')}, the others are to "
-        f"scale.{together}",
+        "Drawn by depth: a bar stands for all nodes of one kind at one depth, the root on top; a "
+        f"node is just below its lowest consumer. The widest bar has {counted(most, 'node')}, and "
+        f"the others are to scale.{together}",
     )

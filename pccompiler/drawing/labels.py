@@ -1,4 +1,4 @@
-"""Weights written on edges, where they are few and there is room."""
+"""Labels edges with weights, if they are few and there is room."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Float
 
 MOST = 300
-"""Most labels of a picture."""
+"""The most labels of a picture."""
 MOST_OPERANDS = 12
-"""Most operands of a sum whose weights are written."""
+"""The most operands of a sum with labelled weights."""
 _CELL = 48.0
 _PLACES = (0.5, 0.4, 0.6, 0.3, 0.7, 0.8, 0.2)
 
@@ -22,7 +22,7 @@ Area = tuple[float, float, float, float]
 
 
 class _Occupied:
-    """Rectangles, findable by place."""
+    """Rectangles, indexed by position."""
 
     def __init__(self) -> None:
         self.cells: dict[tuple[int, int], list[Area]] = defaultdict(list)
@@ -38,7 +38,7 @@ class _Occupied:
 def weight_labels(
     circuit: Circuit, x: Float, y: Float, edges: Sequence[Edge], drawn: Sequence[Shape]
 ) -> list[Text]:
-    """A label on each edge of a scalar sum with given weights; none where it would cover others."""
+    """Labels for edges of scalar sums with given weights, where they do not overlap anything."""
     wanted = [(edge, text) for edge in edges if (text := _text(circuit, edge)) is not None]
     if not wanted or len(wanted) > MOST:
         return []
@@ -75,7 +75,7 @@ def _text(circuit: Circuit, edge: Edge) -> str | None:
 
 
 def _candidates(points: Sequence[Point]) -> Iterator[Point]:
-    """Places on the first piece of an edge, the middle first."""
+    """Positions on the first piece of an edge, starting with the middle."""
     (x0, y0), (x1, y1) = points[0], points[1]
     for share in _PLACES:
         yield x0 + share * (x1 - x0), y0 + share * (y1 - y0)

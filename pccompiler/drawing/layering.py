@@ -1,6 +1,6 @@
 """Layered drawings of directed graphs: depths, bends of long edges, order within a depth.
 
-After Sugiyama, Tagawa and Toda (1981), "Methods for Visual Understanding of Hierarchical System
+Follows Sugiyama, Tagawa and Toda (1981), "Methods for Visual Understanding of Hierarchical System
 Structures": layers, dummy nodes on long edges, barycentre sweeps.
 """
 
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from pccompiler.ir.arrays import Float, Int, ranges, segments
 
 COUNTABLE = 1_000
-"""Most edges between two depths whose crossings are counted, all pairs at once."""
+"""The most edges between two depths for which crossings are counted (pair by pair)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """A graph with an edge only between neighbouring depths.
+    """A graph whose edges only connect neighbouring depths.
 
     Attributes:
         depth: Shape ``(points,)``; the nodes come first, then the bends.
@@ -38,7 +38,7 @@ class Layers:
 
 
 def find_depths(nodes: int, upper: Int, lower: Int) -> Int:
-    """Shape ``(nodes,)``: the longest distance of each node from one that is below no other."""
+    """Shape ``(nodes,)``: the longest distance of each node from a root."""
     order = np.argsort(upper, kind="stable")
     pointer = segments(np.bincount(upper, minlength=nodes))
     below = lower[order]
@@ -57,7 +57,7 @@ def find_depths(nodes: int, upper: Int, lower: Int) -> Int:
 
 
 def make_layers(nodes: int, upper: Int, lower: Int) -> Layers:
-    """Bend long edges at each depth between their ends; where that is too much, leave them out."""
+    """Bend long edges at each depth between their ends; leave them out if they are too many."""
     depth = find_depths(nodes, upper, lower)
     inner = depth[lower] - depth[upper] - 1
     if inner.sum() > 4 * nodes + 2_000:
@@ -87,9 +87,9 @@ class Rows:
     lowers: list[Int]
 
     def walk(self, *, down: bool) -> Iterator[tuple[int, Int, Int, Int]]:
-        """Each row but the first: its number, its members, and the edges to the row before.
+        """Each row except the first: its number, its members, and the edges to the row before.
 
-        Edges as two arrays of points: those of the row itself, and those of the row before.
+        Edges are two arrays of points: those in the row itself, and those in the row before.
         """
         last = len(self.members) - 1
         for row in range(1, last + 1) if down else range(last - 1, -1, -1):
@@ -138,7 +138,7 @@ def _sweep(rows: Rows, position: Float, *, down: bool) -> None:
 
 
 def means(position: Float, members: Int, near: Int, far: Int) -> Float:
-    """Mean position of the neighbours ``far`` of each member; its own where it has none."""
+    """Mean position of the neighbours ``far`` of each member; its own if it has no neighbours."""
     slot = np.zeros(len(position), np.int64) if len(members) > 64 else None
     if slot is None:
         order = np.argsort(members)
@@ -152,7 +152,7 @@ def means(position: Float, members: Int, near: Int, far: Int) -> Float:
 
 
 def _first_order(layers: Layers) -> Int:
-    """All points as a walk down from the roots, depth first, meets them."""
+    """All points in the order of a depth-first walk from the roots."""
     size = len(layers.depth)
     order = np.argsort(layers.upper, kind="stable")
     pointer = segments(np.bincount(layers.upper, minlength=size)).tolist()
@@ -172,7 +172,7 @@ def _first_order(layers: Layers) -> Int:
 
 
 def _crossings(rows: Rows, position: Float) -> int | None:
-    """Pairs of pieces that cross; ``None`` where there are too many to count."""
+    """Number of crossing pairs of pieces; ``None`` if there are too many to count."""
     if max((len(u) for u in rows.uppers), default=0) > COUNTABLE or len(rows.uppers) > COUNTABLE:
         return None
     total = 0

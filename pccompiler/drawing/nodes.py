@@ -1,4 +1,4 @@
-"""A circuit drawn node by node."""
+"""Draws a circuit node by node."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pccompiler.ir.arrays import Float, Int
 RADIUS = 11.0
 MARGIN = 24.0
 WRITTEN = 1_500
-"""Most nodes that are written on; beyond, leaves are dots, and only the mouse finds names."""
+"""The most nodes that are labelled; with more, leaves are dots and names are tooltips only."""
 _SIGNS: dict[Kind, Sign] = {
     Kind.SUM: "+",
     Kind.MIXTURE: "+",
@@ -39,7 +39,7 @@ _SIGNS: dict[Kind, Sign] = {
 
 
 class _Page(NamedTuple):
-    """Where things are."""
+    """Positions and sizes on the page."""
 
     circuit: Circuit
     placed: Placed
@@ -50,7 +50,7 @@ class _Page(NamedTuple):
 
 
 def draw_nodes(circuit: Circuit) -> Scene:
-    """Every node: sums and products as signs, inputs as boxes; the root on top."""
+    """Draw every node: sums and products as signs, inputs as boxes, the root on top."""
     written = circuit.num_nodes <= WRITTEN
     radius = RADIUS if written else 5.0
     upper, lower, _ = _edges(circuit)
@@ -84,7 +84,7 @@ def _widths(circuit: Circuit, written: bool, radius: float) -> Float:
             if circuit.kind[node] == Kind.INPUT:
                 lines = leaf_lines(circuit, node)
                 widths[node] = max(text_width(line, SMALL) for line in lines) + 12
-            else:  # beside the glyph, on its right; the other side keeps the middle
+            else:  # label to the right of the glyph, as much space on the left
                 widths[node] += 2 * text_width(_beside(circuit, node), SMALL) + 4
     return widths
 
@@ -97,7 +97,7 @@ def _beside(circuit: Circuit, node: int) -> str:
 
 
 def _bend_lists(page: _Page) -> list[tuple[int, int, int, list[tuple[float, float]]]]:
-    """Each edge: its ends, its place in ``operands``, and the points that it goes through."""
+    """For each edge, its ends, its place in ``operands``, and the points that it goes through."""
     upper, lower, first = _edges(page.circuit)
     x, y, top = page.placed.x, page.y, float(page.y.min(initial=0.0))
     result: list[tuple[int, int, int, list[tuple[float, float]]]] = []
@@ -154,8 +154,8 @@ def _caption(page: _Page) -> tuple[str, ...]:
     lines = [str(page.circuit) + "."]
     signs = "+ sums, x products (ringed: Kronecker), boxes inputs; operands are below their nodes"
     if page.written and (page.circuit.units > 1).any():
-        signs += "; a number beside a node is its width in units"
+        signs += "; a number next to a node is its width in units"
     if not page.written:
-        signs += "; dots inputs; titles hold names, scopes and source lines"
+        signs += "; dots inputs; tooltips show names, scopes and source lines"
         signs = signs.replace(", boxes inputs", "")
     return (*lines, signs + ".")

@@ -17,11 +17,11 @@ from pccompiler.ir import Circuit
 
 What = Literal["auto", "circuit", "regions", "layers"]
 READABLE = 800
-"""Most nodes, or boxes, of a picture that ``"auto"`` chooses."""
+"""The most nodes or boxes in a picture chosen by ``"auto"``."""
 WIDEST, HIGHEST = 4_000.0, 6_000.0
-"""Its largest size, in pixels."""
+"""The largest size of such a picture, in pixels."""
 MOST = 50_000
-"""Most nodes, or boxes, that are drawn at all."""
+"""The most nodes or boxes in any picture."""
 
 
 def draw(circuit: Circuit, path: str | Path, *, what: What = "auto", scale: float = 2.0) -> Path:
@@ -29,14 +29,14 @@ def draw(circuit: Circuit, path: str | Path, *, what: What = "auto", scale: floa
 
     Args:
         circuit: Any circuit, well-formed or not.
-        path: Ending in ``.svg`` or ``.png``.
-        what: ``"circuit"`` draws every node; ``"regions"`` a box for each set of variables that
-            is a scope; ``"layers"`` a bar for each depth and kind of node; ``"auto"`` the first of
-            these that a person can read. The caption says what was put together.
-        scale: Of a PNG: its pixels for each of the SVG's.
+        path: A file name with the extension ``.svg`` or ``.png``.
+        what: ``"circuit"`` draws every node; ``"regions"`` a box for each scope; ``"layers"`` a bar
+            for each depth and kind of node; ``"auto"`` chooses the first of these that is readable.
+            The caption says what is drawn together.
+        scale: Resolution of a PNG: its pixels per pixel of the SVG.
 
     Raises:
-        OptionError: If the ending is another, or there is too much to draw.
+        OptionError: If the extension is another one, or there is too much to draw.
     """
     target = Path(path)
     ending = target.suffix.lower()
@@ -58,7 +58,7 @@ def draw(circuit: Circuit, path: str | Path, *, what: What = "auto", scale: floa
 
 
 def picture(circuit: Circuit, what: What = "auto") -> Scene:
-    """What `draw` writes, as shapes."""
+    """The picture that `draw` writes, as shapes."""
     if what not in get_args(What):
         raise OptionError.of(
             "PC302", f"unknown picture {what!r}", help=f"use one of: {', '.join(get_args(What))}"
@@ -89,6 +89,6 @@ def _refuse_more(number: int, of: str) -> None:
     if number > MOST:
         raise OptionError.of(
             "PC397",
-            f"the circuit has {number:,} {of}; a picture of each holds {MOST:,} at most",
+            f"the circuit has {number:,} {of}; a picture has at most {MOST:,}",
             help="use what='auto' or what='layers'",
         )

@@ -1,4 +1,4 @@
-"""Where the nodes of a layered drawing go: no two overlap, and edges are short."""
+"""Positions for the nodes of a layered drawing, without overlaps and with short edges."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pccompiler.ir.arrays import Float, Int
 
 SWEEPS = 12
 BEND = 4.0
-"""Width of the place that a bend of a long edge takes."""
+"""Width reserved for a bend of a long edge."""
 
 
 class Placed(NamedTuple):
     """A drawing of a graph.
 
     Attributes:
-        x: Shape ``(nodes,)``, middles.
+        x: Shape ``(nodes,)``, horizontal centres.
         depth: Shape ``(nodes,)``, rows from the top.
-        routes: For each edge, its bends: an array of shape ``(bends,)`` of x, one a row between.
-        width: From the leftmost edge to the rightmost; x starts at 0.
+        routes: For each edge, x of its bends, shape ``(bends,)``, one for each row between.
+        width: Width from the leftmost side (x = 0) to the rightmost.
     """
 
     x: Float
@@ -37,7 +37,7 @@ def place(upper: Int, lower: Int, widths: Float, gap: float) -> Placed:
         upper: Shape ``(edges,)``, nodes at the upper ends.
         lower: Shape ``(edges,)``, nodes at the lower ends.
         widths: Shape ``(nodes,)``.
-        gap: Least space between neighbours.
+        gap: The least space between neighbours.
     """
     layers = make_layers(len(widths), upper, lower)
     deep = int(layers.depth.max(initial=0))
@@ -54,14 +54,14 @@ def place(upper: Int, lower: Int, widths: Float, gap: float) -> Placed:
 
 
 def _coordinates(layers: Layers, rows: Rows, widths: Float, gap: float) -> Float:
-    """Sweeps down and up: each point goes to the mean of its neighbours, as room allows."""
+    """Sweep down and up, moving each point towards the mean of its neighbours if there is room."""
     x = np.zeros(len(layers.depth))
     offsets = [_offsets(widths[members], gap) for members in rows.members]
     for members, offset in zip(rows.members, offsets, strict=True):
         x[members] = offset - offset[-1] / 2
     last = len(rows.members) - 1
     for sweep in range(SWEEPS if last < 500 else 4):
-        down = sweep % 2 == 0  # the last one goes up: a node is over the middle of those below
+        down = sweep % 2 == 0  # the last sweep goes up and centres nodes over their operands
         for row, members, near, far in rows.walk(down=down):
             wanted = means(x, members, near, far)
             x[members] = offsets[row] + _ascending(wanted - offsets[row])
@@ -69,13 +69,13 @@ def _coordinates(layers: Layers, rows: Rows, widths: Float, gap: float) -> Float
 
 
 def _offsets(widths: Float, gap: float) -> Float:
-    """The positions of a row as tight as can be; the first is 0."""
+    """The tightest positions of a row, starting at 0."""
     steps = (widths[1:] + widths[:-1]) / 2 + gap
     return np.concatenate([[0.0], np.cumsum(steps)])
 
 
 def _ascending(values: Float) -> Float:
-    """The ascending sequence nearest to ``values``, in the sum of squares: pooled neighbours."""
+    """Isotonic regression: the ascending sequence closest to ``values`` in least squares."""
     if (np.diff(values) >= 0).all():
         return values
     sums: list[float] = []

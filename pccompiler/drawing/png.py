@@ -1,4 +1,4 @@
-"""Scenes as PNG, by matplotlib."""
+"""Writes scenes as PNG with matplotlib."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pccompiler.drawing.scene import Box, Disc, Path, Scene, Text
 from pccompiler.drawing.svg import sign_lines
 
 MOST_PIXELS = 12_000
-"""Of a side."""
+"""The most pixels per side."""
 LEGIBLE = 4.0
-"""Text that comes out smaller, in pixels, is left out."""
+"""Text smaller than this, in pixels, is left out."""
 
 
 def to_png(scene: Scene, scale: float = 2.0) -> bytes:
@@ -19,7 +19,7 @@ def to_png(scene: Scene, scale: float = 2.0) -> bytes:
 
     Args:
         scene: The picture.
-        scale: Pixels of the PNG for one of the scene; less for pictures that would be too large.
+        scale: Pixels of the PNG per pixel of the scene; reduced if the PNG would be too large.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

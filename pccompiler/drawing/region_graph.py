@@ -1,4 +1,4 @@
-"""Region graphs: what is over one set of variables is one region.
+"""Region graphs: all nodes over one set of variables are one region.
 
 Source: Dennis and Ventura (2012), "Learning the Architecture of Sum-Product Networks Using
 Clustering on Variables"; Peharz et al. (2019), "Random Sum-Product Networks".
@@ -17,13 +17,13 @@ from pccompiler.ir.kinds import PRODUCTS
 
 @dataclass(frozen=True, eq=False)
 class RegionGraph:
-    """Regions, one a scope, and partitions, one for each way in which products split a region.
+    """A region for each scope, and a partition for each way in which products split a region.
 
     Attributes:
-        regions: Number of regions, the scopes of nodes.
+        regions: Number of regions, which are the scopes of nodes.
         partition_region: Shape ``(partitions,)``, the region that each splits.
         partition_products: Shape ``(partitions,)``, number of product nodes.
-        upper: Shape ``(edges,)``; regions are numbered as scopes are, partitions follow.
+        upper: Shape ``(edges,)``; regions are numbered like scopes, and partitions follow.
         lower: Shape ``(edges,)``.
     """
 
@@ -34,12 +34,12 @@ class RegionGraph:
     lower: Int
 
     def __len__(self) -> int:
-        """Regions and partitions."""
+        """Number of regions and partitions."""
         return self.regions + len(self.partition_region)
 
 
 def find_regions(circuit: Circuit) -> RegionGraph:
-    """The region graph of a circuit; operands with the scope of their node stay in its box."""
+    """The region graph of a circuit; operands with their node's scope are in the same region."""
     scope = circuit.scopes.index
     regions = len(circuit.scopes.table)
     owners: list[int] = []
@@ -66,7 +66,7 @@ def find_regions(circuit: Circuit) -> RegionGraph:
 
 
 def _direct(circuit: Circuit) -> Int:
-    """Edges of sums to operands of another scope: what is not smooth."""
+    """Edges from sums to operands with another scope, which are not smooth."""
     owners = np.repeat(np.arange(circuit.num_nodes), circuit.fan_in)
     sums = ~np.isin(circuit.kind[owners], PRODUCTS)
     pairs = circuit.scopes.index[np.stack([owners[sums], circuit.operands[sums]], axis=1)]
@@ -74,10 +74,10 @@ def _direct(circuit: Circuit) -> Int:
 
 
 def find_twins(graph: RegionGraph, nodes: Int) -> Int:
-    """Shape ``(regions,)``: the first region like each one.
+    """Shape ``(regions,)``: the first region that is similar to each one.
 
-    Regions are alike if they have the same numbers ``nodes`` of each kind, shape
-    ``(regions, kinds)``, the same partitions above, and nothing below: the leaves of a wide
+    Regions are similar if they have the same numbers ``nodes`` of each kind, shape
+    ``(regions, kinds)``, the same partitions above and nothing below, like leaves of a wide
     product.
     """
     above: list[list[int]] = [[] for _ in range(graph.regions)]

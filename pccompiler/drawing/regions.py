@@ -1,4 +1,4 @@
-"""A circuit drawn region by region: what has one scope is one box, with its numbers."""
+"""Draws a circuit region by region: all nodes of one scope are one box, with their numbers."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from pccompiler.ir.scopes import members
 
 MARGIN = 24.0
 WRITTEN = 400
-"""Most boxes that are written on in words; beyond, a box holds the number of its variables."""
+"""The most boxes labelled in words; with more, a box has only the number of its variables."""
 TWINS = 6
-"""Least number of regions alike that are drawn as one."""
+"""The fewest similar regions that are drawn as one box."""
 _COUNTED = (Kind.INPUT, Kind.SUM, Kind.MIXTURE, Kind.PRODUCT, Kind.KRONECKER)
 
 
 @dataclass(frozen=True)
 class _Card:
-    """What a box says."""
+    """The text of a box."""
 
     lines: tuple[str, ...]
     title: str
@@ -50,14 +50,14 @@ class _Card:
 
 
 def boxes_drawn(circuit: Circuit, graph: RegionGraph) -> int:
-    """Boxes and crosses of the picture: regions that are alike count once."""
+    """Number of boxes and crosses in the picture; similar regions count once."""
     nodes, _ = _numbers(circuit, graph.regions)
     drawn, *_ = _merged(graph, find_twins(graph, nodes))
     return len(drawn) + len(graph.partition_region)
 
 
 def draw_regions(circuit: Circuit, graph: RegionGraph) -> Scene:
-    """The region graph: boxes for regions, crosses for partitions."""
+    """Draw the region graph: boxes for regions, crosses for partitions."""
     nodes, units = _numbers(circuit, graph.regions)
     drawn, upper, lower, together = _merged(graph, find_twins(graph, nodes))
     written = len(drawn) <= WRITTEN
@@ -89,7 +89,7 @@ def draw_regions(circuit: Circuit, graph: RegionGraph) -> Scene:
 
 
 def _merged(graph: RegionGraph, twins: Int) -> tuple[Int, Int, Int, dict[int, list[int]]]:
-    """The regions that are drawn, edges between them and partitions, and whom each stands for."""
+    """The regions to draw, edges between them and partitions, and the regions each represents."""
     many = np.bincount(twins, minlength=graph.regions)[twins] >= TWINS
     stands = np.where(many, twins, np.arange(graph.regions))
     drawn = first_uses(stands)
@@ -118,7 +118,7 @@ def _paths(
 
 
 def _numbers(circuit: Circuit, regions: int) -> tuple[Int, Int]:
-    """Nodes of each region and kind, and units of each region."""
+    """Number of nodes of each region and kind, and of units of each region."""
     key = circuit.scopes.index * len(Kind) + circuit.kind
     nodes = np.bincount(key, minlength=regions * len(Kind)).reshape(regions, len(Kind))
     units = np.bincount(circuit.scopes.index, weights=circuit.units, minlength=regions)
@@ -164,11 +164,11 @@ def _cross(x: float, y: float, products: int, written: bool) -> list[Shape]:
 def _caption(circuit: Circuit, graph: RegionGraph, drawn: int) -> tuple[str, ...]:
     alike = ""
     if drawn < graph.regions:
-        alike = " Regions with the same numbers below the same partitions are one box."
+        alike = " Regions with equal numbers below the same partitions share a box."
     return (
         f"{circuit}.",
         f"Drawn as {counted(graph.regions, 'region')} and "
-        f"{counted(len(graph.partition_region), 'partition')}: a box is all nodes over one set of "
-        "variables, with their number; a cross is all products that split a region in one way, "
-        f"with their number if several.{alike}",
+        f"{counted(len(graph.partition_region), 'partition')}: a box stands for all nodes over one "
+        "set of variables; a cross stands for all products that split a region in the same way. "
+        f"Numbers count these nodes.{alike}",
     )

@@ -1,4 +1,4 @@
-"""What a picture is made of, before it is SVG or PNG. Units are pixels, y points down."""
+"""The shapes of a picture, before they become SVG or PNG. Units are pixels; y points down."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 Anchor = Literal["start", "middle", "end"]
 Sign = Literal["+", "x", "xx", ""]
-"""A plus, a cross, a cross in a ring."""
+"""A plus, a cross, a cross in a ring, or nothing."""
 SMALL, NORMAL, LARGE = 10.0, 11.0, 14.0
 """Sizes of text."""
 
@@ -21,7 +21,7 @@ FILL["mixture"], LINE["mixture"] = "#e2e0f5", "#5a4fb0"
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle by its middle, with round corners."""
+    """A rectangle with round corners, given by its centre."""
 
     x: float
     y: float
@@ -48,7 +48,7 @@ class Disc:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Straight pieces through points."""
+    """A polyline."""
 
     points: tuple[tuple[float, float], ...]
     line: str = FAINT
@@ -58,7 +58,7 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One line; ``y`` is its middle."""
+    """One line of text; ``y`` is its vertical centre."""
 
     x: float
     y: float
@@ -77,9 +77,9 @@ class Scene:
     """Shapes from back to front.
 
     Attributes:
-        width: Of the whole picture.
-        height: Of the whole picture.
-        caption: Lines under it: what is drawn, and what was put together.
+        width: Width of the whole picture.
+        height: Height of the whole picture.
+        caption: Lines below the picture: what is drawn, and what is drawn together.
     """
 
     width: float
@@ -94,7 +94,7 @@ def text_width(text: str, size: float = NORMAL) -> float:
 
 
 def with_caption(scene: Scene, margin: float = 16.0) -> Scene:
-    """The scene with its caption as text underneath, broken so that it fits."""
+    """The scene with its caption as text below it, wrapped to fit."""
     widest = max((text_width(line, NORMAL) for line in scene.caption), default=0.0)
     width = max(scene.width, min(widest, 560.0) + 2 * margin)
     lines = [

@@ -1,4 +1,4 @@
-"""Scenes as SVG: text, without a library."""
+"""Writes scenes as SVG, without a library."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _FONT = "font-family='Helvetica, Arial, DejaVu Sans, sans-serif'"
 
 
 def to_svg(scene: Scene) -> str:
-    """The picture as one SVG document; a shape's title is shown when the mouse rests on it."""
+    """The picture as an SVG document; titles of shapes become tooltips."""
     width, height = _number(scene.width), _number(scene.height)
     lines = [
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' "
@@ -87,7 +87,7 @@ def sign_lines(disc: Disc, reach: float) -> tuple[tuple[Point, Point], tuple[Poi
 
 
 def _text(text: Text) -> str:
-    """The words; not every viewer knows ``paint-order``, so a halo is the words before in white."""
+    """The text; its halo is a white copy below, since some viewers lack ``paint-order``."""
     start = (
         f"<text x='{_number(text.x)}' y='{_number(text.y + 0.35 * text.size)}' "
         f"font-size='{_number(text.size)}' text-anchor='{text.anchor}' "
@@ -104,5 +104,5 @@ def _titled(opening: str, tag: str, title: str) -> str:
 
 
 def _number(value: float) -> str:
-    """Two decimals at most, as short as can be."""
+    """The shortest text with at most two decimals."""
     return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -1,4 +1,4 @@
-"""What a picture says of nodes: leaves, widths, scopes."""
+"""Labels of nodes in pictures: leaves, widths, scopes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pccompiler.ir import Circuit, Family, Kind
 
 SHOWN = 4
-"""Most numbers of a distribution, and most variables of a scope, that are written out."""
+"""The most numbers of a distribution, and variables of a scope, that are written out."""
 
 
 def leaf_lines(circuit: Circuit, node: int) -> tuple[str, ...]:
-    """An input in one or two lines: the variable, and the distribution."""
+    """The label of an input in one or two lines: the variable and the distribution."""
     variable = circuit.variables[int(circuit.variable[node])]
     family, units = circuit.family_of(node), int(circuit.units[node])
     if family == Family.INDICATOR:
@@ -28,7 +28,7 @@ def leaf_lines(circuit: Circuit, node: int) -> tuple[str, ...]:
 
 
 def scope_words(circuit: Circuit, variables: Sequence[int]) -> str:
-    """The variables of a scope, or the first and how many."""
+    """The variables of a scope; if there are many, the first ones and their number."""
     names = [circuit.variables[v].name for v in list(variables)[:SHOWN]]
     if len(variables) <= SHOWN:
         return ", ".join(names)
@@ -36,7 +36,7 @@ def scope_words(circuit: Circuit, variables: Sequence[int]) -> str:
 
 
 def node_title(circuit: Circuit, node: int) -> str:
-    """All that the mouse finds out about a node."""
+    """The tooltip of a node."""
     kind, units = Kind(int(circuit.kind[node])), int(circuit.units[node])
     words = [f"{circuit.label(node)}: {kind.keyword}"]
     if kind == Kind.INPUT:

@@ -1,4 +1,4 @@
-"""One door to all files."""
+"""Reads a circuit file of any format."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pccompiler.errors import ImportFormatError
+from pccompiler.errors import ImportFormatError, OptionError
 from pccompiler.imports.bayesian.elimination import MOST_NODES
 from pccompiler.imports.bayesian.orders import RESTARTS, Heuristic
 from pccompiler.imports.formats.bif import read_bif
 from pccompiler.imports.formats.lines import read_text
-from pccompiler.imports.formats.logic import read_nnf, read_sdd
+from pccompiler.imports.formats.nnf import read_nnf
 from pccompiler.imports.formats.psdd import read_psdd
+from pccompiler.imports.formats.sdd import read_sdd
 from pccompiler.imports.formats.spn import read_spn
 from pccompiler.ir import Circuit
+from pccompiler.ir import read_circuit as read_text_circuit
 from pccompiler.ir.text.weight_files import parse_beside
 
 FORMATS = ("pcir", "psdd", "spn", "sdd", "nnf", "ddnnf", "bif")
@@ -33,16 +35,17 @@ def read(
 
     Args:
         path: The file; ``.gz`` is unpacked.
-        vtree: Of a PSDD or SDD; by default ``NAME.vtree`` beside ``NAME.psdd``, if it is there.
-        format: One of `FORMATS`; by default the file's ending.
-        order: Of elimination of a Bayesian network: its variables in order, ``"min-fill"`` or
+        vtree: The vtree of a PSDD or SDD; by default ``NAME.vtree`` next to ``NAME.psdd``, if it
+            exists.
+        format: One of `FORMATS`; by default the file's extension.
+        order: Elimination order of a Bayesian network: its variables in order, ``"min-fill"`` or
             ``"min-weight"``; by default the cheapest of several (see `compile_network`).
-        restarts: Further orders that are tried for a Bayesian network.
-        most_nodes: Refuse Bayesian networks whose circuit is larger; ``None``: no limit.
+        restarts: How many further orders are tried for a Bayesian network.
+        most_nodes: The most nodes of a Bayesian network's circuit; ``None``: no limit.
 
     Raises:
-        ImportFormatError: Naming the file and line that is wrong.
-        ParseError: Of a ``.pcir`` file.
+        ImportFormatError: Names the file and line that is wrong.
+        ParseError: If a ``.pcir`` file is wrong.
     """
     file = Path(path)
     name = file.name.removesuffix(".gz")
@@ -54,7 +57,7 @@ def read(
     if (order, restarts, most_nodes) != (None, RESTARTS, MOST_NODES):
         raise ImportFormatError.of(
             "PC747",
-            "order, restarts and most_nodes are of Bayesian networks, and this is another format",
+            "order, restarts and most_nodes are only for Bayesian networks",
             location=str(file),
             help="leave them out, or give a .bif file",
         )
@@ -63,6 +66,21 @@ def read(
     beside = file.with_name(name.rpartition(".")[0] + ".vtree")
     tree = vtree if vtree is not None else beside if os.path.exists(beside) else None
     return (read_psdd if kind == "psdd" else read_sdd)(file, tree)
+
+
+def read_circuit(path: Path) -> Circuit:
+    """A circuit from a text file, a checkpoint folder, or a file of another program."""
+    file = path / "circuit.pcir" if path.is_dir() else path
+    if file.suffix == ".gz" or file.suffix.removeprefix(".") in FORMATS[1:]:
+        return read(file)
+    try:
+        return read_text_circuit(file)
+    except OSError as error:
+        raise OptionError.of(
+            "PC310",
+            f"{file} cannot be read as a circuit: {error.strerror}",
+            help="give a .pcir text file",
+        ) from None
 
 
 def _read_alone(file: Path, kind: str, vtree: str | Path | None) -> Circuit:
@@ -81,8 +99,8 @@ def _read_alone(file: Path, kind: str, vtree: str | Path | None) -> Circuit:
 
 
 def _unknown(file: Path, kind: str, format: str | None) -> ImportFormatError:
-    ways = "use one of " + ", ".join(f".{name}" for name in FORMATS) + ", or say the format"
+    ways = "use one of " + ", ".join(f".{name}" for name in FORMATS) + ", or give the format"
     if kind == "vtree":
-        ways = "give the .psdd or .sdd file; the .vtree of its name beside it is found"
-    what = "does not end as a circuit does" if format is None else f"has no format {format!r}"
+        ways = "give the .psdd or .sdd file; a .vtree file of the same name next to it is found"
+    what = "has no circuit extension" if format is None else f"has unknown format {format!r}"
     return ImportFormatError.of("PC700", f"{file} {what}", help=ways)

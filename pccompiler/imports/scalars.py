@@ -1,4 +1,4 @@
-"""Scalar nodes under construction: what all readers of files make circuits of."""
+"""Builds circuits of scalar nodes, for readers of files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from pccompiler.errors import ImportFormatError
 from pccompiler.imports.formats.lines import Lines
 from pccompiler.ir import Circuit, Family, Kind, Variable, WeightTable
-from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Float, select
+from pccompiler.ir.arrays import Float, Int, segments
+from pccompiler.ir.circuit import select
 from pccompiler.ir.topology import reachable
 from pccompiler.limits import current
 from pccompiler.passes import findings
 
 _MOST = 3
-"""Findings about a file that are told."""
+"""The most findings about a file that are reported."""
 _WAYS_OUT = {
     "PC101": "in the file, multiply the child by leaves over what it lacks",
     "PC102": "in the file, give the children disjoint variables",
@@ -29,8 +29,8 @@ class Scalars:
     """Nodes of one unit with given weights. Operands come before their nodes.
 
     Args:
-        variables: Of the circuit; may be set later.
-        lines: The file whose current line declares each new node, if there is one.
+        variables: Variables of the circuit; may be set later.
+        lines: The file that is read, if any; a new node gets its current line as location.
     """
 
     def __init__(self, variables: Sequence[Variable], lines: Lines | None = None) -> None:
@@ -45,7 +45,7 @@ class Scalars:
         self._edges = 0
 
     def leaf(self, variable: int, probabilities: Sequence[float]) -> int:
-        """An input: the probability of each state. Equal ones are one node."""
+        """An input with the probability of each state; equal inputs are one node."""
         key = (variable, tuple(probabilities))
         if key not in self._leaves:
             binary = len(probabilities) == 2
@@ -55,11 +55,11 @@ class Scalars:
         return self._leaves[key]
 
     def product(self, operands: Sequence[int]) -> int:
-        """A product; of one operand, that operand."""
+        """A product; a single operand is returned itself."""
         return operands[0] if len(operands) == 1 else self._add(Kind.PRODUCT, -1, -1, operands)
 
     def sum(self, operands: Sequence[int], weights: Sequence[float]) -> int:
-        """A weighted sum; of one operand of weight 1, that operand."""
+        """A weighted sum; a single operand of weight 1 is returned itself."""
         if len(operands) == 1 and weights[0] == 1.0:
             return operands[0]
         return self._add(Kind.SUM, -1, -1, operands, weights)
@@ -91,10 +91,10 @@ class Scalars:
         where = self._file if self._lines is None else f"{self._file}:{self._lines.number}"
         self._limits.check("nodes", len(self._columns) + 1, where)
         self._limits.check("edges", self._edges, where)
-        raise AssertionError("one of them is passed")
+        raise AssertionError("one of the limits is exceeded")
 
     def circuit(self, root: int) -> Circuit:
-        """The circuit of what the root depends on."""
+        """The circuit below ``root``."""
         table = len(self._columns) * len(self.variables) // 8
         self._limits.check("scopes", table, self._file)
         columns = np.array(self._columns, np.int64).reshape(-1, 3)
@@ -121,7 +121,7 @@ class Scalars:
         return select(whole, reachable(whole))
 
     def _locations(self) -> tuple[Int | None, tuple[str, ...]]:
-        """Which line of the file declared each node."""
+        """The line of the file that declared each node."""
         if self._lines is None:
             return None, ()
         numbers, places = np.unique(np.array(self._line, np.int64), return_inverse=True)
@@ -132,7 +132,7 @@ def check(circuit: Circuit, lines: Lines, apart_from: Collection[str] = ()) -> C
     """The circuit, if it is well-formed.
 
     Raises:
-        ImportFormatError: With what is wrong, and the lines of the file that declare it.
+        ImportFormatError: Has the findings, and the lines of the file that they are about.
     """
     found = [finding for finding in findings(circuit) if finding.code not in apart_from]
     if found:

@@ -1,4 +1,4 @@
-"""A circuit that is written down level by level, as arrays: nodes of one unit, given weights."""
+"""Builds a circuit of one-unit nodes with given weights, many nodes at a time."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 
 from pccompiler.imports.bayesian.relations import distinct
 from pccompiler.ir import Circuit, Family, Kind, Variable, WeightTable
-from pccompiler.ir.arrays import Int, hash_rows, mix64, ranges, segments
-from pccompiler.ir.circuit import Float, select
+from pccompiler.ir.arrays import Float, Int, hash_rows, mix64, ranges, segments
+from pccompiler.ir.circuit import select
 from pccompiler.ir.topology import reachable
 
 EMPTY = np.zeros(0, np.int64)
 
 
 class WrittenDown:
-    """Nodes so far; each method adds many, and gives their ids. Equal nodes of a call are one.
+    """Nodes so far; each method adds many and returns their ids, merging equal ones in a call.
 
     Attributes:
         size: Nodes so far.
@@ -45,7 +45,7 @@ class WrittenDown:
         return ids
 
     def products(self, operands: Sequence[Int]) -> Int:
-        """For each row the product of its operands, one in each column; of one, that one."""
+        """The product of each row of operands, given by column; a single one stays itself."""
         if len(operands) == 1:
             return operands[0]
         first, kind = distinct(operands)
@@ -54,7 +54,7 @@ class WrittenDown:
         return self._add(Kind.PRODUCT, arity, table.ravel())[kind]
 
     def sums(self, operands: Int, weights: Float, fan_in: Int) -> Int:
-        """For each run of operands their weighted sum; of one of weight 1, that one."""
+        """The weighted sum of each run of operands; a single one of weight 1 stays itself."""
         pointer = segments(fan_in)
         result = operands[pointer[:-1]].copy()
         many = np.flatnonzero(~((fan_in == 1) & (weights[pointer[:-1]] == 1.0)))
@@ -85,7 +85,7 @@ class WrittenDown:
         return np.arange(self.size - number, self.size)
 
     def circuit(self, root: int, log_scale: float) -> Circuit:
-        """The circuit of what the root depends on."""
+        """The circuit below ``root``."""
         kind, variable = np.concatenate(self._kind), np.concatenate(self._variable)
         states = np.array([v.cardinality for v in self.variables], np.int64)
         family = np.where(states[variable] == 2, Family.BERNOULLI, Family.CATEGORICAL)
@@ -111,7 +111,7 @@ class WrittenDown:
 
 
 def _distinct_runs(operands: Int, weights: Float, start: Int, fan_in: Int) -> tuple[Int, Int]:
-    """The first run of each kind, by operands and weights, and the kind of each run."""
+    """The first of each set of equal runs (operands and weights), and the set of each run."""
     if not len(start):
         return EMPTY, EMPTY
     places = ranges(start, fan_in)

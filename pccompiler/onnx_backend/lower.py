@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pccompiler.ir.arrays import Int
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Form, Layer, Operands
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.ir.plan.rounding import FEW_OPERANDS
 from pccompiler.onnx_backend.graph import Graph
 from pccompiler.onnx_backend.leaves.inputs import write_input
-from pccompiler.onnx_backend.ragged import home_of, ragged_sum
+from pccompiler.onnx_backend.operands import home_of, pick, shift
+from pccompiler.onnx_backend.ragged import ragged_sum
 from pccompiler.onnx_backend.weights import WeightWriter
 
 
@@ -54,7 +54,7 @@ class Lowering:
         if layer.kind == Kind.KRONECKER:
             return self.kronecker(layer)
         if layer.ragged:
-            return Value(ragged_sum(self, number, layer), None)
+            return Value(ragged_sum(self.graph, self.plan, self.weights, self.log, number), None)
         if layer.kind == Kind.MIXTURE:
             return self.mixture(number, layer)
         return self.shifted_sum(number, layer) if layer.shift else self.plain_sum(number, layer)
@@ -82,26 +82,7 @@ class Lowering:
             return self.graph.slice(name, start, start + operands.rows)
         home, row = home_of(operands)
         mine = slice(first, first + operands.rows)
-        return self.pick(home[mine], row[mine], tensors)
-
-    def pick(self, home: Int, row: Int, tensors: dict[int, str]) -> str:
-        """Rows ``row[i]`` of layers ``home[i]``, one below the other.
-
-        The layers are joined and read once, or, where that copies more, read one by one.
-        """
-        graph, layers = self.graph, np.unique(home).tolist()
-        sizes = [self.plan.layers[layer].rows for layer in layers]
-        if len(layers) == 1 or sum(sizes) <= 2 * len(home):
-            before = np.zeros(max(layers) + 1, np.int64)
-            before[layers] = np.cumsum([0, *sizes[:-1]])
-            return graph.take(
-                graph.concat([tensors[n] for n in layers], axis=0), before[home] + row
-            )
-        order = np.argsort(home, kind="stable")
-        parts = [graph.take(tensors[n], row[home == n]) for n in layers]
-        back = np.argsort(order, kind="stable")
-        together = graph.concat(parts, axis=0)
-        return together if bool((np.diff(back) == 1).all()) else graph.take(together, back)
+        return pick(self.graph, self.plan, home[mine], row[mine], tensors)
 
     def xs(self, operands: Operands, form: Form) -> list[str]:
         """All operands in the wanted form, each of shape (rows, units, batch)."""
@@ -151,7 +132,11 @@ class Lowering:
         home, row = home_of(operands)
         tensors = {n: self.log(n) for n in np.unique(home).tolist()}
         terms = self.graph.reshape(
-            self.pick(home, row, tensors), operands.arity, operands.rows, operands.units, -1
+            pick(self.graph, self.plan, home, row, tensors),
+            operands.arity,
+            operands.rows,
+            operands.units,
+            -1,
         )
         return self.graph.sum(terms, 0, operands.arity, keep=False)
 
@@ -203,7 +188,7 @@ class Lowering:
         if one:
             weight = graph.op("Transpose", self.weights.log_table(number), perm=[0, 2, 1])
             logs = graph.op("Add", logs, weight)
-        top, shifted = self.shift(logs, 1)
+        top, shifted = shift(self.graph, logs, 1)
         if one:
             out = graph.sum(shifted, 1, layer.fan_in)
         else:
@@ -220,7 +205,7 @@ class Lowering:
         stacked = graph.reshape(
             graph.concat(logs, axis=0), layer.operands[0].arity, layer.rows, layer.units, -1
         )
-        top, shifted = self.shift(graph.op("Add", stacked, graph.unsqueeze(weight, 3)), 0)
+        top, shifted = shift(self.graph, graph.op("Add", stacked, graph.unsqueeze(weight, 3)), 0)
         total = graph.op("Log", graph.sum(shifted, 0, layer.operands[0].arity, keep=False))
         return Value(graph.op("Add", total, graph.op("Squeeze", top, graph.ints(0))), None)
 
@@ -232,11 +217,3 @@ class Lowering:
         return [
             self.graph.slice(whole, operands.start, operands.start + operands.arity * operands.rows)
         ]
-
-    def shift(self, logs: str, axis: int) -> tuple[str, str]:
-        """The maximum over ``axis`` (0 where it is -inf), and exp of the rest."""
-        graph = self.graph
-        top = graph.reduce("ReduceMax", logs, axis)
-        bottom = graph.op("IsInf", top, detect_positive=0)
-        top = graph.op("Where", bottom, graph.constant(0.0), top)
-        return top, graph.op("Exp", graph.op("Sub", logs, top))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 
 from pccompiler.ir.arrays import Int
-from pccompiler.ir.plan.layers import Layer, Operands
-
-if TYPE_CHECKING:
-    from pccompiler.onnx_backend.lower import Lowering
+from pccompiler.ir.plan.layers import Operands
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.onnx_backend.graph import Graph
+from pccompiler.onnx_backend.operands import home_of, pick, shift
+from pccompiler.onnx_backend.weights import WeightWriter
 
 _FREE = 256  # padded entries that cost less than a further dozen nodes
 
@@ -38,33 +39,35 @@ def buckets(parts: list[tuple[int, int]]) -> list[list[int]]:
     return made
 
 
-def home_of(operands: Operands) -> tuple[Int, Int]:
-    """Layer and row of every operand, first all first operands, and so on."""
-    home, row = np.empty((2, operands.rows * operands.arity), np.int64)
-    for source in operands.sources:
-        home[source.positions] = source.layer
-        row[source.positions] = source.rows
-    return home, row
+def ragged_sum(
+    graph: Graph, plan: Plan, weights: WeightWriter, log: Callable[[int], str], number: int
+) -> str:
+    """Log-sum-exp of sums of one unit and any fan-in, shape (rows, 1, batch).
 
-
-def ragged_sum(lowering: Lowering, number: int, layer: Layer) -> str:
-    """Log-sum-exp of sums of one unit and any fan-in, shape (rows, 1, batch)."""
-    shapes = [(operands.rows, operands.arity) for operands in layer.operands]
-    parts = [_bucket(lowering, number, layer, bucket) for bucket in buckets(shapes)]
-    return lowering.graph.concat(parts, axis=0)
-
-
-def _bucket(lowering: Lowering, number: int, layer: Layer, parts: list[int]) -> str:
-    """The sums of some parts, shape (rows, 1, batch)."""
-    graph, widest = lowering.graph, layer.operands[parts[-1]].arity
-    homes = [_padded(layer.operands[part], widest) for part in parts]
-    home, row = (np.concatenate(columns) for columns in zip(*homes, strict=True))
-    tensors = {n: lowering.log(n) for n in np.unique(home).tolist()}
-    terms = graph.reshape(lowering.pick(home, row, tensors), len(home) // widest, widest, -1)
-    weights = [_log_weights(lowering, number, layer, part, widest) for part in parts]
-    terms = graph.op("Add", terms, graph.concat(weights, axis=0))
-    top, shifted = lowering.shift(terms, 1)
-    return graph.op("Add", graph.op("Log", graph.sum(shifted, 1, widest)), top)
+    Args:
+        graph: Where the nodes go.
+        plan: Its layer ``number`` is ragged.
+        weights: Of all layers.
+        log: The value of a layer in log form.
+        number: The layer.
+    """
+    operands = plan.layers[number].operands
+    sums: list[str] = []
+    for parts in buckets([(part.rows, part.arity) for part in operands]):
+        widest = operands[parts[-1]].arity
+        homes = [_padded(operands[part], widest) for part in parts]
+        home, row = (np.concatenate(columns) for columns in zip(*homes, strict=True))
+        tensors = {n: log(n) for n in np.unique(home).tolist()}
+        terms = pick(graph, plan, home, row, tensors)
+        terms = graph.reshape(terms, len(home) // widest, widest, -1)
+        logs = [
+            _padded_weights(graph, weights.log_table(number, part, spread=True), arity, widest)
+            for part, arity in ((part, operands[part].arity) for part in parts)
+        ]
+        terms = graph.op("Add", terms, graph.concat(logs, axis=0))
+        top, shifted = shift(graph, terms, 1)
+        sums.append(graph.op("Add", graph.op("Log", graph.sum(shifted, 1, widest)), top))
+    return graph.concat(sums, axis=0)
 
 
 def _padded(operands: Operands, width: int) -> tuple[Int, Int]:
@@ -77,10 +80,8 @@ def _padded(operands: Operands, width: int) -> tuple[Int, Int]:
     return columns[0], columns[1]
 
 
-def _log_weights(lowering: Lowering, number: int, layer: Layer, part: int, width: int) -> str:
-    """Logarithms of a part's weights, shape (rows, width, 1); -inf where padded."""
-    graph, arity = lowering.graph, layer.operands[part].arity
-    table = lowering.weights.log_table(number, part, spread=True)  # (rows, 1, arity)
+def _padded_weights(graph: Graph, table: str, arity: int, width: int) -> str:
+    """From log-weights of shape (rows, 1, arity) to (rows, width, 1); -inf where padded."""
     column = graph.op("Transpose", table, perm=[0, 2, 1])
     if arity == width:
         return column

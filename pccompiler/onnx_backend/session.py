@@ -149,7 +149,7 @@ class OnnxModel:
         name = self._variables[column].name
         raise DataError.of(
             "PC401",
-            f"value {rows[row, column]:g} in row {row}, column {column} is no value of variable "
+            f"value {rows[row, column]:g} in row {row}, column {column} is not a value of variable "
             f"{name!r}",
             notes=(f"{int(wrong.sum())} values are out of range",),
             help="recode the column; NaN is a missing value",

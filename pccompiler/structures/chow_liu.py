@@ -1,4 +1,4 @@
-"""Chow-Liu trees: the tree-shaped distribution that is nearest to the data."""
+"""Chow-Liu trees: the tree-structured distribution closest to the data."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class ChowLiuTree:
 
     @property
     def weight(self) -> float:
-        """The mutual information along the edges, in nats: what a factorized model loses."""
+        """Total mutual information along the edges, in nats: the gain over a factorized model."""
         return float(self.mutual_information[self.edges[:, 0], self.edges[:, 1]].sum())
 
     def to_networkx(self) -> Any:  # networkx has no types
-        """The tree as a ``networkx.Graph`` of names; edges have their information as ``weight``."""
+        """The tree as a ``networkx.Graph`` of names; ``weight`` is an edge's mutual information."""
         graph: Any = import_module("networkx").Graph()
         graph.add_nodes_from(variable.name for variable in self.variables)
         for a, b in self.edges.tolist():
@@ -56,19 +56,19 @@ def chow_liu_tree(
     mi_bins: int | None = None,
     mi_rows: int | None = None,
 ) -> ChowLiuTree:
-    """The tree of the largest mutual information between neighbours.
+    """The tree with the largest mutual information between neighbours.
 
     Args:
         data: Shape ``(rows, n)``; states are 0, 1, ... Missing values are NaN: a pair of variables
             is counted over the rows that have both.
-        variables: One for each column; by default found in the data.
+        variables: One for each column; by default inferred from the data.
         pseudocount: Rows spread evenly over the cells of each pair's table.
         mi_bins: Put the states of discrete variables into at most this many bins. Real variables
-            and counts are always put into bins, 8 by default, of about as many rows each.
+            and counts are always binned, by default into 8 bins of about equally many rows.
         mi_rows: Count only this many rows, evenly spaced.
 
     Raises:
-        DataError: If the data are no table, or do not fit the variables.
+        DataError: If the data are not a table or do not fit the variables.
         OptionError: If an option cannot be used.
 
     Source:
@@ -97,24 +97,24 @@ def chow_liu(
 ) -> Circuit:
     """The Chow-Liu tree distribution of discrete data, with given values.
 
-    Rooted at a centre. For each variable a product of its indicators and the messages of its
-    children, under a sum whose row j is its distribution given state j of its parent. The circuit
-    is deterministic: in any complete row each sum has one operand unit that is not 0.
+    The tree is rooted at a centre. Each variable has a product of its indicators and the messages
+    of its children, under a sum whose row j is its distribution given state j of its parent. The
+    circuit is deterministic: in any complete row, each sum has one operand unit that is not 0.
 
     Args:
-        data: As for `chow_liu_tree`.
-        variables: One for each column, all discrete; by default found in the data.
-        pseudocount: Rows spread evenly over the cells of each pair's table, for the tree and for
-            the values alike. A row for a state that never occurs is uniform.
-        mi_bins: As for `chow_liu_tree`; the values are of single states always.
-        mi_rows: As for `chow_liu_tree`; the values are counted over all rows.
+        data: See `chow_liu_tree`.
+        variables: One for each column, all discrete; by default inferred from the data.
+        pseudocount: Rows spread evenly over the cells of each pair's table, for both the tree and
+            the values. The row of a state that never occurs is uniform.
+        mi_bins: See `chow_liu_tree`; affects the tree only, not the values.
+        mi_rows: See `chow_liu_tree`; the values are counted over all rows.
 
     Raises:
-        DataError: If the data are no table, or do not fit the variables.
-        OptionError: If an option cannot be used, or a variable is not discrete.
+        DataError: If the data are not a table, do not fit the variables, or are not discrete.
+        OptionError: If an option cannot be used.
 
     Source:
-        Chow and Liu (1968), as for `chow_liu_tree`.
+        Chow and Liu (1968), see `chow_liu_tree`.
     """
     table, chosen = read_columns(data, variables)
     _check_discrete(chosen)
@@ -148,13 +148,13 @@ def _conditionals(
 
 
 def check_pseudocount(pseudocount: object) -> float:
-    """Refuse negative numbers of rows, and what is no number."""
+    """``pseudocount`` as a number; anything else and negative numbers are refused."""
     number = as_float(pseudocount)
     if number is None or not 0.0 <= number < np.inf:
         raise OptionError.of(
             "PC302",
             f"pseudocount is {shown(pseudocount)}",
-            help="use a number that is not negative",
+            help="use a non-negative number",
         )
     return number
 
@@ -164,6 +164,6 @@ def _check_discrete(variables: Sequence[Variable]) -> None:
         if not variable.discrete:
             raise DataError.of(
                 "PC348",
-                f"{variable.name!r} is {variable}, but a Chow-Liu distribution is over states",
+                f"{variable.name!r} is {variable}, but a Chow-Liu distribution needs discrete data",
                 help="put its values into bins, or use hclt(), which takes any variables",
             )

@@ -1,4 +1,4 @@
-"""Hidden Chow-Liu trees: a tree from data, of latent variables."""
+"""Hidden Chow-Liu trees: latent variables in the shape of a tree learned from data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pccompiler.structures.tools.trees import rooted, tree_circuit
 
 @runtime_checkable
 class Graph(Protocol):
-    """What is used of a ``networkx.Graph``."""
+    """The part of ``networkx.Graph`` that is used here."""
 
     @property
     def nodes(self) -> Any:
@@ -46,24 +46,24 @@ def hclt(
 ) -> Circuit:
     """A tree of latent variables, one for each variable, in the shape of the Chow-Liu tree.
 
-    Each latent has ``states`` states and emits its variable; a dense sum of ``states`` units mixes
-    a latent's states for each state of its parent's. Weights are left to training.
+    Each latent variable has ``states`` states and emits its variable; a dense sum of ``states``
+    units mixes its states for each state of its parent. Weights are left to training.
 
     Args:
-        data: Rows by variables, as for `chow_liu_tree`; or a tree: a `ChowLiuTree`, or a
+        data: Rows by variables, see `chow_liu_tree`; or a tree: a `ChowLiuTree` or a
             ``networkx.Graph`` of variable names.
-        states: Of each latent.
-        variables: One for each column; by default those of the tree, or as found in the data.
+        states: Number of states of each latent variable.
+        variables: One for each column; by default those of the tree, or inferred from the data.
         root: The variable at the top; ``None``: a centre of the tree, for the least depth.
-        leaf: A leaf family, such as ``"bernoulli"``; ``"auto"``: categorical, and the usual family
-            of other variables. Or one name a variable: a sequence, or a mapping by name.
-        pseudocount: For the tree: see `chow_liu_tree`.
-        mi_bins: For the tree: see `chow_liu_tree`.
-        mi_rows: For the tree: this many rows, evenly spaced, are enough to count; ``None``: all.
+        leaf: A leaf family, for example ``"bernoulli"``; ``"auto"``: categorical, and the usual
+            family of other variables. Or one name per variable, as a sequence or a mapping by name.
+        pseudocount: For the tree, see `chow_liu_tree`.
+        mi_bins: For the tree, see `chow_liu_tree`.
+        mi_rows: For the tree, count only this many rows, evenly spaced; ``None``: all.
 
     Raises:
-        DataError: If the data are no table, or do not fit the variables.
-        OptionError: If an option cannot be used, or a graph is no tree of the variables.
+        DataError: If the data are not a table or do not fit the variables.
+        OptionError: If an option cannot be used, or a graph is not a tree over the variables.
 
     Source:
         Liu and Van den Broeck (2021), "Tractable Regularization of Probabilistic Circuits".
@@ -102,7 +102,7 @@ def _of_graph(
     if variables is None:
         raise OptionError.of(
             "PC347",
-            "a graph says nothing about the domains of its variables",
+            "a graph does not give the domains of its variables",
             help="pass variables, one for each node of the graph",
         )
     index = {variable.name: i for i, variable in enumerate(variables)}
@@ -110,7 +110,7 @@ def _of_graph(
     if strangers:
         raise OptionError.of(
             "PC347",
-            f"node {strangers[0]!r} of the graph is no variable",
+            f"node {strangers[0]!r} of the graph is not a variable",
             help="use the names of the variables as nodes",
         )
     edges = [(index[a], index[b]) for a, b in graph.edges]
@@ -123,6 +123,6 @@ def _index(variables: Sequence[Variable], name: str) -> int:
         return names.index(name)
     raise OptionError.of(
         "PC347",
-        f"root is {shown(name)}, which is no variable",
-        help=f"use the name of one, such as {variables[0].name!r}",
+        f"root is {shown(name)}, which is not a variable",
+        help=f"use the name of a variable, for example {variables[0].name!r}",
     )

@@ -23,16 +23,16 @@ def hmm(
 ) -> Circuit:
     """A hidden Markov model over ``length`` observations.
 
-    Built from the last step back: unit i of a step is the density of the rest of the sequence
+    Built backwards from the last step: unit i of a step is the density of the rest of the sequence
     given hidden state i.
 
     Args:
-        length: Number of binary observations, or a sequence of `Variable`, one a step.
+        length: Number of binary observations, or a sequence of `Variable`, one per step.
         states: Number of hidden states.
         homogeneous: Whether all steps share one transition matrix and one set of emissions.
-        leaf: Emission family, such as ``"bernoulli"`` or ``"laplace"``; ``"auto"``: categorical,
-            and the usual family of other variables. Or one name a step: a sequence, or a mapping by
-            name.
+        leaf: Emission family, for example ``"bernoulli"`` or ``"laplace"``; ``"auto"``:
+            categorical, and the usual family of other variables. Or one name per step, as a
+            sequence or a mapping by name.
 
     Raises:
         OptionError: If a homogeneous model has variables of different domains, or the emissions do
@@ -45,13 +45,13 @@ def hmm(
         raise OptionError.of(
             "PC302",
             "a homogeneous hidden Markov model has observations of different domains",
-            help="give all variables one domain, or pass homogeneous=False",
+            help="give all variables the same domain, or pass homogeneous=False",
         )
     if homogeneous and len(set(families)) > 1:
         raise OptionError.of(
             "PC302",
             "a homogeneous hidden Markov model has emissions of different families",
-            help="give one leaf family for all variables, or pass homogeneous=False",
+            help="give all variables the same leaf family, or pass homogeneous=False",
         )
     builder = Builder(variables)
     emissions = _emissions(builder, families, states, homogeneous=homogeneous)
@@ -68,7 +68,7 @@ def hmm(
 def _emissions(
     builder: Builder, families: Sequence[Family], states: int, *, homogeneous: bool
 ) -> Int:
-    """The input node of each step; all of one weight if homogeneous."""
+    """The input node of each step; all share one weight if homogeneous."""
     steps = np.arange(len(families))
     if not homogeneous:
         return input_nodes(builder, families, steps, states)

@@ -1,4 +1,4 @@
-"""Structure and values from discrete data: columns apart where independent, else rows in two."""
+"""LearnSPN for discrete data: splits independent columns, and otherwise clusters the rows."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ def learn_spn(
     pseudocount: float = 1.0,
     seed: int = 0,
 ) -> Circuit:
-    """Splits of columns and rows found in discrete data, with given values.
+    """Learn the structure and the values of a circuit from discrete data.
 
-    Starts from all rows and columns. Columns fall into groups that a G-test finds independent: a
-    product. If they are one group, 2-means parts the rows: a sum, weighted by their numbers. With
-    one column, few rows, or rows that are all alike, a product of categorical distributions.
+    Starts with all rows and columns. If a G-test finds independent groups of columns, they form a
+    product. Otherwise 2-means clusters the rows, which form a sum weighted by cluster size. A part
+    with one column, few rows or only equal rows becomes a product of categorical distributions.
 
     Args:
         data: Shape ``(rows, n)``; states are 0, 1, ... Missing values are NaN.
-        variables: One for each column, all discrete; by default found in the data.
-        min_rows: Fewer rows are not split any more.
+        variables: One for each column, all discrete; by default inferred from the data.
+        min_rows: Parts with fewer rows are not split further.
         significance: Probability with which the G-test calls an independent pair dependent.
         pseudocount: Rows spread evenly over the states of each leaf.
-        seed: Of the first centres of 2-means.
+        seed: Seed of the first centres of 2-means.
 
     Raises:
-        DataError: If the data are no table, do not fit the variables, or are not discrete.
+        DataError: If the data are not a table, do not fit the variables, or are not discrete.
         OptionError: If an option cannot be used.
 
     Source:
-        Gens and Domingos (2013), "Learning the Structure of Sum-Product Networks": its scheme, with
-        2-means on indicators of states for the rows.
+        Gens and Domingos (2013), "Learning the Structure of Sum-Product Networks"; here rows are
+        clustered by 2-means on indicators of states.
     """
     table, chosen = read_columns(data, variables)
     check_columns(table, chosen)
@@ -59,13 +59,13 @@ def learn_spn(
         raise OptionError.of(
             "PC302",
             f"significance is {shown(significance)}",
-            help="use a probability, such as 0.001",
+            help="use a probability, for example 0.001",
         )
     for variable in chosen:
         if not variable.discrete:
             raise DataError.of(
                 "PC348",
-                f"{variable.name!r} is {variable}, but learn_spn is for states",
+                f"{variable.name!r} is {variable}, but learn_spn needs discrete data",
                 help="put its values into bins",
             )
     codes, sizes = coded(table, chosen, None)
@@ -85,7 +85,7 @@ class _Part:
 
 @dataclass
 class _Search:
-    """The parts, found from the whole down; a child comes after its part."""
+    """Splits the data top-down into parts; children come after their parent."""
 
     codes: Int
     sizes: Int
@@ -94,7 +94,7 @@ class _Search:
     rng: np.random.Generator
 
     def run(self) -> list[_Part]:
-        """All parts, the whole first."""
+        """All parts, starting with the whole data."""
         parts = [_Part(np.arange(len(self.codes)), np.arange(len(self.sizes)))]
         waiting = deque([0])
         while waiting:
@@ -118,7 +118,7 @@ class _Search:
         return "sum", [_Part(part.rows[mine], part.columns) for mine in (side, ~side)]
 
     def _dependent(self, codes: Int, sizes: Int) -> NDArray[np.bool_]:
-        """Pairs for which the G statistic, 2 N times the information, is too large for chance."""
+        """Pairs with a significant G statistic, which is 2 N times the mutual information."""
         states = np.array([len(np.unique(c[c >= 0])) for c in codes.T])
         freedom = np.outer(states - 1, states - 1).clip(min=1)
         seen = (codes >= 0).astype(np.float64)
@@ -130,8 +130,8 @@ def _chi_square(freedom: Int, tail: float) -> Float:
     """The value that a chi-square variable exceeds with probability ``tail``.
 
     Source:
-        Wilson and Hilferty (1931). With one degree of freedom 3 % too large at a tail of 1e-3, and
-        7 % at 1e-4; nearer with more.
+        Wilson and Hilferty (1931). With one degree of freedom it is 3 % too large at a tail of 1e-3
+        and 7 % at 1e-4; with more it is closer.
     """
     z = NormalDist().inv_cdf(1.0 - tail)
     spread = 2.0 / (9.0 * freedom)
@@ -139,7 +139,7 @@ def _chi_square(freedom: Int, tail: float) -> Float:
 
 
 def _components(linked: NDArray[np.bool_]) -> list[Int]:
-    """Groups of indices that links connect."""
+    """Groups of indices that are connected by links."""
     group = np.full(len(linked), -1)
     number = 0
     while (group < 0).any():
@@ -155,7 +155,7 @@ def _components(linked: NDArray[np.bool_]) -> list[Int]:
 
 
 def _two_means(points: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which rows belong to the second of two clusters; none, if all rows are alike."""
+    """Which rows belong to the second of two clusters; none if all rows are equal."""
     first = points[rng.integers(len(points))]
     far = ((points - first) ** 2).sum(axis=1, dtype=np.float64)
     if not far.any():
@@ -179,7 +179,7 @@ def _circuit(
     sizes: Int,
     pseudocount: float,
 ) -> Circuit:
-    """Leaves in bulk, then sums and products from the last part to the first."""
+    """Build leaves in bulk, then sums and products from the last part to the first."""
     builder = Builder(variables)
     leaves = [i for i, part in enumerate(parts) if part.operation == "leaf"]
     scope = np.concatenate([parts[i].columns for i in leaves])

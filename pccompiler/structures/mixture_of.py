@@ -14,7 +14,7 @@ from pccompiler.ir.arrays import Float, Int, segments
 from pccompiler.ir.circuit import select
 
 TOLERANCE = 1e-6
-"""How far given weights may be from summing to 1, as for all given rows."""
+"""How far the sum of given weights may be from 1, as for all given rows."""
 
 
 def mixture_of(
@@ -25,14 +25,14 @@ def mixture_of(
 ) -> Circuit:
     """A sum of one unit over circuits of the same variables.
 
-    Weights of the circuits stay apart, with their given values. Names that two circuits use get
-    the number of the circuit after a dot. Sectors and generators go: partition anew.
+    The circuits' weights stay separate and keep their values. If two circuits use the same name,
+    the circuit's number is appended after a dot. Sectors and generators are dropped.
 
     Args:
-        circuits: With the same variables in the same order.
-        weights: Of the circuits, a probability each. ``None``: uniform if some circuit has given
-            values, else left to training. Scales of the circuits (``log_scale``) are folded into
-            given or uniform weights, and the mixture's scale.
+        circuits: Circuits with the same variables in the same order.
+        weights: A probability for each circuit. ``None``: uniform if some circuit has given values,
+            otherwise left to training. Scales of the circuits (``log_scale``) are folded into given
+            or uniform weights and the mixture's scale.
         share_indicators: Whether circuits use the indicators of the first one that has them.
 
     Raises:
@@ -44,9 +44,9 @@ def mixture_of(
     if given is None and (scales != scales[0]).any():
         raise OptionError.of(
             "PC345",
-            "the circuits have different scales, and the mixture's weights are to be trained",
+            "the circuits have different scales, but the mixture's weights are left to training",
             notes=[f"the scales are {', '.join(f'{scale:g}' for scale in scales[:5])}"],
-            help="give weights, or circuits of one log_scale",
+            help="give weights, or circuits with the same log_scale",
         )
     scale = float(scales[0])
     if given is not None and (scales != scales[0]).any():
@@ -64,7 +64,7 @@ def _check(circuits: Sequence[Circuit]) -> None:
             notes = [f"{a.name!r} is {a}, {b.name!r} is {b}" for a, b in pairs if a != b][:1]
             raise OptionError.of(
                 "PC344",
-                f"circuit {number} has other variables than circuit 0",
+                f"circuit {number} and circuit 0 have different variables",
                 notes=notes or [f"{len(circuit.variables)} against {len(circuits[0].variables)}"],
                 help="give circuits over the same variables, in the same order",
             )
@@ -79,15 +79,15 @@ def _given(circuits: Sequence[Circuit], weights: ArrayLike | None) -> Float | No
     if not fits or not abs(float(given.sum()) - 1.0) <= TOLERANCE:
         raise OptionError.of(
             "PC346",
-            f"the weights {np.array2string(given, threshold=5)} are no probabilities of "
+            f"the weights {np.array2string(given, threshold=5)} are not probabilities of "
             f"{len(circuits)} circuits",
-            help="give one for each, none negative, that sum to 1",
+            help="give one non-negative weight for each circuit, with sum 1",
         )
     return given
 
 
 def _fold(given: Float, scales: Float) -> tuple[Float, float]:
-    """Weights times scales, normalized; and the scale that this leaves."""
+    """Weights times scales, normalized, and the remaining log-scale."""
     with np.errstate(divide="ignore"):
         logs = np.log(given) + scales
     total = float(np.logaddexp.reduce(logs))
@@ -134,7 +134,7 @@ def _column(parts: Sequence[Int], last: int) -> Int:
 
 
 def _shift(columns: Sequence[Int], starts: Int) -> list[Int]:
-    """Each circuit's ids, counted on from those before; -1 stays."""
+    """Each circuit's ids, shifted by its start; -1 stays."""
     pairs = zip(columns, starts[:-1].tolist(), strict=True)
     return [np.where(column < 0, -1, column + start) for column, start in pairs]
 
@@ -161,7 +161,7 @@ def _weights(circuits: Sequence[Circuit], starts: Int, given: Float | None) -> W
 
 
 def _names(names: Sequence[Mapping[int, str]], starts: Int) -> dict[int, str]:
-    """The names of all; one that is taken gets a number after a dot."""
+    """The names of all circuits; a name that is taken gets a number after a dot."""
     result: dict[int, str] = {}
     taken: set[str] = set()
     for number, (mine, start) in enumerate(zip(names, starts[:-1].tolist(), strict=True)):

@@ -37,33 +37,33 @@ def poon_domingos(
 ) -> Circuit:
     """All rectangles with corners at multiples of ``delta``, each cut in two in every way.
 
-    A rectangle is one region, however many partitions use it: a dense sum over the products of all
-    its partitions. One that no cut goes through is a factorized distribution over its pixels. On a
-    grid of a x b cells there are a(a+1)/2 * b(b+1)/2 regions, and
+    A rectangle is a single region, however many partitions use it: a dense sum over the products
+    of all its partitions. A rectangle that cannot be cut is a factorized distribution over its
+    pixels. On a grid of a x b cells there are a(a+1)/2 * b(b+1)/2 regions, and
     b(b+1)/2 * (a-1)a(a+1)/6 + a(a+1)/2 * (b-1)b(b+1)/6 partitions.
 
     Args:
         height: Rows of pixels.
         width: Columns of pixels.
-        units: Width of sums and inputs, where ``sum_units`` and ``input_units`` say nothing else.
-        delta: Cuts are at multiples of it, from the top left corner. Several, coarse to fine: a
-            rectangle is cut at multiples of the first that has one inside.
+        units: Width of sums and inputs, unless ``sum_units`` or ``input_units`` is given.
+        delta: Cuts are at multiples of it, from the top left corner. With several steps, coarse to
+            fine, a rectangle is cut at multiples of the first step that has one inside.
         axes: ``"rows"``: only cuts between rows of pixels, ``"columns"``: only between columns.
-        channels: Variables of a pixel; they stay together in a factorized leaf.
+        channels: Variables per pixel; they stay together in a factorized leaf.
         variables: One for each pixel and channel; by default categorical.
-        states: Of the default variables; 2 makes them binary.
-        channels_first: Whether variables go channel by channel, not pixel by pixel.
+        states: Number of states of the default variables; 2 makes them binary.
+        channels_first: Whether variables are ordered channel by channel, not pixel by pixel.
         sum_units: Width of the sums.
         input_units: Width of the inputs.
-        product: ``"elementwise"``, or ``"kronecker"``.
-        leaf: As for `random_tree`.
+        product: ``"elementwise"`` or ``"kronecker"``.
+        leaf: See `random_tree`.
 
     Raises:
         OptionError: If an option cannot be used, or variables do not fit the image.
 
     Source:
-        Poon and Domingos (2011), "Sum-Product Networks: A New Deep Architecture"; the steps from
-        coarse to fine as in Peharz et al. (2020), "Einsum Networks".
+        Poon and Domingos (2011), "Sum-Product Networks: A New Deep Architecture"; steps from coarse
+        to fine follow Peharz et al. (2020), "Einsum Networks".
     """
     layers = Layers.of(units, sum_units, input_units, product, leaf)
     one_of("axes", axes, ("both", "rows", "columns"))
@@ -81,7 +81,7 @@ def _deltas(delta: object) -> list[int]:
         raise OptionError.of(
             "PC302",
             f"delta is {deltas}, which does not go from coarse to fine",
-            help="give steps in descending order, such as [8, 4, 1]",
+            help="give steps in descending order, for example [8, 4, 1]",
         )
     return deltas
 
@@ -106,7 +106,7 @@ def _cutter(deltas: Sequence[int], axes: Axes) -> Cut:
 
 
 def _halves(rectangles: Int, first: Int, number: Int, step: Int, axis: int) -> Int:
-    """Each rectangle cut at ``number`` multiples of ``step`` from the ``first`` on."""
+    """Each rectangle cut at ``number`` multiples of ``step``, starting with ``first``."""
     parents = np.repeat(rectangles, number, axis=0)
     where = ranges(first, number) * np.repeat(step, number)
     top, bottom, left, right = parents.T

@@ -28,25 +28,25 @@ def quad_tree(
     product: ProductKind = "elementwise",
     leaf: Leaf = "auto",
 ) -> Circuit:
-    """An image cut into quarters, and these again, down to pixels.
+    """An image cut recursively into quarters, down to pixels.
 
-    Halves of an odd side differ by one pixel, the first being larger; a line of pixels is cut in
-    two. With ``parts=4`` a region is a sum over the product of its quarters. With ``parts=2`` it is
-    cut in two between rows, and the halves in two between columns: 2 n - 1 regions for n pixels.
+    The first half of an odd side is larger by one pixel; a line of pixels is cut in two. With
+    ``parts=4`` a region is a sum over the product of its quarters. With ``parts=2`` it is cut in
+    two between rows, and the halves in two between columns: 2 n - 1 regions for n pixels.
 
     Args:
         height: Rows of pixels.
         width: Columns of pixels.
-        units: Width of sums and inputs, where ``sum_units`` and ``input_units`` say nothing else.
-        parts: 4, or 2.
-        channels: Variables of a pixel; they stay together in a factorized leaf.
+        units: Width of sums and inputs, unless ``sum_units`` or ``input_units`` is given.
+        parts: 4 or 2.
+        channels: Variables per pixel; they stay together in a factorized leaf.
         variables: One for each pixel and channel; by default categorical.
-        states: Of the default variables; 2 makes them binary.
-        channels_first: Whether variables go channel by channel, not pixel by pixel.
+        states: Number of states of the default variables; 2 makes them binary.
+        channels_first: Whether variables are ordered channel by channel, not pixel by pixel.
         sum_units: Width of the sums.
         input_units: Width of the inputs.
         product: ``"elementwise"``, or ``"kronecker"``: quarters then give ``units ** 4`` units.
-        leaf: As for `random_tree`.
+        leaf: See `random_tree`.
 
     Raises:
         OptionError: If an option cannot be used, or variables do not fit the image.
@@ -76,7 +76,7 @@ def quad_graph(
     product: ProductKind = "elementwise",
     leaf: Leaf = "auto",
 ) -> Circuit:
-    """As `quad_tree`, but each region is cut both ways: rows first, and columns first.
+    """Like `quad_tree`, but each region is cut both ways: rows first, and columns first.
 
     A region is a sum over two products, top by bottom and left by right; each half is cut the other
     way, and the quarters are shared: 2 partitions for each region with two sides to cut.
@@ -84,21 +84,21 @@ def quad_graph(
     Args:
         height: Rows of pixels.
         width: Columns of pixels.
-        units: Width of sums and inputs, where ``sum_units`` and ``input_units`` say nothing else.
-        channels: Variables of a pixel; they stay together in a factorized leaf.
+        units: Width of sums and inputs, unless ``sum_units`` or ``input_units`` is given.
+        channels: Variables per pixel; they stay together in a factorized leaf.
         variables: One for each pixel and channel; by default categorical.
-        states: Of the default variables; 2 makes them binary.
-        channels_first: Whether variables go channel by channel, not pixel by pixel.
+        states: Number of states of the default variables; 2 makes them binary.
+        channels_first: Whether variables are ordered channel by channel, not pixel by pixel.
         sum_units: Width of the sums.
         input_units: Width of the inputs.
-        product: ``"elementwise"``, or ``"kronecker"``.
-        leaf: As for `random_tree`.
+        product: ``"elementwise"`` or ``"kronecker"``.
+        leaf: See `random_tree`.
 
     Raises:
         OptionError: If an option cannot be used, or variables do not fit the image.
 
     Source:
-        Mari, Vessio and Vergari (2023), as for `quad_tree`: quad graphs.
+        Mari, Vessio and Vergari (2023), see `quad_tree`; quad graphs.
     """
     layers = Layers.of(units, sum_units, input_units, product, leaf)
     image = Image.of(height, width, channels, variables, states, channels_first=channels_first)

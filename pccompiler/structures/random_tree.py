@@ -1,4 +1,4 @@
-"""Random trees of regions, with depth and width options."""
+"""Random region trees, with options for depth and width."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ def random_tree(
     leaf: Leaf = "auto",
     seed: int = 0,
 ) -> Circuit:
-    """A mixture of random region trees: a random order of the variables, cut and cut again.
+    """A mixture of random region trees, each from cutting a random variable order recursively.
 
-    Each region is a dense sum over the product of its parts; all replicas meet in one dense sum
-    of one unit. A region that is not cut is a factorized distribution over its variables.
+    Each region is a dense sum over the product of its parts; one dense sum of one unit combines
+    all replicas. A region that is not cut is a factorized distribution over its variables.
 
     Args:
         variables: Number of binary variables, or a sequence of `Variable`.
-        depth: How often to cut at most; ``None`` cuts down to single variables.
-        units: Width of sums and inputs, where the next two do not say otherwise.
+        depth: The most levels of cuts; ``None`` cuts down to single variables.
+        units: Width of sums and inputs, unless one of the next two is given.
         sum_units: Width of the sums.
         input_units: Width of the inputs.
         replicas: Number of trees.
-        arity: Parts of a region; a region of fewer variables is cut into these.
+        arity: Number of parts; a region of fewer variables is cut into single variables.
         split: ``"balanced"``: sizes of parts differ by at most 1. ``"random"``: any sizes.
         product: ``"elementwise"``, or ``"kronecker"``: a product of m parts has ``units ** m``
             units.
-        leaf: A leaf family, such as ``"bernoulli"``; ``"indicator"``: dense sums over indicators;
-            ``"auto"``: categorical, and the usual family of other variables. Or one name a
-            variable: a sequence, or a mapping by name.
-        seed: Of the orders and the sizes.
+        leaf: A leaf family, for example ``"bernoulli"``; ``"indicator"``: dense sums over
+            indicators; ``"auto"``: categorical, and the usual family of other variables. Or one
+            name per variable, as a sequence or a mapping by name.
+        seed: Seed of the orders and the sizes.
 
     Raises:
         OptionError: If an option cannot be used, or the leaves do not fit the variables.
@@ -72,7 +72,7 @@ def random_tree(
 def _regions(
     orders: Int, depth: int | None, arity: int, split: Split, rng: np.random.Generator
 ) -> RegionGraph:
-    """Region 0 is all variables; the others are stretches of the orders laid end to end."""
+    """Region 0 has all variables; the others are slices of the concatenated orders."""
     replicas, n = orders.shape
     first = np.arange(replicas) * n
     if n == 1 or depth == 0:
@@ -97,7 +97,7 @@ def _regions(
 
 
 def _uncut(orders: Int) -> RegionGraph:
-    """Each replica a factorized distribution over all variables."""
+    """A region graph whose replicas are factorized distributions over all variables."""
     tops = 1 + np.arange(len(orders))
     table = np.stack([np.zeros(len(orders), np.int64), tops], axis=1)
     return RegionGraph(np.append(0, np.full(len(orders), -1)), [(tops, orders)], [table], 0)
@@ -106,7 +106,7 @@ def _uncut(orders: Int) -> RegionGraph:
 def _cut(
     level: Int, arity: int, split: Split, rng: np.random.Generator
 ) -> Iterator[tuple[Int, Int]]:
-    """Regions, and the edges of their parts, shape (regions, parts + 1), by number of parts."""
+    """Regions and the edges of their parts, shape (regions, parts + 1), by number of parts."""
     size = level[:, 2] - level[:, 1]
     numbers = np.minimum(size, arity)
     for parts in np.unique(numbers).tolist():
@@ -114,7 +114,7 @@ def _cut(
         inner = np.arange(1, parts)
         if split == "balanced":
             cuts = size[mine, None] * inner // parts
-        else:  # parts of at least one variable: sorted draws, pulled apart
+        else:  # sorted draws, spaced so that each part has a variable
             room = size[mine, None] - parts + 1
             cuts = np.sort(rng.integers(0, room, (len(room), parts - 1)), axis=1) + inner
         edges = np.concatenate([np.zeros((len(cuts), 1), np.int64), cuts, size[mine, None]], axis=1)

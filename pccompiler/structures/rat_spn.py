@@ -1,4 +1,4 @@
-"""Random binary trees of regions: RAT-SPNs, as the HyperSPN paper draws them."""
+"""Random binary region trees: RAT-SPNs as in the HyperSPN paper."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def rat_spn(
     Each replica puts the variables in a random order, gives each a leaf region, and joins
     neighbours level by level; the last region of an odd level joins the last pair. A region is a
     dense sum of ``units`` units (k x 2 over the indicators of a binary leaf, k x k inside, 1 x k at
-    the root), a join is an elementwise product, and one mixture tops the replicas.
+    the root), a join is an elementwise product, and a mixture at the top combines the replicas.
 
     Args:
         num_variables: Number of binary variables, or a sequence of `Variable`.
         num_replicas: Number of trees, r.
         units: Width of the sums, k.
-        seed: Of the random orders.
+        seed: Seed of the random orders.
         depth: Joins between a leaf region and the root; ``None`` joins down to single variables.
             With fewer, a leaf region is a factorized distribution over several variables.
         leaf: ``"indicator"``: dense sums over the indicators of discrete variables.
             ``"bernoulli"``, ``"categorical"``, ``"gaussian"``: ``units`` such distributions for
             each variable and replica. ``"auto"``: indicators, and the usual family of other
-            variables. Or one name a variable: a sequence, or a mapping by name.
+            variables. Or one name per variable, in a sequence or a mapping.
 
     Raises:
         OptionError: If a number is too small, or the leaves do not fit the variables.
@@ -82,7 +82,7 @@ def _leaves(
 
 
 def _joins(number: int, depth: int | None) -> list[list[slice]]:
-    """For each level, which neighbouring regions each new region joins."""
+    """For each level, the neighbouring regions that each new region joins."""
     levels: list[list[slice]] = []
     while number > 1:
         half = number // 2

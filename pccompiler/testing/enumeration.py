@@ -1,4 +1,4 @@
-"""The definition of a circuit, by brute force: float64, no logarithms, no plan."""
+"""The definition of a circuit by brute force: float64, without logarithms or plans."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def worlds(circuit: Circuit) -> Float:
 
 
 def density(circuit: Circuit, world: ArrayLike, weights: Weights | None = None) -> float:
-    """The circuit's value at one complete world: the sums and products, written out.
+    """The circuit's value at one complete world, directly from sums and products.
 
     Args:
         circuit: Any circuit.
-        world: Shape ``(variables,)``, nothing missing.
-        weights: Weight id to values; by default the circuit's given ones.
+        world: Shape ``(variables,)``, without missing values.
+        weights: Weight id to values; by default the circuit's given values.
 
     Raises:
-        DataError: If a value is missing or no state of its variable.
+        DataError: If a value is missing or not a state of its variable.
     """
     given = circuit.weights.values if weights is None else weights
     point = np.asarray(world, np.float64)
@@ -92,7 +92,7 @@ def marginal(circuit: Circuit, row: ArrayLike, weights: Weights | None = None) -
     """Sum of the densities of all completions of a row with missing (NaN) discrete values.
 
     Raises:
-        DataError: If a real variable is missing, which has no completions to enumerate.
+        DataError: If a real variable is missing, since its completions cannot be enumerated.
     """
     point = np.asarray(row, np.float64)
     choices = [

@@ -9,7 +9,7 @@ from pccompiler.ir import Builder, Circuit, Family, Variable, binary, categorica
 from pccompiler.ir.families.base import registered
 
 _VARIABLES = (
-    categorical("c", 4),
+    categorical("c", 6),
     binary("b"),
     real("r"),
     real("h", [-2, -0.5, 0.1, 1.5]),

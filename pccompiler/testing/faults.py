@@ -1,4 +1,4 @@
-"""Circuits with one planted fault, to test the check."""
+"""Circuits with one planted fault, for tests of the check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pccompiler.testing.random_circuits import DISCRETE, Choices, Maker, Scope, 
 
 
 class Broken(NamedTuple):
-    """A circuit with one fault: the rule's code, and the culprit's id."""
+    """A circuit with one fault, the code of the broken rule, and the id of the culprit."""
 
     circuit: Circuit
     code: str
@@ -18,7 +18,7 @@ class Broken(NamedTuple):
 
 
 def make_broken(choices: Choices) -> Broken:
-    """A good circuit with exactly one fault planted in it."""
+    """A valid circuit with exactly one fault planted in it."""
     names = [binary("a"), binary("b"), *pick_variables(choices, 3)]
     maker = Maker(choices, names, DISCRETE)
     code = maker.choose(sorted(_INNER | _OUTER))
@@ -92,9 +92,9 @@ _INNER: dict[str, Callable[[Maker, Scope], tuple[int, int]]] = {
     "PC106": _weight_of_two_shapes,
     "PC107": _wrong_family,
 }
-"""Faults below the root: they return the node to go on with, and the culprit."""
+"""Faults below the root; they return the node to continue with, and the culprit."""
 _OUTER: dict[str, Callable[[Maker], tuple[int, int]]] = {
     "PC104": _wide_root,
     "PC109": _missing_variable,
 }
-"""Faults of the root: they return the root, and the culprit."""
+"""Faults of the root; they return the root and the culprit."""

@@ -1,4 +1,4 @@
-"""Damaged and hostile content, for testing readers: bytes, texts of words and lines, JSON."""
+"""Damaged and hostile input for tests of readers: bytes, text and JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ODD_WORDS = (
     *("/*", "*/", "+", "*", "c", "L", "T", "D", "A", "O", "I", "i", "true", "None", ".", "..", "~"),
     *("[" * 2000, "(" * 2000, "{" * 2000, "x" * 3000, "\n", "\r", "\t"),
 )
-"""Words that readers have stumbled over; surrogates stand for bytes that are not UTF-8."""
+"""Words that have broken readers; surrogates stand for bytes that are not UTF-8."""
 _ODD_JSON = (
     *("null", "true", "0", "-1", "1", "2", "3.5", "1e400", "NaN", "Infinity", "9" * 5000, "1" * 25),
     *('""', '"x"', '"\\u0000"', '"\\ud800"', "[]", "{}", "[[1]]", '{"a": 1}', "[" * 2000, "[0" * 9),
@@ -29,7 +29,7 @@ Bytes = Callable[[bytes, np.random.Generator], bytes]
 
 
 def damage(content: bytes, rng: np.random.Generator) -> bytes:
-    """What disks and transfers do: a few flipped bits, a lost end, a page of zeros."""
+    """Damage from disks and transfers: a few flipped bits, a lost end, or a page of zeros."""
     kind = int(rng.integers(3))
     if kind == 0 or len(content) < 2:
         return flipped(content, rng)
@@ -41,7 +41,7 @@ def damage(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def flipped(content: bytes, rng: np.random.Generator) -> bytes:
-    """One to four bits turned over."""
+    """Flip one to four bits."""
     found = bytearray(content)
     for _ in range(int(rng.integers(1, 5)) if found else 0):
         found[int(rng.integers(len(found)))] ^= 1 << int(rng.integers(8))
@@ -49,7 +49,7 @@ def flipped(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def mutated_text(content: bytes, rng: np.random.Generator) -> bytes:
-    """One change of bytes, words or lines; sometimes two or three."""
+    """Make one change to bytes, words or lines; sometimes two or three."""
     for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
         if rng.random() < 0.15:
             content = damage(content, rng)
@@ -61,7 +61,7 @@ def mutated_text(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def pick(items: Sequence[str], rng: np.random.Generator) -> str:
-    """One of them, or nothing where there are none."""
+    """One of the items; an empty string if there are none."""
     return items[int(rng.integers(len(items)))] if items else ""
 
 
@@ -86,7 +86,7 @@ def _repeat_word(text: str, rng: np.random.Generator) -> str:
 
 
 def _with_word(text: str, rng: np.random.Generator, make: Callable[[str], str]) -> str:
-    """``text`` with one word of one line made anew."""
+    """``text`` with one word of one line replaced."""
     lines = text.split("\n")
     at = int(rng.integers(len(lines)))
     words = lines[at].split(" ")
@@ -129,8 +129,8 @@ _CHANGES: tuple[Callable[[str, np.random.Generator], str], ...] = (
 )  # fmt: skip
 
 
-def mutated_json(value: Any, rng: np.random.Generator) -> str:  # of any JSON
-    """A JSON text in which one value is an odd one, or one key is another or gone."""
+def mutated_json(value: Any, rng: np.random.Generator) -> str:  # any JSON value
+    """A JSON text with one odd value, or one key renamed or removed."""
     copy = json.loads(json.dumps(value))
     places = list(_places(copy))
     if not places or rng.random() < 0.1:
@@ -147,7 +147,7 @@ def mutated_json(value: Any, rng: np.random.Generator) -> str:  # of any JSON
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
-    """Container and key of all values under ``value``."""
+    """The container and the key of each value inside ``value``."""
     found: list[tuple[Any, Any]] = []
     stack = [value]
     while stack:

@@ -1,6 +1,6 @@
-"""Random well-formed circuits, and circuits with one planted fault, from any source of choices.
+"""Random well-formed circuits, from any source of random choices.
 
-`pccompiler.testing.strategies` lets hypothesis choose; here a random generator does.
+Here a random generator chooses; in `pccompiler.testing.strategies`, hypothesis does.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from pccompiler.ir import Builder, Circuit, Family, Kind, Variable, binary, categorical, count, real
-from pccompiler.ir.arrays import Int
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int
 from pccompiler.passes.rewriting.editor import Draft
 from pccompiler.testing.random_weights import random_weights, with_values
 
@@ -22,7 +21,7 @@ Scope = tuple[int, ...]
 
 
 class Choices(Protocol):
-    """Where choices come from."""
+    """A source of random choices."""
 
     def pick(self, low: int, high: int) -> int:
         """A number from ``low`` to ``high``, both included."""
@@ -34,7 +33,7 @@ class Choices(Protocol):
 
 
 class RandomChoices:
-    """Choices of a random generator."""
+    """Choices made by a random generator."""
 
     def __init__(self, seed: int | np.random.Generator) -> None:
         self.rng = np.random.default_rng(seed)
@@ -49,7 +48,7 @@ class RandomChoices:
 
 
 class Maker:
-    """Builds circuits region by region; what is there may be used again."""
+    """Builds circuits region by region; existing regions and weights may be reused."""
 
     def __init__(
         self, choices: Choices, variables: Sequence[Variable], families: Collection[Family]
@@ -71,7 +70,7 @@ class Maker:
         return self.choices.pick(low, high)
 
     def coin(self) -> bool:
-        """Heads or tails."""
+        """True or false."""
         return bool(self.choices.pick(0, 1))
 
     def choose(self, values: Sequence[T]) -> T:
@@ -79,7 +78,7 @@ class Maker:
         return values[self.pick(0, len(values) - 1)]
 
     def shared(self, *key: Hashable) -> Int | None:
-        """At times a weight of the same owner and shape, to share."""
+        """Sometimes a weight with the same kind of owner and shape to share, otherwise ``None``."""
         return self.weights[key] if key in self.weights and self.coin() else None
 
     def noted(self, node: int, *key: Hashable) -> int:
@@ -88,7 +87,7 @@ class Maker:
         return node
 
     def input(self, variable: int, family: Family, units: int) -> int:
-        """An input."""
+        """Add an input."""
         if family == Family.INDICATOR:
             return self.builder.indicator(variable)
         key = (family.keyword, units, family.columns(self.variables[variable]))
@@ -96,13 +95,13 @@ class Maker:
         return self.noted(int(node), *key)
 
     def sum(self, operands: Sequence[int], units: int) -> int:
-        """A dense sum."""
+        """Add a dense sum."""
         key = (Kind.SUM, units, int(self.builder.units_of(operands).sum()))
         (node,) = self.builder.sums([operands], units, weights=self.shared(*key))
         return self.noted(int(node), *key)
 
     def mixture(self, operands: Sequence[int], units: int) -> int:
-        """A unit-wise mixture."""
+        """Add a mixture."""
         key = (Kind.MIXTURE, units, len(operands))
         (node,) = self.builder.mixtures([operands], weights=self.shared(*key))
         return self.noted(int(node), *key)
@@ -115,7 +114,7 @@ class Maker:
         return node if width == units and self.coin() else self.sum([node], units)
 
     def region(self, scope: Scope, units: int) -> int:
-        """A node of ``units`` units over ``scope``, new or one that other regions use too."""
+        """A node of ``units`` units over ``scope``, new or shared with other regions."""
         if (scope, units) not in self.regions or self.coin():
             one = len(scope) == 1
             made = self.leaf(scope[0], units) if one else self.inner(scope, units)
@@ -187,11 +186,11 @@ def random_circuit(
     values: bool = True,
     zeros: bool = True,
 ) -> Circuit:
-    """A random smooth, decomposable circuit of all kinds of node.
+    """A random smooth, decomposable circuit with all kinds of nodes.
 
     Args:
         seed: Number or generator.
-        max_variables: Most variables.
+        max_variables: The most variables.
         families: Leaf families that may occur.
         values: Whether weights are given.
         zeros: Whether given weights may be 0 and 1.
@@ -202,7 +201,7 @@ def random_circuit(
 def unsmooth(circuit: Circuit, seed: int | np.random.Generator) -> Circuit:
     """``circuit`` with some operands of products dropped, so that sums above are not smooth.
 
-    It is decomposable; its weights' rows sum to one.
+    It is still decomposable, and the rows of its weights sum to one.
     """
     rng = np.random.default_rng(seed)
     draft = Draft(circuit)
@@ -214,7 +213,7 @@ def unsmooth(circuit: Circuit, seed: int | np.random.Generator) -> Circuit:
 
 
 def rows(circuit: Circuit, seed: int, number: int = 8, missing: float = 0.4) -> Float:
-    """Random rows for ``circuit``, some values missing."""
+    """Random rows for ``circuit`` with some missing values."""
     rng = np.random.default_rng(seed)
     columns = [
         rng.integers(0, v.cardinality if v.discrete else 6, number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pccompiler.ir import Circuit
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.supports import WEIGHTS, split
 
 

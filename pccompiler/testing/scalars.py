@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pccompiler.ir import Builder, Circuit, Family, Kind
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.testing.random_weights import with_values
 
 

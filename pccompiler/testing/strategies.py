@@ -28,7 +28,7 @@ __all__ = [
 
 
 class _Drawn:
-    """Choices of hypothesis."""
+    """Choices made by hypothesis."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         self.draw = draw
@@ -44,7 +44,7 @@ class _Drawn:
 def variables(
     draw: st.DrawFn, max_variables: int = 5, families: Collection[Family] = DISCRETE
 ) -> list[Variable]:
-    """One or more variables, each of which some family fits."""
+    """One or more variables that fit at least one of the families."""
     return pick_variables(_Drawn(draw), max_variables, families)
 
 
@@ -58,15 +58,15 @@ def circuits(
     zeros: bool = True,
     values: bool = True,
 ) -> Circuit:
-    """Smooth, decomposable circuits of all kinds of node.
+    """Smooth, decomposable circuits with all kinds of nodes.
 
-    Dense sums over operands of several widths, nodes with several consumers, shared weights.
+    They have dense sums over operands of several widths, shared nodes and shared weights.
 
     Args:
         draw: Given by hypothesis.
-        max_variables: Most variables.
+        max_variables: The most variables.
         families: Leaf families that may occur.
-        reals: Whether real variables may occur too, with Gaussian leaves.
+        reals: Whether real variables with Gaussian leaves may also occur.
         zeros: Whether given weights may be 0 and 1.
         values: Whether weights are given.
     """
@@ -76,5 +76,5 @@ def circuits(
 
 @st.composite
 def broken_circuits(draw: st.DrawFn) -> Broken:
-    """A good circuit with exactly one fault planted in it."""
+    """Valid circuits with exactly one fault planted in them."""
     return make_broken(_Drawn(draw))

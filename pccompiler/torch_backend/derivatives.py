@@ -9,19 +9,33 @@ often as one likes. The forward pass and ordinary gradients do not pay for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.plain import Plain, has_reals
 from pccompiler.torch_backend.runtime.transforms import transformed
-
-if TYPE_CHECKING:
-    from pccompiler.torch_backend.evaluator import Evaluator
+from pccompiler.torch_backend.weights.weights import Weights
 
 
-def evaluate(model: Evaluator, x: Tensor, complete: bool) -> Tensor:
+class Model(Protocol):
+    """What is differentiated."""
+
+    plan: Plan
+    weights: Weights
+
+    def evaluate_once(self, x: Tensor, complete: bool = False) -> Tensor:
+        """Log-likelihood of rows, differentiable once."""
+        ...
+
+    def definition(self, device: torch.device, dtype: torch.dtype) -> Plain:
+        """The plan's definition for data on a device, in a precision."""
+        ...
+
+
+def evaluate(model: Model, x: Tensor, complete: bool) -> Tensor:
     """The model's log-likelihood of rows, with derivatives of any order."""
     if transformed():
         return by_definition(model, x, list(model.weights.values.values()))
@@ -35,7 +49,7 @@ def evaluate(model: Evaluator, x: Tensor, complete: bool) -> Tensor:
     return result
 
 
-def by_definition(model: Evaluator, x: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+def by_definition(model: Model, x: Tensor, parameters: Sequence[Tensor]) -> Tensor:
     """The model's log-likelihood in plain torch operations.
 
     Args:
@@ -43,9 +57,7 @@ def by_definition(model: Evaluator, x: Tensor, parameters: Sequence[Tensor]) -> 
         x: Shape (batch, variables), NaN where missing.
         parameters: In the order of ``model.weights.values``.
     """
-    known = model.plain
-    if known is None or (known.device, known.dtype) != (x.device, x.dtype):
-        known = model.plain = Plain(model.plan, x.device, x.dtype)
+    known = model.definition(x.device, x.dtype)
     named = dict(zip(model.weights.values, parameters, strict=True))
     return known(x, model.weights, named).to(x.dtype)
 
@@ -57,9 +69,7 @@ class _Differentiable(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, model: Evaluator, value: Tensor, x: Tensor, *parameters: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, model: Model, value: Tensor, x: Tensor, *parameters: Tensor) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.model = model
         ctx.save_for_backward(x, *parameters)

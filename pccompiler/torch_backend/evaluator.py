@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,19 +19,15 @@ from pccompiler.passes.check.precision import check_held
 from pccompiler.torch_backend.data.entrance import Entrance
 from pccompiler.torch_backend.data.inputs import Rows
 from pccompiler.torch_backend.derivatives import evaluate
-from pccompiler.torch_backend.engines.arena.program import Program, make_program
-from pccompiler.torch_backend.engines.base import Kernels
-from pccompiler.torch_backend.engines.layered.engine import Engine
-from pccompiler.torch_backend.engines.select import accelerate, in_kernels
+from pccompiler.torch_backend.engines.base import Engine, NoMatch, Target, Wanted
+from pccompiler.torch_backend.engines.budgeted.choose import choose
+from pccompiler.torch_backend.engines.budgeted.schedule import Budget, Schedule, parse_bytes
+from pccompiler.torch_backend.engines.plain import Plain
+from pccompiler.torch_backend.engines.select import Engines, engines
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.runtime.threads import few_threads
 from pccompiler.torch_backend.runtime.transforms import outside_graphs
 from pccompiler.torch_backend.weights.weights import Weights
-
-if TYPE_CHECKING:
-    from pccompiler.torch_backend.engines.budgeted.budget import Budgeted
-    from pccompiler.torch_backend.engines.budgeted.schedule import Schedule
-    from pccompiler.torch_backend.engines.plain import Plain
 
 _EVALUATION_BYTES = 2**30
 
@@ -61,23 +57,18 @@ class Evaluator(Entrance):
         self.numerics = numerics
         self.plan = plan
         self.weights = Weights(plan, dtype, seed)
-        self._engine: Engine | None = None
-        self._kernels: tuple[tuple[torch.device, torch.dtype], Kernels | None] | None = None
-        self._program: tuple[torch.device, Program] | None = None
+        self._engines: Engines | None = None
+        self._without_kernels: tuple[torch.device, torch.dtype] | None = None
         self._deterministic: bool | None = None
-        self._planned: tuple[Schedule, Plan] | None = None
-        self._budgeted: Budgeted | None = None
+        self._budget: Budget | None = None
         self._leaf_inputs: LeafInputs | None = None
-        self.plain: Plain | None = None
+        self._plain: Plain | None = None
         self.to(device)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without kernels and index tensors, which a copy makes anew: some cannot be pickled."""
-        derived = ("_engine", "_program", "_budgeted", "_leaf_inputs", "plain", "_states")
-        state = {**self.__dict__, **dict.fromkeys(derived)}
-        if self._kernels is not None and self._kernels[1] is not None:  # not by `without_kernels`
-            state["_kernels"] = None
-        return state
+        """Without engines and index tensors, which a copy makes anew: some cannot be pickled."""
+        derived = ("_engines", "_leaf_inputs", "_plain", "_states")
+        return {**self.__dict__, **dict.fromkeys(derived)}
 
     @property
     def precision(self) -> Literal["float32", "float64"]:
@@ -90,34 +81,36 @@ class Evaluator(Entrance):
         return self.weights.layout.num_parameters
 
     @property
-    def engine(self) -> Engine:
-        """The plan's index tensors on the parameters' device."""
-        if self._engine is None or self._engine.device != self.device:
-            self._engine = Engine(self.plan, self.device)
-        return self._engine
+    def engines(self) -> Engines:
+        """What runs the plan, on the parameters' device and in their precision."""
+        device, dtype = self.device, self.dtype
+        known = self._engines
+        if known is None or (known.target.device, known.target.dtype) != (device, dtype):
+            target = Target(device, dtype, budget=self._budget)
+            kernels = self._without_kernels != (device, dtype)
+            known = self._engines = Engines(self.plan, target, self.weights, kernels=kernels)
+        return known
 
     @property
-    def kernels(self) -> Kernels | None:
-        """Fused kernels, where the plan and the device have some."""
-        key = (self.device, self.dtype)
-        if self._kernels is None or self._kernels[0] != key:
-            with torch.inference_mode(False):  # its tensors take part in later gradients
-                self._kernels = key, accelerate(self)
-        return self._kernels[1]
+    def kernels(self) -> Engine | None:
+        """The engine with fused kernels that fits the plan and the device, if there is one."""
+        for kind in engines():
+            found = self.engines.ask(kind, Wanted.VALUE) if kind.in_kernels else None
+            if found is not None and not isinstance(found, NoMatch):
+                return found
+        return None
 
     def without_kernels(self) -> None:
         """Evaluate layer by layer on this device from now on, for comparisons."""
-        self._kernels = (self.device, self.dtype), None
+        self._without_kernels = self.device, self.dtype
+        self.engines.turn_off_kernels()
 
-    @property
-    def program(self) -> Program:
-        """The plan as steps over one arena, on the parameters' device: what queries run."""
-        packed = self.engine.packed
-        if packed is not None:
-            return packed.program
-        if self._program is None or self._program[0] != self.device:
-            self._program = self.device, make_program(self.plan, self.device)
-        return self._program[1]
+    def definition(self, device: torch.device, dtype: torch.dtype) -> Plain:
+        """The definition of the plan's value in plain torch operations."""
+        known = self._plain
+        if known is None or (known.device, known.dtype) != (device, dtype):
+            known = self._plain = Plain(self.plan, device, dtype)
+        return known
 
     @property
     def leaf_inputs(self) -> LeafInputs:
@@ -154,8 +147,8 @@ class Evaluator(Entrance):
 
     def evaluate_once(self, x: Tensor, complete: bool = False) -> Tensor:
         """`evaluate_unchecked` in what is quickest within the budget; differentiable once."""
-        budgeted = self.budgeted
-        return self.evaluate_kept(x, complete) if budgeted is None else budgeted(x, complete)
+        value = self.engines.evaluate(x, complete)
+        return value + self.plan.log_scale if self.plan.log_scale else value
 
     def _of_no_rows(self, x: Tensor) -> Tensor:
         """No values; gradients of their sum are zeros."""
@@ -164,31 +157,10 @@ class Evaluator(Entrance):
             none = none + parameter.sum()
         return none
 
-    def evaluate_kept(self, x: Tensor, complete: bool = False) -> Tensor:
-        """`evaluate_once` in fused kernels or level order, whatever the memory budget."""
-        with self.forward_threads(len(x)):
-            value = in_kernels(self, x, complete)
-            if value is None:
-                tables, leaves = self.weights()
-                value = self.engine.run(self._inputs(x, leaves), tables, complete=complete)
-        return value + self.plan.log_scale if self.plan.log_scale else value
-
-    @property
-    def budgeted(self) -> Budgeted | None:
-        """Evaluation within the memory budget, if there is one."""
-        if self._planned is None:
-            return None
-        known = self._budgeted
-        if known is None or (known.engine.device, known.leaves.dtype) != (self.device, self.dtype):
-            from pccompiler.torch_backend.engines.budgeted.budget import Budgeted
-
-            known = self._budgeted = Budgeted(self, *self._planned)
-        return known
-
     @property
     def schedule(self) -> Schedule | None:
         """How the memory budget is kept; ``None`` without one."""
-        return None if self._planned is None else self._planned[0]
+        return None if self._budget is None else self._budget.schedule
 
     def keep_within(self, budget: int | str) -> None:
         """Evaluate and train within a budget of bytes beyond parameters and data.
@@ -199,12 +171,9 @@ class Evaluator(Entrance):
         Raises:
             OptionError: If it is neither, or one row takes more.
         """
-        from pccompiler.torch_backend.engines.budgeted.budget import choose
-        from pccompiler.torch_backend.engines.budgeted.schedule import parse_bytes
-
         allowed = parse_bytes(budget)
-        self._planned = choose(self.circuit, self.precision, self.numerics, allowed, self.plan)
-        self._budgeted = None
+        self._budget = choose(self.circuit, self.precision, self.numerics, allowed, self.plan)
+        self._engines = None
 
     @outside_graphs
     def log_likelihood(
@@ -250,8 +219,7 @@ class Evaluator(Entrance):
 
     def forward_threads(self, rows: int) -> AbstractContextManager[None]:
         """`threads` for `forward` and its gradient: kernels count their work themselves."""
-        layered = self._planned is not None or self.plan.packed or self.kernels is None
-        return self.threads(rows if layered else 0)
+        return self.engines.choose(Wanted.VALUE).threads(rows)
 
     @property
     def evaluation_batch(self) -> int:
@@ -259,17 +227,11 @@ class Evaluator(Entrance):
 
         Fewer on a CPU, where caches rule.
         """
-        if self._planned is not None:
-            return 32_768  # the schedule splits them up
-        if self.plan.packed:  # evaluated in small parts whatever the batch
+        if self.engines.choose(Wanted.VALUE).splits:
             return 32_768
         a_row = 2 * self.plan.cost(1).peak_values * self.dtype.itemsize
         most = 500 if self.device.type == "cpu" else 32_768
         return max(1, min(most, _EVALUATION_BYTES // max(a_row, 1)))
-
-    def _inputs(self, x: Tensor, leaves: Mapping[int, Tensor]) -> list[Tensor]:
-        """The engine's inputs: states one-hot or in codes, or log-densities."""
-        return self.leaf_inputs(x, leaves, lookup=not self.plan.packed)
 
     @torch.no_grad()
     def set_weights(self, values: Mapping[int, NDArray[np.float64]]) -> None:

@@ -12,7 +12,7 @@ __all__ = ["CompiledCircuit"]
 
 
 class CompiledCircuit(Queries):
-    """A circuit that evaluates, trains and answers queries (docs/queries.md).
+    """A circuit that evaluates, trains and answers queries (docs/reference/queries.md).
 
     Attributes:
         circuit: What was compiled, with its sectors and generator.

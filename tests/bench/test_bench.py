@@ -24,7 +24,7 @@ from pccompiler.bench.units import Work
 from pccompiler.errors import PCCompilerError
 from pccompiler.ir import to_text
 
-FAKE = Path(__file__).with_name("fake_peer.py")
+FAKE = Path(__file__).parent / "peers" / "fake_peer.py"
 Golden = Callable[[str], None]
 Run = Callable[..., tuple[int, str, str]]
 RATES = Rates(source="made up", flops=1e9, matrix=2e9, special=1e6, bytes=1e8, launch=1e-6)

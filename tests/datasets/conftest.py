@@ -17,7 +17,7 @@ Scrub = Callable[[DataError, Path], str]
 
 @pytest.fixture
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder as the only one that the loader can reach; ``cache`` is in it."""
+    """The only folder that the loader can reach, empty but for a place for ``cache``."""
     monkeypatch.delenv("PCCOMPILER_DATA", raising=False)
     monkeypatch.setattr("pccompiler.datasets.stores._REPOSITORY", tmp_path / "checkout")
     monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache" / name)
@@ -37,7 +37,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Dataset:
 
 @pytest.fixture
 def scrubbed() -> Scrub:
-    """The text of an error without what differs from run to run, and library to library."""
+    """The text of an error without parts that differ between runs or library versions."""
 
     def scrub(error: DataError, folder: Path) -> str:
         text = re.sub("[0-9a-f]{64}", "...", str(error).replace(str(folder), "DIR"))

@@ -65,7 +65,7 @@ def test_published_figures() -> None:
 
 @pytest.mark.parametrize("name", [n for n in names() if info(n).paper_parameters])
 def test_published_sizes_follow_the_formula(name: str) -> None:
-    """With k=5 and r=50; a slip of the pen in the table would show here."""
+    """With k=5 and r=50; a typo in the table would show here."""
     entry = info(name)
     sectors = 2 * entry.num_variables * 50  # the reference allocates one unused per replica
     network = 605 if entry.collection == "amazon" else 1065

@@ -61,7 +61,7 @@ def test_reads_what_was_written(
 
 
 def test_many_distinct_values(tmp_path: Path) -> None:
-    """More than are remembered."""
+    """More distinct values than are remembered."""
     values = np.random.default_rng(0).random((40_000, 2))
     path = tmp_path / "x.csv"
     path.write_text("\n".join(f"{a!r},{b!r}" for a, b in values.tolist()))

@@ -1,4 +1,4 @@
-"""Downloads, from a server on this machine."""
+"""Downloads from a server on this machine."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def whole(dataset: Dataset) -> np.ndarray:
 
 
 def by_the_definition(seed: int, num_rows: int, num_variables: int) -> np.ndarray:
-    """The recipe of Table 3, row by row and node by node; the order of draws is the authors'."""
+    """The recipe of Table 3, row by row and node by node, with the authors' order of draws."""
     stream = np.random.RandomState(seed)
     depth = num_variables.bit_length() - 1
     values = np.empty((num_rows, num_variables))

@@ -1,4 +1,4 @@
-"""The stored sets themselves; skipped where they are not at hand."""
+"""The stored data sets themselves; skipped if they are not available."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_there_are_twenty_seventeen_and_five() -> None:
 
 @pytest.mark.parametrize("name", STORED)
 def test_has_the_published_shapes_and_entries(name: str) -> None:
-    dataset = at_hand(name)  # which checks the SHA-256, too
+    dataset = at_hand(name)  # this also checks the SHA-256
     for part, shape in info(name).shapes.items():
         array = getattr(dataset, part)
         assert array.shape == shape

@@ -1,7 +1,7 @@
 """Readers and damaged content: a coded error, or a circuit that passes the check. Fixed seeds.
 
-``python -m benchmarks.fuzz_readers`` goes on with other seeds; a failure here names the number of
-the mutant: ``outcome(TARGETS[name], SEED, number, folder)`` makes it again.
+``python -m benchmarks.correctness.fuzz_readers`` goes on with other seeds; a failure here names
+the number of the mutant: ``outcome(TARGETS[name], SEED, number, folder)`` makes it again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.readers.targets import FUZZ_LIMITS, TARGETS, outcome
+from benchmarks.correctness.readers.targets import FUZZ_LIMITS, TARGETS, outcome
 from pccompiler.limits import allow
 
 SEED = 0

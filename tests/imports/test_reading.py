@@ -1,4 +1,4 @@
-"""How files are found and read, and what is refused: every message is a golden file."""
+"""How files are found and read, and every error message as a golden file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pccompiler import cli, cli_support
+from pccompiler import cli
 from pccompiler.errors import ImportFormatError
 from pccompiler.imports import read, read_nnf, read_sdd, read_vtree
+from pccompiler.imports.read import read_circuit
 from pccompiler.ir import Circuit, Kind, parse, to_text, write_circuit
 from pccompiler.passes import verify
 from pccompiler.testing import density, random_circuit, worlds
@@ -53,7 +54,7 @@ NNF = "nnf 7 6 3\nL 1\nL 2\nA 2 0 1\nL -1\nL -2\nA 2 3 4\nO 1 2 2 5\n"
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
-    """Write files; the path of the first."""
+    """Write files; returns the path of the first."""
     for name, text in files.items():
         (folder / name).write_text(text)
     return folder / next(iter(files))
@@ -65,7 +66,7 @@ def values(circuit: Circuit) -> list[float]:
 
 @pytest.mark.parametrize("name", ["a.psdd", "a.psdd.gz", "A.PSDD", "a.txt", "a"])
 def test_files_are_known_by_their_ending_or_format(tmp_path: Path, name: str) -> None:
-    content = b"\xef\xbb\xbf" + PSDD.replace("\n", "\r\n").encode()  # as some editors save it
+    content = b"\xef\xbb\xbf" + PSDD.replace("\n", "\r\n").encode()  # as saved by some editors
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     circuit = read(tmp_path / name, format=None if "psdd" in name.lower() else ".psdd")
     np.testing.assert_allclose(values(circuit), [0.2, 0.2, 0.05, 0.05, 0, 0, 0.25, 0.25])
@@ -88,7 +89,7 @@ def test_text_and_networks_have_the_same_door(tmp_path: Path) -> None:
 
 
 def test_probabilities_are_those_of_the_file(tmp_path: Path) -> None:
-    """To the last digit where rows sum to 1; divided by their sum where digits were cut off."""
+    """To the last digit if rows sum to 1; divided by their sum if digits were cut off."""
     logs = [math.log(0.3), math.log(0.7)]
     text = PSDD.replace("2 -0.6931471805599453 1", f"2 {logs[0]!r} 1")
     exact = read(
@@ -263,7 +264,7 @@ def test_damaged_files_give_circuits_or_import_errors(
         circuit = read(write(folder, dict(files)))
     except ImportFormatError:
         return
-    verify(circuit)  # of what is read, nothing is refused later
+    verify(circuit)  # nothing that was read is refused later
 
 
 def test_vtrees(tmp_path: Path) -> None:
@@ -304,7 +305,7 @@ def test_weights_in_a_file_beside_the_text_are_found(tmp_path: Path) -> None:
     circuit = random_circuit(3, max_variables=3)
     write_circuit(circuit, tmp_path / "a.pcir", weights="file")
     (tmp_path / "a.pcir.gz").write_bytes(gzip.compress((tmp_path / "a.pcir").read_bytes()))
-    for read_it in (read, cli_support.read_circuit):
+    for read_it in (read, read_circuit):
         for name in ("a.pcir", "a.pcir.gz"):
             again = read_it(tmp_path / name)
             assert again.fingerprint == circuit.fingerprint

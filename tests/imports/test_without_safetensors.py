@@ -1,4 +1,4 @@
-"""The readers of files need NumPy only."""
+"""The readers of files only need NumPy."""
 
 from __future__ import annotations
 

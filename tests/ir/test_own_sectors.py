@@ -28,7 +28,7 @@ from pccompiler.passes import (
     plan,
 )
 from pccompiler.testing.strategies import circuits
-from tests.ir.test_weights import draw_parameters, sector_logits, softmax
+from tests.ir.plan.test_materialize import draw_parameters, sector_logits, softmax
 
 Golden = Callable[[str], None]
 

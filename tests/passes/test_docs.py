@@ -1,4 +1,4 @@
-"""The pages about errors and passes say what the code does."""
+"""The pages about errors and passes match the code."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def table(page: str) -> list[list[str]]:
 def test_every_error_code_is_listed_once() -> None:
     files = [path for folder in SOURCES for path in (ROOT / folder).glob("**/*.py")]
     used = {code for path in files for code in re.findall(r'"(PC\d{3})"', path.read_text())}
-    listed = [row[0] for row in table("errors.md") if re.fullmatch(r"PC\d{3}", row[0])]
-    assert sorted(used) == listed  # in order, and none that no code has
+    listed = [row[0] for row in table("reference/errors.md") if re.fullmatch(r"PC\d{3}", row[0])]
+    assert sorted(used) == listed  # in order, and without unused codes
 
 
 def test_every_error_has_a_meaning_and_a_way_out() -> None:
-    rows = [row for row in table("errors.md") if row[0].startswith("PC")]
+    rows = [row for row in table("reference/errors.md") if row[0].startswith("PC")]
     assert all(len(row) == 3 and all(row) for row in rows)
 
 
 def test_every_pass_and_option_is_listed() -> None:
-    listed = {row[0].strip("`"): row[1] for row in table("passes.md")[1:]}
+    listed = {row[0].strip("`"): row[1] for row in table("reference/passes.md")[1:]}
     assert listed.keys() == PASSES.keys()
     for name, kind in PASSES.items():
         assert all(f"`{field.name}" in listed[name] for field in fields(kind))

@@ -14,7 +14,7 @@ from hypothesis import given
 import pccompiler as pc
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir import Circuit, Hypernetwork, WeightTable, binary, parse
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.passes import Check, PartitionSectors, Pass, PassManager, Prune
 from pccompiler.testing.random_weights import random_weights, with_values
 from pccompiler.testing.strategies import circuits
@@ -27,7 +27,7 @@ COIN = parse(DEAD.replace("%d = sum 1 %a @d\n", "") + "root %r\nweight @r 0.25 0
 
 @dataclass(frozen=True)
 class Reweigh(Pass):
-    """A wrong pass: it changes given values, and is otherwise well-behaved."""
+    """A wrong pass that changes given values but is otherwise valid."""
 
     name: ClassVar[str] = "reweigh"
     values: Callable[[Float], Float]
@@ -40,7 +40,7 @@ class Reweigh(Pass):
 
 @dataclass(frozen=True)
 class Spoil(Pass):
-    """A wrong pass: its result has a root of two units."""
+    """A wrong pass whose result has a root of two units."""
 
     name: ClassVar[str] = "spoil"
 
@@ -137,7 +137,7 @@ def test_wrong_passes_are_caught(golden: Golden) -> None:
 
 
 def test_a_change_that_keeps_every_marginal_is_caught(golden: Golden) -> None:
-    """Two equal coins become two opposite ones: marginals stay, worlds do not."""
+    """Two equal coins become opposite ones, which keeps the marginals but not the worlds."""
     text = (
         "pcir 1\nvariable x binary\nvariable y binary\n"
         "%x = input x indicator 2\n%y = input y indicator 2\n"

@@ -23,7 +23,7 @@ from pccompiler.structures.tools import information
 from pccompiler.structures.tools.trees import rooted
 from pccompiler.testing import random_weights, total_mass, with_values
 
-networkx: Any = import_module("networkx")  # it has no types
+networkx: Any = import_module("networkx")  # untyped
 Golden = Callable[[str], None]
 
 
@@ -89,7 +89,7 @@ def test_the_diagonal_has_the_entropies() -> None:
 
 
 def sample(rng: np.random.Generator, parents: list[int], rows: int, states: int = 3) -> Int:
-    """Rows of a tree whose nodes mostly follow their parents."""
+    """Rows from a tree in which nodes mostly copy their parents."""
     x = np.empty((rows, len(parents)), np.int64)
     for node, parent in enumerate(parents):
         noise = rng.integers(0, states, rows)

@@ -11,7 +11,7 @@ import pytest
 
 from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit, Direct, Kind, Variable, binary, categorical, real
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.plan.materialize import by_group
 from pccompiler.ir.plan.oracle import log_likelihood
 from pccompiler.passes import findings, plan
@@ -63,7 +63,7 @@ def emissions(circuit: Circuit) -> list[int]:
 
 
 def transitions(circuit: Circuit) -> list[int]:
-    """Weight ids of the sums of several units, first step first: the last one is built first."""
+    """Weight ids of sums with several units, first step first (the last one is built first)."""
     sums = np.flatnonzero((circuit.kind == Kind.SUM) & (np.arange(len(circuit)) != circuit.root))
     return [int(weight) for weight in circuit.weight[sums][::-1]]
 
@@ -77,7 +77,7 @@ def normal(x: float, table: Float) -> Float:
 
 
 def paths(circuit: Circuit, row: Float, states: int) -> float:
-    """The sum over all hidden paths, written out: the definition of a hidden Markov model."""
+    """The sum over all hidden paths: the definition of a hidden Markov model."""
     values = circuit.weights.values
     start = values[int(circuit.weight[circuit.root])][0]
     step = [values[w] for w in transitions(circuit)]
@@ -139,7 +139,7 @@ def test_each_replica_splits_all_variables() -> None:
     assert all(len(circuit.scopes.variables(node)) == 11 for node in replicas)
     below = [circuit.operands_of(int(circuit.operands_of(node)[0])) for node in replicas]
     halves = {tuple(circuit.scopes.variables(int(pair[0])).tolist()) for pair in below}
-    assert len(halves) == 4  # each replica has an order of its own
+    assert len(halves) == 4  # each replica has its own order
 
 
 def test_the_last_region_of_an_odd_level_joins_the_last_pair() -> None:

@@ -30,7 +30,7 @@ def mean(circuit: Circuit, x: Int) -> float:
 
 
 def clusters(rows: int, seed: int = 0) -> Int:
-    """Two groups of rows, and a column that has nothing to do with them."""
+    """Two groups of rows, and an independent column."""
     rng = np.random.default_rng(seed)
     group = rng.integers(0, 2, rows)
     flips = rng.random((rows, 4)) < 0.15
@@ -67,7 +67,7 @@ def test_clusters_and_independence_are_found() -> None:
     x = clusters(2000)
     circuit = learn_spn(x)
     root = circuit.operands_of(circuit.root)
-    assert circuit.kind[circuit.root] == Kind.PRODUCT  # the last column is apart
+    assert circuit.kind[circuit.root] == Kind.PRODUCT  # splits off the last column
     scopes = sorted(circuit.scopes.variables(int(node)).tolist() for node in root)
     assert scopes == [[0, 1, 2, 3], [4]]
     held_out = clusters(2000, seed=1)

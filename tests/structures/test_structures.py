@@ -1,4 +1,4 @@
-"""Structures against formulas written by hand."""
+"""Structures against handwritten formulas."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_replicas_and_seeds_differ() -> None:
 def test_depth(depth: int) -> None:
     circuit = rat_spn(13, 2, 3, depth=depth)
     assert findings(circuit) == ()
-    # leaf sums, then a product and a sum for each join; leaf regions of several variables are one
+    # leaf sums, then a product and a sum per join; a leaf region of several variables counts once
     joins = min(depth + 1, 3)  # 13 -> 6 -> 3 -> 1
     assert circuit.statistics.depth == 2 + 2 * joins
 
@@ -63,7 +63,7 @@ def test_leaf_families() -> None:
     families = {Family(f) for f in mixed.family[mixed.kind == Kind.INPUT].tolist()}
     assert families == {Family.GAUSSIAN, Family.INDICATOR}
     own = rat_spn(4, 2, 3, leaf="categorical")
-    assert own.statistics.kinds["input"] == 8  # a distribution for each replica
+    assert own.statistics.kinds["input"] == 8  # one distribution per replica
     assert findings(mixed) == findings(own) == ()
 
 

@@ -20,7 +20,7 @@ from pccompiler.testing.random_weights import random_weights, with_values
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits
 from pccompiler.torch_backend import CompiledCircuit
-from pccompiler.torch_backend.engines.trees.cpu import NarrowOnCPU
+from pccompiler.torch_backend.engines.trees.cpu import TreesOnCPU
 from pccompiler.torch_backend.runtime.c_compiler import load_c_if_any
 from pccompiler.torch_backend.weights.softmax_cpu import _SOURCE as SOFTMAX
 
@@ -334,7 +334,7 @@ def test_float32_agrees_with_float64(
 @pytest.mark.cpu
 @IN_C
 def test_kernels_really_ran() -> None:
-    assert isinstance(pc.compile(pc.rat_spn(16, 4, 3)).kernels, NarrowOnCPU)
+    assert isinstance(pc.compile(pc.rat_spn(16, 4, 3)).kernels, TreesOnCPU)
 
 
 @pytest.mark.cpu

@@ -16,6 +16,8 @@ from pccompiler.ir import Builder, Circuit, Hypernetwork, categorical, real
 from pccompiler.structures import naive_bayes_mixture
 from pccompiler.testing.strategies import circuits
 from pccompiler.testing.strategies import rows as random_rows
+from pccompiler.torch_backend.engines.base import Batch, Wanted
+from pccompiler.torch_backend.engines.differentiable import run
 
 
 def shared() -> Circuit:
@@ -121,7 +123,8 @@ def test_flows_count_the_rows(batch: int) -> None:
     x = model.prepare(np.random.default_rng(0).integers(0, 2, (batch, 9)))
     tables, gaussians = model.weights()
     held = [table.detach().requires_grad_() for table in tables]
-    value = model.engine.run(model._inputs(x, gaussians), held)
+    engine = model.engines.choose(Wanted.COUNTS)
+    value = run(engine, Batch(x), [*model.leaf_inputs(x, gaussians), *held], Wanted.COUNTS)
     grads = torch.autograd.grad(value.sum(), held)
     flows = [float((w * g).detach().sum()) for w, g in zip(held, grads, strict=True)]
     layers = [layer for layer in model.plan.layers if layer.group >= 0]

@@ -1,1 +1,1 @@
-"""Whether the inputs of sums exclude one another."""
+"""Determinism: whether the operands of each sum have disjoint supports."""

@@ -1,4 +1,4 @@
-"""Determinism: whether at most one operand of each sum is not zero, in every world."""
+"""Determinism: whether at most one operand of each sum is nonzero, in every world."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from pccompiler.passes.analysis.determinism.worlds import (
 )
 
 MOST_PAIRS = 1_000_000
-"""Pairs of nodes that are compared before the answer is "unknown"."""
+"""The most pairs of nodes that are compared before the answer is "unknown"."""
 _RANDOM_WORLDS = 256
 _SMALL, _LARGE = 1 << 12, 1 << 20
 _MOST_WORK = 200_000_000
-"""Words of worlds times operands, of all regions together; a second or two."""
+"""Words of worlds times operands, for all regions together; a second or two."""
 _MOST_BLOCKS = 64
 _ATTEMPTS = 32
 _PROVEN = "all operands of all sums have disjoint supports"
@@ -38,15 +38,15 @@ _PROVEN = "all operands of all sums have disjoint supports"
 
 @dataclass(frozen=True)
 class Determinism:
-    """What was found.
+    """Whether a circuit is deterministic.
 
     Attributes:
         verdict: ``"yes"``: every sum is deterministic. ``"no"``: one is not, see the witness.
-        node: A sum that is not, or of which nothing is known; -1 for ``"yes"``.
-        witness: Variable to value, over the scope of ``node``, where two operands are above zero.
-        reason: In words.
-        sums: ``node`` and others like it: refuted in the same way, or undecided too. Of sums with
-            the same operand supports one is named.
+        node: A sum that is not deterministic, or is undecided; -1 for ``"yes"``.
+        witness: Variable to value, over the scope of ``node``, where two operands are positive.
+        reason: The reason in words.
+        sums: ``node`` and all others that are refuted in the same way, or also undecided; only one
+            of several sums with the same operand supports.
         proof: The witness with the operands and their values in float64.
     """
 
@@ -59,16 +59,16 @@ class Determinism:
 
 
 def determinism(circuit: Circuit, *, most_pairs: int = MOST_PAIRS, seed: int = 0) -> Determinism:
-    """Decide whether every sum of ``circuit`` is deterministic, as far as the budget goes.
+    """Decide whether every sum of ``circuit`` is deterministic, as far as the budget allows.
 
     Edges of weight 0 do not count; weights without values count as positive, and leaves without
-    values as positive everywhere. In turn: random worlds; single variables; all worlds of small
-    regions; pairs of nodes; all worlds of larger regions.
+    values as positive everywhere. It tries, in this order, random worlds, single variables, all
+    worlds of small regions, pairs of nodes, and all worlds of larger regions.
 
     Args:
-        circuit: Of good structure; it need not be smooth or decomposable.
-        most_pairs: Pairs of nodes that may be compared.
-        seed: Of the random worlds.
+        circuit: Structurally valid, but not necessarily smooth or decomposable.
+        most_pairs: The most pairs of nodes to compare.
+        seed: Seed of the random worlds.
 
     Source:
         Darwiche and Marquis (2002), "A Knowledge Compilation Map"; Kisa et al. (2014) for the
@@ -80,13 +80,13 @@ def determinism(circuit: Circuit, *, most_pairs: int = MOST_PAIRS, seed: int = 0
 
 
 class _Open(NamedTuple):
-    """The sums that are still undecided, and what they depend on."""
+    """The sums that are still undecided, and the gates they depend on."""
 
     gates: Gates
     ors: Int
 
     def without(self, decided: Bool) -> _Open:
-        """What is left when the gates in a mask are decided."""
+        """What is left when the gates of a mask are decided."""
         left = self.ors[~decided[self.ors]]
         if len(left) == len(self.ors):
             return self
@@ -118,8 +118,8 @@ class _Work:
                 return Determinism("yes", -1, {}, _PROVEN)
         sums = np.unique(left.gates.node[left.ors]).tolist()
         label = self.circuit.label(sums[0])
-        more = f", nor of {len(sums) - 1:,} more sums" if len(sums) > 1 else ""
-        reason = f"operands of {label} were not told apart{more}"
+        more = f" and {len(sums) - 1:,} more sums" if len(sums) > 1 else ""
+        reason = f"no proof was found that the operands of {label}{more} are disjoint"
         return Determinism("unknown", sums[0], {}, reason, tuple(sums))
 
     def at_random(self, left: _Open) -> _Open | Determinism:
@@ -138,7 +138,7 @@ class _Work:
         return left
 
     def by_variable(self, left: _Open) -> _Open | Determinism:
-        """Prove by single variables that tell all operands apart."""
+        """Prove by single variables that separate all operands."""
         variables = telling(left.gates)
         blocks = [variables[i : i + 64] for i in range(0, len(variables), 64)]
         decided = np.zeros(len(left.gates), np.bool_)
@@ -164,7 +164,7 @@ class _Work:
         return left
 
     def by_regions(self, left: _Open, most: int) -> _Open | Determinism:
-        """Project to maximal scopes of at most ``most`` worlds; largest first."""
+        """Project to maximal scopes of at most ``most`` worlds, largest first."""
         table = self.circuit.scopes.table
         for row in self.regions(left.gates, most).tolist():
             if not len(left.ors):
@@ -202,7 +202,7 @@ class _Work:
         return np.array(chosen, np.int64)
 
     def affords(self, work: int) -> bool:
-        """Whether ``work`` more fits the budget; if so, it is spent."""
+        """Whether the budget allows ``work`` more; if so, it is spent."""
         if self.spent + work > _MOST_WORK:
             return False
         self.spent += work
@@ -241,7 +241,7 @@ class _Work:
         return None
 
     def refuted(self, gates: Gates, met: Int, world: dict[int, int]) -> Determinism | None:
-        """The answer "no", if evaluation of the first of ``met`` confirms it."""
+        """The answer "no", if an evaluation of the first of ``met`` confirms it."""
         node, unit = int(gates.node[met[0]]), int(gates.unit[met[0]])
         witness = confirm(self.circuit, node, unit, world_of(self.circuit, world))
         if witness is None:

@@ -1,10 +1,9 @@
-"""Supports as a circuit of gates: where each unit is not zero.
+"""The support of each unit (where it is not zero), as a circuit of logic gates.
 
 Whether a unit is zero depends on each variable only through finitely many *classes* of values: the
-states of a discrete variable; zero or more of a count; the bins of a real variable, and outside.
-A leaf unit is a set of classes, a product an AND, a sum an OR over the operands whose weight is
-not 0. Units of equal support are one gate where that shows at once: equal leaves, and equal rows
-of operands.
+states of a discrete variable; zero and positive for a count; the bins of a real variable, and the
+rest of the line. A leaf unit is a set of classes, a product an AND, a sum an OR over the operands
+whose weight is not 0. Equal leaves share a gate, and so do units with equal rows of operands.
 """
 
 from __future__ import annotations
@@ -33,19 +32,19 @@ FALSE = 0
 """The gate that is never true."""
 LEAF, AND, OR = 0, 1, 2
 _CHUNK = 2_000_000
-"""Units and operands of one level that are looked at together, to bound memory."""
+"""Units and operands of one level that are processed together, to bound memory."""
 
 
 @dataclass(frozen=True, eq=False)
 class Gates:
-    """Gates; operands come before their gate. Gate 0 is false everywhere.
+    """Gates; operands come before their gate. Gate 0 is always false.
 
     Attributes:
-        variables: The circuit's.
+        variables: Variables of the circuit.
         kind: Shape (gates,): `LEAF`, `AND` or `OR`.
-        pointer: Shape (gates + 1,); as a circuit's.
+        pointer: Shape (gates + 1,); gate i has ``operands[pointer[i]:pointer[i + 1]]``.
         operands: Gate ids.
-        level: Shape (gates,): 0 for leaves, else above those of the operands.
+        level: Shape (gates,): 0 for leaves, otherwise above the levels of the operands.
         node: Shape (gates,): a node of the circuit that has the gate as a unit; -1 for gate 0.
         unit: Shape (gates,): which unit of ``node``.
         leaf_set: Shape (gates,): row of ``sets``, -1 for other gates.
@@ -78,12 +77,12 @@ class Gates:
 
     @cached_property
     def levels(self) -> list[Int]:
-        """The gates of each level but the lowest."""
+        """The gates of each level except the lowest."""
         order = np.argsort(self.level, kind="stable")
         return np.split(order, segments(np.bincount(self.level))[1:-1])[1:]
 
     def restrict(self, roots: Int) -> tuple[Gates, Int]:
-        """The gates that ``roots`` depend on, and gate 0; and the old id of each."""
+        """The gates that ``roots`` depend on with gate 0, and the old id of each."""
         keep = np.zeros(len(self), np.bool_)
         keep[FALSE] = True
         frontier = roots
@@ -114,11 +113,11 @@ def find_gates(circuit: Circuit) -> tuple[Gates, Int]:
     """The gates of ``circuit``, and the gate of each of its units.
 
     Args:
-        circuit: Of good structure; it need not be smooth or decomposable. Weights without values
-            count as positive, leaves without values as positive everywhere.
+        circuit: Structurally valid, but not necessarily smooth or decomposable. Weights without
+            values count as positive, leaves without values as positive everywhere.
     """
     work = _Work(circuit)
-    for nodes in by_level(circuit):
+    for nodes in by_level(circuit.levels):
         for some in _chunks(circuit, nodes):
             kind = circuit.kind[some]
             work.inputs(some[kind == Kind.INPUT])
@@ -164,7 +163,7 @@ class _Work:
         return ids
 
     def inputs(self, nodes: Int) -> None:
-        """Leaves: one gate for each set of classes of a variable."""
+        """Add leaves: one gate for each set of classes of a variable."""
         if not len(nodes):
             return
         units = ranges(self.offset[nodes], self.circuit.units[nodes])
@@ -187,7 +186,7 @@ class _Work:
         self.gate_of[units] = gate[inverse]
 
     def add(self, kind: int, rows: Rows) -> None:
-        """Gates of rows of operand units: constants folded, equal rows one gate."""
+        """Add gates for rows of operand units; constants are folded, equal rows share a gate."""
         flat, lengths = self.gate_of[rows.flat], rows.lengths
         if kind == OR:
             flat, lengths = _drop_false(flat, lengths)
@@ -216,7 +215,7 @@ class _Work:
         rows.give(self.gate_of, self.offset, self.circuit.units, result)
 
     def gates(self) -> Gates:
-        """All of them."""
+        """All gates added so far."""
         kind, lengths, node, unit, leaf_set, level = (
             np.concatenate(column) for column in zip(*self.parts, strict=True)
         )

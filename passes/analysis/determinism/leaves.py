@@ -1,4 +1,4 @@
-"""Where leaves are not zero, as sets of classes of values."""
+"""The supports of leaves (where they are not zero), as sets of classes of values."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class LeafSets:
     """Distinct pairs of a variable and a set of its classes.
 
     Attributes:
-        variable: Shape (sets,).
+        variable: Shape (sets,), the variable of each set.
         members: Shape (sets, most classes of a variable); classes beyond a variable's are False.
-        of_unit: Shape (units of the circuit,); the set of a leaf's unit, -1 if it is empty, or if
-            the unit is no leaf's.
-        full: Shape (sets,); whether the set has all classes.
+        of_unit: Shape (units of the circuit,), the set of each unit; -1 if the set is empty or the
+            unit does not belong to a leaf.
+        full: Shape (sets,), whether the set has all classes.
     """
 
     variable: Int
@@ -64,7 +64,7 @@ def leaf_sets(circuit: Circuit) -> LeafSets:
 
 
 def _tables(circuit: Circuit) -> list[tuple[Int, Bool]]:
-    """Inputs of one family, units and domain together: nodes, and classes of each unit."""
+    """Inputs grouped by family, units and domain: nodes, and the classes of each unit."""
     inputs = np.flatnonzero(circuit.kind == Kind.INPUT)
     domains: dict[tuple[object, ...], int] = {}
     sort = [
@@ -87,7 +87,7 @@ def _tables(circuit: Circuit) -> list[tuple[Int, Bool]]:
 
 
 def _members(circuit: Circuit, nodes: Int) -> Bool:
-    """Shape (units of the nodes, classes): inputs that are alike but for their values."""
+    """Shape (units of the nodes, classes), for inputs that differ only in their values."""
     variable = circuit.variables[int(circuit.variable[nodes[0]])]
     family, owned = circuit.family_of(nodes[0]), circuit.weight[nodes].tolist()
     given = circuit.weights.values

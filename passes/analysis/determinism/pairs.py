@@ -1,8 +1,8 @@
-"""Whether two gates can be true together, by recursion on both, without Python's recursion.
+"""Whether two gates can be true together, by recursion on both (with an explicit stack).
 
-Two products are apart if two of their operands are; a sum is apart from a gate if all its operands
-are. On circuits structured by one vtree this decides, since there products split alike: it is how
-the primes of PSDDs and SDDs are told apart. Elsewhere "not apart" means "not proven".
+Two products are disjoint if two of their operands are; a sum is disjoint from a gate if all its
+operands are. On circuits structured by one vtree this decides the question, since products split
+alike there; primes of PSDDs and SDDs are an example. Elsewhere it may fail to prove disjointness.
 
 Source:
     Pipatsrisawat and Darwiche (2008), "New Compilation Languages Based on Structured
@@ -28,16 +28,16 @@ _MOST_MASK_WORDS = 8_000_000
 
 
 class OutOfBudgetError(Exception):
-    """More pairs would have to be compared than were allowed."""
+    """Raised when more pairs would have to be compared than allowed."""
 
 
 class Pairs:
-    """Compares pairs of gates; remembers the answers.
+    """Compares pairs of gates and remembers the answers.
 
     Args:
-        gates: Of a circuit; not more than needed.
+        gates: Gates of a circuit, preferably only those needed.
         scopes: The circuit's scope table.
-        budget: Pairs that may be compared.
+        budget: The most pairs to compare.
     """
 
     def __init__(self, gates: Gates, scopes: Words, budget: int) -> None:
@@ -53,10 +53,10 @@ class Pairs:
         self.masks, self.full = _masks(gates)
 
     def apart(self, a: int, b: int) -> bool:
-        """Whether no world makes both true; False also where that is not proven.
+        """Whether it is proven that no world makes both true.
 
         Raises:
-            OutOfBudgetError: If it takes too many pairs.
+            OutOfBudgetError: If the budget of pairs runs out.
         """
         answer = self._at_once(a, b)
         if answer is not None:
@@ -84,7 +84,7 @@ class Pairs:
         self.known[min(pair), max(pair)] = answer
 
     def _at_once(self, a: int, b: int) -> bool | None:
-        """The answer, where it shows without looking further down."""
+        """The answer, if it is known without looking further down."""
         if a == b:
             return False
         key = (a, b) if a < b else (b, a)
@@ -103,7 +103,7 @@ class Pairs:
         return None
 
     def _masked(self, a: int, b: int) -> bool:
-        """Whether a single variable keeps both apart."""
+        """Whether a single variable separates both."""
         both = 0
         for one, other in zip(self.masks[a], self.masks[b], strict=True):
             both |= one & other
@@ -115,7 +115,7 @@ class Pairs:
         return np.asarray(members[leaf_set[a]] & members[leaf_set[b]])
 
     def _parts(self, a: int, b: int) -> tuple[bool, Iterator[Pair]]:
-        """Pairs further down, and whether all must be apart (else one must)."""
+        """Pairs further down, and whether all of them must be disjoint or only one."""
         if self.kind[a] == AND and self.kind[b] == AND:
             return False, self._crossing(a, b)
         a, b = self.opened(a, b)
@@ -124,7 +124,7 @@ class Pairs:
         return False, ((x, b) for x in self.operands[a] if self.scope[x] & self.scope[b])
 
     def opened(self, a: int, b: int) -> Pair:
-        """Both, first the one to look into: an OR, unless the other has more variables."""
+        """Both gates, the one to expand first: an OR, unless the other has more variables."""
 
         def rank(gate: int) -> tuple[bool, int, bool, int]:
             size, kind = self.scope[gate].bit_count(), self.kind[gate]
@@ -139,7 +139,7 @@ class Pairs:
                     yield x, y
 
     def undecided(self, gate: int) -> Pair | None:
-        """Two operands of an OR that are not proven apart, if there are any."""
+        """Two operands of an OR that are not proven disjoint, if there are any."""
         operands = self.operands[gate]
         for place, b in enumerate(operands):
             for a in operands[:place]:
@@ -148,9 +148,10 @@ class Pairs:
         return None
 
     def together(self, a: int, b: int, rng: np.random.Generator) -> dict[int, Bool] | None:
-        """Sets of classes, by variable, of worlds that may make both true; ``None`` if it failed.
+        """Sets of classes, by variable, of worlds that may make both true; ``None`` if it fails.
 
-        Follows pairs that are not apart. Always right where products split alike, else a guess.
+        Follows pairs that are not proven disjoint. Exact where products split alike, otherwise a
+        guess.
         """
         allowed: dict[int, Bool] = {}
         stack: list[tuple[int, int]] = [(a, b)]
@@ -202,7 +203,7 @@ class Pairs:
 
 
 def _masks(gates: Gates) -> tuple[list[tuple[int, ...]], int]:
-    """Each gate's classes of single variables, a number for each class; and all variables."""
+    """For each gate and class, the variables that allow it, as a bit set; and all variables."""
     variables: Int = telling(gates)
     if not len(variables):
         return [], 0

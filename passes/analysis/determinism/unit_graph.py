@@ -1,4 +1,4 @@
-"""Units and the units that they read, as rows: what `determinism_gates` makes gates of."""
+"""Units and the units that they read, as rows, from which gates are made."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Rows(NamedTuple):
     """Some units and their operands.
 
     Attributes:
-        node: Shape (rows,).
-        unit: Shape (rows,); the unit of the node.
+        node: Shape (rows,), the node of each row.
+        unit: Shape (rows,), the unit of the node.
         whole: Whether each row stands for all units of its node.
-        lengths: Shape (rows,); operands of each.
+        lengths: Shape (rows,), number of operands.
         flat: All operands, as positions among all units of the circuit.
     """
 
@@ -46,7 +46,7 @@ class Weighing(NamedTuple):
 
     Attributes:
         start: Shape (weights,); where a weight's entries start in ``positive``; -1 if none is 0.
-        positive: Whether each entry is not 0, of the weights that have a 0.
+        positive: Whether each entry is not 0, for all given weights one after the other.
     """
 
     start: Int
@@ -54,7 +54,7 @@ class Weighing(NamedTuple):
 
     @classmethod
     def of(cls, circuit: Circuit) -> Weighing:
-        """Of the weights of ``circuit``'s sums; those without values have no 0."""
+        """The zeros in the weights of ``circuit``'s sums; weights without values have none."""
         start = np.full(len(circuit.weights), -1)
         owned = np.unique(circuit.weight[np.isin(circuit.kind, SUMS)])
         given = [(w, circuit.weights.values.get(w)) for w in owned.tolist()]
@@ -70,7 +70,7 @@ class Weighing(NamedTuple):
 
 
 def unit_rows(circuit: Circuit, offset: Int, nodes: Int) -> Iterator[Rows]:
-    """Rows of products: elementwise and Kronecker."""
+    """Rows of elementwise and Kronecker products."""
     kind = circuit.kind[nodes]
     plain = nodes[kind == Kind.PRODUCT]
     if len(plain):
@@ -113,7 +113,7 @@ def _paired(circuit: Circuit, offset: Int, nodes: Int) -> Rows:
 
 
 def _kronecker(circuit: Circuit, offset: Int, nodes: Int) -> Rows:
-    """Nodes of one fan-in; the last operand's unit varies fastest."""
+    """Nodes of equal fan-in; the last operand's unit varies fastest."""
     below = circuit.operands[circuit.edges_of(nodes)].reshape(len(nodes), -1)
     width = circuit.units[below]
     after = np.cumprod(width[:, ::-1], axis=1)[:, ::-1] // width
@@ -150,9 +150,9 @@ def _weighed(circuit: Circuit, rows: Rows, columns: Int | None, weighing: Weighi
 
 
 def distinct_rows(flat: Int, lengths: Int) -> tuple[Int, Int]:
-    """First of each set of equal rows (as multisets), and for each row which one it is.
+    """The first row of each set of equal rows (as multisets), and the set of each row.
 
-    Rows are told apart by two independent 64-bit hashes.
+    Rows are compared by two independent 64-bit hashes.
     """
     starts = segments(lengths)[:-1]
     words = flat.astype(np.uint64)

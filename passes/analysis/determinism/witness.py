@@ -1,4 +1,4 @@
-"""A world in which two operands of a sum are not zero, evaluated by the definition in float64."""
+"""A world in which two operands of a sum are nonzero, evaluated by the definition in float64."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 
 from pccompiler.ir import Circuit, Kind
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.classes import representative
 from pccompiler.ir.families.supports import WEIGHTS, interior
 
@@ -17,15 +17,15 @@ Unit = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Witness:
-    """Two operands of one sum that are not zero in one world.
+    """Two operands of one sum that are nonzero in one world.
 
     Attributes:
         node: The sum.
         unit: Its unit.
-        operands: Two (node, unit) that it mixes with positive weights.
+        operands: Two pairs (node, unit) that it mixes with positive weights.
         world: Shape (variables,): a value for each variable.
-        log_values: Of the operands in that world, in nats; weights without values count as
-            uniform.
+        log_values: Log-values of the operands in that world, in nats; weights without values count
+            as uniform.
     """
 
     node: int
@@ -36,14 +36,14 @@ class Witness:
 
 
 def world_of(circuit: Circuit, chosen: dict[int, int]) -> Float:
-    """A complete row, from classes of some variables; the others get their first."""
+    """A complete row from the classes of some variables; the others get their first class."""
     return np.array(
         [representative(v, chosen.get(i, 0)) for i, v in enumerate(circuit.variables)], np.float64
     )
 
 
 def confirm(circuit: Circuit, node: int, unit: int, world: Float) -> Witness | None:
-    """The witness that ``world`` is, if it is one, by evaluating all that the sum depends on."""
+    """The witness in ``world``, if there is one, by evaluating all nodes below the sum."""
     values = log_values(circuit, node, world)
     found: list[tuple[Unit, float]] = []
     for operand, below in _terms(circuit, node, unit):
@@ -74,7 +74,7 @@ def _terms(circuit: Circuit, node: int, unit: int) -> list[Unit]:
 
 
 def log_values(circuit: Circuit, root: int, world: Float) -> dict[int, Float]:
-    """Logarithms of all units of all nodes under ``root`` in one complete world: the definition."""
+    """Log-values of all units of all nodes under ``root`` in one complete world: the definition."""
     needed = np.zeros(circuit.num_nodes, np.bool_)
     frontier = np.array([root])
     while len(frontier):
@@ -109,7 +109,7 @@ def _leaf(circuit: Circuit, node: int, value: float) -> Float:
 
 
 def _table(circuit: Circuit, node: int) -> Float:
-    """Given values, else some positive ones."""
+    """Given values, or positive ones if there are none."""
     weight = int(circuit.weight[node])
     given = circuit.weights.values.get(weight)
     if given is not None:

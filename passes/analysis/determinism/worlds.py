@@ -1,12 +1,12 @@
-"""Many worlds at once: each gate's truth as bits, 64 worlds a word.
+"""Evaluates gates in many worlds at once, 64 worlds per word.
 
 Three ways to fill the words decide determinism:
 
-* *random worlds*: an OR with two operands true in one is no deterministic sum;
+* *random worlds*: an OR with two operands true in one world is not deterministic;
 * *all worlds of a region* (a few variables), all other leaves true: since AND and OR commute with
   "for some value of the other variables" in decomposable circuits, this is each gate's support
-  projected to the region. An OR whose operands never meet there is deterministic; one whose whole
-  scope lies in the region is decided either way;
+  projected to the region. An OR whose operands never overlap there is deterministic; one whose
+  whole scope lies in the region is decided either way;
 * *all single variables*, a bit each: the same with regions of one variable.
 """
 
@@ -28,16 +28,16 @@ Bool = NDArray[np.bool_]
 Words = NDArray[np.uint64]
 ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 _MOST_BYTES = 96_000_000
-"""Of the truth table of all gates; more worlds are looked at in several goes."""
+"""Limit for the truth table of all gates; more worlds are processed in several rounds."""
 
 
 class _Step(NamedTuple):
-    """The gates of one kind and level, by falling fan-in."""
+    """The gates of one kind and level, by decreasing fan-in."""
 
     kind: int
     gates: Int
     columns: list[Int]
-    """Entry j: operand j of each gate that has so many; a prefix of ``gates``."""
+    """Entry j: operand j of each gate with more than j operands, a prefix of ``gates``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class Evaluator:
 
     @property
     def words_at_once(self) -> int:
-        """Words that fit the memory."""
+        """How many words fit into memory at once."""
         return max(1, _MOST_BYTES // (8 * len(self.gates)))
 
     def run(self, leaves: Words) -> tuple[Words, Words]:
@@ -92,7 +92,7 @@ class Evaluator:
 
     @property
     def leaves(self) -> Int:
-        """Ids of the leaf gates, gate 0 among them."""
+        """Ids of the leaf gates, including gate 0."""
         return np.flatnonzero((self.gates.kind != AND) & (self.gates.kind != OR))
 
     def leaf_words(self, chosen: dict[int, Int], worlds: int) -> Words:
@@ -100,7 +100,7 @@ class Evaluator:
 
         Args:
             chosen: Variable to its class in each world; leaves of other variables are true.
-            worlds: How many.
+            worlds: Number of worlds.
         """
         bits = np.ones((len(self.leaves), -(-worlds // 64) * 64), np.bool_)
         bits[:, worlds:] = False
@@ -130,9 +130,9 @@ def random_worlds(gates: Gates, worlds: int, rng: np.random.Generator) -> dict[i
 
 
 def all_worlds(gates: Gates, region: Int, size: int) -> Iterator[tuple[int, dict[int, Int]]]:
-    """The joint classes of the variables in ``region``, at most ``size`` at a time.
+    """All worlds of the variables in ``region``, at most ``size`` at a time.
 
-    Yields how many they are, and each variable's class.
+    Yields their number, and the class of each variable in each of them.
     """
     numbers = [classes(gates.variables[v]) for v in region.tolist()]
     total = prod(numbers)
@@ -143,11 +143,11 @@ def all_worlds(gates: Gates, region: Int, size: int) -> Iterator[tuple[int, dict
 
 
 def meet_in(evaluator: Evaluator, region: Int) -> tuple[Bool, dict[int, dict[int, int]]]:
-    """Where operands of an OR meet among the projections to ``region``.
+    """Where operands of an OR overlap when projected to ``region``.
 
     Returns:
-        Shape (gates,): whether two operands of an OR are true in one world; and for these one such
-        world, variable to class.
+        Shape (gates,): whether two operands of an OR are true in one world; and one such world for
+        each of these gates, variable to class.
     """
     meets = np.zeros(len(evaluator.gates), np.bool_)
     worlds: dict[int, dict[int, int]] = {}
@@ -169,7 +169,7 @@ def first_bits(words: Words) -> Int:
 
 
 def telling(gates: Gates) -> Int:
-    """The variables that some leaf restricts: only these can tell supports apart."""
+    """The variables that some leaf restricts; only these can separate supports."""
     used = gates.leaf_set[gates.leaf_set >= 0]
     return np.unique(gates.sets.variable[used[~gates.sets.full[used]]])
 
@@ -178,8 +178,8 @@ def planes(evaluator: Evaluator, block: Int) -> tuple[Words, Words]:
     """Supports projected to each of at most 64 single variables.
 
     Returns:
-        Shape (gates, classes): bit i of word s is whether the gate can be true where variable
-        ``block[i]`` is in class s. And likewise whether two operands of an OR can.
+        Two of shape (gates, classes): bit i of word s says whether the gate can be true where
+        variable ``block[i]`` is in class s; and whether two operands of an OR can.
     """
     gates = evaluator.gates
     number = np.array([classes(gates.variables[v]) for v in block.tolist()], np.int64)
@@ -201,18 +201,18 @@ def planes(evaluator: Evaluator, block: Int) -> tuple[Words, Words]:
 
 
 def _exists(number: Int) -> Words:
-    """Word s: bit i says whether variable i has a class s."""
+    """Bit i of word s says whether variable i has a class s."""
     has = np.arange(int(number.max()))[:, None] < number[None, :]
     shifted = has.astype(np.uint64) << np.arange(len(number), dtype=np.uint64)
     return np.asarray(np.bitwise_or.reduce(shifted, axis=1), np.uint64)
 
 
 def parted(overlap: Words, block: Int) -> Bool:
-    """Whether a single variable of ``block`` keeps all operands of each gate apart."""
+    """Whether a single variable of ``block`` separates all operands of each gate."""
     full = ONES if len(block) == 64 else (np.uint64(1) << np.uint64(len(block))) - np.uint64(1)
     return np.asarray(np.bitwise_or.reduce(overlap, axis=1) & full != full)
 
 
 def subsets(table: Words, of: Words) -> Bool:
-    """Which rows of ``table`` are sets within ``of``, as bit sets."""
+    """Which rows of ``table`` are subsets of ``of``, as bit sets."""
     return np.asarray(~(table & ~of).any(axis=1))

@@ -1,1 +1,1 @@
-"""Vtrees that a circuit respects."""
+"""Vtrees, and the search for one that a circuit respects."""

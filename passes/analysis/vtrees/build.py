@@ -1,7 +1,7 @@
-"""A tree that agrees with every split of a set of splits, if there is one.
+"""Builds a tree that respects every split of a given set, if there is one.
 
-For circuits that are not smooth, where a product may split a part of what another splits. A split
-of S into parts says of variables a, b of one part and c of another that a and b join before c.
+For circuits that are not smooth, where a product may split only a part of another's scope. A split
+requires that variables a and b of one part join below the point where they join c of another part.
 
 Source:
     Aho, Sagiv, Szymanski and Ullman (1981), "Inferring a Tree from Lowest Common Ancestors with an
@@ -18,7 +18,7 @@ Node = int | Sequence[int]
 
 
 class TooMuchWorkError(Exception):
-    """More steps would be needed than were allowed."""
+    """Raised when more steps are needed than allowed."""
 
 
 class Build:
@@ -28,12 +28,12 @@ class Build:
         self.steps = steps
 
     def tree(self, variables: int, splits: Sequence[Split]) -> list[Node] | None:
-        """The nodes of a tree over the bit set ``variables``, as `Vtree.of` takes them.
+        """The nodes of a tree over the bit set ``variables``, in the form that `Vtree.of` takes.
 
-        ``None`` if no tree agrees with all ``splits``.
+        ``None`` if no tree respects all ``splits``.
 
         Raises:
-            TooMuchWorkError: If the budget is spent.
+            TooMuchWorkError: If the budget runs out.
         """
         preorder: list[tuple[int, list[int]]] = []
         stack: list[tuple[int, Sequence[Split], int]] = [(variables, splits, -1)]
@@ -56,7 +56,7 @@ class Build:
         ]
 
     def _active(self, within: int, splits: Sequence[Split]) -> list[Split]:
-        """What is left of the splits inside ``within``: those of two parts or more."""
+        """The splits restricted to ``within``, as far as two parts or more are left."""
         self._spend(sum(map(len, splits)))
         cut = [tuple(part & within for part in split if part & within) for split in splits]
         return [split for split in dict.fromkeys(cut) if len(split) > 1]
@@ -86,10 +86,10 @@ class Build:
             raise TooMuchWorkError
 
     def conflict(self, variables: int, splits: Sequence[Split]) -> list[int]:
-        """Positions of a smallest-by-inclusion set of ``splits`` that no tree agrees with.
+        """Positions of an inclusion-minimal set of ``splits`` that no tree respects.
 
-        Each round finds the shortest prefix that is in conflict with what is known to be needed;
-        its last split is needed too.
+        Each round finds the shortest prefix that conflicts with the splits already known to be
+        needed; its last split is needed too.
         """
         needed: list[int] = []
         candidates = len(splits)

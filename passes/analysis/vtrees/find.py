@@ -1,4 +1,4 @@
-"""Structured decomposability: the tree that all products agree with, or products that do not."""
+"""Structured decomposability: a vtree that all products respect, or products that conflict."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pccompiler.passes.check.rule import edges
 
 __all__ = ["Structure", "Vtree", "structure"]
 MOST_STEPS = 3_000_000
-"""Of the search in circuits that are not smooth; some seconds."""
+"""Limit of the search in circuits that are not smooth; a few seconds."""
 _MOST_COMPARED = 20_000
 
 
@@ -29,9 +29,9 @@ class Structure:
     """Whether a circuit is structured decomposable.
 
     Attributes:
-        vtree: A tree that all products agree with, if there is one.
-        culprits: If there is none, two products that no tree agrees with; in a circuit that is not
-            smooth it may take more. Empty if the budget did not suffice.
+        vtree: A tree that all products respect, if there is one.
+        culprits: If there is none, two products (or more, if the circuit is not smooth) that no
+            tree allows together. Empty if the budget ran out.
     """
 
     vtree: Vtree | None
@@ -39,15 +39,15 @@ class Structure:
 
 
 def structure(circuit: Circuit, *, most_steps: int = MOST_STEPS) -> Structure:
-    """Find the tree that all products agree with.
+    """Find a tree that all products respect.
 
-    A product agrees if each of its parts is what is under one node of the tree, when the tree is
-    cut down to the product's scope. A smooth circuit has such a tree just if no two scopes under
-    its root cross, that is overlap without one being inside the other.
+    A product respects a tree if, after restricting the tree to the product's scope, each of its
+    parts is the set of variables under one node. A smooth circuit has such a tree if and only if
+    no two scopes under its root cross, that is, overlap without one containing the other.
 
     Args:
-        circuit: Decomposable; it need not be smooth.
-        most_steps: Of the search, where it is not smooth.
+        circuit: Decomposable, but not necessarily smooth.
+        most_steps: Limit of the search if the circuit is not smooth.
 
     Source:
         Pipatsrisawat and Darwiche (2008), "New Compilation Languages Based on Structured
@@ -62,9 +62,9 @@ def structure(circuit: Circuit, *, most_steps: int = MOST_STEPS) -> Structure:
 
 
 def _by_nesting(circuit: Circuit) -> Structure:
-    """Of a smooth circuit: scopes from small to large, each made of whole ones below.
+    """For a smooth circuit: build scopes from small to large, each from whole smaller ones.
 
-    There are at most two scopes less one for each variable before two cross.
+    A tree over n variables has at most 2n - 1 scopes, so a crossing is found after at most 2n.
     """
     live = np.unique(circuit.scopes.index[reachable(circuit)])
     table = circuit.scopes.table
@@ -92,14 +92,14 @@ def _by_nesting(circuit: Circuit) -> Structure:
 
 
 def _sticking_out(below: Int, tops: Int, held: list[int]) -> int | None:
-    """A node of the tree with variables both inside and outside of a scope."""
+    """A node of the tree with variables both inside and outside a scope."""
     inside = np.bincount(np.searchsorted(below, tops)).tolist()
     pairs = zip(below.tolist(), inside, strict=True)
     return next((node for node, number in pairs if held[node] != number), None)
 
 
 def _crossing(circuit: Circuit, one: int, other: int) -> tuple[int, int]:
-    """Two products that show that two scopes cross; at best they split one scope differently."""
+    """Two products that show a crossing; preferably they split the same scope differently."""
     splits = partitions(circuit)
     pair = _same_scope(splits)
     if pair is not None:
@@ -114,7 +114,7 @@ def _crossing(circuit: Circuit, one: int, other: int) -> tuple[int, int]:
 
 
 def _same_scope(splits: Partitions) -> tuple[int, int] | None:
-    """Two products over one scope with parts that cross, from small scopes to large."""
+    """Two products over the same scope whose parts cross; small scopes are tried first."""
     groups: dict[int, list[int]] = defaultdict(list)
     for place, row in enumerate(splits.scope.tolist()):
         groups[row].append(place)
@@ -137,7 +137,7 @@ def _cross(left: Sequence[int], right: Sequence[int]) -> bool:
 
 
 def _by_building(circuit: Circuit, most_steps: int) -> Structure:
-    """Of a circuit that is not smooth."""
+    """For a circuit that is not smooth."""
     splits = partitions(circuit)
     parts: list[Split] = [tuple(splits.masks(i)) for i in range(len(splits))]
     inputs = circuit.variable[reachable(circuit) & (circuit.kind == Kind.INPUT)]

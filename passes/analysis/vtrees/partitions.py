@@ -1,4 +1,4 @@
-"""How products split their scopes: distinct (scope, operand scopes), with a product of each."""
+"""How products split their scopes: each distinct (scope, operand scopes), with one product."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _MOST_PARTS = 4
 class Partitions:
     """The distinct ways in which the products under the root split their scopes.
 
-    Operands without variables do not count, nor do products of fewer than two parts.
+    Operands without variables and products of fewer than two parts do not count.
 
     Attributes:
-        circuit: Where they are from.
+        circuit: The circuit.
         scope: Shape (partitions,): row of the scope table.
-        node: Shape (partitions,): a product that splits so.
+        node: Shape (partitions,): a product that splits its scope this way.
         pointer: Shape (partitions + 1,).
         parts: Rows of the scope table; partition i has ``parts[pointer[i]:pointer[i + 1]]``.
     """
@@ -64,7 +64,7 @@ def describe(circuit: Circuit, node: int) -> str:
 
 
 def partitions(circuit: Circuit) -> Partitions:
-    """All of ``circuit``, of products in ascending order."""
+    """All partitions of ``circuit``, in the order of their first products."""
     live = np.flatnonzero(reachable(circuit) & np.isin(circuit.kind, PRODUCTS))
     index = circuit.scopes.index
     edges = circuit.operands[circuit.edges_of(live)]

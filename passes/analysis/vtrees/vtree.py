@@ -1,4 +1,4 @@
-"""Vtrees: trees over variables, which say how products may split their scopes."""
+"""Vtrees: trees over variables that say how products may split their scopes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from pccompiler.reading import read_text
 class Vtree:
     """A tree whose leaves are variables. Children come before parents; the last node is the root.
 
-    An inner node has two children or more: where a circuit leaves open in which order parts are
-    split off, so does the tree. `binary` settles it.
+    An inner node has two children or more: if a circuit does not fix the order in which parts are
+    split off, the tree does not either. `binary` chooses an order.
 
     Attributes:
         variable: Shape (nodes,): index of a leaf's variable, -1 for inner nodes.
@@ -57,7 +57,7 @@ class Vtree:
         """A tree from its nodes: the variable of a leaf, the children of an inner node.
 
         Raises:
-            CircuitError: If they make no tree.
+            CircuitError: If they do not form a tree.
         """
         inner: list[Sequence[int]] = [() if isinstance(node, int) else node for node in nodes]
         tree = cls(
@@ -71,7 +71,7 @@ class Vtree:
         if not once or (tree.children >= owners).any() or len(set(leaves.tolist())) < len(leaves):
             raise CircuitError.of(
                 "PC124",
-                "this is no vtree",
+                "the nodes do not form a vtree",
                 help="declare children first; use each as a child once, and each variable once",
             )
         return tree
@@ -124,7 +124,7 @@ class Vtree:
         return bool((np.diff(self.pointer)[self.variable < 0] == 2).all())
 
     def binary(self) -> Vtree:
-        """A binary tree: nodes with more children split them off from left to right."""
+        """A binary version: nodes with more children split them off from left to right."""
         nodes: list[int | Sequence[int]] = []
         new: list[int] = []
         for node in range(len(self)):
@@ -139,7 +139,7 @@ class Vtree:
         return Vtree.of(nodes)
 
     def to_text(self) -> str:
-        """The tree as `binary` has it, as a ``.vtree`` file; variables count from 1."""
+        """The tree (or its `binary` version) as a ``.vtree`` file; variables count from 1."""
         tree = self if self.is_binary else self.binary()
         lines = [f"vtree {len(tree)}"]
         for node, variable in enumerate(tree.variable.tolist()):
@@ -152,10 +152,10 @@ class Vtree:
 
     @classmethod
     def from_text(cls, text: str, source: str = "<vtree>") -> Vtree:
-        """The tree of a ``.vtree`` file. Its ids are replaced by positions.
+        """The tree of a ``.vtree`` file, with ids replaced by positions.
 
         Raises:
-            CircuitError: Naming the line that is wrong.
+            CircuitError: Names the line that is wrong.
         """
         place: dict[str, int] = {}
         nodes: list[int | Sequence[int]] = []
@@ -167,7 +167,7 @@ class Vtree:
             if node is None:
                 raise CircuitError.of(
                     "PC124",
-                    f"{line.strip()!r} is no line of a vtree",
+                    f"{line.strip()!r} is not a valid vtree line",
                     location=f"{source}:{number}",
                     help="write 'L id variable' or 'I id left right'; children come first",
                 )
@@ -176,7 +176,7 @@ class Vtree:
         return cls.of(nodes)
 
     def write(self, path: str | Path) -> None:
-        """Write a ``.vtree`` file, as `to_text` has it, whole or not at all.
+        """Write a ``.vtree`` file, see `to_text`, whole or not at all.
 
         Raises:
             FileError: If it cannot be written.
@@ -185,10 +185,10 @@ class Vtree:
 
     @classmethod
     def read(cls, path: str | Path) -> Vtree:
-        """Read a ``.vtree`` file, as `from_text` does.
+        """Read a ``.vtree`` file, see `from_text`.
 
         Raises:
-            CircuitError: If it cannot be read, or is no vtree.
+            CircuitError: If it cannot be read or is not a vtree.
         """
         try:
             text = read_text(path)
@@ -199,7 +199,7 @@ class Vtree:
         return cls.from_text(text, str(path))
 
     def describe(self, names: Sequence[str]) -> str:
-        """One line a node, indented by depth: a variable, or how many are under it."""
+        """One line per node, indented by depth: a variable, or the number of variables below."""
         lines: list[str] = []
         stack = [(self.root, 0)]
         while stack:
@@ -212,7 +212,7 @@ class Vtree:
 
 
 def _node(words: list[str], place: dict[str, int]) -> int | Sequence[int] | None:
-    """The node of a line, or ``None`` if it is wrong."""
+    """The node of a line, or ``None`` if the line is invalid."""
     number = len(words) == 3 and words[0] == "L" and words[2].isdecimal() and len(words[2]) < 19
     if number and int(words[2]) > 0:
         return None if words[1] in place else int(words[2]) - 1

@@ -1,1 +1,1 @@
-"""Vector nodes from scalar nodes."""
+"""Packs scalar nodes into vector nodes."""

@@ -1,4 +1,4 @@
-"""The pass that finds vectors among scalar nodes."""
+"""The pass that packs scalar nodes into vector nodes."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import ClassVar
 import numpy as np
 
 from pccompiler.ir import Circuit, Kind
-from pccompiler.ir.arrays import Int, first_uses, segments
-from pccompiler.ir.circuit import Float, WeightTable
+from pccompiler.ir.arrays import Float, Int, first_uses, segments
+from pccompiler.ir.node_table import WeightTable
 from pccompiler.ir.sectors import partition_again
 from pccompiler.passes.base import Pass
-from pccompiler.passes.transforms.pack.vectors import Vectors, columns_of, find_vectors
+from pccompiler.passes.transforms.pack.find import find_vectors
+from pccompiler.passes.transforms.pack.vectors import Vectors, columns_of
 
 _DENSE = int(Kind.SUM)
 
 
 @dataclass(frozen=True)
 class Pack(Pass):
-    """Make one vector node of scalar nodes that are computed alike.
+    """Pack scalar nodes that are computed alike into one vector node.
 
     Sums over the same operands become one dense sum; leaves of one variable and family one input;
     aligned products one elementwise product, all pairs a Kronecker product; aligned sums a mixture.
-    A vector is made only where everything that reads it reads it whole, so that the work does not
+    A vector is made only where every consumer reads the whole of it, so that the work does not
     grow: the circuit has the same function, the same weights, and as many edges between units.
 
     Before::
@@ -65,7 +66,7 @@ class _Writer:
         self.shared = np.bincount(owned, minlength=len(circuit.weights)) > 1
 
     def run(self) -> Circuit:
-        """The circuit of vectors; node ids are those of classes."""
+        """The circuit of vectors; node ids are class numbers."""
         circuit, vectors = self.circuit, self.vectors
         self.kinds()
         for number in self.changed().tolist():
@@ -96,14 +97,14 @@ class _Writer:
         return result.replace(generator=circuit.generator)
 
     def kinds(self) -> None:
-        """Kronecker products and mixtures."""
+        """Set the kinds of Kronecker products and mixtures."""
         vector = self.vectors.sizes > 1
         self.kind[vector & self.vectors.kronecker] = Kind.KRONECKER
         lanes = vector & (self.kind == Kind.SUM) & ~self.vectors.shape.dense[self.first]
         self.kind[lanes] = Kind.MIXTURE
 
     def changed(self) -> Int:
-        """Classes whose weight is a new one: vectors, and sums that read vectors."""
+        """Classes that need a new weight: vectors, and sums that read vectors."""
         vectors = self.vectors
         reads = np.zeros(len(vectors.sizes), np.bool_)
         owner = vectors.of[vectors.shape.owner]
@@ -111,7 +112,7 @@ class _Writer:
         return np.flatnonzero((self.weight >= 0) & (reads | (vectors.sizes > 1)))
 
     def new_weight(self, number: int) -> int:
-        """The stacked rows of a class's weights, columns in the order of its operands."""
+        """Stack the rows of a class's weights, columns in operand order; returns the new id."""
         members = self.vectors.members(number)
         weights = self.circuit.weight[members]
         dense = self.kind[number] == _DENSE  # mixtures keep the order of their operands
@@ -137,7 +138,7 @@ class _Writer:
         return np.concatenate(rows)
 
     def edges(self) -> tuple[Int, Int]:
-        """Operands by class, each once, in the order of the first member's."""
+        """The operands of each class, vectors only once, in the order of the first member's."""
         circuit, vectors = self.circuit, self.vectors
         lengths = circuit.fan_in[self.first]
         below = vectors.of[circuit.operands[circuit.edges_of(self.first)]]
@@ -150,7 +151,7 @@ class _Writer:
         return segments(np.bincount(owner[keep], minlength=len(lengths))), below[keep]
 
     def renumbered(self) -> dict[str, Int | WeightTable]:
-        """Weight ids and their table: those that are used, by first use."""
+        """The weights in use, renumbered by first use, and their table."""
         old = self.circuit.weights
         used = first_uses(self.weight[self.weight >= 0])
         shapes = np.array(self.shapes, np.int64).reshape(-1, 2)

@@ -1,10 +1,9 @@
-"""Which scalar nodes are units of one vector: partition refinement, up and down the circuit.
+"""Groups scalar nodes into candidate vectors by partition refinement, up and down the circuit.
 
 Two nodes can be units of one vector only if they have the same shape below and the same readers
-above, both up to the vectors found. Labels start from what a node is, and are refined by the labels
-of operands and readers, level by level, until their number stays. Labels are 64-bit hashes; what
-they claim is verified by `pccompiler.passes.transforms.pack.vectors` before anything is built on
-it.
+above, both up to the vectors found. Labels start from a node's own properties, and are refined by
+the labels of operands and readers, level by level, until their number stays the same. Labels are
+64-bit hashes, so `pccompiler.passes.transforms.pack.find` verifies the classes before use.
 """
 
 from __future__ import annotations
@@ -21,21 +20,21 @@ from pccompiler.ir.topology import by_level
 Bool = NDArray[np.bool_]
 Labels = NDArray[np.uint64]
 _SWEEPS = 12
-"""Up-and-down sweeps at most; what has not settled by then is found out by the verification."""
+"""The most sweeps up and down; the verification rejects classes that have not settled by then."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """What the refinement needs to know of a circuit.
+    """What the refinement needs to know about a circuit.
 
     Attributes:
         circuit: The circuit.
         free: Shape ``(nodes,)``, nodes that may become units of a vector.
         dense: Shape ``(nodes,)``, sums over a set of operands, which may come in any order.
         owner: Shape ``(edges,)``, the reader of each edge.
-        slot: Shape ``(edges,)``: the place of the operand, where it matters.
+        slot: Shape ``(edges,)``, the place of the operand where the order matters, otherwise 0.
         by_operand: Shape ``(edges,)``, the edges in the order of `Consumers.nodes`.
-        start: Shape ``(nodes,)``, labels to begin with.
+        start: Shape ``(nodes,)``, the initial labels.
     """
 
     circuit: Circuit
@@ -53,7 +52,7 @@ class Shape:
         return result
 
     def with_dense(self, nodes: Bool) -> Shape:
-        """The sums ``nodes``, each for itself, as sums over sets."""
+        """The shape with the sums ``nodes`` as dense sums, each in a class of its own."""
         start = self.start.copy()
         places = np.flatnonzero(nodes)
         start[places] = mix64(start[places] ^ mix64(places.astype(np.uint64) + np.uint64(1)))
@@ -62,7 +61,7 @@ class Shape:
 
 
 def find_shape(circuit: Circuit) -> Shape:
-    """Look at the nodes one by one."""
+    """The shape of ``circuit``, from each node's own properties."""
     owner = np.repeat(np.arange(circuit.num_nodes), circuit.fan_in)
     place = np.arange(len(owner)) - circuit.pointer[owner]
     kind, units = circuit.kind, circuit.units
@@ -99,13 +98,13 @@ def refine(shape: Shape, broken: Bool) -> Int:
     """Shape ``(nodes,)``: a class for each node, numbered from 0 by its highest node.
 
     Args:
-        shape: Of the circuit.
-        broken: Nodes that are to be alone in their class.
+        shape: The shape of the circuit.
+        broken: Nodes that must be alone in their class.
     """
     labels = shape.start.copy()
     alone = np.flatnonzero(broken)
     labels[alone] = mix64(labels[alone] ^ mix64(alone.astype(np.uint64) + np.uint64(1)))
-    levels = by_level(shape.circuit)
+    levels = by_level(shape.circuit.levels)
     number = -1
     for _ in range(_SWEEPS):
         found = _count(labels)
@@ -131,7 +130,7 @@ def _count(labels: Labels) -> int:
 
 
 def _look_up(shape: Shape, labels: Labels, nodes: Int) -> None:
-    """Refine by the readers' labels, whatever their order."""
+    """Refine by the readers' labels, regardless of order."""
     readers = shape.circuit.consumers
     lengths = readers.pointer[nodes + 1] - readers.pointer[nodes]
     edges = shape.by_operand[ranges(readers.pointer[nodes], lengths)]
@@ -140,7 +139,7 @@ def _look_up(shape: Shape, labels: Labels, nodes: Int) -> None:
 
 
 def _look_down(shape: Shape, labels: Labels, nodes: Int) -> None:
-    """Refine by the operands' labels; sets of operands are in the labels from the start."""
+    """Refine by the operands' labels; for dense sums, the initial labels already include them."""
     nodes = nodes[~shape.dense[nodes]]
     lengths = shape.circuit.fan_in[nodes]
     edges = ranges(shape.circuit.pointer[nodes], lengths)
@@ -149,7 +148,7 @@ def _look_down(shape: Shape, labels: Labels, nodes: Int) -> None:
 
 
 def _totals(values: Labels, lengths: Int) -> Labels:
-    """Wrapping sums of segments."""
+    """Sums of segments, modulo 2^64."""
     totals = np.zeros(len(values) + 1, np.uint64)
     np.cumsum(values, out=totals[1:])
     pointer = segments(lengths)

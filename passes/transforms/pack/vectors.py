@@ -1,12 +1,4 @@
-"""Classes of scalar nodes that are vectors: verified, and their units in an order that fits all.
-
-A class of products is elementwise if its members take one unit each of equally many in every
-operand's class, or a Kronecker product if they take every combination. A class of sums is dense if
-its members share their operands, and these are whole classes; a mixture if its members take one
-unit each of every operand's class. Elementwise classes tie the order of their units to the order of
-their operands': tied nodes are in one lane. A class that fails is broken up, and classes are found
-anew.
-"""
+"""A partition of a circuit's scalar nodes into vectors, and how sums read them."""
 
 from __future__ import annotations
 
@@ -17,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.ir import Circuit, Kind
-from pccompiler.ir.arrays import Int, first_uses, hash_rows, ranges, segments
-from pccompiler.passes.transforms.pack.refine import Shape, find_shape, refine
+from pccompiler.ir.arrays import Int, ranges, segments
+from pccompiler.passes.transforms.pack.refine import Shape
 
 Bool = NDArray[np.bool_]
-_ROUNDS = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +20,12 @@ class Vectors:
     """A partition of the nodes into vectors.
 
     Attributes:
-        shape: Of the circuit.
+        shape: The shape of the circuit.
         of: Shape ``(nodes,)``, each node's class, numbered so that operands come first.
-        sizes: Shape ``(classes,)``.
+        sizes: Shape ``(classes,)``, the number of members.
         unit: Shape ``(nodes,)``, each node's place in its class.
-        first: Shape ``(classes,)``, the lowest member, whose operands give the vector's order.
-        kronecker: Shape ``(classes,)``.
+        first: Shape ``(classes,)``, the lowest member, whose operands set the vector's order.
+        kronecker: Shape ``(classes,)``, whether a class is a Kronecker product.
     """
 
     shape: Shape
@@ -55,203 +46,8 @@ class Vectors:
         return nodes[start[number] : start[number + 1]]
 
 
-def find_vectors(circuit: Circuit) -> Vectors | None:
-    """The vectors among the scalar nodes of ``circuit``; ``None`` where there are none."""
-    shape = find_shape(circuit)
-    broken = np.zeros(circuit.num_nodes, np.bool_)
-    for _ in range(_ROUNDS):
-        of = refine(shape, broken)
-        sizes = np.bincount(of)
-        alone = shape.lanes & (sizes[of] == 1)
-        if alone.any():  # no unit of a mixture: a sum over vectors, perhaps
-            shape, broken = shape.with_dense(alone), np.zeros_like(broken)
-            continue
-        if int(sizes.max()) == 1:
-            return None
-        check = _Check(shape, of, sizes)
-        bad = check.run()
-        if not bad.any():
-            return check.vectors()
-        broken |= bad[of]
-    return None
-
-
-class _Check:
-    """One look at a partition."""
-
-    def __init__(self, shape: Shape, of: Int, sizes: Int) -> None:
-        self.shape, self.of, self.sizes = shape, of, sizes
-        self.circuit = shape.circuit
-        self.bad: Bool = np.zeros(len(sizes), np.bool_)
-        self.kronecker: Bool = np.zeros(len(sizes), np.bool_)
-        self.tied: Bool = np.zeros(len(sizes), np.bool_)
-        self.lane = np.arange(self.circuit.num_nodes)
-
-    def run(self) -> Bool:
-        """Shape ``(classes,)``: which classes fail."""
-        vector = self.sizes[self.of] > 1
-        kind = self.circuit.kind
-        self.products(np.flatnonzero(vector & (kind == Kind.PRODUCT)))
-        self.mixtures(np.flatnonzero(vector & self.shape.lanes))
-        self.dense(np.flatnonzero(vector & self.shape.dense))
-        self.readers(vector)
-        if not self.bad.any():
-            self.lanes()
-        if not self.bad.any():
-            self.shared_weights()
-        return self.bad
-
-    def products(self, nodes: Int) -> None:
-        """Elementwise or Kronecker."""
-        for table in self.tables(nodes):
-            operands = np.take_along_axis(table.operands, np.argsort(self.of[table.operands]), 1)
-            fits = table.same(self.of[operands])
-            widths = self.sizes[self.of[operands[table.starts]]]
-            one_each = fits & self.one_each(table, operands, widths)
-            whole = table.distinct(hash_rows(operands.astype(np.uint64))) == table.sizes
-            grid = fits & whole & (widths.astype(np.float64).prod(axis=1) == table.sizes)
-            self.tied[table.numbers[one_each]] = True
-            self.kronecker[table.numbers[grid & ~one_each]] = True
-            self.bad[table.numbers[~one_each & ~grid]] = True
-
-    def mixtures(self, nodes: Int) -> None:
-        """Unit by unit."""
-        for table in self.tables(nodes):
-            widths = self.sizes[self.of[table.operands[table.starts]]]
-            fits = table.same(self.of[table.operands])
-            fits &= self.one_each(table, table.operands, widths)
-            self.tied[table.numbers[fits]] = True
-            self.bad[table.numbers[~fits]] = True
-
-    def dense(self, nodes: Int) -> None:
-        """The same operands, which may come in any order."""
-        for table in self.tables(nodes):
-            self.bad[table.numbers[~table.same(np.sort(table.operands, axis=1))]] = True
-
-    def one_each(self, table: _Table, operands: Int, widths: Int) -> Bool:
-        """Whether the members take every unit of every operand once."""
-        result: Bool = (widths == table.sizes[:, None]).all(axis=1)
-        for column in operands.T:
-            result &= table.distinct(column.astype(np.uint64)) == table.sizes
-        return result
-
-    def readers(self, vector: Bool) -> None:
-        """Scalar products and mixtures read scalars; dense sums read whole vectors."""
-        circuit, owner = self.circuit, self.shape.owner
-        below = circuit.operands
-        scalar = vector[below] & ~vector[owner] & ~self.shape.dense[owner]
-        self.bad[self.of[below[scalar]]] = True
-        edges = np.flatnonzero(vector[below] & self.shape.dense[owner])
-        if len(edges):
-            pairs = np.stack([owner[edges], self.of[below[edges]]], axis=1)
-            distinct, counts = np.unique(pairs, axis=0, return_counts=True)
-            self.bad[distinct[counts != self.sizes[distinct[:, 1]], 1]] = True
-
-    def lanes(self) -> None:
-        """Tie nodes into lanes; a class may have one node in each."""
-        edges = np.flatnonzero(self.tied[self.of[self.shape.owner]])
-        above, below = self.shape.owner[edges], self.circuit.operands[edges]
-        self.lane = _components(self.circuit.num_nodes, above, below)
-        twice = np.zeros(self.circuit.num_nodes, np.bool_)
-        order = np.lexsort([self.lane, self.of])
-        again = (np.diff(self.of[order]) == 0) & (np.diff(self.lane[order]) == 0)
-        twice[self.lane[order[1:]][again]] = True
-        nodes = np.flatnonzero(twice[self.lane] & self.tied[self.of])
-        self.bad[self.of[nodes]] = True
-        grid = self.kronecker[self.of[below]]  # their order is that of the grid
-        self.bad[self.of[below[grid]]] = True
-
-    def units(self) -> Int:
-        """Each node's place in its class, by lanes; of Kronecker products, by the grid."""
-        order = np.lexsort([self.lane, self.of])
-        starts = np.cumsum(self.sizes) - self.sizes
-        unit = np.empty(len(order), np.int64)
-        unit[order] = np.arange(len(order)) - starts[self.of[order]]
-        for number in np.flatnonzero(self.kronecker).tolist():
-            members = order[starts[number] : starts[number] + self.sizes[number]]
-            unit[members] = self.grid_places(members, unit)
-        return unit
-
-    def grid_places(self, members: Int, unit: Int) -> Int:
-        """Places of Kronecker members, operands in the order of the first node's."""
-        circuit = self.circuit
-        sequence = self.of[circuit.operands_of(int(members.min()))]
-        below = circuit.operands[circuit.edges_of(members)].reshape(len(members), -1)
-        classes = self.of[below]
-        place = np.zeros(len(members), np.int64)
-        for number in sequence.tolist():
-            column = below[np.arange(len(members)), np.argmax(classes == number, axis=1)]
-            place = place * self.sizes[number] + unit[column]
-        return place
-
-    def shared_weights(self) -> None:
-        """Nodes that share a weight must be units of vectors that can share theirs."""
-        weight = self.circuit.weight
-        counts = np.bincount(weight[weight >= 0], minlength=len(self.circuit.weights))
-        shared = (weight >= 0) & (counts[weight] > 1)
-        if not shared.any():
-            return
-        vectors = self.vectors()
-        keys: dict[int, bytes] = {}
-        for number in first_uses(self.of[shared]).tolist():
-            key = _weight_key(vectors, number)
-            for own in weight[vectors.members(number)].tolist():
-                if keys.setdefault(own, key) != key:
-                    self.part(own)
-
-    def part(self, weight: int) -> None:
-        """Break up the users of a weight, and the vectors that they read."""
-        users = np.flatnonzero(self.circuit.weight == weight)
-        below = self.of[self.circuit.operands[self.circuit.edges_of(users)]]
-        self.bad[self.of[users]] |= self.sizes[self.of[users]] > 1
-        self.bad[below] |= self.sizes[below] > 1
-
-    def vectors(self) -> Vectors:
-        """The result."""
-        first = np.full(len(self.sizes), len(self.of))
-        np.minimum.at(first, self.of, np.arange(len(self.of)))
-        unit = self.units()
-        return Vectors(self.shape, self.of, self.sizes, unit, first, self.kronecker)
-
-    def tables(self, nodes: Int) -> list[_Table]:
-        """Nodes and their operands by arity, class by class."""
-        fan_in = self.circuit.fan_in[nodes]
-        tables: list[_Table] = []
-        for arity in np.unique(fan_in).tolist():
-            mine = nodes[fan_in == arity]
-            mine = mine[np.argsort(self.of[mine], kind="stable")]
-            below = self.circuit.operands[self.circuit.edges_of(mine)].reshape(len(mine), -1)
-            tables.append(_Table(self.of[mine], below))
-        return tables
-
-
-class _Table:
-    """Operands of all members of some classes, shape ``(nodes, arity)``, class by class."""
-
-    def __init__(self, of: Int, operands: Int) -> None:
-        self.operands = operands
-        self.starts = np.flatnonzero(np.concatenate([[True], of[1:] != of[:-1]]))
-        self.sizes = np.diff(np.concatenate([self.starts, [len(of)]]))
-        self.numbers = of[self.starts]
-        self.place = np.repeat(np.arange(len(self.starts)), self.sizes)
-
-    def same(self, rows: Int) -> Bool:
-        """Whether all rows of a class are equal."""
-        equal = (rows == rows[self.starts][self.place]).all(axis=1)
-        result: Bool = np.logical_and.reduceat(equal, self.starts)
-        return result
-
-    def distinct(self, values: NDArray[np.uint64]) -> Int:
-        """Number of distinct values in each class."""
-        pairs = np.stack([self.place.astype(np.uint64), values], axis=1)
-        order = np.lexsort(pairs.T[::-1])
-        ranked = pairs[order]
-        new = np.concatenate([[True], (ranked[1:] != ranked[:-1]).any(axis=1)])
-        return np.bincount(ranked[new, 0].astype(np.int64), minlength=len(self.starts))
-
-
 def new_columns(vectors: Vectors, node: int) -> tuple[list[int], Int]:
-    """How a sum reads vectors: its operands by class, and its old columns in the new order."""
+    """A sum's operands as classes, and its old columns in the new order."""
     circuit = vectors.shape.circuit
     below = circuit.operands_of(node)
     numbers, unit = vectors.of[below], vectors.unit[below]
@@ -283,32 +79,18 @@ def columns_of(vectors: Vectors, number: int) -> list[Int]:
 
 
 def _inputs(circuit: Circuit, node: int) -> Int:
-    """A number for each unit that a sum reads, in the order of its columns."""
+    """An id for each unit that a sum reads, in the order of its columns."""
     below = circuit.operands_of(node)
     widths = circuit.units[below]
     first = np.repeat(below * (int(widths.max()) + 1), widths)
     return first + ranges(np.zeros_like(widths), widths)
 
 
-def _weight_key(vectors: Vectors, number: int) -> bytes:
-    """Equal for vectors that can share a weight."""
+def weight_key(vectors: Vectors, number: int) -> bytes:
+    """A key that is equal for vectors that can share a weight."""
     members = vectors.members(number)
     circuit = vectors.shape.circuit
     parts = [circuit.weight[members]]
     if circuit.kind[members[0]] != Kind.INPUT:
         parts += columns_of(vectors, number)
     return np.concatenate(parts).tobytes()
-
-
-def _components(number: int, left: Int, right: Int) -> Int:
-    """For each node, the lowest node that edges connect it with."""
-    label = np.arange(number)
-    while True:
-        low = np.minimum(label[left], label[right])
-        before = label.copy()
-        np.minimum.at(label, label[left], low)
-        np.minimum.at(label, label[right], low)
-        label = label[label]
-        label = label[label]
-        if np.array_equal(label, before):
-            return label

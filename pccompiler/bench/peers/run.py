@@ -2,7 +2,7 @@
 
     PYTHON run.py PEER --structure rat-spn --n 16 --units 5 --replicas 50 --batch 500 ...
 
-Prints one JSON line (docs/bench.md, "The protocol"). Each ``with_PEER.py`` beside this file has
+Prints one JSON line (docs/howto/bench.md, "The protocol"). Each ``with_PEER.py`` here has
 ``make(settings)``, which returns the runs by name, or raises `NotImplementedError` with the reason.
 """
 # mypy: ignore-errors

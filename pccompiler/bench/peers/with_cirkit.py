@@ -2,7 +2,7 @@
 
 RAT-SPNs are ours layer for layer. Quad trees are those of `cirkit.templates.data_modalities`,
 `image_data(..., "quad-tree-2", input_layer="categorical", sum_product_layer="cp-t")`, which has no
-option for the number of values; ours but for where odd sides are cut (docs/bench.md).
+option for the number of values; ours but for where odd sides are cut (docs/howto/bench.md).
 """
 # mypy: ignore-errors
 # pyright: basic, reportMissingImports=false

@@ -1,1 +1,1 @@
-"""Bayesian networks compiled to circuits."""
+"""Compiles Bayesian networks to circuits."""

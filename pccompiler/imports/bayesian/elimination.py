@@ -1,9 +1,9 @@
-"""Bayesian networks compiled to circuits, exactly, by variable elimination written down.
+"""Compiles Bayesian networks to circuits, exactly, by recording variable elimination.
 
 Eliminating X from a clique with separator S gives a message: for each state s of S, the sum over x
 of ``phi(s, x) [X = x] m_1(s, x) m_2(s, x) ...``, with phi the product of the tables of the clique
-and m the messages from below. Written down, with the indicator of X = x where the number 1 stands
-in plain elimination, this is a smooth, decomposable and deterministic circuit.
+and m the messages from below. Recorded as nodes, with an indicator for ``[X = x]``, this is a
+smooth, decomposable and deterministic circuit.
 
 Source:
     Darwiche (2003), "A Differential Approach to Inference in Bayesian Networks".
@@ -24,16 +24,15 @@ from pccompiler.imports.bayesian.orders import HEURISTICS, RESTARTS, Heuristic, 
 from pccompiler.imports.bayesian.relations import Relation, TooManyRowsError, join_all, keys
 from pccompiler.imports.written_down import WrittenDown
 from pccompiler.ir import Circuit, Variable, binary, categorical
-from pccompiler.ir.arrays import Int
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int
 from pccompiler.limits import current
 
 _ROUNDING = 1e-12
-"""A total mass this near to one is one."""
+"""A total mass within this of one counts as one."""
 MOST_NODES = 5_000_000
-"""Nodes of the circuit that a network may become, unless said otherwise."""
+"""The most nodes of the circuit by default."""
 _ROWS_A_NODE = 4
-"""Joint states of a clique that are held at once, for each node that may be made."""
+"""The most joint states of a clique at once, per node that may be made."""
 _NUMBERS_A_NODE = 20
 
 
@@ -61,20 +60,20 @@ def compile_network(
 ) -> Circuit:
     """A circuit whose value is the network's probability; missing values are summed out exactly.
 
-    Only joint states of positive probability are written down, so that zeros in the tables make
-    the circuit small, however large the cliques are.
+    Only joint states of positive probability become nodes, so that zeros in the tables keep the
+    circuit small even if cliques are large.
 
     Args:
         network: Every variable becomes a column of the data, in the order of declaration.
-        order: In which variables are eliminated, or ``"min-fill"`` or ``"min-weight"``; by default
-            the cheapest of several orders by both.
+        order: The order in which variables are eliminated, or ``"min-fill"`` or ``"min-weight"``;
+            by default the cheapest of several orders by both.
         restarts: Further orders by each rule, with ties broken at random.
-        most_nodes: Refuse to make more nodes, or to hold more than four joint states of a clique
-            for each of them; ``None``: no limit.
+        most_nodes: The most nodes; a clique may have four joint states at once for each of them.
+            ``None``: no limit.
 
     Raises:
-        ImportFormatError: If parents form a cycle, the order is not one of the variables, or the
-            circuit would be too large, whichever order is taken.
+        ImportFormatError: If parents form a cycle, the order does not have each variable once, or
+            the circuit would be too large with every order.
     """
     names = list(network.states)
     place = {name: i for i, name in enumerate(names)}
@@ -94,7 +93,7 @@ def compile_network(
 
 
 class _TooLargeError(Exception):
-    """The circuit, or a clique on the way to it, is too large."""
+    """Raised if the circuit, or a clique during elimination, is too large."""
 
     def __init__(self, what: str, count: int, clique: tuple[int, ...]) -> None:
         super().__init__(what)
@@ -116,8 +115,8 @@ def _orders(
     if sorted(wanted) != sorted(bare):
         raise ImportFormatError.of(
             "PC748",
-            f"{order!r} is not an order of elimination",
-            help="give every variable's name once, or 'min-fill' or 'min-weight'",
+            f"{order!r} is not an elimination order",
+            help="give every variable once, or 'min-fill' or 'min-weight'",
         )
     place = {name: i for i, name in enumerate(bare)}
     return [cost(families, sizes, [place[name] for name in wanted])]
@@ -135,12 +134,12 @@ def _too_large(
         f"the circuit of the network is too large: {best.what.format(best.count)}; the limit is "
         f"{most:,} nodes",
         notes=[f"clique: {shown}{more}", f"{tried} tried"],
-        help="lift the limit with most_nodes=, or give an order of elimination with order=",
+        help="raise the limit with most_nodes=, or give an elimination order with order=",
     )
 
 
 class _Work:
-    """One elimination, written down."""
+    """One elimination, recorded as a circuit."""
 
     def __init__(
         self,
@@ -181,7 +180,7 @@ class _Work:
             joint = join_all(mine, variable, self.sizes, _ROWS_A_NODE * self.most)
         except TooManyRowsError as error:
             raise _TooLargeError(
-                "a clique has {:,} joint states that are possible", error.rows, clique
+                "a clique has {:,} possible joint states", error.rows, clique
             ) from None
         separator = tuple(v for v in clique if v != variable)
         columns = [joint.column(v) for v in separator]
@@ -205,7 +204,7 @@ class _Work:
         size = self.sizes[variable]
         if self.circuit.numbers + len(states) * size > _NUMBERS_A_NODE * self.most:
             raise _TooLargeError(
-                "the leaves of a variable have {:,} probabilities", len(states) * size, (variable,)
+                "the leaves of a variable need {:,} probabilities", len(states) * size, (variable,)
             )
         leaves = self.circuit.leaves(variable, states.astype(np.int64))
         products = self.circuit.products([leaves[place.ravel()], *joint.nodes])
@@ -215,11 +214,11 @@ class _Work:
     def check(self, clique: tuple[int, ...]) -> None:
         """Refuse more nodes than may be made."""
         if self.circuit.size > self.most:
-            raise _TooLargeError("it has {:,} nodes already", self.circuit.size, clique)
+            raise _TooLargeError("it already has {:,} nodes", self.circuit.size, clique)
 
 
 def _variables(network: BayesianNetwork) -> list[Variable]:
-    """Variables with names that the text form can hold, each its own."""
+    """Variables with distinct names that are valid in the text form."""
     result: list[Variable] = []
     taken: set[str] = set()
     for name, states in network.states.items():
@@ -242,7 +241,7 @@ def _check_cycles(network: BayesianNetwork) -> None:
             raise ImportFormatError.of(
                 "PC738",
                 f"the parents of {', '.join(map(repr, sorted(left)[:5]))} form a cycle",
-                help="a Bayesian network has none; remove an edge",
+                help="remove an edge; Bayesian networks are acyclic",
             )
         for name in free:
             del left[name]

@@ -1,4 +1,4 @@
-"""Orders in which the variables of a Bayesian network are eliminated."""
+"""Elimination orders for Bayesian networks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Near = list[set[int]]
 
 @dataclass(frozen=True)
 class Order:
-    """An order of elimination.
+    """An elimination order.
 
     Attributes:
         variables: In the order in which they are eliminated.
-        states: Joint states of all its cliques together, 0 or not: what it costs, at most.
+        states: Total joint states of all its cliques, including zeros: an upper bound of the cost.
     """
 
     variables: tuple[int, ...]
@@ -37,11 +37,11 @@ def orders(
     """Orders by greedy rules, cheapest first.
 
     Args:
-        families: Of each table, its variables.
-        sizes: States of each variable.
-        heuristics: ``"min-fill"`` eliminates next the variable whose neighbours lack the fewest
+        families: The variables of each table.
+        sizes: Number of states of each variable.
+        heuristics: ``"min-fill"`` next eliminates the variable whose neighbours lack the fewest
             edges, ``"min-weight"`` the one whose clique has the fewest joint states.
-        restarts: Further orders by each rule, ties broken at random, always alike.
+        restarts: Further orders by each rule, with ties broken at random from fixed seeds.
     """
     found: dict[tuple[int, ...], Order] = {}
     for heuristic in heuristics:
@@ -54,7 +54,7 @@ def orders(
 def cost(
     families: Sequence[tuple[int, ...]], sizes: Sequence[int], variables: Sequence[int]
 ) -> Order:
-    """The given order, and what it costs."""
+    """The given order with its cost."""
     near = _neighbours(families)
     states = 0
     for variable in variables:
@@ -101,7 +101,7 @@ def _neighbours(families: Sequence[tuple[int, ...]]) -> Near:
 
 
 def _remove(near: Near, variable: int) -> set[int]:
-    """Join the neighbours of ``variable``, and forget it; the variables whose scores may change."""
+    """Connect the neighbours of ``variable``, remove it, and return whose scores may change."""
     mine = near[variable]
     added = [(a, b) for a, b in itertools.combinations(mine, 2) if b not in near[a]]
     for a, b in added:
@@ -118,7 +118,7 @@ def _remove(near: Near, variable: int) -> set[int]:
 
 
 def _missing(near: Near, variable: int) -> int:
-    """Edges that the neighbours of ``variable`` lack among themselves."""
+    """Number of edges missing between the neighbours of ``variable``."""
     mine = near[variable]
     present = sum(len(near[v] & mine) for v in mine)
     return (len(mine) * (len(mine) - 1) - present) // 2

@@ -1,4 +1,4 @@
-"""Functions of a few discrete variables, as the list of the states where they are not zero."""
+"""Functions of a few discrete variables, as lists of the states where they are not zero."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pccompiler.ir.arrays import Int, hash_rows, ranges
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int, hash_rows, ranges
 
 States = NDArray[np.int32]
 
 
 class TooManyRowsError(Exception):
-    """A join has more rows than it may; it was not made."""
+    """Raised instead of making a join with too many rows."""
 
     def __init__(self, rows: int) -> None:
         super().__init__(rows)
@@ -24,13 +23,13 @@ class TooManyRowsError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Relation:
-    """A function of some variables' states.
+    """A function of the states of some variables.
 
     Attributes:
         scope: The variables.
         states: Shape ``(rows, variables)``, distinct joint states; elsewhere the function is 0.
         weights: Shape ``(rows,)``, positive.
-        nodes: Arrays of shape ``(rows,)``: nodes of a circuit whose product is a further factor.
+        nodes: Arrays of shape ``(rows,)``: circuit nodes; their product is a further factor.
     """
 
     scope: tuple[int, ...]
@@ -56,7 +55,7 @@ def join(left: Relation, right: Relation, sizes: Sequence[int], most: int) -> Re
     """The product of two functions.
 
     Raises:
-        TooManyRowsError: If it is not zero in more than ``most`` states, before it is made.
+        TooManyRowsError: If it would be nonzero in more than ``most`` states.
     """
     shared = [v for v in left.scope if v in right.scope]
     mine, others = keys([[r.column(v) for v in shared] for r in (left, right)], shared, sizes)
@@ -81,7 +80,7 @@ def join(left: Relation, right: Relation, sizes: Sequence[int], most: int) -> Re
 def join_all(
     relations: Sequence[Relation], variable: int, sizes: Sequence[int], most: int
 ) -> Relation:
-    """The product of functions that all have ``variable``: small ones, and alike ones, first."""
+    """The product of functions that all have ``variable``; small and similar ones come first."""
     left = sorted(relations, key=len)
     result = left.pop(0)
     while left:
@@ -95,7 +94,7 @@ def join_all(
 def keys(
     tables: Sequence[Sequence[States]], scope: Sequence[int], sizes: Sequence[int]
 ) -> list[Int]:
-    """For each table of columns, a number for each row: equal for equal rows, in any table."""
+    """For each table of columns, a key for each row; equal rows of any tables have equal keys."""
     lengths = [len(columns[0]) if columns else 0 for columns in tables]
     key = np.zeros(sum(lengths), np.int64)
     room = 1
@@ -110,7 +109,7 @@ def keys(
 
 
 def distinct(columns: Sequence[Int]) -> tuple[Int, Int]:
-    """The first row of each kind in a table of columns, and the kind of each row."""
+    """The first of each set of equal rows in a table of columns, and the set of each row."""
     table = np.stack(columns, axis=1)
     _, first, kind = np.unique(
         hash_rows(table.astype(np.uint64)), return_index=True, return_inverse=True

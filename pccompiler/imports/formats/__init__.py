@@ -1,1 +1,1 @@
-"""Readers of other programs' files."""
+"""Readers of file formats of other programs."""

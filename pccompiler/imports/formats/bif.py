@@ -1,4 +1,4 @@
-"""Bayesian networks: ``.bif`` files."""
+"""Reads Bayesian networks (``.bif`` files)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pccompiler.imports.bayesian.elimination import MOST_NODES, BayesianNetwork,
 from pccompiler.imports.bayesian.orders import RESTARTS, Heuristic
 from pccompiler.imports.formats.lines import ROUNDING, read_text
 from pccompiler.ir import Circuit
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.limits import current
 
 _TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"[^"\n]*"|[{}()\[\],;|]|[^\s{}()\[\],;|"]+|"', re.DOTALL)
@@ -30,17 +30,17 @@ def read_bif(
     restarts: int = RESTARTS,
     most_nodes: int | None = MOST_NODES,
 ) -> Circuit:
-    """Read a Bayesian network, and compile it exactly.
+    """Read a Bayesian network and compile it exactly.
 
     Args:
         path: The file.
-        order: Of elimination, as `compile_network` has it, as ``restarts`` and ``most_nodes``.
-        restarts: Further orders that are tried.
-        most_nodes: Refuse larger circuits; ``None``: no limit.
+        order: The elimination order, see `compile_network`.
+        restarts: How many further orders are tried.
+        most_nodes: The most nodes of the circuit; ``None``: no limit.
 
     Raises:
-        ImportFormatError: Naming the file, line and column that is wrong, or if the network is too
-            dense to compile.
+        ImportFormatError: Names the file, line and column that is wrong, or says that the network
+            is too dense to compile.
     """
     network = read_network(path)
     return compile_network(network, order, restarts=restarts, most_nodes=most_nodes)
@@ -50,7 +50,7 @@ def read_network(path: str | Path) -> BayesianNetwork:
     """Read a Bayesian network over discrete variables, in the Bayesian Interchange Format.
 
     Raises:
-        ImportFormatError: Naming the file, line and column that is wrong.
+        ImportFormatError: Names the file, line and column that is wrong.
     """
     file = Path(path)
     return _Reader(file, read_text(file)).read()
@@ -97,7 +97,7 @@ class _Reader:
             self.fail("PC730", "the file ends too early", "it may be cut short; fetch it again")
         token = self.tokens[self.place]
         if wanted and token.text != wanted:
-            self.fail("PC731", f"{token.text!r} stands where {wanted!r} should", "mend it", token)
+            self.fail("PC731", f"expected {wanted!r}, found {token.text!r}", "correct it", token)
         self.place += 1
         return token
 
@@ -110,7 +110,7 @@ class _Reader:
         while self.place < len(self.tokens):
             token = self.take()
             if token.text not in sections:
-                self.fail("PC731", f"{token.text!r} is no section", "use network, variable or "
+                self.fail("PC731", f"{token.text!r} is not a section", "use network, variable or "
                           "probability", token)  # fmt: skip
             sections[token.text]()
         if not self.states:
@@ -144,7 +144,7 @@ class _Reader:
                 while self.take().text != ";":
                     pass
             else:
-                self.fail("PC731", f"{word.text!r} is no entry of a variable", "use type", word)
+                self.fail("PC731", f"unknown entry {word.text!r} of a variable", "use type", word)
         self.take("}")
         if name.text not in self.states:
             self.fail("PC732", f"variable {name.text!r} has no type", "give one", name)
@@ -166,13 +166,13 @@ class _Reader:
         self.take(";")
         if size.text != str(len(states)) or len(set(states)) != len(states) or len(states) < 2:
             self.fail("PC734", f"{len(states)} states are listed, not {size.text} different ones",
-                      "list two states or more, each once", at)  # fmt: skip
+                      "list at least two states, each once", at)  # fmt: skip
         return tuple(states)
 
     def known(self) -> str:
         token = self.take()
         if token.text not in self.states:
-            self.fail("PC735", f"unknown variable {token.text!r}", "declare it before", token)
+            self.fail("PC735", f"unknown variable {token.text!r}", "declare it first", token)
         return token.text
 
     def probability(self) -> None:
@@ -190,7 +190,7 @@ class _Reader:
             parents.append(self.known())
         self.take(")")
         if len({name, *parents}) != len(parents) + 1:
-            self.fail("PC733", f"{name!r} has a parent twice, or itself", "remove it", start)
+            self.fail("PC733", f"{name!r} is its own parent or repeats one", "remove it", start)
         shape = [len(self.states[v]) for v in (*parents, name)]
         self.limits.check("edges", math.prod(shape), self.path)
         table = np.full(shape, np.nan)
@@ -235,14 +235,14 @@ class _Reader:
             self.take(")")
             table[tuple(index)] = self.sized(shape, word)
         else:
-            self.fail("PC731", f"{word.text!r} is no row of probabilities",
+            self.fail("PC731", f"{word.text!r} does not start a row of probabilities",
                       "write 'table ...;' or '(STATES) ...;'", word)  # fmt: skip
 
     def state(self, parent: str) -> int:
         token = self.take()
         names = self.states[parent]
         if token.text.strip('"') not in names:
-            self.fail("PC735", f"{token.text!r} is no state of {parent!r}",
+            self.fail("PC735", f"{token.text!r} is not a state of {parent!r}",
                       "use one of: " + ", ".join(names[:8]), token)  # fmt: skip
         return names.index(token.text.strip('"'))
 

@@ -1,4 +1,4 @@
-"""Decision-DNNF files of the compiler D4: nodes, and edges that carry literals."""
+"""Reads decision-DNNF files of the compiler D4: nodes, and edges with literals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROOT = 1
 
 
 def is_d4(path: Path) -> bool:
-    """Whether the first line of the file is one of D4's.
+    """Whether the first line of the file is in D4's format.
 
     Raises:
         ImportFormatError: If the file cannot be read.
@@ -29,11 +29,11 @@ class D4Reader(LogicReader):
 
     Args:
         path: The file.
-        variables: How many there are, if that is known.
+        variables: Number of variables, if known.
     """
 
     def __init__(self, path: Path, variables: int | None) -> None:
-        super().__init__(path, "d4")
+        super().__init__(path)
         self.most = 0 if variables is None else self.bounded(variables)
         self.whole = variables is not None
         self.kinds: dict[int, str] = {}
@@ -54,26 +54,26 @@ class D4Reader(LogicReader):
         order = [numbers[i] for i in topological(below).tolist()]
         if len(order) < len(numbers):
             self.at(next(number for number in numbers if number not in set(order)))
-            self.lines.fail("PC704", "the node is part of a cycle, or above one", "break it")
+            self.lines.fail("PC704", "the node is part of a cycle or above one", "break the cycle")
         for number in order:
             self.at(number)
             self.nodes[number] = self.make(number)
         self.root = self.nodes[_ROOT]
         if self.root == FALSE:
-            raise self.no_model("is satisfied by no world")
+            raise self.no_model("has no model")
         if not self.most:
             raise ImportFormatError.of(
                 "PC705",
                 "the file has no variables",
                 location=str(self.lines.path),
-                help="say how many there are: read_nnf(path, variables=3)",
+                help="give their number: read_nnf(path, variables=3)",
             )
         return self.finish(weights)
 
     def line(self, words: list[str]) -> None:
-        """One node, or one edge."""
+        """Read one node or one edge."""
         if words[-1] != "0" or len(words) < 3:
-            self.lines.fail("PC702", "this is no line of D4", "end each line with 0")
+            self.lines.fail("PC702", "not a valid D4 line", "end each line with 0")
         if words[0] in _KINDS and len(words) == 3:
             number = self.lines.integer(words[1], "the id")
             if number in self.kinds:
@@ -86,22 +86,22 @@ class D4Reader(LogicReader):
         self.arcs.append((source, target, tuple(literals), self.lines.number, self.lines.line))
 
     def connect(self) -> None:
-        """Give each node its edges, which may stand above it."""
+        """Give each node its edges, which may come before it in the file."""
         for source, target, literals, line_number, line in self.arcs:
             self.lines.number, self.lines.line = line_number, line
             for number in (source, target):
                 if number not in self.kinds:
                     self.lines.fail("PC704", f"node {number} is not declared", "declare it")
             if self.kinds[source] in "tf":
-                self.lines.fail("PC704", f"node {source} is a constant, with an edge", "remove it")
+                self.lines.fail("PC704", f"constant node {source} has an edge", "remove the edge")
             self.edges[source].append((target, literals))
 
     def at(self, number: int) -> None:
-        """Let errors be about the line of this node."""
+        """Report errors at the line of this node from now on."""
         self.lines.number, self.lines.line = self.declared[number]
 
     def make(self, number: int) -> int:
-        """A node whose children are made."""
+        """Make a node after its children."""
         kind = self.kinds[number]
         if kind in "tf":
             return TRUE if kind == "t" else FALSE

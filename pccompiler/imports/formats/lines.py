@@ -1,4 +1,4 @@
-"""Reading the lines of other programs' files, and saying where one is wrong."""
+"""Reads the lines of other programs' files, and reports which one is wrong."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pccompiler.errors import ImportFormatError
 from pccompiler.limits import current
 
 ROUNDING = 1e-3
-"""Rows of probabilities that are this near to 1 are divided by their sum; others are refused."""
+"""Rows of probabilities that sum to 1 within this are divided by their sum; others are refused."""
 _EXACT = 1e-12
-"""Rows this near to 1 sum to it in double precision, and are kept to the last digit."""
+"""Rows that sum to 1 within this are exact in double precision, and kept to the last digit."""
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 class Lines:
-    """The words of each line that is no comment. Remembers where it is, for errors.
+    """The words of each line that is not a comment; tracks the current line for errors.
 
     Args:
-        path: A text file, or one packed by gzip.
-        comment: What starts a comment: a whole line of its own if it is ``"c"``.
+        path: A text file, or one compressed with gzip.
+        comment: What starts a comment; ``"c"`` only starts comments that are whole lines.
     """
 
     def __init__(self, path: Path, comment: str) -> None:
@@ -58,7 +58,7 @@ class Lines:
         )
 
     def shown(self, location: str | None) -> tuple[str, ...]:
-        """The line at ``location``, which is of this file, as a note."""
+        """The line of this file at ``location``, as a note."""
         return () if location is None else _note(self._lines[int(location.rpartition(":")[2]) - 1])
 
     def integer(self, word: str, what: str) -> int:
@@ -83,21 +83,21 @@ class Lines:
         self.limits.check(limit, found, f"{self.path}:{self.number}", _note(self.line))
 
     def row(self, weights: Sequence[float]) -> list[float]:
-        """Probabilities that sum to one: as given, or divided by their sum if that is rounded."""
+        """Probabilities that sum to one: as given, or divided by their sum if they are rounded."""
         total = math.fsum(weights) if all(map(math.isfinite, weights)) else math.inf
         if min(weights, default=-1.0) < 0.0 or abs(total - 1.0) > ROUNDING:
             what = f"sum to {total:.9g}" if min(weights, default=0.0) >= 0.0 else "are negative"
-            self.fail("PC707", f"the probabilities {what}", "give shares of 1: divide by their sum")
+            self.fail("PC707", f"the probabilities {what}", "divide them by their sum")
         return [w if abs(total - 1.0) <= _EXACT else w / total for w in weights]
 
     def count(self, found: int, header: int | None, most: int | None = None) -> None:
-        """Compare the number of nodes with the header's, which may be up to ``most``."""
+        """Compare the number of nodes with that of the header, which may be up to ``most``."""
         if header is None:
             self.fail("PC705", "the file has no header line", "fetch it again", here=False)
         if not found <= header <= (found if most is None else most):
             self.fail(
                 "PC705",
-                f"the file has {found:,} nodes, its header says {header:,}",
+                f"the file has {found:,} nodes, but its header says {header:,}",
                 "it may be cut short; fetch it again",
                 here=False,
             )
@@ -108,10 +108,10 @@ def _note(line: str) -> tuple[str, ...]:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, unpacked if it is packed.
+    """The text of a file, decompressed if necessary.
 
     Raises:
-        ImportFormatError: If it cannot be read, or is no text.
+        ImportFormatError: If it cannot be read or is not text.
         LimitError: If it is too long.
     """
     try:
@@ -121,5 +121,5 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError:
         why = "it is not text"
     raise ImportFormatError.of(
-        "PC701", f"{path} cannot be read: {why}", help="give the path of a text file, or of a .gz"
+        "PC701", f"{path} cannot be read: {why}", help="give the path of a text or .gz file"
     )

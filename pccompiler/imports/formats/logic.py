@@ -1,134 +1,51 @@
-"""Logic circuits, ``.sdd`` and ``.nnf`` files, as weighted model counts."""
+"""The common part of readers of logic circuits, which are read as weighted model counters."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import ClassVar
 
 import numpy as np
 
 from pccompiler.errors import CircuitError, ImportFormatError
 from pccompiler.imports.formats.lines import Lines
-from pccompiler.imports.formats.vtree import Vtree, read_vtree
 from pccompiler.imports.scalars import Scalars, check
 from pccompiler.ir import Circuit, Kind, binary
 from pccompiler.passes import NormalizeWeights, Smooth
 from pccompiler.passes.rewriting.constants import normalize
 
 TRUE, FALSE = -1, -2
-"""Constants: they are never nodes."""
+"""Ids of constants, which are never nodes."""
 _NO_MASS = "PC140"
-"""What the normalization of a circuit that is 0 everywhere is refused with."""
+"""The error code for normalizing a circuit that is 0 everywhere."""
 Weights = Mapping[int, float]
 
 
-def read_sdd(
-    path: str | Path, vtree: str | Path | None = None, *, weights: Weights | None = None
-) -> Circuit:
-    """Read a sentential decision diagram: its value is 1 on models of the formula, else 0.
-
-    Args:
-        path: The file. Its last node is the root.
-        vtree: Its vtree, which says what the variables are, and is checked against the file.
-            Without it, they are those up to the highest literal.
-        weights: Literal to weight, 1 for those without; a model's value is then the product of
-            its literals' weights. ``exp(log_scale)`` of the result is the weighted model count.
-
-    Returns:
-        A smooth circuit over binary variables ``x1``, ``x2``, ..., deterministic as the file is.
-
-    Raises:
-        ImportFormatError: Naming the file and line that is wrong, or if no model has a weight.
-
-    Source:
-        Darwiche (2011), "SDD: A New Canonical Representation of Propositional Knowledge Bases".
-    """
-    tree = None if vtree is None else read_vtree(vtree)
-    return LogicReader(Path(path), "sdd", tree).read(weights or {})
-
-
-def read_nnf(
-    path: str | Path, *, weights: Weights | None = None, variables: int | None = None
-) -> Circuit:
-    """Read a d-DNNF, as c2d or as D4 writes it.
-
-    c2d has a line ``nnf nodes edges variables``, then ``L``, ``A`` and ``O`` lines. D4 has nodes,
-    ``o 1 0``, ``a 2 0``, ``t 3 0`` and ``f 4 0``, and edges: ``1 2 3 -4 0`` goes from node 1 to
-    node 2 with literals 3 and -4. Node 1 is the root.
-
-    Args, result and errors are those of `read_sdd`. A formula that is not deterministic gives the
-    sum over its derivations instead.
-
-    Args:
-        path: The file.
-        weights: As `read_sdd` has it.
-        variables: How many there are, of a file of D4, which does not say: at least, and by
-            default, those up to the highest literal. Variables without a literal are free.
-
-    Source:
-        Darwiche and Marquis (2002), "A Knowledge Compilation Map"; Lagniez and Marquis (2017), "An
-        Improved Decision-DNNF Compiler".
-    """
-    from pccompiler.imports.formats.d4 import D4Reader, is_d4  # it builds on this module
-
-    if is_d4(Path(path)):
-        return D4Reader(Path(path), variables).read(weights or {})
-    if variables is not None:
-        raise ImportFormatError.of(
-            "PC749",
-            f"variables={variables} was given, but the header of the file says how many there are",
-            location=str(path),
-            help="leave it out; it is for files of D4",
-        )
-    return LogicReader(Path(path), "nnf").read(weights or {})
-
-
 class LogicReader:
-    """Reads the nodes of a formula, children first."""
+    """Makes the nodes of a formula, children first."""
 
-    def __init__(self, path: Path, kind: str, tree: Vtree | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.lines = Lines(path, "c")
-        self.kind = kind
-        self.tree = tree
-        self.most = 0 if tree is None else len(tree.leaves)
-        self.whole = tree is not None
+        self.most = 0
+        self.whole = False  # whether ``most`` is the number of variables, not just a lower bound
         self.nodes: dict[int, int] = {}
-        self.places: dict[int, int] = {}
         self.scalars = Scalars((), self.lines)
         self.root = FALSE
 
-    def read(self, weights: Weights) -> Circuit:
-        """The circuit of the last node, times the weights."""
-        count: int | None = None
-        for words in self.lines:
-            if words[0] == self.kind and count is None:
-                numbers = [self.lines.integer(word, "a count") for word in words[1:]]
-                if len(numbers) != (3 if self.kind == "nnf" else 1):
-                    self.lines.fail("PC702", "this is no header", "see docs/imports.md")
-                count = numbers[0]
-                if self.kind == "nnf":
-                    self.most, self.whole = self.bounded(numbers[2]), True
-            else:
-                self.node(words)
-        self.lines.count(len(self.nodes), count)
-        if self.root == FALSE and self.nodes:
-            raise self.no_model("is satisfied by no world")
-        if not (self.nodes and self.most):
-            what = "variables" if self.nodes else "nodes"
-            self.lines.fail("PC705", f"the file has no {what}", "fetch it again", here=False)
-        return self.finish(weights)
-
     def bounded(self, variables: int) -> int:
-        """A number of variables that is not absurd."""
+        """The number of variables, if it is sensible."""
         if variables < 0:
-            self.lines.fail("PC702", f"{variables} variables cannot be", "see docs/imports.md")
+            self.lines.fail(
+                "PC702", f"{variables} variables are declared", "see docs/howto/imports.md"
+            )
         self.lines.most("variables", variables)  # a single number must not fill the memory
         return variables
 
     def finish(self, weights: Weights) -> Circuit:
-        """Smooth and normalized, times the weights."""
+        """The circuit, smooth, normalized and times the weights."""
         foreign = sorted(v for v in map(abs, weights) if not 0 < v <= self.most)
         if foreign:
             self.lines.fail("PC704", f"the weights name variable {foreign[0]}",
@@ -138,10 +55,10 @@ class LogicReader:
         except CircuitError as error:
             if error.diagnostics[0].code != _NO_MASS:
                 raise
-            raise self.no_model("has no model whose weight is not 0") from None
+            raise self.no_model("has no model of positive weight") from None
 
     def unweighted(self) -> Circuit:
-        """Smooth and normalized: 1 on models."""
+        """The circuit, smooth and normalized, with value 1 on models (``log_scale`` included)."""
         self.scalars.variables = tuple(binary(f"x{v}") for v in range(1, self.most + 1))
         if self.root == TRUE:
             root = self.scalars.product(
@@ -149,77 +66,24 @@ class LogicReader:
             )
             free = self.scalars.circuit(root)
             return free.replace(log_scale=self.most * math.log(2.0))
-        unmended = ("PC101", "PC105", "PC106", "PC109")  # what the next two passes mend
+        unmended = ("PC101", "PC105", "PC106", "PC109")  # the next two passes repair these
         raw = check(self.scalars.circuit(self.root), self.lines, unmended)
         self.lines.limits.check("edges", len(raw.operands) + _lacking(raw), self.lines.path)
         return NormalizeWeights()(Smooth(fill="one")(raw))
 
     def no_model(self, why: str) -> ImportFormatError:
-        """The error for a count of 0."""
+        """The error for a model count of 0."""
         return ImportFormatError.of(
             "PC710",
             f"the formula {why}: its count is 0",
             location=str(self.lines.path),
-            help="a circuit needs a positive sum: read a satisfiable formula, with fewer weights 0",
+            help="read a formula with a model of positive weight; a circuit needs a positive sum",
         )
-
-    def node(self, words: list[str]) -> None:
-        """One line."""
-        numbers = [self.lines.integer(word, "an id") for word in words[1:]]
-        if self.kind == "nnf":
-            number = len(self.nodes)
-            made = self.nnf(words[0], numbers)
-        else:
-            number = numbers[0] if numbers else -1
-            if not numbers or number in self.nodes:
-                self.lines.fail("PC704", f"node {number} has no id of its own", "restore the file")
-            made = self.sdd(words[0], numbers)
-            if len(numbers) > 1:
-                self.places[number] = numbers[1]
-        self.nodes[number] = self.root = made
-
-    def sdd(self, kind: str, numbers: list[int]) -> int:
-        """A node of an SDD."""
-        if kind in ("T", "F") and len(numbers) == 1:
-            return TRUE if kind == "T" else FALSE
-        if kind == "L" and len(numbers) == 3:
-            leaf = self.literal(numbers[2])
-            if self.tree is not None and self.tree.leaves.get(numbers[1]) != abs(numbers[2]):
-                self.misplaced(f"vtree node {numbers[1]} is no leaf of variable {abs(numbers[2])}")
-            return leaf
-        if kind == "D" and len(numbers) > 3 and len(numbers) == 3 + 2 * numbers[2]:
-            return self.decision(numbers[1], numbers[3:])
-        self.lines.fail("PC702", "this is no line of an SDD", "write F, T, L or D lines")
-
-    def decision(self, place: int, operands: list[int]) -> int:
-        """The disjunction of the conjunctions of primes and subs, which alternate."""
-        nodes = [self.known(number) for number in operands]
-        for at, number in enumerate(operands if self.tree is not None else []):
-            below, side = self.places.get(number), at % 2  # constants have no place
-            if below is not None and not (self.tree and self.tree.beneath(below, place, side)):
-                where = f"not under the {('left', 'right')[side]} child of {place}"
-                self.misplaced(f"node {number} is of vtree node {below}, which is {where}")
-        pairs = zip(nodes[::2], nodes[1::2], strict=True)
-        return self.either([self.both([prime, sub]) for prime, sub in pairs])
-
-    def misplaced(self, message: str) -> NoReturn:
-        """Refuse a node that does not respect the vtree."""
-        self.lines.fail("PC706", message, "give the vtree of this file")
-
-    def nnf(self, kind: str, numbers: list[int]) -> int:
-        """A node of c2d."""
-        if kind == "L" and len(numbers) == 1:
-            return self.literal(numbers[0])
-        if kind == "A" and numbers and len(numbers) == 1 + numbers[0]:
-            return self.both([self.known(i) for i in numbers[1:]])
-        if kind == "O" and len(numbers) > 1 and len(numbers) == 2 + numbers[1]:
-            return self.either([self.known(i) for i in numbers[2:]])
-        self.lines.fail("PC702", "this is no line of an NNF", "write L, A or O lines")
 
     def literal(self, literal: int) -> int:
         """The leaf that is 1 where the literal holds."""
         if literal == 0 or (self.whole and abs(literal) > self.most):
-            self.lines.fail("PC704", f"{literal} is no literal of {self.most} variables",
+            self.lines.fail("PC704", f"{literal} is not a literal of {self.most} variables",
                             "variables count from 1")  # fmt: skip
         self.most = max(self.most, self.bounded(abs(literal)) if not self.whole else 0)
         return self.scalars.leaf(abs(literal) - 1, (0.0, 1.0) if literal > 0 else (1.0, 0.0))
@@ -243,7 +107,7 @@ class LogicReader:
         if TRUE in rest and len(rest) > 1:
             self.lines.fail(
                 "PC708",
-                "a disjunction with 'true' beside other operands is not deterministic",
+                "a disjunction of 'true' and other operands is not deterministic",
                 "simplify the formula",
             )
         if not rest or rest == [TRUE]:
@@ -251,8 +115,46 @@ class LogicReader:
         return self.scalars.sum(rest, [1.0] * len(rest))
 
 
+class ListReader(LogicReader, ABC):
+    """Reads a header with counts, then one node per line."""
+
+    header: ClassVar[str]
+    """The first word of the header."""
+    counts: ClassVar[int]
+    """How many numbers follow it; the first is the number of nodes."""
+
+    def read(self, weights: Weights) -> Circuit:
+        """The circuit of the last node, times the weights."""
+        count: int | None = None
+        for words in self.lines:
+            if words[0] == self.header and count is None:
+                numbers = [self.lines.integer(word, "a count") for word in words[1:]]
+                if len(numbers) != self.counts:
+                    self.lines.fail("PC702", "not a valid header", "see docs/howto/imports.md")
+                count = numbers[0]
+                self.begin(numbers)
+            else:
+                numbers = [self.lines.integer(word, "an id") for word in words[1:]]
+                number, self.root = self.node(words[0], numbers)
+                self.nodes[number] = self.root
+        self.lines.count(len(self.nodes), count)
+        if self.root == FALSE and self.nodes:
+            raise self.no_model("has no model")
+        if not (self.nodes and self.most):
+            what = "variables" if self.nodes else "nodes"
+            self.lines.fail("PC705", f"the file has no {what}", "fetch it again", here=False)
+        return self.finish(weights)
+
+    def begin(self, counts: list[int]) -> None:
+        """Use the counts of the header."""
+
+    @abstractmethod
+    def node(self, kind: str, numbers: list[int]) -> tuple[int, int]:
+        """The id of the node of one line, and the node."""
+
+
 def _lacking(circuit: Circuit) -> int:
-    """How many inputs `Smooth` multiplies to operands of sums and to the root, at most."""
+    """An upper bound for the number of inputs that `Smooth` adds."""
     size = circuit.scopes.sizes()
     sums = np.flatnonzero(circuit.kind == Kind.SUM)
     below = circuit.operands[circuit.edges_of(sums)]
@@ -263,7 +165,7 @@ def _lacking(circuit: Circuit) -> int:
 def _weighted(circuit: Circuit, weights: Weights) -> Circuit:
     """The circuit times the weights of each world's literals.
 
-    Each leaf takes in the weights of its variable; what it then sums to goes up into the scale.
+    Each leaf absorbs the weights of its variable; its new constant is pushed up into the scale.
     """
     low, high = (
         np.array([weights.get(sign * v, 1.0) for v in range(1, len(circuit.variables) + 1)], float)
@@ -275,7 +177,7 @@ def _weighted(circuit: Circuit, weights: Weights) -> Circuit:
         raise ImportFormatError.of(
             "PC711",
             f"the weights of the literals of variable {v + 1} are {low[v]:g} and {high[v]:g}",
-            help="give finite weights, none negative and not both 0",
+            help="give finite, non-negative weights that are not both 0",
         )
     inputs = np.flatnonzero(circuit.kind == Kind.INPUT)
     owned, over = circuit.weight[inputs].tolist(), circuit.variable[inputs]

@@ -1,4 +1,4 @@
-"""Probabilistic sentential decision diagrams: ``.psdd`` files."""
+"""Reads probabilistic sentential decision diagrams (``.psdd`` files)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pccompiler.imports.scalars import Scalars, check
 from pccompiler.ir import Circuit, binary
 
 _LOG_ROUNDING = 1e-6
-"""Logarithms of probabilities that are above 0 by no more than rounding count as 0."""
+"""Log-probabilities above 0 by at most this count as 0: they were rounded."""
 
 
 def read_psdd(path: str | Path, vtree: str | Path | None = None) -> Circuit:
@@ -19,15 +19,15 @@ def read_psdd(path: str | Path, vtree: str | Path | None = None) -> Circuit:
 
     ``L id vtree literal``: the literal. ``T id vtree variable log(p)``: a Bernoulli variable, p of
     its positive literal (with two numbers, the negative literal's comes first). ``D id vtree n
-    {prime sub log(p)}*``: a sum over n products. Probabilities are those of the file to the last
-    digit, but rows that sum to 1 only within 1e-3 are divided by their sum: they were rounded.
+    {prime sub log(p)}*``: a sum over n products. Probabilities match the file to the last digit,
+    except that rounded rows (which sum to 1 only within 1e-3) are divided by their sum.
 
     Args:
-        path: The file, which may be packed by gzip. Its last node is the root.
-        vtree: Its vtree, which is then checked against it; the PSDD alone suffices to read it.
+        path: The file, which may be compressed with gzip. Its last node is the root.
+        vtree: Its vtree, to check the file against; it is optional.
 
     Raises:
-        ImportFormatError: Naming the file and line that is wrong.
+        ImportFormatError: Names the file and line that is wrong.
 
     Source:
         Kisa et al. (2014), "Probabilistic Sentential Decision Diagrams".
@@ -55,7 +55,7 @@ class _Reader:
             elif words[0] in "LTD" and len(words[0]) == 1 and len(words) > 3:
                 self.node(words)
             else:
-                lines.fail("PC702", "this is no line of a PSDD", "see docs/imports.md")
+                lines.fail("PC702", "not a valid PSDD line", "write L, T or D lines")
         if not self.nodes:
             lines.fail("PC705", "the file has no nodes", "fetch it again", here=False)
         lines.count(len(self.nodes), count, len(self.nodes) + self.elements)  # some count elements
@@ -65,7 +65,7 @@ class _Reader:
         return check(circuit, lines)
 
     def variables(self) -> list[int]:
-        """Those of the vtree, or all that nodes are about: 1, 2, ... without a gap."""
+        """The variables of the vtree, or of all nodes: 1, 2, ... without a gap."""
         if self.tree is not None:
             return self.tree.variables
         found = sorted(self.seen)
@@ -73,19 +73,19 @@ class _Reader:
         if absent is not None:
             self.lines.fail(
                 "PC704",
-                f"no node is about variable {absent}, but one is about {found[absent - 1]}",
+                f"no node has variable {absent}, but one has variable {found[absent - 1]}",
                 "number the variables 1, 2, ..., or give the vtree",
                 here=False,
             )
         return found
 
     def check_root(self, circuit: Circuit) -> None:
-        """The last node is over all variables: else the file was cut short."""
+        """The last node must be over all variables; otherwise the file was cut short."""
         partial = len(circuit.scopes.variables(circuit.root)) < len(circuit.variables)
         if partial or (self.tree is not None and self.places[self.last] != self.tree.root):
             self.lines.fail(
                 "PC705",
-                f"node {self.last}, the last one, is not the root of all",
+                f"node {self.last}, the last one, is not over all variables",
                 "the file may be cut short; fetch it again",
                 here=False,
             )
@@ -107,11 +107,11 @@ class _Reader:
         """Column and sign of a literal."""
         literal = self.lines.integer(word, "the literal")
         if literal == 0:
-            self.lines.fail("PC704", "0 is no literal", "variables count from 1")
+            self.lines.fail("PC704", "0 is not a literal", "variables count from 1")
         if self.tree is not None and self.tree.leaves.get(place) != abs(literal):
             self.lines.fail(
                 "PC706",
-                f"vtree node {place} is no leaf of variable {abs(literal)}",
+                f"vtree node {place} is not the leaf of variable {abs(literal)}",
                 "give the vtree of this file",
             )
         self.seen.add(abs(literal))
@@ -128,7 +128,7 @@ class _Reader:
             self.lines.fail("PC702", "a true node needs 4 numbers", "write 'T id vtree var log(p)'")
         variable, positive = self.variable(words[3], place)
         if not positive:
-            self.lines.fail("PC704", f"{words[3]} is no variable", "write it without its sign")
+            self.lines.fail("PC704", f"{words[3]} is not a variable", "write it without its sign")
         logs = [self.lines.real(word, "the log-probability") for word in words[4:]]
         if max(logs) > _LOG_ROUNDING:
             self.lines.fail("PC707", f"log-probability {max(logs):g} is positive",
@@ -163,7 +163,7 @@ class _Reader:
             where = f"which is not under the {('left', 'right')[side]} child of {place}"
             self.lines.fail(
                 "PC706",
-                f"node {node} is of vtree node {self.places[node]}, {where}",
+                f"node {node} belongs to vtree node {self.places[node]}, {where}",
                 "give the vtree of this file",
             )
         return self.nodes[node]

@@ -1,4 +1,4 @@
-"""Sum-product networks as text: ``.spn`` files."""
+"""Reads sum-product networks as text (``.spn`` files)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"[0-9]+")
 
 
 class _Node:
-    """A line: its kind, its words, and where it stands."""
+    """A line: its kind, its words and its line number."""
 
     def __init__(self, kind: str, words: list[str], number: int, line: str) -> None:
         self.kind, self.words, self.number, self.line = kind, words, number, line
@@ -28,13 +28,13 @@ def read_spn(path: str | Path) -> Circuit:
     """Read an ``.spn`` file as a scalar circuit over discrete variables ``x1``, ``x2``, ...
 
     ``id + child weight ...``, ``id * child ...``, ``id categorical variable p ...``, ``id indicator
-    variable state``, in any order; the kind may also come before the id. Variables and states count
-    from 1, as SPNetworks.jl has it, or both from 0, as pyspn has it: variable 0 is then ``x1``. The
-    root is the node that is nobody's child. Weights are those of the file to the last digit, but
-    rows that sum to 1 only within 1e-3 are divided by their sum: they were rounded.
+    variable state``, in any order; the kind may also come before the id. Variables and states both
+    count from 1, as in SPNetworks.jl, or from 0, as in pyspn; variable 0 is then ``x1``. The root
+    is the node without parents. Weights match the file to the last digit, except that rounded rows
+    (which sum to 1 only within 1e-3) are divided by their sum.
 
     Raises:
-        ImportFormatError: Naming the file and line that is wrong.
+        ImportFormatError: Names the file and line that is wrong.
     """
     return _Reader(Path(path)).read()
 
@@ -56,12 +56,12 @@ class _Reader:
         root = self.root()
         for number in self.bottom_up(root):
             node = self.nodes[number]
-            self.at(node)  # whose line declares what is made
+            self.at(node)  # new nodes get its line
             made[number] = self.make(scalars, node, made)
         return check(scalars.circuit(made[root]), self.lines)
 
     def bottom_up(self, root: int) -> Iterator[int]:
-        """All nodes, children first, by a walk of the children of each in turn."""
+        """All nodes, children first, by depth-first search."""
         stack = [(root, iter(self.nodes[root].operands))]
         done: set[int] = set()
         path = {root}
@@ -83,17 +83,19 @@ class _Reader:
 
     def cycle(self, number: int) -> NoReturn:
         self.at(self.nodes[number])
-        self.lines.fail("PC704", f"node {number} is part of a cycle, or below one", "break it")
+        self.lines.fail(
+            "PC704", f"node {number} is part of a cycle or below one", "break the cycle"
+        )
 
     def at(self, node: _Node) -> None:
-        """Let errors be about this node's line."""
+        """Report errors at this node's line from now on."""
         self.lines.number, self.lines.line = node.number, node.line
 
     def line(self, words: list[str]) -> None:
         if len(words) > 2 and _NUMBER.fullmatch(words[1]) and not _NUMBER.fullmatch(words[0]):
             words = [words[1], words[0], *words[2:]]
         if len(words) < 3 or not _NUMBER.fullmatch(words[0]):
-            self.lines.fail("PC702", "this is no line of an SPN", "see docs/imports.md")
+            self.lines.fail("PC702", "not a valid SPN line", "see docs/howto/imports.md")
         number, kind, rest = self.lines.integer(words[0], "the id"), words[1], words[2:]
         if number in self.nodes:
             self.lines.fail("PC704", f"node {number} is declared twice", "restore the file")
@@ -138,7 +140,7 @@ class _Reader:
             self.lines.fail(
                 "PC704",
                 f"variables count from {start}, but states from {lowest.numbers[0]:g}",
-                "count both from 1, as SPNetworks.jl does, or both from 0, as pyspn does",
+                "count both from 1, like SPNetworks.jl, or both from 0, like pyspn",
             )
         for node in leaves:
             self.at(node)
@@ -148,7 +150,7 @@ class _Reader:
             self.widen(int(node.words[0]), node)
 
     def widen(self, variable: int, node: _Node) -> None:
-        """Give the variable as many states as the leaf has."""
+        """Give the variable at least as many states as the leaf has."""
         states = int(node.numbers[0]) if node.kind == "i" else len(node.numbers)
         self.lines.most("states", states)
         self.states[variable] = max(self.states.get(variable, 2), states)
@@ -157,7 +159,7 @@ class _Reader:
         """Variables 1, 2, ... without a gap."""
         for wanted, variable in enumerate(sorted(self.states), 1):
             if variable != wanted:
-                self.lines.fail("PC704", f"variable {wanted} has no leaf, but {variable} has",
+                self.lines.fail("PC704", f"variable {wanted} has no leaf, but {variable} does",
                                 "number the variables 1, 2, ...", here=False)  # fmt: skip
         sizes = [size for _, size in sorted(self.states.items())]
         return [
@@ -176,7 +178,7 @@ class _Reader:
         if len(roots) != 1:
             what = ", ".join(str(root) for root in roots[:5]) or "none"
             self.lines.fail("PC709", f"the file has {len(roots)} roots: {what}",
-                            "leave one node that is nobody's child", here=False)  # fmt: skip
+                            "keep one node without parents", here=False)  # fmt: skip
         return roots[0]
 
     def make(self, scalars: Scalars, node: _Node, made: dict[int, int]) -> int:

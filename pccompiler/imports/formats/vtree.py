@@ -1,4 +1,4 @@
-"""Vtrees: binary trees over variables, beside PSDD and SDD files."""
+"""Reads vtrees: binary trees over variables that belong to PSDD and SDD files."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pccompiler.imports.formats.lines import Lines
 
 @dataclass(frozen=True)
 class Vtree:
-    """A vtree as its file numbers it.
+    """A vtree with the node ids of its file.
 
     Attributes:
         leaves: Node id to the number of its variable, from 1.
-        children: Inner node id to (left, right); children are declared before.
+        children: Inner node id to (left, right); children are declared first.
     """
 
     leaves: dict[int, int]
@@ -28,12 +28,12 @@ class Vtree:
 
     @property
     def root(self) -> int:
-        """The node above all others."""
+        """The root, which is declared last."""
         return next(reversed(self.children or self.leaves))
 
     @cached_property
     def spans(self) -> dict[int, tuple[int, int]]:
-        """Node id to the range, from and up to, of its leaves in the order from left to right."""
+        """Node id to the range (start, stop) of its leaves, counted from left to right."""
         size = dict.fromkeys(self.leaves, 1)
         for node, (left, right) in self.children.items():
             size[node] = size[left] + size[right]
@@ -55,7 +55,7 @@ def read_vtree(path: str | Path) -> Vtree:
     """Read a ``.vtree`` file: ``vtree N``, ``L id variable``, ``I id left right``, bottom-up.
 
     Raises:
-        ImportFormatError: Naming the file and line that is wrong.
+        ImportFormatError: Names the file and line that is wrong.
     """
     lines = Lines(Path(path), "c")
     tree = Vtree({}, {})
@@ -67,26 +67,26 @@ def read_vtree(path: str | Path) -> Vtree:
         elif (words[0], len(words)) in (("L", 3), ("I", 4)):
             _node(lines, tree, free, words)
         else:
-            lines.fail("PC702", "this is no line of a vtree", "write 'L id var', 'I id left right'")
+            lines.fail("PC702", "not a valid vtree line", "write 'L id var' or 'I id left right'")
     lines.count(len(tree.leaves) + len(tree.children), count)
     _check(lines, tree, free)
     return tree
 
 
 def _node(lines: Lines, tree: Vtree, free: set[int], words: list[str]) -> None:
-    """Add the node of a line; ``free`` are those that are nobody's child so far."""
+    """Add the node of a line; ``free`` has the nodes without a parent so far."""
     node, *rest = (lines.integer(word, "a number") for word in words[1:])
     if node in tree.leaves or node in tree.children:
         lines.fail("PC704", f"vtree node {node} is declared twice", "restore the file")
     if words[0] == "L":
         if rest[0] < 1:
-            lines.fail("PC704", f"{rest[0]} is no variable", "variables count from 1")
+            lines.fail("PC704", f"{rest[0]} is not a variable", "variables count from 1")
         tree.leaves[node] = rest[0]
     else:
         for child in rest:
             if child not in free:
                 known = child in tree.leaves or child in tree.children
-                what = "is a child already" if known else "is not declared above"
+                what = "already has a parent" if known else "is not declared above"
                 lines.fail("PC704", f"vtree node {child} {what}", "write each child once, first")
             free.remove(child)
         tree.children[node] = (rest[0], rest[1])
@@ -94,11 +94,11 @@ def _node(lines: Lines, tree: Vtree, free: set[int], words: list[str]) -> None:
 
 
 def _check(lines: Lines, tree: Vtree, free: set[int]) -> None:
-    """One root, and each variable one leaf."""
+    """Refuse several roots, and variables without exactly one leaf."""
     if len(free) != 1:
         what = ", ".join(str(node) for node in sorted(free)[:5]) or "none"
         lines.fail("PC709", f"the vtree has {len(free)} roots: {what}",
-                   "leave one node that is nobody's child", here=False)  # fmt: skip
+                   "keep one node without a parent", here=False)  # fmt: skip
     for wanted, variable in enumerate(tree.variables, 1):
         if variable != wanted:
             what = "has two leaves" if variable < wanted else "has no leaf"

@@ -1,1 +1,1 @@
-"""Readers of other packages' objects, which are not imported."""
+"""Readers of other packages' objects, without importing the packages."""

@@ -1,7 +1,7 @@
-"""Circuits of cirkit (torch backend): compiled layers, read without importing it.
+"""Reads compiled circuits of cirkit (torch backend), without importing it.
 
-cirkit stacks layers of one shape as *folds*; each fold becomes one vector node here. Written from
-the package's documented behaviour; no code of it is here.
+cirkit stacks layers of equal shape as *folds*; each fold becomes one vector node here. Written from
+the package's documented behaviour, without using its code.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from pccompiler.imports.packages.domains import Leaf, rounded
 from pccompiler.imports.packages.vector_nodes import Objects, class_of, stranger, unsupported
 from pccompiler.imports.packages.versions import reading
 from pccompiler.ir import Circuit, Family
-from pccompiler.ir.arrays import Int
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int
 
 PACKAGE = "cirkit"
 
@@ -26,20 +25,20 @@ PACKAGE = "cirkit"
 def from_cirkit(circuit: Any) -> Circuit:
     """The vector circuit of a cirkit circuit, with its parameters as they are now.
 
-    Layers: Hadamard, Kronecker, sum, and the fused ones that optimized compilation makes of them
-    (CP-T, Tucker, tensor dot); inputs: categorical, binomial, Gaussian, embedding. Parameters are
-    evaluated, whatever their graph. Variable v becomes ``x{v+1}``; columns are in the order of
-    these numbers. Rows that float32 keeps from summing to 1 are divided by their sum; a circuit
-    that does not sum to one otherwise has the rest in ``log_scale``.
+    Layers: Hadamard, Kronecker, sum, and the fused layers of optimized compilation (CP-T, Tucker,
+    tensor dot); inputs: categorical, binomial, Gaussian, embedding. Parameter graphs are evaluated.
+    Variable v becomes ``x{v+1}``; columns are in this order. Rows that do not sum to 1 because of
+    float32 rounding are divided by their sum; if the circuit does not sum to one for other
+    reasons, ``log_scale`` has the rest.
 
     Args:
-        circuit: A compiled ``TorchCircuit``. Or a symbolic ``Circuit``: it is compiled in the
-            current pipeline context, unless it is already, and its parameters are those of the
-            compiled one. Any object, hence ``Any``.
+        circuit: A compiled ``TorchCircuit``; or a symbolic ``Circuit``, which is compiled in the
+            current pipeline context (unless it already is) and has the parameters of the compiled
+            one (an untyped object).
 
     Raises:
-        ImportFormatError: Naming the layer that has no counterpart, negative or complex
-            parameters, or that there is more than one output.
+        ImportFormatError: Names a layer without counterpart, negative or complex parameters, or
+            the number of outputs if there is more than one.
 
     Source:
         Loconte et al. (2025), "What is the Relationship between Tensor Factorizations and
@@ -55,7 +54,7 @@ def from_cirkit(circuit: Any) -> Circuit:
 
 
 class _Reader:
-    """Nodes of all folds of all layers; folds of layer i are ``folds[i]``, node ids."""
+    """Makes nodes of all folds of all layers; ``folds[i]`` has the node ids of layer i."""
 
     def __init__(self, circuit: Any) -> None:
         self.objects = Objects(PACKAGE)
@@ -70,12 +69,12 @@ class _Reader:
             raise self.objects.fail(
                 "PC746",
                 f"the circuit has {len(roots)} outputs",
-                "give a circuit with one; make one for each output",
+                "give a circuit with one output; make one circuit for each",
             )
         return self.objects.circuit(int(roots[0]))
 
     def operands(self, entry: Any) -> Int:
-        """The nodes that an entry of the address book gathers: shape (folds, arity)."""
+        """The nodes that an entry of the address book gathers, shape (folds, arity)."""
         nodes = np.concatenate([self.folds[i] for i in entry.in_module_ids[0]])
         where = entry.in_fold_idx[0]
         if hasattr(where, "detach"):
@@ -83,7 +82,7 @@ class _Reader:
         return np.asarray(nodes[where], np.int64)
 
     def layer(self, number: int, entry: Any) -> Int:
-        """The nodes of a layer, one a fold."""
+        """The nodes of a layer, one per fold."""
         layer = entry.module
         name = class_of(layer, PACKAGE)
         label = f"{name} {number}"
@@ -115,7 +114,7 @@ class _Reader:
         return made
 
     def parameter(self, layer: Any, name: str, label: str, least: float = 0.0) -> Float:
-        """A parameter, evaluated: one table a fold. Rows that float32 rounded sum to one again."""
+        """A parameter, evaluated: one table per fold. Rows rounded by float32 are renormalized."""
         values = layer.params[name]()
         table = self.objects.numbers(values, f"the {name} of {label}", least=least)
         single = values.element_size() < 8

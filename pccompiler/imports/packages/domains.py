@@ -13,7 +13,7 @@ import numpy as np
 
 from pccompiler.errors import ImportFormatError
 from pccompiler.ir import Family, Variable, binary, categorical, count, real
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.histogram import bin_of
 
 _ROUNDING = 1e-5

@@ -1,4 +1,4 @@
-"""Circuits of PyJuice: its vectors of nodes, read without importing it."""
+"""Reads circuits of PyJuice, which are made of node vectors, without importing it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from pccompiler.imports.packages.vector_nodes import (
 )
 from pccompiler.imports.packages.versions import reading
 from pccompiler.ir import Circuit, Family
-from pccompiler.ir.arrays import Int
-from pccompiler.ir.circuit import Float
+from pccompiler.ir.arrays import Float, Int
 
 PACKAGE = "pyjuice"
 _NODES = ("InputNodes", "ProdNodes", "SumNodes")
@@ -28,20 +27,20 @@ _NODES = ("InputNodes", "ProdNodes", "SumNodes")
 def from_pyjuice(root: Any) -> Circuit:
     """The vector circuit of a PyJuice circuit, with its parameters as they are now.
 
-    Each vector of nodes becomes one vector node; tied ones share their weight. Products that take
-    other units than the i-th of each child first choose them: leaves by copying, others by a sum
-    whose rows have one weight of 1. Block-sparse sums become dense ones with zeros. Inputs:
-    Bernoulli, Categorical, Gaussian, Indicator, Literal. Variable v becomes ``x{v+1}``. Rows that
-    float32 keeps from summing to 1 (within 1e-5) are divided by their sum; where others do not sum
-    to one, the rest is in ``log_scale``.
+    Each vector of nodes becomes one vector node; tied ones share their weight. If unit i of a
+    product does not take unit i of each child, its operands are selected first: leaves are copied,
+    other nodes get a sum with a single weight of 1 in each row. Block-sparse sums become dense,
+    with zeros. Inputs: Bernoulli, Categorical, Gaussian, Indicator, Literal. Variable v becomes
+    ``x{v+1}``. Rows that miss 1 by float32 rounding (within 1e-5) are divided by their sum; if
+    others do not sum to one, the rest is in ``log_scale``.
 
     Args:
         root: The root node vector, with one node; or a ``TensorCircuit``, whose
-            ``update_parameters()`` is called first: its nodes then have its parameters. Any
-            object, hence ``Any``.
+            ``update_parameters()`` is called first to copy its parameters to its nodes (an untyped
+            object).
 
     Raises:
-        ImportFormatError: Naming the nodes that have no counterpart, or no parameters yet.
+        ImportFormatError: Names the nodes that have no counterpart or no parameters yet.
 
     Source:
         Liu, Ahmed and Van den Broeck (2024), "Scaling Tractable Probabilistic Circuits: A Systems
@@ -77,7 +76,7 @@ class _Reader:
         return self.objects.circuit(self.made[id(root)])
 
     def product(self, nodes: Any, label: str) -> int:
-        """Column c of ``edge_ids`` says which block, or which unit, of child c each takes."""
+        """Column c of ``edge_ids`` has the block (or unit) of child c that each block reads."""
         edges = _array(nodes.edge_ids)
         if len(edges) != nodes.num_nodes:  # by block
             within = np.arange(nodes.block_size)
@@ -92,7 +91,7 @@ class _Reader:
         return self.objects.product(operands, label)
 
     def sum(self, nodes: Any, label: str) -> int:
-        """Edge e joins block ``edge_ids[0, e]`` of the sums to block ``edge_ids[1, e]`` below."""
+        """Edge e connects block ``edge_ids[0, e]`` of sums to block ``edge_ids[1, e]`` below."""
         source = nodes.get_source_ns()
         values = self.parameters(source, label)
         rows, columns = _array(nodes.edge_ids)
@@ -116,13 +115,13 @@ class _Reader:
         return self.objects.input(leaf, label, tie=id(nodes.get_source_ns()))
 
     def parameters(self, source: Any, label: str, least: float = 0.0) -> Float:
-        """Parameters of the nodes that own them."""
+        """The parameters that ``source`` owns."""
         found = source.get_params()
         if found is None:
             raise self.objects.fail(
                 "PC742",
                 f"{label} has no parameters",
-                "call init_parameters() of the root, or compile and train it, first",
+                "first call init_parameters() of the root, or compile and train it",
             )
         return self.objects.numbers(found, f"the parameters of {label}", least=least)
 
@@ -155,7 +154,7 @@ def _indicator(_reader: _Reader, nodes: Any, variable: int, _label: str) -> Leaf
 
 
 def _literal(_reader: _Reader, nodes: Any, variable: int, _label: str) -> Leaf:
-    """All nodes are 1 where the variable has one state."""
+    """All nodes are 1 where the variable has one given state."""
     state = int(nodes.dist.lit)
     row = np.eye(max(state + 1, 2))[state]
     return Leaf(Family.CATEGORICAL, variable, np.tile(row, (nodes.num_nodes, 1)))

@@ -1,7 +1,7 @@
-"""Vector nodes under construction: what objects of other packages are made circuits with.
+"""Builds circuits of vector nodes from objects of other packages.
 
-Weights may be any numbers that are not negative, and leaves may carry constants: what the circuit
-does not sum to goes to its ``log_scale`` (`pccompiler.passes.rewriting.constants`).
+Weights may be any non-negative numbers, and leaves may carry constants; ``log_scale`` makes up for
+circuits that do not sum to one (`pccompiler.passes.rewriting.constants`).
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 from pccompiler.errors import ImportFormatError
 from pccompiler.imports.packages.domains import Leaf, fit, variable
 from pccompiler.ir import Circuit, Kind, Variable, WeightTable
-from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.circuit import Float, select
+from pccompiler.ir.arrays import Float, Int, segments
+from pccompiler.ir.circuit import select
 from pccompiler.ir.sizes import kronecker_units
 from pccompiler.ir.topology import reachable
 from pccompiler.passes import findings
 from pccompiler.passes.rewriting.constants import Units, normalize
 
 _MOST = 3
-"""Findings that are told."""
+"""The most findings that are reported."""
 T = TypeVar("T")
 
 
@@ -31,7 +31,7 @@ class Objects:
     """Vector nodes with given weights. Operands come before their nodes.
 
     Args:
-        package: Whose objects they are.
+        package: The package that the objects come from, for errors.
     """
 
     def __init__(self, package: str) -> None:
@@ -46,43 +46,43 @@ class Objects:
         self._selected: dict[tuple[int, bytes], int] = {}
 
     def input(self, leaf: Leaf, label: str, tie: int | None = None) -> int:
-        """A vector of leaves. Those of equal ``tie`` share one weight, where they can."""
+        """Add a vector of leaves. Those with equal ``tie`` share one weight if possible."""
         node = self._add(Kind.INPUT, (), len(leaf.table), label, tie)
         self._leaves[node] = leaf
         return node
 
     def product(self, operands: Sequence[int], label: str) -> int:
-        """Elementwise; of one operand, that operand."""
+        """Add an elementwise product; a single operand is returned itself."""
         if len(operands) == 1:
             return operands[0]
         self._equal_widths(operands, label)
         return self._add(Kind.PRODUCT, operands, self.units[operands[0]], label)
 
     def kronecker(self, operands: Sequence[int], label: str) -> int:
-        """All products, the last operand's unit fastest; of one operand, that operand."""
+        """Add a Kronecker product, last operand fastest; a single operand is returned itself."""
         if len(operands) == 1:
             return operands[0]
         units = kronecker_units([self.units[j] for j in operands], label, None)
         return self._add(Kind.KRONECKER, operands, units, label)
 
     def sum(self, operands: Sequence[int], table: Float, label: str, tie: int | None = None) -> int:
-        """A dense sum; ``table`` has shape (units, all units of operands)."""
+        """Add a dense sum; ``table`` has shape (units, all units of operands)."""
         fan_in = sum(self.units[j] for j in operands)
         if table.ndim != 2 or table.shape[1] != fan_in or not table.size:
             shape = " x ".join(map(str, table.shape))
             raise self.fail(
                 "PC743",
                 f"{label} has weights of shape {shape}, but its operands have {fan_in} units",
-                "give one row a unit, and one weight an operand's unit",
+                "give one row for each unit, with one weight for each unit of the operands",
             )
         node = self._add(Kind.SUM, operands, len(table), label, tie)
         self._tables[node] = table
         return node
 
     def select(self, node: int, units: Int) -> int:
-        """A vector of some of a node's units, in any order and number.
+        """A vector of some of a node's units, in any order and possibly repeated.
 
-        Leaves are chosen; of other nodes a sum with one weight of 1 a row is made.
+        Leaves are copied; other nodes get a sum with a single weight of 1 in each row.
         """
         if np.array_equal(units, np.arange(self.units[node])):
             return node
@@ -97,11 +97,11 @@ class Objects:
         return self._selected[key]
 
     def fail(self, code: str, message: str, way_out: str, notes: Iterable[str] = ()) -> Exception:
-        """An error about these objects, to be raised."""
+        """An error about these objects, for the caller to raise."""
         return ImportFormatError.of(code, f"{self.package}: {message}", notes=notes, help=way_out)
 
     def numbers(self, values: Any, what: str, *, least: float = 0.0) -> Float:
-        """Values of another package, an array or a tensor, in float64.
+        """Values of another package (an array or a tensor) in float64.
 
         Raises:
             ImportFormatError: If one is complex, not finite, or below ``least``.
@@ -112,7 +112,7 @@ class Objects:
         if array.dtype.kind not in "biuf":
             raise self.fail(
                 "PC743",
-                f"{what} are {'complex' if array.dtype.kind == 'c' else 'no numbers'}",
+                f"{what} are {'complex' if array.dtype.kind == 'c' else 'not numbers'}",
                 "give a circuit whose parameters are real numbers",
             )
         table = array.astype(np.float64)
@@ -121,28 +121,28 @@ class Objects:
             raise self.fail(
                 "PC743",
                 f"{what} have {table[bad].flat[0]:g}",
-                f"give finite numbers{'' if least == -np.inf else ' that are not negative'}",
+                f"give finite{'' if least == -np.inf else ', non-negative'} numbers",
             )
         return table
 
     def circuit(self, root: int) -> Circuit:
-        """The circuit of what the root depends on, normalized; variable v is named ``x{v+1}``.
+        """The circuit below ``root``, normalized; variable v is named ``x{v+1}``.
 
         Raises:
-            ImportFormatError: If the nodes make no circuit.
+            ImportFormatError: If the nodes do not form a valid circuit.
             CircuitError: If the function is 0 everywhere.
         """
         if self.units[root] != 1:
             raise self.fail(
                 "PC746",
                 f"{self._labels[root]}, the root, has {self.units[root]} units",
-                "give a circuit with one output; make one for each class",
+                "give a circuit with one output; make one circuit for each class",
             )
         whole, scales = self._assembled(root)
         keep = reachable(whole)
         leaves = scales[np.repeat(keep, whole.units)]
         made = select(whole, keep)
-        self._check(made, apart_from="PC106")  # weights sum to one when they are normalized
+        self._check(made, apart_from="PC106")  # weights are normalized next
         result = normalize(made, leaves)
         self._check(result)
         return result
@@ -183,7 +183,7 @@ class Objects:
         return whole, scales
 
     def _variables(self) -> tuple[tuple[Variable, ...], dict[int, int]]:
-        """Variables in the order of their numbers, and number to place."""
+        """Variables in the order of their numbers, and the place of each number."""
         leaves: dict[int, list[Leaf]] = {}
         for leaf in self._leaves.values():
             leaves.setdefault(leaf.variable, []).append(leaf)
@@ -192,7 +192,7 @@ class Objects:
         return found, {number: place for place, number in enumerate(numbers)}
 
     def _weights(self, tables: dict[int, Float], family: Int) -> tuple[Int, list[Float]]:
-        """The weight of each node, and all weights; tied nodes of equal tables share theirs."""
+        """The weight of each node, and all weights; tied nodes with equal tables share a weight."""
         weight = np.full(len(self.units), -1)
         values: list[Float] = []
         known: dict[tuple[int, int, tuple[int, ...]], int] = {}
@@ -224,7 +224,7 @@ class Objects:
         self, kind: Kind, operands: Sequence[int], units: int, label: str, tie: int | None = None
     ) -> int:
         if kind != Kind.INPUT and not len(operands):
-            raise self.fail("PC745", f"{label} has no children", "give it one, or leave it out")
+            raise self.fail("PC745", f"{label} has no children", "give it a child, or remove it")
         node = len(self.units)
         self.units.append(units)
         self._kinds.append(kind)
@@ -239,7 +239,7 @@ def children_first(root: T, children: Callable[[T], Sequence[T]], package: str) 
     """All objects under ``root``, each once, children before parents.
 
     Raises:
-        ImportFormatError: If an object is below itself.
+        ImportFormatError: If an object depends on itself.
     """
     order: list[T] = []
     done: set[int] = set()
@@ -256,8 +256,8 @@ def children_first(root: T, children: Callable[[T], Sequence[T]], package: str) 
         elif id(child) in path:
             raise ImportFormatError.of(
                 "PC745",
-                f"{package}: {child!r} is below itself",
-                help="a circuit has no cycles; break this one",
+                f"{package}: {child!r} depends on itself",
+                help="break the cycle; circuits are acyclic",
             )
         else:
             path.add(id(child))
@@ -266,9 +266,9 @@ def children_first(root: T, children: Callable[[T], Sequence[T]], package: str) 
 
 
 def class_of(thing: object, package: str) -> str:
-    """The name of the nearest class of ``package`` that an object is of; empty if there is none.
+    """The name of an object's most specific class from ``package``; empty if there is none.
 
-    Read off the classes, so that the package need not be imported.
+    Looks at module names only, so that the package need not be imported.
     """
     for kind in type(thing).__mro__:
         if kind.__module__ == package or kind.__module__.startswith(f"{package}."):
@@ -277,11 +277,11 @@ def class_of(thing: object, package: str) -> str:
 
 
 def stranger(thing: object, package: str, wanted: str) -> ImportFormatError:
-    """The error about an object that is not of the package."""
+    """The error about an object that is not from the package."""
     kind = type(thing)
     return ImportFormatError.of(
         "PC740",
-        f"{kind.__module__}.{kind.__qualname__} is no circuit of {package}",
+        f"{kind.__module__}.{kind.__qualname__} is not a circuit of {package}",
         help=f"give {wanted}",
     )
 
@@ -292,5 +292,5 @@ def unsupported(what: str, name: str, package: str, supported: Iterable[str]) ->
         "PC741",
         f"{package}: {what} of type {name} are not supported",
         notes=(f"supported are {', '.join(supported)}",),
-        help="replace them, or see the list in docs/imports.md",
+        help="replace them, or see the list in docs/howto/imports.md",
     )

@@ -1,4 +1,4 @@
-"""Objects of other packages in a form that no reader knows."""
+"""The error for objects from unsupported versions of other packages."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pccompiler.errors import ImportFormatError, PCCompilerError
 
 @contextmanager
 def reading(package: str) -> Generator[None]:
-    """Say of what an object lacks, or has in another form, that it is of another version.
+    """Report missing or malformed attributes as an unsupported version of the package.
 
     Raises:
-        ImportFormatError: Instead of what Python raises about attributes, types and numbers.
+        ImportFormatError: In place of Python's own errors about attributes, types and numbers.
     """
     try:
         yield
@@ -22,7 +22,7 @@ def reading(package: str) -> Generator[None]:
     except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
         raise ImportFormatError.of(
             "PC762",
-            f"{package}: an object has another form than this reader knows",
+            f"{package}: an object does not have the form that this reader expects",
             notes=(f"cause: {type(error).__name__}: {error}",),
-            help="read objects of the versions in docs/imports.md, as the package made them",
+            help="give unmodified objects of the versions listed in docs/howto/imports.md",
         ) from error

@@ -1,1 +1,1 @@
-"""What the structures share."""
+"""Tools that structures share."""

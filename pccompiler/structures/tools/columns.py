@@ -1,4 +1,4 @@
-"""Columns of data as the structures learned from data see them: variables, and codes of values."""
+"""Columns of data for structure learning: their variables, and their values as codes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pccompiler.tables import as_table as table_by_name
 Table = NDArray[np.generic]
 
 ROWS = 4096
-"""Rows that are looked at together, which bounds memory."""
+"""Rows that are checked together, to bound memory."""
 MOST_STATES = 4096
-"""States that are taken for a categorical variable's without being told so."""
+"""The most states of a variable that is inferred to be categorical."""
 
 
 def read_columns(
@@ -28,13 +28,13 @@ def read_columns(
     """Data as a table of numbers, and the variables of its columns.
 
     Args:
-        data: What `pccompiler.tables.as_table` takes.
-        variables: One for each column; ``None``: as `variables_of` finds them, with the names that
-            the columns of a data frame have.
+        data: Anything that `pccompiler.tables.as_table` takes.
+        variables: One for each column; ``None``: inferred by `variables_of`, with the column names
+            of a data frame.
 
     Raises:
-        DataError: If the data are no table of numbers, have no rows, or do not fit the names.
-        OptionError: If something is given as a variable that is none.
+        DataError: If the data are not a table of numbers, have no rows, or do not fit the names.
+        OptionError: If ``variables`` has something that is not a variable.
     """
     if variables is not None:
         chosen = as_variables(variables)
@@ -48,7 +48,7 @@ def read_columns(
 
 
 def _rows(data: object, names: Sequence[str]) -> Table:
-    """Data with names by name; anything else by position, `check_columns` counts them."""
+    """Match named columns by name and others by position (`check_columns` counts them)."""
     by_name = is_frame(data) or as_records(data)
     return as_table(table_by_name(data, names) if by_name else data)
 
@@ -57,7 +57,7 @@ def as_table(data: object) -> Table:
     """``data`` as a table of numbers, rows by variables.
 
     Raises:
-        DataError: If it is none, or has no rows.
+        DataError: If it is not a table or has no rows.
     """
     table: Table = as_numbers(data)
     if table.ndim != 2 or not table.size:
@@ -68,8 +68,8 @@ def as_table(data: object) -> Table:
 def _no_table(what: str) -> DataError:
     return DataError.of(
         "PC343",
-        f"data of {what} are no table of numbers",
-        help="give an array of at least one row, one column a variable; NaN where missing",
+        f"data of {what} are not a table of numbers",
+        help="give an array with at least one row and a column per variable; NaN where missing",
     )
 
 
@@ -81,12 +81,12 @@ def missing(column: Table) -> NDArray[np.bool_]:
 
 
 def variables_of(data: object, names: Sequence[str] | None = None) -> tuple[Variable, ...]:
-    """Variables for the columns of ``data``: discrete where all values are whole and not negative.
+    """Variables for the columns of ``data``: discrete if all values are non-negative integers.
 
-    They are called ``x0``, ``x1`` and so on, where there are no ``names``.
+    They are called ``x0``, ``x1`` and so on, unless ``names`` are given.
 
     Raises:
-        DataError: If data are no table, or a whole number is too large for a state.
+        DataError: If data are not a table, or an integer is too large for a state.
     """
     table = as_table(data)
     chosen = [f"x{i}" for i in range(table.shape[1])] if names is None else names
@@ -112,17 +112,17 @@ def _whole(values: NDArray[np.float64]) -> bool:
 
 
 def check_columns(table: Table, variables: Sequence[Variable]) -> None:
-    """Refuse data with another number of columns, or values that a variable cannot have.
+    """Refuse data with the wrong number of columns, or values that a variable cannot have.
 
     Raises:
         OptionError: If there are more or fewer variables than columns.
-        DataError: If a value is no state of its variable.
+        DataError: If a value is not a state of its variable.
     """
     if table.shape[1] != len(variables):
         raise OptionError.of(
             "PC347",
             f"{len(variables)} variables are given for data of {table.shape[1]} columns",
-            help="give one for each column",
+            help="give one variable for each column",
         )
     states = np.array([v.cardinality if v.discrete else np.inf for v in variables])
     whole = np.array([v.domain != "real" for v in variables])
@@ -142,13 +142,13 @@ def check_columns(table: Table, variables: Sequence[Variable]) -> None:
 
 
 def coded(table: Table, variables: Sequence[Variable], bins: int | None) -> tuple[Int, Int]:
-    """Each value as a whole number, -1 where missing, and how many each variable has.
+    """Each value as an integer code, -1 where missing, and the number of codes of each variable.
 
-    Discrete variables of more than ``bins`` states are put into bins of as many neighbouring
-    states; real variables and counts into bins of about as many rows.
+    Discrete variables of more than ``bins`` states are put into bins of about equally many
+    neighbouring states; real variables and counts into bins of about equally many rows.
 
     Returns:
-        Codes, shape (rows, variables), and their numbers, shape (variables,).
+        Codes, shape (rows, variables), and numbers of codes, shape (variables,).
     """
     codes = np.empty(table.shape, np.int64)
     sizes = np.empty(len(variables), np.int64)

@@ -1,4 +1,4 @@
-"""What the structures share: variables from a count, leaf families, checks of options."""
+"""Tools that structures share: variables from a count, leaf families, checks of options."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Leaf = str | Mapping[str, str] | Sequence[str]
 """Leaf families: one name for all variables, a name by variable, or one name for each in order."""
 
 MOST_NODES = 2**28
-"""Nodes of a structure: about 30 GiB while it is built."""
+"""The most nodes of a structure: about 30 GiB while it is built."""
 
 
 def as_variables(variables: int | Sequence[Variable]) -> tuple[Variable, ...]:
@@ -36,18 +36,18 @@ def as_variables(variables: int | Sequence[Variable]) -> tuple[Variable, ...]:
         if not isinstance(variable, Variable):
             raise OptionError.of(
                 "PC302",
-                f"{shown(variable)} is given as a variable",
+                f"{shown(variable)} is not a variable",
                 help="make variables with pccompiler.ir.binary, categorical, real and others",
             )
     return cast(tuple[Variable, ...], chosen)
 
 
 def affordable(*factors: int, what: str) -> None:
-    """Refuse a structure of more nodes than a machine's memory holds, before it is built.
+    """Refuse a structure with more nodes than fit into memory, before it is built.
 
     Args:
         factors: Their product is about the number of nodes.
-        what: The factors in words, such as ``"replicas x variables"``.
+        what: The factors in words, for example ``"replicas x variables"``.
     """
     if prod(factors) > MOST_NODES:
         raise OptionError.of(
@@ -59,7 +59,7 @@ def affordable(*factors: int, what: str) -> None:
 
 
 def one_of(name: str, value: object, choices: Sequence[object]) -> None:
-    """Refuse an option that is none of its choices."""
+    """Refuse an option that is not one of its choices."""
     if not isinstance(value, str | int) or value not in choices:
         raise OptionError.of(
             "PC302",
@@ -104,11 +104,11 @@ def _unknown_family(leaf: object) -> OptionError:
 
 
 def distribution_family(variable: Variable, leaf: str) -> Family:
-    """As `leaf_family`, for leaves of any number of units: indicators are refused."""
+    """Like `leaf_family`, but for leaves of any number of units, so indicators are refused."""
     if is_of(leaf, str) and leaf == "indicator":
         raise OptionError.of(
             "PC302",
-            "indicators have one unit a state, and no other number",
+            "indicators always have one unit per state",
             help="use 'auto', 'bernoulli', 'categorical' or 'gaussian'",
         )
     usual = is_of(leaf, str) and leaf == "auto" and variable.discrete
@@ -119,7 +119,7 @@ def leaf_names(variables: Sequence[Variable], leaf: Leaf) -> list[str]:
     """The name of each variable's family; ``"auto"`` for those that a mapping leaves out.
 
     Raises:
-        OptionError: If a mapping names no variable, or a sequence has another length.
+        OptionError: If a mapping names an unknown variable, or a sequence has the wrong length.
     """
     if isinstance(leaf, str):
         return [leaf] * len(variables)
@@ -128,9 +128,9 @@ def leaf_names(variables: Sequence[Variable], leaf: Leaf) -> list[str]:
         if strangers:
             raise OptionError.of(
                 "PC340",
-                f"a leaf family is given for {strangers[0]!r}, which is no variable",
-                notes=[f"so it is for {len(strangers) - 1} more"] if len(strangers) > 1 else (),
-                help=f"use the names of the variables, such as {variables[0].name!r}",
+                f"a leaf family is given for {strangers[0]!r}, which is not a variable",
+                notes=[f"and for {len(strangers) - 1} more"] if len(strangers) > 1 else (),
+                help=f"use the names of the variables, for example {variables[0].name!r}",
             )
         return [leaf.get(variable.name, "auto") for variable in variables]
     each = cast(list[str], listed("leaf", leaf))
@@ -138,19 +138,19 @@ def leaf_names(variables: Sequence[Variable], leaf: Leaf) -> list[str]:
         raise OptionError.of(
             "PC340",
             f"{len(each)} leaf families are given for {len(variables)} variables",
-            help="give one for each, a mapping by name, or a single name",
+            help="give one for each variable, a mapping by name, or a single name",
         )
     return each
 
 
 def leaf_families(variables: Sequence[Variable], leaf: Leaf) -> list[Family]:
-    """The family of each variable's leaves, as `leaf_family` finds it."""
+    """The family of each variable's leaves, see `leaf_family`."""
     names = leaf_names(variables, leaf)
     return [leaf_family(variable, name) for variable, name in zip(variables, names, strict=True)]
 
 
 def distribution_families(variables: Sequence[Variable], leaf: Leaf) -> list[Family]:
-    """The family of each variable's leaves, as `distribution_family` finds it."""
+    """The family of each variable's leaves, see `distribution_family`."""
     names = leaf_names(variables, leaf)
     pairs = zip(variables, names, strict=True)
     return [distribution_family(variable, name) for variable, name in pairs]
@@ -159,17 +159,17 @@ def distribution_families(variables: Sequence[Variable], leaf: Leaf) -> list[Fam
 def input_nodes(
     builder: Builder, families: Sequence[Family], variables: Int, units: int, *, shared: bool = True
 ) -> Int:
-    """An input node of ``units`` units for each entry of ``variables``, one bulk call a family.
+    """An input node of ``units`` units for each entry of ``variables``, one bulk call per family.
 
-    Indicators are one node a variable; if ``shared`` is true they are left as they are, else a
-    dense sum of ``units`` units goes over them for each entry.
+    Indicators are one node per variable. They are used directly if ``shared`` is true; otherwise
+    each entry gets a dense sum of ``units`` units over them.
 
     Args:
-        builder: Where the nodes go.
-        families: Of each variable of the circuit.
-        variables: Shape ``(entries,)``, variable indices; repeats are nodes of their own.
-        units: Of all but indicators.
-        shared: Whether indicators are wanted themselves.
+        builder: Gets the nodes.
+        families: The family of each variable of the circuit.
+        variables: Shape ``(entries,)``, variable indices; each repeat gets a node of its own.
+        units: Number of units, except for indicators.
+        shared: Whether to return the indicators themselves.
     """
     codes = np.array(families)[variables]
     nodes = np.zeros(len(variables), np.int64)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pccompiler.ir.arrays import Float, Int, segments
 
 COLUMNS = 2048
-"""One-hot columns of a block of variables: joint counts of two blocks are 16 MB of float32."""
+"""One-hot columns per block of variables: joint counts of two blocks are 16 MB of float32."""
 ROWS = 4096
 """Rows of a one-hot matrix: 32 MB of float32. Counts of fewer than 2**24 rows are exact in it."""
 
@@ -18,16 +18,16 @@ ROWS = 4096
 def mutual_information_of(codes: Int, sizes: Int, pseudocount: float) -> Float:
     """Mutual information of each pair of columns, in nats.
 
-    A pair's joint distribution is that of the rows with both values, with ``pseudocount`` rows more
-    spread evenly over its cells; it is 0 where there are none.
+    A pair's joint distribution counts the rows that have both values, plus ``pseudocount`` rows
+    spread evenly over its cells; the information is 0 if there are none.
 
     Args:
         codes: Shape (rows, n), -1 where missing.
         sizes: Shape (n,), how many codes each column can have.
-        pseudocount: In rows.
+        pseudocount: Number of rows.
 
     Returns:
-        Shape (n, n), symmetric, not negative; on the diagonal the entropies.
+        Shape (n, n), symmetric and non-negative; the diagonal has the entropies.
     """
     n = len(sizes)
     result = np.zeros((n, n))
@@ -51,7 +51,7 @@ def _entropy(counts: Float) -> float:
 
 
 def _blocks(sizes: Int) -> Iterator[slice]:
-    """Neighbouring variables of at most `COLUMNS` one-hot columns together, or a single one."""
+    """Blocks of neighbouring variables with at most `COLUMNS` one-hot columns, or a single one."""
     ends = np.cumsum(sizes)
     start = 0
     while start < len(sizes):
@@ -62,7 +62,7 @@ def _blocks(sizes: Int) -> Iterator[slice]:
 
 
 def _joint_counts(codes: Int, sizes: Int, left: slice, right: slice) -> Float:
-    """Rows in each pair of states of two blocks, shape (states of left, states of right)."""
+    """Number of rows in each pair of states of two blocks, shape (states left, states right)."""
     shape = int(sizes[left].sum()), int(sizes[right].sum())
     total = np.zeros(shape, np.float64)
     part = np.zeros(shape, np.float32)
@@ -85,7 +85,7 @@ def one_hot(codes: Int, sizes: Int) -> NDArray[np.float32]:
 
 
 def _information(counts: Float, left: Int, right: Int, pseudocount: float) -> Float:
-    """Of each pair of two blocks: the joint's entropy against those of its own margins."""
+    """Mutual information of each pair across two blocks, from joint and marginal entropies."""
     cells = np.repeat(1.0 / left, left)[:, None] * np.repeat(1.0 / right, right)
     counts = counts + pseudocount * cells
     rows, columns = segments(left)[:-1], segments(right)[:-1]

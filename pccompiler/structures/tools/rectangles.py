@@ -1,4 +1,4 @@
-"""Rectangles of an image as regions: what quad graphs and Poon-Domingos share."""
+"""Rectangles of an image as regions, for quad graphs and Poon-Domingos structures."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pccompiler.options import whole
 from pccompiler.structures.tools.regions import RegionGraph
 
 Cut = Callable[[Int], tuple[list[Int], Int]]
-"""From rectangles, shape ``(n, 4)`` with columns top, bottom, left, right, to their partitions,
-shape ``(m, 1 + arity, 4)`` by arity (a region, then its parts), and to rectangles to go on with."""
+"""Maps rectangles, shape ``(n, 4)`` with columns top, bottom, left, right, to their partitions by
+arity, shape ``(m, 1 + arity, 4)`` (a region, then its parts), and to the rectangles to cut next."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Image:
     Attributes:
         height: Rows of pixels.
         width: Columns of pixels.
-        channels: Variables of a pixel.
+        channels: Variables per pixel.
         variables: One for each pixel and channel.
-        channels_first: Whether variables go channel by channel, as in ``(channels, height, width)``
-            arrays; else pixel by pixel, as in ``(height, width, channels)``.
+        channels_first: Whether variables are ordered channel by channel, like arrays of shape
+            ``(channels, height, width)``, or pixel by pixel, like ``(height, width, channels)``.
     """
 
     height: int
@@ -51,7 +51,7 @@ class Image:
         """From the options of a structure, checked.
 
         Raises:
-            OptionError: If a number is too small, or there is another number of variables.
+            OptionError: If a number is too small, or the number of variables does not fit.
         """
         height, width = whole("height", height), whole("width", width)
         channels = whole("channels", channels)
@@ -79,7 +79,7 @@ class Image:
 
 
 def cut_up(image: Image, cut: Cut) -> RegionGraph:
-    """The regions that ``cut`` makes of the whole image; equal rectangles are one region."""
+    """The regions made by cutting the whole image with ``cut``; equal rectangles are one region."""
     whole = np.array([[0, image.height, 0, image.width]])
     frontier, seen = whole, _keys(whole, image)
     tables: list[Int] = []
@@ -94,7 +94,7 @@ def cut_up(image: Image, cut: Cut) -> RegionGraph:
 
 
 def _graph(image: Image, whole: Int, tables: Sequence[Int]) -> RegionGraph:
-    """Regions are numbered by rectangle; the half perimeter is their stage."""
+    """Number regions by rectangle; their stage is half the perimeter."""
     rectangles = np.concatenate([whole, *(table.reshape(-1, 4) for table in tables)])
     _, first, index = np.unique(_keys(rectangles, image), return_index=True, return_inverse=True)
     rectangles = rectangles[first]
@@ -127,13 +127,13 @@ def _leaf_tables(image: Image, regions: Int, rectangles: Int, sides: Int) -> lis
 
 
 def _keys(rectangles: Int, image: Image) -> Int:
-    """One number a rectangle; larger rectangles of equal top and left have larger numbers."""
+    """A number for each rectangle; at equal top and left, it grows with the rectangle."""
     high, wide = image.height + 1, image.width + 1
     top, bottom, left, right = rectangles.T
     return np.asarray(((top * high + bottom) * wide + left) * wide + right)
 
 
 def parts_of(parents: Int, *parts: tuple[Int, Int, Int, Int]) -> Int:
-    """A table of partitions: each part as arrays of top, bottom, left, right."""
+    """A table of partitions; each part is given as arrays of top, bottom, left, right."""
     columns = [parents, *(np.stack(part, axis=1) for part in parts)]
     return np.stack(columns, axis=1)

@@ -1,4 +1,4 @@
-"""Region graphs, as tables, and the circuits made of them.
+"""Region graphs as tables, and the circuits built from them.
 
 A region is a set of variables; a partition splits a region into smaller ones. In the circuit a
 region is a dense sum over the products of its partitions, and a region without partitions is a
@@ -30,7 +30,7 @@ from pccompiler.structures.tools.common import (
 ProductKind = Literal["elementwise", "kronecker"]
 
 WIDEST = 2**20
-"""Units that a Kronecker product may have."""
+"""The most units of a Kronecker product."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class RegionGraph:
         leaves: Tables by size: regions without partitions, shape ``(m,)``, and their variables,
             shape ``(m, size)``.
         partitions: Tables by arity, shape ``(m, 1 + arity)``: a region, then its parts.
-        root: The region of all variables.
+        root: The region with all variables.
     """
 
     stage: Int
@@ -53,12 +53,12 @@ class RegionGraph:
 
 @dataclass(frozen=True)
 class Layers:
-    """What to make of a region graph.
+    """How to turn a region graph into a circuit.
 
     Attributes:
-        sum_units: Width of the sums of regions, the root's apart.
+        sum_units: Width of the sums of regions, except for the root.
         input_units: Width of the inputs.
-        product: What partitions become.
+        product: The kind of product for partitions.
         leaf: Leaf families.
     """
 
@@ -91,9 +91,9 @@ class Layers:
 def assemble(graph: RegionGraph, variables: Sequence[Variable], layers: Layers) -> Circuit:
     """The circuit of a region graph.
 
-    Indicators get a dense sum of ``input_units`` units. Parts of an elementwise product need one
-    width: where some partition has leaf regions beside others, and the two widths differ, all leaf
-    regions get a dense sum of ``sum_units`` units.
+    Indicators get a dense sum of ``input_units`` units. Parts of an elementwise product must be
+    equally wide: if the widths differ and some partition has both leaf regions and others, all
+    leaf regions get a dense sum of ``sum_units`` units.
 
     Raises:
         OptionError: If a Kronecker product has too many units, or a leaf family does not fit.
@@ -110,7 +110,7 @@ def assemble(graph: RegionGraph, variables: Sequence[Variable], layers: Layers) 
 
 
 def _families(variables: Sequence[Variable], leaf: Leaf) -> list[Family]:
-    """Distributions, but for indicators by that name."""
+    """The families of all variables; indicators only if asked for by name."""
     names = leaf_names(variables, leaf)
     return [
         (leaf_family if name == "indicator" else distribution_family)(variable, name)
@@ -119,16 +119,16 @@ def _families(variables: Sequence[Variable], leaf: Leaf) -> list[Family]:
 
 
 class _Assembly:
-    """A circuit that grows from the leaf regions to the root."""
+    """Builds a circuit from the leaf regions to the root."""
 
     def __init__(self, builder: Builder, graph: RegionGraph, layers: Layers) -> None:
         self.builder = builder
         self.graph = graph
         self.layers = layers
-        self.node = np.full(len(graph.stage), -1)  # of each region, once it has one
+        self.node = np.full(len(graph.stage), -1)  # of each region, once it is built
 
     def add_leaves(self, families: Sequence[Family]) -> None:
-        """Inputs, and their products in regions of several variables."""
+        """Add inputs, and their products in regions of several variables."""
         builder, graph, width = self.builder, self.graph, self.layers.input_units
         entries = np.concatenate([table.ravel() for _, table in graph.leaves])
         inputs = input_nodes(builder, families, entries, width, shared=False)
@@ -150,7 +150,7 @@ class _Assembly:
         return any(bool((row.any(axis=1) & ~row.all(axis=1)).any()) for row in beside)
 
     def add_stage(self, stage: int) -> None:
-        """The products and sums of the regions of one stage."""
+        """Add the products and sums of the regions of one stage."""
         parents, products = self._products(stage)
         order = np.argsort(parents, kind="stable")
         parents, products = parents[order], products[order]
@@ -162,7 +162,7 @@ class _Assembly:
             self.node[regions[mine]] = self.builder.sums(operands, units)
 
     def _products(self, stage: int) -> tuple[Int, Int]:
-        """The partitions of one stage: the regions that they split, and their products."""
+        """For the partitions of one stage, the regions that they split and their products."""
         parents, products = [_NONE], [_NONE]
         for table in self.graph.partitions:
             mine = table[self.graph.stage[table[:, 0]] == stage]
@@ -184,7 +184,7 @@ _NONE = np.zeros(0, np.int64)
 
 
 def _check_width(units: Int) -> None:
-    """Refuse Kronecker products that nobody can hold."""
+    """Refuse Kronecker products of more than `WIDEST` units."""
     widest = max(math.prod(row) for row in np.unique(units, axis=0).tolist())
     if widest > WIDEST:
         raise OptionError.of(

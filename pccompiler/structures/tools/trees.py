@@ -34,10 +34,10 @@ def rooted(edges: Int, n: int, root: int | None = None) -> Rooted:
     Args:
         edges: In any order and direction.
         n: Number of nodes.
-        root: A node; ``None``: a centre, from which the farthest node is as near as can be.
+        root: A node; ``None``: a centre, which minimises the distance to the farthest node.
 
     Raises:
-        OptionError: If the edges are no tree over all nodes.
+        OptionError: If the edges do not form a tree over all nodes.
     """
     edges = np.asarray(edges, np.int64).reshape(-1, 2)
     if len(edges) != n - 1 or (edges < 0).any() or (edges >= n).any():
@@ -55,7 +55,7 @@ def rooted(edges: Int, n: int, root: int | None = None) -> Rooted:
 
 
 def _walk(pointer: Int, neighbours: Int, root: int) -> Rooted:
-    """Breadth first; depth -1 where no path leads."""
+    """Walk breadth first from ``root``; unreachable nodes have depth -1."""
     parent, depth = np.full(len(pointer) - 1, -1), np.full(len(pointer) - 1, -1)
     depth[root] = 0
     level = np.array([root])
@@ -71,7 +71,7 @@ def _walk(pointer: Int, neighbours: Int, root: int) -> Rooted:
 
 
 def _middle(tree: Rooted) -> int:
-    """The node half way from the root to the farthest node: a centre, if the root is an end."""
+    """The node halfway from the root to the farthest node: a centre, if the root is an end."""
     node = int(tree.depth.argmax())
     for _ in range(int(tree.depth[node]) // 2):
         node = int(tree.parent[node])
@@ -81,20 +81,20 @@ def _middle(tree: Rooted) -> int:
 def _no_tree(n: int) -> OptionError:
     return OptionError.of(
         "PC347",
-        f"the edges are no tree over {n} variables",
+        f"the edges do not form a tree over {n} variables",
         help=f"give {n - 1} pairs of variable indices that connect all of them",
     )
 
 
 def tree_circuit(builder: Builder, tree: Rooted, inputs: Int, widths: Int) -> tuple[int, Int]:
-    """Sums and products in the shape of a tree, from its ends to its root.
+    """Build sums and products in the shape of a tree, from the leaves to the root.
 
     A node's product multiplies its input and the sums of its children; its sum has as many units as
     its parent's product, and one unit at the root.
 
     Args:
-        builder: Where nodes go.
-        tree: Its nodes are variables.
+        builder: Gets the nodes.
+        tree: A tree whose nodes are variables.
         inputs: Shape ``(n,)``, node ids.
         widths: Shape ``(n,)``, units of the inputs.
 
@@ -123,12 +123,12 @@ def tree_circuit(builder: Builder, tree: Rooted, inputs: Int, widths: Int) -> tu
 
 
 def spanning_edges(weights: Float) -> Int:
-    """Edges of a tree of the largest total weight, shape ``(n - 1, 2)``, smaller index first.
+    """Edges of a maximum spanning tree, shape ``(n - 1, 2)``, smaller index first.
 
     Args:
         weights: Shape ``(n, n)``, symmetric.
     """
-    nx: Any = import_module("networkx")  # it has no types, and loads slowly
+    nx: Any = import_module("networkx")  # untyped, and slow to load
     n = len(weights)
     graph = nx.Graph()
     graph.add_nodes_from(range(n))

@@ -1,1 +1,1 @@
-"""Rows on their way into a model."""
+"""Input data: conversion, validation and blocks of rows."""

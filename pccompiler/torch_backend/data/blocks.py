@@ -1,4 +1,4 @@
-"""Tables in blocks of rows: from arrays, files and iterators, without reading files whole."""
+"""Blocks of rows from arrays, files and iterators, without loading whole files."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def _file_blocks(path: Path, size: int) -> Iterator[Tensor]:
 
 
 def map_file(path: Path) -> Block:
-    """The table in a ``.npy`` file, mapped, not read.
+    """The table in a ``.npy`` file, memory-mapped.
 
     Raises:
-        DataError: If it is no such file.
+        DataError: If it is not such a file.
     """
     try:
         if path.suffix.lower() != ".npy":
-            raise ValueError(f"the ending {path.suffix!r} is neither .npy nor .csv")
+            raise ValueError(f"the extension {path.suffix!r} is neither .npy nor .csv")
         return map_array(path)
     except DAMAGED as error:
         raise DataError.of(
@@ -78,7 +78,7 @@ def _array_blocks(table: Tensor | Block, size: int) -> Iterator[Tensor]:
     if table.ndim != 2:
         raise DataError.of(
             "PC365",
-            f"rows to stream come in tables, but one has shape {tuple(table.shape)}",
+            f"rows to stream must be tables, but one has shape {tuple(table.shape)}",
             help="give blocks of shape (rows, variables)",
         )
     for start in range(0, len(table), size):
@@ -91,12 +91,12 @@ def _array_blocks(table: Tensor | Block, size: int) -> Iterator[Tensor]:
 
 
 def release(table: Block) -> None:
-    """Let the system have the pages of a table mapped read-only back; they stay in its cache.
+    """Return the pages of a table mapped read-only to the system, which keeps them cached.
 
-    Else what was read stays resident, and a process that reads the file grows to its size.
+    Otherwise a process that reads the whole file grows to its size.
     """
     if table.flags.writeable or not hasattr(mmap, "MADV_DONTNEED"):
-        return  # of a private copy, changes would be lost
+        return  # a private copy would lose its changes
     below: object = table
     while isinstance(below, np.ndarray):  # views of views, down to the map
         below = getattr(below, "base", None)

@@ -1,4 +1,4 @@
-"""The side of a model where rows come in: moved to its device, and checked."""
+"""The input side of a model: moves rows to its device and checks them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def check_model(value: object) -> None:
-    """Refuse what is given as a model and is none.
+    """Refuse anything that is not a model.
 
     Raises:
-        OptionError: If it is not a compiled circuit.
+        OptionError: If ``value`` is not a compiled circuit.
     """
     if not isinstance(value, Entrance):
         raise OptionError.of(
@@ -36,8 +36,8 @@ class Entrance(nn.Module):
     """Takes rows of a circuit's variables.
 
     Attributes:
-        circuit: Has the variables.
-        names: Of the variables, in the order of the columns.
+        circuit: The circuit.
+        names: Names of the variables, in the order of the columns.
         weights: The trainable parameters.
     """
 
@@ -51,7 +51,7 @@ class Entrance(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return self._a_parameter.device
 
     @property
@@ -61,12 +61,12 @@ class Entrance(nn.Module):
 
     @property
     def _a_parameter(self) -> Tensor:
-        """The first of the parameters: quicker than `parameters`, which looks for modules."""
+        """The first parameter; faster than `parameters`, which walks all modules."""
         found: Tensor = next(iter(self.weights.values.values()))
         return found
 
     def nothing(self, rows: int) -> Tensor:
-        """Rows in which everything is missing, shape (rows, variables)."""
+        """Rows with all values missing, shape (rows, variables)."""
         shape = (rows, len(self.circuit.variables))
         return torch.full(shape, torch.nan, dtype=self.dtype, device=self.device)
 
@@ -78,7 +78,7 @@ class Entrance(nn.Module):
         missing: float | None = None,
         partial: bool = False,
     ) -> Tensor:
-        """``x`` as the module takes it: this device and precision, NaN where missing.
+        """``x`` with the model's device and precision, NaN where missing.
 
         Values are not checked. See `pccompiler.torch_backend.data.inputs.as_rows`.
         """
@@ -101,26 +101,26 @@ class Entrance(nn.Module):
         partial: bool = False,
         complete: bool = False,
     ) -> Tensor:
-        """`prepare`, and every value is a state of its variable, or missing.
+        """Like `prepare`, and check that each value is a state of its variable or missing.
 
         Raises:
-            DataError: Naming the first value that is not, or with ``complete`` is missing.
-            OptionError: If a CUDA graph is being captured, which cannot wait for an answer.
+            DataError: Names the first invalid value; with ``complete``, missing ones are invalid.
+            OptionError: If a CUDA graph is being captured, which cannot wait for the result.
         """
         if self.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
             raise OptionError.of(
                 "PC314",
-                "rows are checked, which a CUDA graph cannot capture",
+                "a CUDA graph cannot capture the check of rows",
                 help="check them before the capture, and call model.evaluate_unchecked(rows) in it",
             )
         rows = self.prepare(x, mask=mask, missing=missing, partial=partial)
-        if not transformed():  # where no error can depend on a value: it becomes NaN
+        if not transformed():  # otherwise errors cannot depend on values, and results are NaN
             self.states(rows, complete=complete)
         return rows
 
     @property
     def states(self) -> StateCheck:
-        """What checks rows, on the parameters' device."""
+        """The check of rows, on the device of the parameters."""
         known = self._states
         if known is None or (known.device, known.dtype) != (self.device, self.dtype):
             known = self._states = StateCheck(self.circuit.variables, self.device, self.dtype)

@@ -1,4 +1,4 @@
-"""Rows as people give them, as a tensor of a model's device and precision, NaN where missing."""
+"""Converts rows of any kind to a tensor with a model's device and precision, NaN where missing."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def as_rows(
 ) -> Tensor:
     """``x`` as a tensor, shape ``(rows, variables)``; values are not checked.
 
-    A tensor or an array that fits already is not copied, and nothing may be written to the result.
+    A tensor or an array that already fits is not copied, so the result must not be modified.
 
     Args:
-        x: See `pccompiler.tables.as_table`; tensors, too.
-        names: Of the variables.
-        device: Where the result lies.
+        x: A tensor, or anything that `pccompiler.tables.as_table` takes.
+        names: Names of the variables.
+        device: Device of the result.
         dtype: A floating type.
-        mask: Like ``x``: true, or 1, where a value is missing.
+        mask: Like ``x``; true or 1 where a value is missing.
         missing: A number that stands for a missing value.
-        partial: As `pccompiler.tables.as_table` has it.
+        partial: See `pccompiler.tables.as_table`.
 
     Raises:
         DataError: If ``x`` or the mask is not a table that fits the variables.
@@ -60,10 +60,10 @@ def as_rows(
 
 
 def as_tensor(x: object) -> Tensor:
-    """Anything like an array as a dense tensor of real numbers, where it is; a tensor as it is.
+    """An array-like object as a dense tensor of real numbers; tensors stay on their device.
 
     Raises:
-        DataError: If it is none.
+        DataError: If it is not one.
     """
     if not isinstance(x, Tensor):
         return torch.from_numpy(_plain(as_numbers(x)))
@@ -85,9 +85,9 @@ def _tensor(x: object, names: Sequence[str], partial: bool) -> Tensor:
 
 
 def _plain(table: Block) -> Block:
-    """An array that torch takes without a copy and without a word."""
+    """An array that torch takes without a copy and without a warning."""
     native = table.dtype.newbyteorder("=")
-    if native.kind == "u" and native.itemsize > 1:  # torch compares no such numbers
+    if native.kind == "u" and native.itemsize > 1:  # torch cannot compare these
         native = np.dtype(np.float64)
     size = table.dtype.itemsize
     if native != table.dtype or any(step < 0 or step % size for step in table.strides):
@@ -96,7 +96,7 @@ def _plain(table: Block) -> Block:
 
 
 class _Shared:
-    """A read-only array as one that torch takes without a warning; nobody writes to it."""
+    """Wraps a read-only array so that torch takes it without a warning; it is never modified."""
 
     def __init__(self, table: Block) -> None:
         self.table = table  # keeps the memory, which may be a file's
@@ -110,20 +110,20 @@ def _marker(missing: object) -> int | float:
     number = as_float(missing)
     if number is None:
         raise OptionError.of(
-            "PC302", f"missing is {shown(missing)}", help="give a number, such as -1"
+            "PC302", f"missing is {shown(missing)}", help="give a number, for example -1"
         )
     exact = number.is_integer() and abs(number) < 2**62
     return int(number) if exact else number  # integers compare exactly with an integer
 
 
 def _holes(mask: object, names: Sequence[str], shape: torch.Size) -> Tensor:
-    """Where values are missing, as the mask says."""
+    """Where values are missing according to the mask."""
     named = as_records(mask) is not None or is_frame(mask)
     given = as_tensor(as_table(mask, names) if named else mask)
     if given.shape != shape:
         raise DataError.of(
             "PC402",
-            f"the mask has shape {tuple(given.shape)}, the data {tuple(shape)}",
+            f"the mask has shape {tuple(given.shape)}, but the data have shape {tuple(shape)}",
             help="give the mask one entry for each value: true where it is missing",
         )
     if given.dtype != torch.bool and not bool(((given == 0) | (given == 1)).all()):

@@ -1,4 +1,4 @@
-"""Values that are states of their variables, and others."""
+"""Checks that values are states of their variables."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ def impossible(row: int) -> DataError:
     return DataError.of(
         "PC406",
         f"the evidence in row {row} has probability 0",
-        help="drop such rows: those with log_likelihood(...) == -inf",
+        help="drop rows with log_likelihood(...) == -inf",
     )
 
 
 _ALLOWED = {"real": "finite numbers", "count": "whole numbers from 0 on"}
-_AT_ONCE = {"cpu": 2**17, "cuda": 2**26}  # values: on CPUs what is made of them stays in the cache
+_AT_ONCE = {"cpu": 2**17, "cuda": 2**26}  # values; on CPUs temporaries stay in the cache
 
 
 class StateCheck:
     """Refuses values that are not states of their variables.
 
-    Each value is compared with the nearest one allowed, and all differences are reduced to one
-    flag on the device. Reading it is the only wait; the culprit is looked for only if there is one.
+    Each value is compared with the nearest allowed value, and all differences are reduced to one
+    flag on the device. The only wait is for this flag; the culprit is searched for only if it is
+    set.
 
     Args:
         variables: One for each column.
-        device: Of the rows to check.
-        dtype: Of the rows to check.
+        device: Device of the rows to check.
+        dtype: Type of the rows to check.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class StateCheck:
         self.all_whole, self.any_whole = all(whole), any(whole)
         self.low = torch.tensor(low, device=device, dtype=dtype)
         self.high = torch.tensor(high, device=device, dtype=dtype)
-        # One pair of numbers for all columns is quicker.
+        # A single pair of numbers for all columns is faster.
         self.same = (low[0], high[0]) if len({*zip(low, high, strict=True)}) == 1 else None
 
     def __call__(self, x: Tensor, *, complete: bool = False) -> None:
@@ -55,10 +56,10 @@ class StateCheck:
 
         Args:
             x: Shape (rows, variables), NaN where missing.
-            complete: Whether missing values are refused, too.
+            complete: Whether missing values are also refused.
 
         Raises:
-            DataError: Naming the first culprit's row, column and variable.
+            DataError: Names row, column and variable of the first culprit.
         """
         x = x.detach()
         size = max(1, _AT_ONCE.get(x.device.type, 2**26) // len(self.variables))
@@ -68,7 +69,7 @@ class StateCheck:
                 self._refuse(x, complete)
 
     def _off(self, x: Tensor, complete: bool) -> Tensor:
-        """How far each value is from the nearest one allowed."""
+        """The difference between each value and the nearest allowed one."""
         near = x.floor() if self.any_whole else x.clone()
         if self.any_whole and not self.all_whole:
             near = torch.where(self.whole, near, x)
@@ -100,7 +101,8 @@ def _no_state(value: float, row: int, column: int, variable: Variable, number: i
     otherwise = "with more states" if variable.discrete else "otherwise"
     return DataError.of(
         "PC401",
-        f"value {value:g} in row {row}, column {column} is no value of variable {variable.name!r}",
+        f"value {value:g} in row {row}, column {column} is not a value of variable "
+        f"{variable.name!r}",
         notes=(
             f"{number} values are out of range",
             f"allowed: {allowed}, or NaN if missing",

@@ -77,10 +77,30 @@ class Plain:
                 value = self._input(next(leaves), columns, given, densities)
             else:
                 parts = [self._operand(number, part, values) for part in range(len(layer.operands))]
-                value = _inner(layer, parts, given)
+                value = self.inner(layer, parts, given)
             values.append(value)
         out: Tensor = values[-1][0, 0] + self.plan.log_scale
         return out.masked_fill(self._wrong(x), torch.nan)
+
+    @staticmethod
+    def inner(layer: Layer, parts: list[Tensor], weights: list[Tensor]) -> Tensor:
+        """The value of a layer that is no input, shape (rows, units, batch)."""
+        if layer.kind == Kind.PRODUCT:
+            return torch.cat([part.sum(0) for part in parts])
+        if layer.kind == Kind.KRONECKER:
+            return _kronecker([part[0] for part in parts])
+        if layer.kind == Kind.MIXTURE:
+            terms = parts[0] + safe_log(weights[0]).permute(2, 0, 1).unsqueeze(-1)
+            return _log_sum(terms, 0)
+        if layer.kind != Kind.SUM:
+            raise AssertionError(
+                f"layers of kind {layer.kind} have no definition"
+            )  # pragma: no cover
+        if layer.ragged:
+            sums = zip(parts, weights, strict=True)
+            return torch.cat([_sum(part.squeeze(2).transpose(0, 1), table) for part, table in sums])
+        inputs = [operand for part in parts for operand in part]
+        return _sum(torch.cat(inputs, dim=1), weights[0])
 
     def _wrong(self, x: Tensor) -> Tensor:
         """The rows with a value that its variable does not have, shape (batch,)."""
@@ -113,24 +133,6 @@ class Plain:
 def has_reals(plan: Plan) -> bool:
     """Whether some variable is real: derivatives by the others are 0."""
     return any(variable.domain == "real" for variable in plan.variables)
-
-
-def _inner(layer: Layer, parts: list[Tensor], weights: list[Tensor]) -> Tensor:
-    """The value of a layer that is no input, shape (rows, units, batch)."""
-    if layer.kind == Kind.PRODUCT:
-        return torch.cat([part.sum(0) for part in parts])
-    if layer.kind == Kind.KRONECKER:
-        return _kronecker([part[0] for part in parts])
-    if layer.kind == Kind.MIXTURE:
-        terms = parts[0] + safe_log(weights[0]).permute(2, 0, 1).unsqueeze(-1)
-        return _log_sum(terms, 0)
-    if layer.kind != Kind.SUM:
-        raise AssertionError(f"layers of kind {layer.kind} have no definition")  # pragma: no cover
-    if layer.ragged:
-        sums = zip(parts, weights, strict=True)
-        return torch.cat([_sum(part.squeeze(2).transpose(0, 1), table) for part, table in sums])
-    inputs = [operand for part in parts for operand in part]
-    return _sum(torch.cat(inputs, dim=1), weights[0])
 
 
 def _kronecker(parts: list[Tensor]) -> Tensor:

@@ -1,63 +1,165 @@
-"""Picks fused kernels for circuits that have some; the layered engine runs everything else."""
+"""Picks the engine for each question: the first in the list that fits."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from functools import partial
+from typing import Final, TypeGuard
 
 import torch
 from torch import Tensor
 
+from pccompiler.ir.plan.plan import Plan
 from pccompiler.log import say_once
-from pccompiler.torch_backend.engines.base import Kernels, NotFusedError
-from pccompiler.torch_backend.engines.dense.engine import NotDense, Wide
-from pccompiler.torch_backend.engines.trees.cpu import NarrowOnCPU
-from pccompiler.torch_backend.engines.trees.cuda_engine import Narrow
-from pccompiler.torch_backend.runtime.c_compiler import say_slower
+from pccompiler.plugins import Registry
+from pccompiler.torch_backend.engines.arena.engine import Arena
+from pccompiler.torch_backend.engines.base import Batch, Engine, NoMatch, Target, Wanted
+from pccompiler.torch_backend.engines.budgeted.engine import Budgeted
+from pccompiler.torch_backend.engines.dense.engine import Dense
+from pccompiler.torch_backend.engines.differentiable import evaluate
+from pccompiler.torch_backend.engines.layered.engine import Layered
+from pccompiler.torch_backend.engines.trees.cpu import TreesOnCPU
+from pccompiler.torch_backend.engines.trees.cuda import TreesOnCUDA
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
+from pccompiler.torch_backend.weights.weights import Weights
 
-if TYPE_CHECKING:
-    from pccompiler.torch_backend.evaluator import Evaluator
+OURS: Final[tuple[type[Engine], ...]] = (Budgeted, TreesOnCPU, TreesOnCUDA, Dense, Layered, Arena)
+"""In the order in which they are asked."""
 
 
-def accelerate(model: Evaluator) -> Kernels | None:
-    """Kernels for a model in float32 that fit; says once what keeps them from running."""
-    if model.dtype != torch.float32:
-        return None
-    if model.device.type == "cpu":
-        return _on_cpu(model)
-    if model.device.type != "cuda":
-        return None
-    reasons: list[str] = []
-    for kind in (Narrow, Wide):
+def _is_engine(thing: object) -> TypeGuard[type[Engine]]:
+    return isinstance(thing, type) and issubclass(thing, Engine)
+
+
+ENGINES: Final = Registry[type[Engine]](
+    "pccompiler.engines", {kind.name: kind for kind in OURS}, _is_engine, "a subclass of Engine"
+)
+
+
+def register(kind: type[Engine]) -> None:
+    """Add an engine for this process, as an entry point of ``pccompiler.engines`` does for good.
+
+    Raises:
+        PluginError: If its name is taken, or it is no engine.
+    """
+    ENGINES.add(kind.name, kind)
+
+
+def engines() -> list[type[Engine]]:
+    """All engines in the order in which they are asked.
+
+    Those of other packages come first, but for the one that keeps to a memory budget.
+    """
+    others = [kind for kind in ENGINES.values() if kind not in OURS]
+    return [Budgeted, *others, *OURS[1:]]
+
+
+class Engines:
+    """The engines of one model on one target; each is made when it is first chosen.
+
+    Args:
+        plan: What they evaluate.
+        target: Where.
+        weights: The model's.
+        kernels: Whether fused kernels may run.
+    """
+
+    def __init__(self, plan: Plan, target: Target, weights: Weights, *, kernels: bool) -> None:
+        self.plan, self.target, self.weights, self.kernels = plan, target, weights, kernels
+        self.made: dict[type[Engine], Engine | NoMatch] = {}
+        self.chosen: dict[tuple[Wanted, type[Engine] | None], Engine] = {}
+
+    def choose(self, wanted: Wanted, after: type[Engine] | None = None) -> Engine:
+        """The first engine that answers a question; of those that come after one, if it is given.
+
+        Raises:
+            AssertionError: If there is none; the arena runs every plan.
+        """
+        if (wanted, after) not in self.chosen:
+            kinds = engines()
+            kinds = kinds[kinds.index(after) + 1 :] if after else kinds
+            self.chosen[wanted, after] = self._select(kinds, wanted)
+        return self.chosen[wanted, after]
+
+    def _select(self, kinds: Iterable[type[Engine]], wanted: Wanted) -> Engine:
+        """The one rule: of a list of engines the first that fits; says once why no kernels do."""
+        refusals: list[str] = []
+        for kind in kinds:
+            found = self.ask(kind, wanted)
+            if not isinstance(found, NoMatch):
+                if not found.in_kernels:
+                    self._say(refusals)
+                return found
+            if self._nearly(kind, wanted):
+                refusals.append(f"{kind.name}: {found}")
+        raise AssertionError(f"no engine computes {wanted.value}")
+
+    def ask(self, kind: type[Engine], wanted: Wanted) -> Engine | NoMatch:
+        """The engine of a kind, ready to run, or why it does not run."""
+        if wanted not in kind.answers:
+            return kind.match(self.plan, self.target, wanted)
+        if kind not in self.made:
+            with torch.inference_mode(False):  # its tensors take part in later gradients
+                self.made[kind] = self._make(kind, wanted)
+        return self.made[kind]
+
+    def _make(self, kind: type[Engine], wanted: Wanted) -> Engine | NoMatch:
+        if kind.in_kernels and not self.kernels:
+            return NoMatch("fused kernels are turned off")
+        found = kind.match(self.plan, self.target, wanted)
+        if isinstance(found, NoMatch):
+            return found
         try:
-            return kind(model.plan, model.weights, model.device)
-        except (NotFusedError, NotDense, KernelError) as why:
-            reasons.append(f"{kind.__name__.lower()}: {why}")
-    say_once(
-        "no fused kernels fit the circuit, so it runs layer by layer (" + "; ".join(reasons) + ")"
-    )
-    return None
+            found.load(self.weights, partial(self.evaluate, after=kind))
+        except NoMatch as why:
+            return why
+        except KernelError as why:
+            return NoMatch(str(why))
+        return found
 
+    def _nearly(self, kind: type[Engine], wanted: Wanted) -> bool:
+        """Whether it is for the plan's sake that kernels do not run."""
+        here = kind.only_device == self.target.device.type
+        here = here and kind.only_dtype in (None, self.target.dtype)
+        return kind.in_kernels and here and wanted in kind.answers
 
-def in_kernels(model: Evaluator, x: Tensor, complete: bool) -> Tensor | None:
-    """Log-likelihoods from the model's kernels; ``None``: it has none, or they do not run."""
-    kernels = model.kernels
-    if kernels is None:
-        return None
-    try:
-        return kernels(x, complete)
-    except KernelError as why:
-        say_once(f"fused kernels fail, so the circuit runs layer by layer: {why}")
-        model.without_kernels()
-        return None
+    def _say(self, refusals: list[str]) -> None:
+        """On a CPU few circuits have kernels, so that their lack is not worth a word."""
+        if self.kernels and self.target.device.type == "cuda" and refusals:
+            told = "; ".join(refusals)
+            say_once(f"no fused kernels fit the circuit, so it runs layer by layer ({told})")
 
+    def evaluate(self, x: Tensor, complete: bool, after: type[Engine] | None = None) -> Tensor:
+        """Log-likelihoods without `Plan.log_scale`, shape (batch,), by the engine that is chosen.
 
-def _on_cpu(model: Evaluator) -> Kernels | None:
-    """Few circuits have kernels here, so only the lack of a compiler is worth a word."""
-    try:
-        return NarrowOnCPU(model.plan, model.weights)
-    except NotFusedError:
-        return None
-    except KernelError as why:
-        say_slower(why)
-        return None
+        Kernels that fail are turned off, and the next engine runs.
+        """
+        while True:
+            engine = self.choose(self._question(x), after)
+            try:
+                with engine.threads(len(x)):
+                    return evaluate(engine, Batch(x, complete), self.weights)
+            except KernelError as why:
+                if not engine.in_kernels:
+                    raise
+                say_once(f"fused kernels fail, so the circuit runs layer by layer: {why}")
+                self.turn_off_kernels()
+
+    def _question(self, x: Tensor) -> Wanted:
+        graph = torch.is_grad_enabled()
+        graph = graph and (
+            x.requires_grad or any(p.requires_grad for p in self.weights.parameters())
+        )
+        return Wanted.GRADIENT if graph else Wanted.VALUE
+
+    def turn_off_kernels(self) -> None:
+        """Run in torch's own operations from now on."""
+        self.kernels = False
+        self.chosen.clear()
+        self.made = {k: made for k, made in self.made.items() if not k.in_kernels}
+
+    def release(self) -> None:
+        """Give memory back that engines keep for the next batch."""
+        for made in self.made.values():
+            if not isinstance(made, NoMatch):
+                made.release()

@@ -1,18 +1,17 @@
-"""One evaluation of a model for queries: values of all units, and what flows say of variables."""
+"""One evaluation of a model for queries, and what flows say of variables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.engines.arena.tables import Tables, tables_of
+from pccompiler.torch_backend.engines.arena.tables import tables_by_layer
+from pccompiler.torch_backend.engines.base import Ascent, Batch, Engine, Wanted
 from pccompiler.torch_backend.leaves.base import Units
-from pccompiler.torch_backend.queries.topdown import Rule, ascend, descend
 from pccompiler.torch_backend.values import draw_state
 
 if TYPE_CHECKING:
@@ -24,47 +23,46 @@ class Knowledge:
     """A model's weights, generated once, for the queries of any number of batches."""
 
     def __init__(self, model: Evaluator) -> None:
-        self.model, self.plan, self.program = model, model.plan, model.program
+        self.model, self.plan = model, model.plan
         found: tuple[list[Tensor], dict[int, Tensor]] = model.weights()
         self.weights, self.leaves = found
         self.variables = model.circuit.variables
         self.states = max([1, *(v.cardinality for v in self.variables if v.discrete)])
         discrete = [v.discrete for v in self.variables]
         self.discrete = torch.tensor(discrete, device=model.device)
-        tables = tables_of(self.plan, self.program, self._inputs(model.nothing(1)), self.weights)
+        dense = tables_by_layer(self.plan, self.weights)
         self.units = {
             layer.number: layer.units(parameters)
             for layer in model.leaf_inputs.layers
-            if (parameters := self.parameters(layer, tables)) is not None
+            if (parameters := self.parameters(layer, dense)) is not None
         }
 
-    def _inputs(self, rows: Tensor) -> list[Tensor]:
-        return self.model.leaf_inputs(rows, self.leaves)
-
-    def parameters(self, layer: LeafLayer, tables: Tables) -> Tensor | None:
+    def parameters(self, layer: LeafLayer, tables: Mapping[int, list[Tensor]]) -> Tensor | None:
         """Parameters of a layer's leaves; ``None`` for indicators."""
-        return self.leaves.get(layer.number, tables.dense.get(layer.number))
+        own = tables.get(layer.number)
+        return self.leaves.get(layer.number) if own is None else own[0]
 
     def rows_of(self, layer: LeafLayer) -> list[int]:
         """The variable of each row of a layer."""
         variables = self.plan.layers[layer.number].variables
         return [] if variables is None else variables.tolist()
 
-    def evaluation(self, rows: Tensor, *, maximum: bool = False) -> Evaluated:
-        """Values of all units given the evidence in ``rows``.
+    def evaluation(self, rows: Tensor, wanted: Wanted) -> Evaluated:
+        """The way up given the evidence in ``rows``, for one of the questions of queries.
 
         Args:
             rows: Shape (batch, variables), NaN where nothing is known.
-            maximum: Whether sums, also those over states, are their largest term instead.
+            wanted: For `Wanted.BEST` sums, also those over states, are their largest term instead.
         """
-        inputs = self._inputs(rows)
-        if maximum:
+        inputs = self.model.leaf_inputs(rows, self.leaves)
+        if wanted is Wanted.BEST:
             inputs = [
                 self.best(layer, given, rows)
                 for layer, given in zip(self.model.leaf_inputs.layers, inputs, strict=True)
             ]
-        tables = tables_of(self.plan, self.program, inputs, self.weights)
-        return Evaluated(self, rows, tables, ascend(self.program, tables, maximum=maximum))
+        engine = self.model.engines.choose(wanted)
+        found = engine.up(Batch(rows), [*inputs, *self.weights], wanted)
+        return Evaluated(self, rows, engine, wanted, *found)
 
     def best(
         self, layer: LeafLayer, given: Tensor, rows: Tensor, chosen: Tensor | None = None
@@ -87,39 +85,50 @@ class Knowledge:
         return torch.where(missing, top.unsqueeze(-1), given)
 
 
+Flows: TypeAlias = Mapping[int, Tensor]
+"""Input layer to what reaches its units, shape (rows, units, batch)."""
+
+
 class Evaluated:
-    """Values of all units for the rows of one batch.
+    """One way up, for the rows of one batch.
 
     Attributes:
         rows: The evidence, shape (batch, variables).
-        values: Log-values, shape (arena rows, batch).
+        root: Log-value of each row without the circuit's scale, shape (batch,).
     """
 
-    def __init__(self, knowledge: Knowledge, rows: Tensor, tables: Tables, values: Tensor) -> None:
-        self.knowledge, self.rows, self.tables, self.values = knowledge, rows, tables, values
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        rows: Tensor,
+        engine: Engine,
+        wanted: Wanted,
+        root: Tensor,
+        ascent: Ascent,
+    ) -> None:
+        self.knowledge, self.rows, self.root = knowledge, rows, root
+        self.engine, self.wanted, self.ascent = engine, wanted, ascent
 
-    @cached_property
-    def root(self) -> Tensor:
-        """Log-value of each row without the circuit's scale, shape (batch,)."""
-        return self.values[-1]
+    def flows(self, batch: int | None = None, generator: torch.Generator | None = None) -> Flows:
+        """What reaches the leaves of the 1 that the root has.
 
-    def flows(
-        self, rule: Rule, batch: int | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """See `descend`."""
-        return descend(
-            self.knowledge.program, self.tables, self.values, rule, batch=batch, generator=generator
-        )
+        Args:
+            batch: Draws, if ``rows`` is a single row.
+            generator: Of draws.
+        """
+        ones = self.root.new_ones(len(self.rows) if batch is None else batch)
+        return self.engine.down(self.ascent, ones, self.wanted, generator).leaves
 
-    def masses(self, flows: Tensor) -> Tensor:
+    def masses(self, flows: Flows) -> Tensor:
         """Mass of each state of discrete variables, shape (batch, variables, states).
 
         Of what is not known, the flow times the leaf's probability; of what is, 1.
         """
         known = self.knowledge
-        out = flows.new_zeros(len(known.variables), known.states, flows.shape[1])
+        batch = next(iter(flows.values())).shape[-1]
+        out = self.root.new_zeros(len(known.variables), known.states, batch)
         for layer in known.model.leaf_inputs.layers:
-            flow = self._flow(layer, flows)
+            flow = flows[layer.number]
             units = known.units.get(layer.number)
             if units is None:  # indicators
                 mass = flow
@@ -134,13 +143,13 @@ class Evaluated:
         masses = torch.where(missing.unsqueeze(2), out.permute(2, 0, 1), seen)
         return masses * known.discrete.view(1, -1, 1)
 
-    def moments(self, flows: Tensor, masses: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, flows: Flows, masses: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of each variable, each of shape (batch, variables)."""
         known = self.knowledge
-        states = torch.arange(known.states, device=flows.device, dtype=flows.dtype)
+        states = torch.arange(known.states, device=masses.device, dtype=masses.dtype)
         sums = torch.stack([masses @ states, masses @ states.square()])
         for layer, units in self._unbounded():
-            flow, index = self._flow(layer, flows), self._index(layer)
+            flow, index = flows[layer.number], self._index(layer)
             for power, moment in enumerate((units.leaf.mean, units.leaf.square)):
                 sums[power].t().index_add_(0, index, _mixed(units, moment(units), flow))
         missing = self.rows.isnan()
@@ -149,7 +158,7 @@ class Evaluated:
         return mean, variance.clamp_min(0.0)
 
     def complete(
-        self, flows: Tensor, draw: bool, generator: torch.Generator | None = None
+        self, flows: Flows, draw: bool, generator: torch.Generator | None = None
     ) -> Tensor:
         """The rows completed along one induced tree each, shape (batch, variables).
 
@@ -159,10 +168,10 @@ class Evaluated:
             generator: Of draws.
         """
         masses = self.masses(flows)
-        out = (draw_state(masses, generator) if draw else masses.argmax(2)).to(flows.dtype)
+        out = (draw_state(masses, generator) if draw else masses.argmax(2)).to(self.root.dtype)
         out = out * self.knowledge.discrete
         for layer, units in self._unbounded():
-            value = _value(units, self._flow(layer, flows), draw, generator)
+            value = _value(units, flows[layer.number], draw, generator)
             out.t().index_add_(0, self._index(layer), value)
         return torch.where(self.rows.isnan(), out, self.rows)
 
@@ -173,13 +182,6 @@ class Evaluated:
             units = known.units.get(layer.number)
             if units is not None and units.table is None:
                 yield layer, units
-
-    def _flow(self, layer: LeafLayer, flows: Tensor) -> Tensor:
-        """Flows of a layer's units, shape (rows, units, batch)."""
-        step = self.knowledge.program.steps[layer.number]
-        rows = len(self.knowledge.rows_of(layer))
-        units = (step.stop - step.start) // rows
-        return flows[step.start : step.stop].view(rows, units, flows.shape[1])
 
     def _index(self, layer: LeafLayer) -> Tensor:
         variables = self.knowledge.rows_of(layer)

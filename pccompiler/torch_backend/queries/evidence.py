@@ -12,6 +12,7 @@ from torch import Tensor
 from pccompiler.options import listed
 from pccompiler.tables import column_of
 from pccompiler.torch_backend.data.inputs import Rows
+from pccompiler.torch_backend.engines.base import Wanted
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.queries.evaluation import Evaluated, Knowledge
 
@@ -52,23 +53,21 @@ class KnowsEvidence(Evaluator):
         """
         return self.nothing(1) if x is None else self.checked(x, partial=True)
 
-    def evaluations(
-        self, evidence: Evidence | None, *, maximum: bool = False
-    ) -> Iterator[Evaluated]:
+    def evaluations(self, evidence: Evidence | None, wanted: Wanted) -> Iterator[Evaluated]:
         """Evaluations of the evidence, a chunk of rows at a time."""
-        return self.evaluations_unchecked(self.evidence(evidence), maximum=maximum)
+        return self.evaluations_unchecked(self.evidence(evidence), wanted)
 
-    def evaluations_unchecked(self, rows: Tensor, *, maximum: bool = False) -> Iterator[Evaluated]:
+    def evaluations_unchecked(self, rows: Tensor, wanted: Wanted) -> Iterator[Evaluated]:
         """`evaluations` of rows that `evidence` made."""
         knowledge = Knowledge(self)
         for part in rows.split(chunk_rows(self)):
-            yield knowledge.evaluation(part, maximum=maximum)
+            yield knowledge.evaluation(part, wanted)
 
 
 def chunk_rows(model: Evaluator) -> int:
     """Rows to take at once."""
-    widest = max(step.stop - step.start for step in model.program.steps)
-    a_row = model.dtype.itemsize * (2 * model.program.rows + 8 * widest)
+    units = [layer.rows * layer.units for layer in model.plan.layers]
+    a_row = model.dtype.itemsize * (2 * sum(units) + 8 * max(units))
     return max(1, _BYTES // a_row)
 
 

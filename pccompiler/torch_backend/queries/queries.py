@@ -2,7 +2,7 @@
 
 Evidence is a table of rows, shape (batch, variables), NaN where nothing is known; or a mapping from
 names to values, which is one row. All queries run on the model's device and in its precision, with
-direct and with generated weights. ``docs/queries.md`` has the table of queries, costs and sources.
+direct and with generated weights. ``docs/reference/queries.md`` lists queries, costs and sources.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pccompiler.errors import DataError, OptionError
 from pccompiler.options import seed_of, whole
 from pccompiler.passes.analysis.determinism.decide import determinism
 from pccompiler.torch_backend.data.validation import impossible
+from pccompiler.torch_backend.engines.base import Wanted
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.queries.answers import Classes, Completion, Draws, Posterior
 from pccompiler.torch_backend.queries.evaluation import Evaluated, Knowledge
@@ -105,8 +106,8 @@ class Queries(KnowsEvidence):
             Darwiche (2003), "A Differential Approach to Inference in Bayesian Networks".
         """
         parts: list[tuple[Tensor, ...]] = []
-        for run in self.evaluations(evidence):
-            flows = run.flows("share")
+        for run in self.evaluations(evidence, Wanted.POSTERIOR):
+            flows = run.flows()
             masses = run.masses(flows)
             mean, variance = run.moments(flows, masses)
             possible = run.root > -torch.inf
@@ -135,9 +136,9 @@ class Queries(KnowsEvidence):
             Domingos (2011), "Sum-Product Networks", section 2.
         """
         found: list[Tensor] = []
-        for run in self.evaluations(evidence, maximum=True):
+        for run in self.evaluations(evidence, Wanted.BEST):
             _check_possible(run, sum(len(part) for part in found))
-            found.append(run.complete(run.flows("best"), draw=False))
+            found.append(run.complete(run.flows(), draw=False))
         rows = torch.cat(found)
         return Completion(rows, self.log_likelihood(rows, check=False), self.deterministic)
 
@@ -152,10 +153,10 @@ class Queries(KnowsEvidence):
         """
         number = whole("number", number, 0)
         source = _generator(self, seed)
-        run = Knowledge(self).evaluation(self.nothing(1))
+        run = Knowledge(self).evaluation(self.nothing(1), Wanted.DRAWS)
         parts = [self.nothing(0)]
         for size in _sizes(number, chunk_rows(self)):
-            flows = run.flows("draw", size, source)
+            flows = run.flows(size, source)
             parts.append(run.complete(flows, draw=True, generator=source))
         return torch.cat(parts)
 
@@ -178,9 +179,9 @@ class Queries(KnowsEvidence):
         source = _generator(self, seed)
         rows = self.evidence(evidence).repeat_interleave(number, 0)
         parts = [self.nothing(0)]
-        for run in self.evaluations_unchecked(rows):
+        for run in self.evaluations_unchecked(rows, Wanted.DRAWS):
             _check_possible(run, sum(len(part) for part in parts), number)
-            flows = run.flows("draw", generator=source)
+            flows = run.flows(generator=source)
             parts.append(run.complete(flows, draw=True, generator=source))
         return torch.cat(parts).view(-1, number, len(self.circuit.variables))
 

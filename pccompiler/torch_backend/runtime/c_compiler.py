@@ -1,4 +1,4 @@
-"""Compiles C at run time with the machine's own compiler, and keeps the libraries on disk."""
+"""Compiles C at run time with the machine's own compiler, and caches the libraries on disk."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _FLAGS = (
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-ffp-contract=fast"),
 )
 _SECONDS = 120.0
-"""Most time for a file; it takes two seconds on an idle machine."""
+"""Time limit for a file, which takes two seconds on an idle machine."""
 _PREFIX = "pccompiler-compiling-"
-"""Of folders in the temporary folder; what follows is random."""
+"""Prefix of folders in the temporary folder, before a random suffix."""
 CType = type[ctypes.c_void_p | ctypes.c_int | ctypes.c_int64 | ctypes.c_float]
 Functions = tuple[tuple[str, tuple[CType, ...]], ...]
 _Defines = tuple[tuple[str, int], ...]
 _USELESS: dict[tuple[str, ...], str] = {}
-"""Commands that do not run or do not end, and what became of them: they get no second try."""
+"""Commands that do not run or time out, and the reason; they are not tried again."""
 _opened = itertools.count()
 
 
@@ -54,10 +54,10 @@ def load_c(
     Args:
         file: The source.
         defines: Macros and their values.
-        functions: Names, and types of the arguments.
-        reorder: Whether sums may be taken in any order.
-        parallel: Whether to heed OpenMP's directives, where the compiler can: the threads are then
-            torch's own, which loads the same library. Else all runs in one thread.
+        functions: Names and argument types.
+        reorder: Whether sums may be reordered.
+        parallel: Whether to use OpenMP, if the compiler can; it shares torch's threads, since torch
+            loads the same library. Otherwise everything runs in one thread.
 
     Raises:
         KernelError: If there is no C compiler (``$CC`` with its flags, or ``cc``), or it fails.
@@ -71,7 +71,7 @@ def load_c(
 
 @cache
 def load_c_if_any(file: Path, functions: Functions) -> ctypes.CDLL | None:
-    """The library of a file with OpenMP's directives; ``None``: torch has to do its work."""
+    """The library of a file that uses OpenMP; ``None`` if torch has to do its work instead."""
     try:
         return load_c(file, (), functions, parallel=True)
     except KernelError as why:
@@ -80,8 +80,8 @@ def load_c_if_any(file: Path, functions: Functions) -> ctypes.CDLL | None:
 
 
 def say_slower(why: KernelError) -> None:
-    """Say once that there are no kernels in C."""
-    say_once(f"torch does by itself what would be several times quicker in C: {why}", "C")
+    """Warn once that there are no kernels in C."""
+    say_once(f"without kernels in C, plain PyTorch runs, several times slower: {why}", "C")
 
 
 @cache
@@ -93,7 +93,7 @@ def _tried(
     reorder: bool,
     parallel: bool,
 ) -> ctypes.CDLL | str:
-    """The library, or why there is none. Each is tried once in a process."""
+    """The library, or the reason why there is none; each is tried once per process."""
     flags = (*_FLAGS, "-fassociative-math") if reorder else _FLAGS
     options = [*flags, *(f"-D{name}={value}" for name, value in defines)]
     try:
@@ -104,7 +104,7 @@ def _tried(
             return _load(command, [*options, "-fopenmp"], file, functions)
         except KernelError as why:
             found = _load(command, options, file, functions)
-            say_once(f"kernels in C run in one thread: with OpenMP, {why}", "OpenMP")
+            say_once(f"kernels in C run in one thread, without OpenMP: {why}", "OpenMP")
             return found
     except KernelError as why:
         return str(why)
@@ -125,7 +125,7 @@ def _command(compiler: str) -> tuple[str, ...]:
 def _load(
     command: tuple[str, ...], options: list[str], file: Path, functions: Functions
 ) -> ctypes.CDLL:
-    """The library from the cache; if it is not there or does not load, compiled."""
+    """The library from the cache; if it is missing or does not load, compile it."""
     told = [file.read_text(), *_identity(command), *options, _processor()]
     name = file_name(told, ".so")
     kept = fetch(name)
@@ -148,7 +148,7 @@ def _compile(command: tuple[str, ...], options: list[str], source: Path) -> byte
     except OSError as error:
         why = f"does not run: {error.strerror}"
     except subprocess.TimeoutExpired:
-        why = f"does not end: stopped after {_SECONDS:g} seconds"
+        why = f"timed out: stopped after {_SECONDS:g} seconds"
     _USELESS[command] = f"{shlex.join(command)} {why}"
     raise KernelError(_USELESS[command])
 
@@ -158,15 +158,15 @@ def _compile_in(folder: Path, command: tuple[str, ...], arguments: list[str]) ->
     status = _run([*command, *arguments, "-o", str(out), "-lm"], said)
     if status != 0:
         text = said.read_text("utf-8", errors="replace").strip()
-        raise KernelError(f"{shown} fails with status {status}: {text[:500]}")
+        raise KernelError(f"{shown} failed with status {status}: {text[:500]}")
     code = out.read_bytes() if out.is_file() else b""
     if not code:
-        raise KernelError(f"{shown} says that it succeeds, but writes nothing")
+        raise KernelError(f"{shown} reported success, but wrote nothing")
     return code
 
 
 def _run(command: list[str], messages: Path) -> int:
-    """The exit status. What it says goes to a file: a pipe would wait for its children, too."""
+    """Run a command; its messages go to a file, since a pipe would also wait for its children."""
     with messages.open("wb") as file:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
@@ -175,13 +175,13 @@ def _run(command: list[str], messages: Path) -> int:
         return process.wait(timeout=_SECONDS)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)  # the passes that it started, too
+            os.killpg(process.pid, signal.SIGKILL)  # including its child processes
         process.wait()
         raise
 
 
 def _opened_with(code: bytes, functions: Functions) -> ctypes.CDLL:
-    """A library with these functions."""
+    """Load a library and declare its functions."""
     _check_whole(code)
     try:
         found = _open_in_memory(code)
@@ -196,21 +196,21 @@ def _opened_with(code: bytes, functions: Functions) -> ctypes.CDLL:
 
 
 def _check_whole(code: bytes) -> None:
-    """Refuse a 64-bit ELF file without its end: loading it may kill the process."""
+    """Refuse a truncated 64-bit ELF file, since loading it may kill the process."""
     if code[:5] != b"\x7fELF\x02":
         return
     header = code[:64].ljust(64, b"\0")
     (sections,) = struct.unpack_from("=Q", header, 40)
     size, number = struct.unpack_from("=HH", header, 58)
     if len(code) < 64 or sections + size * number > len(code):
-        raise KernelError("the compiled library is cut off")
+        raise KernelError("the compiled library is truncated")
 
 
 def _open_in_memory(code: bytes) -> ctypes.CDLL:
-    """Load a copy that nobody else can reach: no file that might change, none to be left over.
+    """Load a private copy in memory, which nobody can change and which leaves no file behind.
 
-    The loader takes a name that it knows for the library that it knows, and descriptors' numbers
-    come again: so each name gets one more step that leads nowhere.
+    The loader returns the same library for the same path, and descriptor numbers are reused, so
+    each path gets one more ``./`` than the last.
     """
     descriptor = os.memfd_create("pccompiler")
     try:
@@ -222,7 +222,7 @@ def _open_in_memory(code: bytes) -> ctypes.CDLL:
 
 
 def _open_in_folder(code: bytes) -> ctypes.CDLL:
-    """Load a copy in a folder of a random name that is this user's alone."""
+    """Load a copy in a folder with a random name that only this user can access."""
     try:
         with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as own:
             path = Path(own) / "library.so"
@@ -233,7 +233,7 @@ def _open_in_folder(code: bytes) -> ctypes.CDLL:
 
 
 def _identity(command: tuple[str, ...]) -> list[str]:
-    """The command, with size and time of the programs in it: an update compiles anew."""
+    """The command with size and time of its programs, so that an update recompiles."""
     found = list(command)
     for part in command:
         program = shutil.which(part)
@@ -245,7 +245,7 @@ def _identity(command: tuple[str, ...]) -> list[str]:
 
 @cache
 def _processor() -> str:
-    """What ``-march=native`` depends on."""
+    """The processor features that ``-march=native`` depends on."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")

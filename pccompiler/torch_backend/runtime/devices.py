@@ -1,4 +1,4 @@
-"""Where a model can live."""
+"""Checks of devices for models."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pccompiler.options import shown
 
 
 def usable_device(device: object) -> torch.device:
-    """A device by its name, tried out.
+    """A device by name, after trying it.
 
     Args:
-        device: Such as ``"cpu"``, ``"cuda:1"``, or torch's own object; ``None``: torch's default.
+        device: For example ``"cpu"``, ``"cuda:1"`` or a ``torch.device``; ``None``: the default.
 
     Raises:
-        OptionError: If torch cannot use it here, or it keeps no values.
+        OptionError: If torch cannot use it here, or it stores no values.
     """
     if device is None:
         return torch.get_default_device()
@@ -28,6 +28,6 @@ def usable_device(device: object) -> torch.device:
         raise OptionError.of(
             "PC302",
             f"device {shown(device)} cannot be used by torch here",
-            help="use 'cpu', or 'cuda' where torch.cuda.is_available()",
+            help="use 'cpu', or 'cuda' if torch.cuda.is_available()",
         ) from None
     return found

@@ -1,4 +1,4 @@
-"""Backward passes that are written out, for one derivative only."""
+"""Handwritten backward passes that support first derivatives only."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Gradients = tuple[Tensor | None, ...]
 
 
 def first_order(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:
-    """A backward pass that torch cannot differentiate again.
+    """A backward pass that refuses to be differentiated again.
 
-    Its forward pass calls ``ctx.set_materialize_grads(False)``: without a gradient there is nothing
-    to do. Torch's ``once_differentiable`` is not enough: where the gradient that comes from above
-    is a constant, it lets second derivatives come out wrong without a word.
+    Its forward pass calls ``ctx.set_materialize_grads(False)``, since without a gradient there is
+    nothing to do. Torch's ``once_differentiable`` is not enough: if the incoming gradient is a
+    constant, second derivatives are silently wrong.
     """
 
     @wraps(backward)

@@ -1,8 +1,8 @@
-"""Sources of kernels, and what compilers made of them, kept on disk.
+"""Caches compiled kernels on disk.
 
-Machine code runs with all rights of the process that loads it. So what is kept counts only if this
-user alone can have written it, and if it is whole: each file begins with a digest of its name and
-its code. What does not count is compiled again.
+Machine code runs with all rights of the process that loads it. A cached file is used only if nobody
+but this user can have written it and it is intact: each file begins with a digest of its name and
+its code. Anything else is compiled again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pccompiler.log import say_once
 _MAGIC = b"pccompiler kernel 1\n"
 _STAGING = ".writing-"
 _STALE = 3600.0
-"""Seconds after which nobody writes to a staging file any more."""
+"""Age in seconds at which a staging file is abandoned."""
 
 
 class KernelError(RuntimeError):
@@ -30,13 +30,13 @@ class KernelError(RuntimeError):
 
 
 def cache_folder() -> Path | None:
-    """Where compiled kernels are kept; ``None``: there is no home.
+    """The folder of compiled kernels; ``None`` if there is no home folder.
 
-    ``$XDG_CACHE_HOME`` counts if it is absolute, as its standard says.
+    ``$XDG_CACHE_HOME`` is used only if it is absolute, as its standard says.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not base.is_absolute():
-        if os.environ.get("HOME") == "":  # `Path.home` would be the root of all folders
+        if os.environ.get("HOME") == "":  # `Path.home` would be the file system's root
             return None
         try:
             base = Path.home() / ".cache"
@@ -46,12 +46,12 @@ def cache_folder() -> Path | None:
 
 
 def compiled(told: Sequence[str], ending: str, make: Callable[[], bytes]) -> bytes:
-    """Machine code from the cache on disk, or made, and put there if it can be.
+    """Machine code from the cache on disk; if it is missing, compile it and cache it if possible.
 
     Args:
-        told: All that the code depends on.
-        ending: Of the file's name.
-        make: Compiles.
+        told: Everything that the code depends on.
+        ending: The file's extension.
+        make: Compiles the code.
     """
     name = file_name(told, ending)
     code = fetch(name)
@@ -62,12 +62,12 @@ def compiled(told: Sequence[str], ending: str, make: Callable[[], bytes]) -> byt
 
 
 def file_name(told: Sequence[str], ending: str) -> str:
-    """The name in the cache of code that depends on this."""
+    """The file name in the cache for code that depends on ``told``."""
     return hashlib.sha256("\0".join(told).encode()).hexdigest() + ending
 
 
 def fetch(name: str) -> bytes | None:
-    """The code of this name in the cache; ``None``: there is none that can be trusted."""
+    """The code with this name in the cache; ``None`` if there is none that can be trusted."""
     folder = cache_folder()
     if folder is None:
         return None
@@ -79,17 +79,17 @@ def fetch(name: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except (OSError, KernelError) as why:
-        say_once(f"the kept kernel {path} is not used, but compiled again: {why}")
+        say_once(f"the cached kernel {path} is compiled again: {why}")
         return None
     code = content[len(_seal(name, b"")) :]
     if content != _seal(name, code) + code:
-        say_once(f"the kept kernel {path} is damaged, so it is compiled again")
+        say_once(f"the cached kernel {path} is damaged, so it is compiled again")
         return None
     return code
 
 
 def keep(name: str, code: bytes) -> None:
-    """Put code into the cache, whole or not at all; says once why it cannot."""
+    """Put code into the cache, whole or not at all; warns once if that is impossible."""
     folder = cache_folder()
     if folder is None:
         say_once(_anew("there is no home folder"), "keep")
@@ -109,7 +109,7 @@ def _seal(name: str, code: bytes) -> bytes:
 
 
 def _trusted(folder: Path) -> bool:
-    """Whether it is there, and nobody else can write to it; says once why it is not used."""
+    """Whether a folder exists and only this user can write to it; warns once if others can."""
     try:
         status = folder.stat()
     except OSError:
@@ -122,14 +122,14 @@ def _trusted(folder: Path) -> bool:
 
 def _anew(why: str) -> str:
     return (
-        f"each process compiles its kernels anew, since {why}; set XDG_CACHE_HOME to a folder that "
+        f"each process compiles its own kernels, since {why}; set XDG_CACHE_HOME to a folder that "
         "only you can write to"
     )
 
 
 def _open_to_others(status: os.stat_result) -> str | None:
-    """Why somebody else may have written there; ``None``: nobody."""
-    if not hasattr(os, "geteuid"):  # not on Windows: a profile is its user's own
+    """Why somebody else may have written there; ``None`` if nobody can."""
+    if not hasattr(os, "geteuid"):  # Windows, where a profile belongs to its user
         return None
     if status.st_uid != os.geteuid():
         return f"belongs to another user ({status.st_uid})"
@@ -137,7 +137,7 @@ def _open_to_others(status: os.stat_result) -> str | None:
 
 
 def _read(path: Path) -> bytes:
-    """A file's content; refuses links, what is no file, and what others can have written."""
+    """A file's content; refuses links, special files and files that others can write."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     with open(path, "rb", opener=lambda p, _: os.open(p, flags)) as file:
         status = os.fstat(file.fileno())
@@ -148,7 +148,7 @@ def _read(path: Path) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read and write, in one step for all readers."""
+    """Write a file atomically, with access only for its owner."""
     descriptor, staging = tempfile.mkstemp(prefix=_STAGING, dir=path.parent)
     try:
         with open(descriptor, "wb") as file:
@@ -163,7 +163,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def sweep(folder: Path, prefix: str) -> None:
-    """Remove what of this user's processes that were killed is left over, by its name and age."""
+    """Remove old files that killed processes of this user left behind, by name and age."""
     for path in folder.glob(prefix + "*"):
         with contextlib.suppress(OSError):
             status = path.lstat()

@@ -1,4 +1,4 @@
-"""Compiles CUDA source at run time, with the compiler that torch brings along, and launches it."""
+"""Compiles CUDA source at run time with the compiler bundled with torch, and launches kernels."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _check(status: int, what: str) -> None:
 
 
 def compile_cubin(source: str, options: Sequence[str]) -> bytes:
-    """Machine code of CUDA source."""
+    """Compile CUDA source to machine code."""
     nvrtc, program = _compiler(), ctypes.c_void_p()
     text = source.encode()
     _check(
@@ -89,7 +89,7 @@ class Kernel:
         self.shared = 0
 
     def reserve(self, shared: int) -> None:
-        """Allow ``shared`` bytes of shared memory a block."""
+        """Allow ``shared`` bytes of shared memory per block."""
         if shared > self.shared:
             status = _driver().cuFuncSetAttribute(self.function, _SHARED_LIMIT, shared)
             _check(status, "asking for shared memory")
@@ -102,7 +102,7 @@ class Kernel:
         shared: int,
         arguments: Sequence[Argument],
     ) -> None:
-        """Launch on torch's current stream. Numbers have 32 bits, or 64 where they say so."""
+        """Launch on torch's current stream. Numbers have 32 bits, `Long` has 64."""
         values = [_passed(argument, self.device) for argument in arguments]
         pointers = (ctypes.c_void_p * len(values))(
             *(ctypes.cast(ctypes.pointer(v), ctypes.c_void_p) for v in values)
@@ -118,7 +118,7 @@ class Kernel:
 
 
 def _enter(device: int) -> None:
-    """Make torch's context this thread's, if it has none: autograd's own threads start without."""
+    """Enter torch's context if this thread has none; autograd's threads start without one."""
     context = ctypes.c_void_p()
     _check(_driver().cuCtxGetCurrent(ctypes.byref(context)), "asking for the context")
     if not context.value:
@@ -131,7 +131,7 @@ def _passed(
     argument: Argument, device: int
 ) -> ctypes.c_void_p | ctypes.c_longlong | ctypes.c_int | ctypes.c_float | ctypes.Structure:
     if isinstance(argument, Tensor):
-        if argument.get_device() != device:  # a pointer that the kernel cannot follow
+        if argument.get_device() != device:  # an invalid pointer on this device
             raise RuntimeError(f"a kernel on cuda:{device} was given a tensor on {argument.device}")
         return ctypes.c_void_p(argument.data_ptr())
     if isinstance(argument, Struct):
@@ -151,14 +151,14 @@ def load(
 
     Args:
         device: A CUDA device.
-        files: Sources, one after the other.
+        files: Sources, to be concatenated.
         defines: Macros and their values.
-        names: The kernels' names.
+        names: Names of the kernels.
 
     Raises:
         KernelError: If there is no compiler or driver, or a kernel does not compile.
     """
-    index = torch.empty(0, device=device).get_device()  # and so torch's context is there
+    index = torch.empty(0, device=device).get_device()  # also creates torch's context
     return _load(index, files, defines, names)
 
 

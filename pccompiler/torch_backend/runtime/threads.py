@@ -1,7 +1,7 @@
-"""How many threads a piece of work gets: what is too little to share out gets one.
+"""Chooses the number of threads for a piece of work; small work gets one thread.
 
 A second thread has to be woken and waited for. That takes microseconds on an idle machine, but
-milliseconds where another process holds its core, and torch's operations wake it one by one.
+milliseconds if another process occupies its core, and each of torch's operations pays again.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ import torch
 from pccompiler.ir.plan.plan import Plan
 
 ALONE = 200_000
-"""Numbers that one thread works on sooner than several: it takes about 0.2 ms for them."""
+"""With fewer numbers than this, one thread is faster than several (it takes about 0.2 ms)."""
 _LAYER = 500_000
-"""Numbers of a layer, on average, from which on torch shares its operations out.
+"""Mean numbers per layer from which on torch's operations use several threads.
 
-There are several operations a layer, each way, and each waits for all threads: so more than of C's.
-A step of EM of 140,000 a layer took 8 ms of CPU time in one thread; in two, on a machine with other
-work, 170 to 290, most of it spent waiting.
+It is more than for C code, since a layer has several operations, each of which waits for all
+threads. An EM step with 140,000 numbers per layer took 8 ms of CPU time in one thread, but 170 to
+290 ms, mostly waiting, in two threads on a machine with other work.
 """
 
 _WORK: weakref.WeakKeyDictionary[Plan, tuple[int, int]] = weakref.WeakKeyDictionary()
-"""Of plans: values a row, with what sums add and multiply for them, and weights."""
+"""For each plan, the work per row (values, plus additions and multiplications) and weights."""
 _FLOPS = 8
-"""Additions and multiplications in the time of a number that goes through memory."""
+"""Additions and multiplications in the time in which one number goes through memory."""
 
 
 def threads_for(numbers: int) -> int:
-    """OpenMP's threads for C code that works on so many numbers."""
+    """Number of OpenMP threads for C code that works on this many numbers."""
     return 1 if numbers < ALONE else _ALLOWED.number()
 
 
 def threads_on(numbers: int, device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """`one_thread` on a CPU, if a torch operation on so many numbers is too little to share out."""
+    """`one_thread` on a CPU, if a torch operation on this many numbers is too small for more."""
     alone = device.type == "cpu" and numbers < _LAYER
     return one_thread() if alone else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
 def one_thread() -> Generator[None]:
-    """Torch's operations in one thread meanwhile; C code goes by its own work (`threads_for`)."""
+    """Run torch's operations in one thread; C code decides for itself (`threads_for`)."""
     _ALLOWED.enter()
     try:
         yield
@@ -56,14 +56,14 @@ def one_thread() -> Generator[None]:
 def few_threads(
     plan: Plan, device: torch.device, rows: int
 ) -> contextlib.AbstractContextManager[None]:
-    """`one_thread` on a CPU, if a plan's layers are too little work to share out.
+    """`one_thread` on a CPU, if a plan's layers are too small for several threads.
 
-    Always so for packed plans: they are run in small parts.
+    Packed plans always use one thread, since they run in small parts.
 
     Args:
-        plan: What runs.
-        device: Where it runs.
-        rows: Of the data, at once; 0 where our own kernels run, and torch makes only the weights.
+        plan: The plan to run.
+        device: The device it runs on.
+        rows: Rows of data at once; 0 if our own kernels run and torch only makes the weights.
     """
     if device.type != "cpu":
         return contextlib.nullcontext()
@@ -77,30 +77,29 @@ def few_threads(
 
 
 class _Allowed:
-    """The number of threads that torch has outside of `one_thread`.
+    """The number of threads that torch uses outside `one_thread`.
 
-    Torch keeps the number in two places: one for the process, from which each thread starts, and
-    one for each thread, which counts. So Python threads do not disturb one another. But one that
-    first uses torch while another is inside starts with 1, and gets the right number when it
-    leaves `one_thread` itself.
+    Torch keeps one number for each Python thread, initialised from one for the process, so threads
+    do not disturb one another. But a thread that first uses torch while another one is inside
+    `one_thread` starts with 1, and gets the right number when it leaves `one_thread` itself.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.inside = 0  # Python threads
-        self.known = 1  # what the first of them found
+        self.inside = 0  # number of Python threads
+        self.known = 1  # torch's number when the first one entered
         self.own = threading.local()
         self.forked = False
 
     def number(self) -> int:
-        """Threads that this Python thread may use."""
+        """How many threads this Python thread may use."""
         if self.forked:
             return 1
         before: int | None = getattr(self.own, "before", None)
         return torch.get_num_threads() if before is None else before
 
     def enter(self) -> None:
-        """Go down to one thread, unless this Python thread is there already."""
+        """Switch to one thread, unless this Python thread already has."""
         self.own.depth = getattr(self.own, "depth", 0) + 1
         if self.own.depth > 1:
             return
@@ -125,7 +124,7 @@ class _Allowed:
             self.own.before = None
 
     def fork(self) -> None:
-        """In a forked child, OpenMP's threads are gone, and it would wait for them forever."""
+        """Use one thread in a forked child, which would wait forever for OpenMP's lost threads."""
         self.lock = threading.Lock()
         self.inside, self.forked = int(getattr(self.own, "depth", 0) > 0), True
 

@@ -1,4 +1,4 @@
-"""What torch may be doing with a model beside running it: transforming, compiling, exporting."""
+"""Detects when torch transforms, compiles or exports a model instead of just running it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ P = ParamSpec("P")
 
 
 def transformed() -> bool:
-    """Whether `torch.func` (or forward-mode differentiation) sees what runs now.
+    """Whether `torch.func` (or forward-mode differentiation) transforms the current code.
 
-    It needs plain torch operations: it sees neither into our kernels nor through the backward
-    passes that go with them. Torch has no public way to ask.
+    It needs plain torch operations, since it cannot transform our kernels and their backward
+    passes. Torch has no public function to ask.
     """
     in_func: bool = torch._C._are_functorch_transforms_active()
     return in_func or forward_ad._current_level >= 0
 
 
 def outside_graphs(method: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """A method that `torch.compile` calls between two graphs, and that nothing can export.
+    """A method that `torch.compile` runs eagerly, and that cannot be exported.
 
-    Traced, it would be graphs of a few operations each around our kernels, made anew for each batch
-    size, minutes in the making and no quicker.
+    Tracing it would give graphs of a few operations each around our kernels, rebuilt for each
+    batch size, which take minutes to compile and are not faster.
 
     Raises:
         OptionError: Under `torch.export` and `torch.jit.trace`.
@@ -46,7 +46,7 @@ def outside_graphs(method: Callable[P, Tensor]) -> Callable[P, Tensor]:
         if torch.compiler.is_compiling() or tracing:
             raise OptionError.of(
                 "PC368",
-                "torch cannot export or trace a compiled circuit: it runs in kernels of its own",
+                "torch cannot export or trace a compiled circuit: it runs in fused kernels",
                 help="write an ONNX file instead: pccompiler.export_onnx(model, path)",
             )
         return method(*args, **kwargs)

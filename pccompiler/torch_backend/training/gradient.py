@@ -14,6 +14,7 @@ from pccompiler.errors import OptionError
 from pccompiler.options import as_float, seed_of, shown, whole
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.checkpointing.keeper import make_keeper
+from pccompiler.torch_backend.training.course import Facts, TrainingData
 from pccompiler.torch_backend.training.history import (
     Evaluation,
     History,
@@ -22,7 +23,7 @@ from pccompiler.torch_backend.training.history import (
     training_rows,
 )
 from pccompiler.torch_backend.training.initialise import begin
-from pccompiler.torch_backend.training.loop import Facts, TrainingData, learn
+from pccompiler.torch_backend.training.loop import learn
 from pccompiler.torch_backend.training.mapped_rows import MappedRows, stays_mapped
 from pccompiler.torch_backend.training.row_weights import row_weights
 from pccompiler.torch_backend.training.stepper import Stepper
@@ -78,7 +79,7 @@ def fit(
         on_evaluation: Called with each `Evaluation`.
         checkpoint: A folder for the state of the training, written now and then, and when Ctrl-C or
             SIGTERM ends the training. The same call goes on from there, bit for bit as if it had
-            not been interrupted (docs/training.md). ``steps`` and ``patience`` may change.
+            not been interrupted (docs/howto/training.md). ``steps`` and ``patience`` may change.
         checkpoint_every: Steps between two writes; ``None``: two minutes.
 
     Raises:

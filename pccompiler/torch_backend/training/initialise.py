@@ -18,11 +18,12 @@ from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.assign import assign
 from pccompiler.torch_backend.training.checkpointing.keeper import Keeper
+from pccompiler.torch_backend.training.course import TrainingData
 from pccompiler.torch_backend.training.history import History, trained_parameters, training_rows
 from pccompiler.torch_backend.training.leaf_pools import leaf_owners, leaf_pools
-from pccompiler.torch_backend.training.loop import TrainingData, refuse_unsound
+from pccompiler.torch_backend.training.loop import refuse_unsound
 from pccompiler.torch_backend.training.mapped_rows import MappedRows
-from pccompiler.torch_backend.weights.draws import drawn
+from pccompiler.torch_backend.weights.untouched import drawn
 
 _SAMPLE = 10_000  # rows of a mapped file
 

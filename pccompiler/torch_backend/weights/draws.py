@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,9 +11,6 @@ from torch import Tensor
 from pccompiler.ir.plan.parameters import parameter_name
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.leaves.registry import leaf_of
-
-if TYPE_CHECKING:
-    from pccompiler.torch_backend.weights.weights import Weights
 
 
 def draws(
@@ -41,22 +37,3 @@ def draws(
         elif name in owners and not owners[name].is_sum:
             draw = leaf_of(owners[name].owner).random(draw)
         yield name, draw
-
-
-@torch.no_grad()
-def drawn(weights: Weights) -> dict[int, Tensor]:
-    """Groups with parameters of their own: which of their weights still are as they were drawn.
-
-    Shape ``(weights,)``, on the CPU. Empty where the seed is not known, as of parameters that an
-    earlier version saved.
-    """
-    if weights.seed is None:
-        return {}
-    numbers = dict(draws(weights.plan, weights.layout.shapes, weights.seed))
-    found: dict[int, Tensor] = {}
-    for number, group in enumerate(weights.plan.groups):
-        if not group.generated:
-            name = parameter_name(weights.plan, number)
-            same = weights.values[name].cpu().float() == numbers[name].float()
-            found[number] = same.flatten(1).all(1)
-    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.flow_invariant import TOLERANCE, VARIANTS, deviation, model_of
+from benchmarks.correctness.flow_invariant import TOLERANCE, VARIANTS, deviation, model_of
 
 DEVICES = [
     "cpu",

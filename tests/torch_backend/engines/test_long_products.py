@@ -14,6 +14,8 @@ import pccompiler as pc
 from pccompiler.ir import Builder, Circuit, Family
 from pccompiler.ir.variables import binary, real
 from pccompiler.onnx_backend import OnnxModel
+from pccompiler.torch_backend.engines.arena.engine import Arena
+from pccompiler.torch_backend.engines.base import Wanted
 from pccompiler.torch_backend.runtime.addition import add_up
 
 Float = NDArray[np.float64]
@@ -94,8 +96,8 @@ def test_layered(fan_in: int, kind: str, units: int) -> None:
 @pytest.mark.parametrize("fan_in", FAN_INS[2:])
 def test_packed(fan_in: int, kind: str, space: str) -> None:
     model = pc.compile(packed(fan_in, kind))
-    engine = model.engine.packed
-    assert engine is not None
+    engine = model.engines.choose(Wanted.GRADIENT)
+    assert isinstance(engine, Arena)
     engine.linear &= space == "any"
     ones = np.ones((2, fan_in))
     np.testing.assert_allclose(
@@ -157,8 +159,8 @@ def scalar_chain(length: int) -> Circuit:
 @pytest.mark.parametrize("length", [10, 100, 400])
 def test_deep_packed_circuits_in_log_space(length: int) -> None:
     model = pc.compile(scalar_chain(length))
-    engine = model.engine.packed
-    assert engine is not None
+    engine = model.engines.choose(Wanted.GRADIENT)
+    assert isinstance(engine, Arena)
     engine.linear = False
     found = model.log_likelihood(np.ones((2, length))).detach().cpu()
     np.testing.assert_allclose(found, length * math.log(0.5), rtol=1e-6)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -226,15 +224,6 @@ def test_families_mix_train_and_go_through_text() -> None:
     with torch.no_grad():
         found = model.log_likelihood(x).cpu()
         np.testing.assert_allclose(found, oracle(model, x), rtol=2e-5)
-
-
-def test_the_page_on_leaves_runs() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "leaves.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    names: dict[str, Any] = {}  # whatever the page defines
-    exec(block, names)
-    assert names["history"].evaluations[-1].train > names["history"].evaluations[0].train
-    assert bool(names["one"].isfinite().all())
 
 
 def test_a_checkpoint_holds_all_families(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_folder_open_to_others_is_not_used(
         assert made_again("other")
     assert [path.name for path in fresh.iterdir()] == [NAME]
     assert caplog.messages == [
-        f"each process compiles its kernels anew, since {fresh} can be written to by others; set "
+        f"each process compiles its own kernels, since {fresh} can be written to by others; set "
         "XDG_CACHE_HOME to a folder that only you can write to"
     ]
 

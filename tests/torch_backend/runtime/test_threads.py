@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import pccompiler as pc
-from pccompiler.torch_backend.engines.trees.cpu import NarrowOnCPU
+from pccompiler.torch_backend.engines.trees.cpu import TreesOnCPU
 from pccompiler.torch_backend.runtime import threads
 
 pytestmark = pytest.mark.cpu
@@ -152,7 +152,7 @@ def test_large_work_keeps_its_threads(seen: list[int]) -> None:
 
 def test_trees_in_c_keep_their_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     model = pc.compile(pc.rat_spn(16, 50, 5, seed=0))
-    if not isinstance(model.kernels, NarrowOnCPU):
+    if not isinstance(model.kernels, TreesOnCPU):
         pytest.skip("no C compiler")
     found: list[tuple[int, int]] = []
     own = threads.threads_for

@@ -1,4 +1,4 @@
-"""A small run of ``benchmarks.kills``: nothing is lost, unreadable or different."""
+"""A small run of ``benchmarks.correctness.kills``: nothing is lost, unreadable or different."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the benchmark forks")
 def test_a_few_kills_lose_nothing(tmp_path: Path) -> None:
     subprocess.run(
-        [sys.executable, "-m", "benchmarks.kills", "6"],
+        [sys.executable, "-m", "benchmarks.correctness.kills", "6"],
         cwd=ROOT,
         env={**os.environ, "PCCOMPILER_RESULTS": str(tmp_path)},
         check=True,

@@ -1,4 +1,4 @@
-"""Runs packed plans: arenas of values, a few rows of the data at a time, so that they fit caches.
+"""Evaluates plans over arenas of values, a few rows of the data at a time, so that they fit caches.
 
 The way down evaluates each chunk anew instead of keeping values: memory does not grow with the
 batch, and values are still in the cache when flows need them.
@@ -7,19 +7,29 @@ batch, and values are still in the cache when flows need them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
-from pccompiler.torch_backend.engines.arena.program import BagStep, Program, make_program
-from pccompiler.torch_backend.engines.arena.sweeps import Descent, Gradients, Sweep, certain_root
+from pccompiler.torch_backend.engines.arena.program import BagStep, InputStep, Program, program_of
+from pccompiler.torch_backend.engines.arena.sweeps import Flows, Gradients, Sweep, certain_root
 from pccompiler.torch_backend.engines.arena.tables import Tables, tables_of
-from pccompiler.torch_backend.runtime.first_order import first_order
+from pccompiler.torch_backend.engines.arena.topdown import ascend, descend
+from pccompiler.torch_backend.engines.base import (
+    Ascent,
+    Batch,
+    Descent,
+    Engine,
+    Evaluate,
+    Target,
+    Wanted,
+)
+from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.runtime.threads import one_thread
 from pccompiler.torch_backend.values import has_table
+from pccompiler.torch_backend.weights.weights import Weights
 
 _CACHE_BYTES = 2**23
 """Values of a chunk on a CPU: measured best between 2**22 and 2**24 on 32 MiB of L3."""
@@ -33,28 +43,76 @@ _DEEP = 32
 Each step rounds the sum so far: of equal terms in one direction, so that d steps make a relative
 error of up to d 2**-25, here 1e-6. Measured on a chain of 400 steps: 7e-6.
 """
+_RULED = frozenset({Wanted.POSTERIOR, Wanted.DRAWS, Wanted.BEST})
+"""Questions whose way down hands each unit's share on by a rule."""
 
 
-class PackedEngine:
-    """A packed plan with its index tensors on one device."""
+class Arena(Engine):
+    """A plan as steps over one arena: packed plans, and what queries ask of any plan."""
 
-    def __init__(self, plan: Plan, device: torch.device) -> None:
-        self.plan, self.device = plan, device
-        self.program: Program = make_program(plan, device)
+    name = "arena"
+    answers = frozenset(Wanted)
+    splits = True
+
+    program: Program
+    leaves: LeafInputs
+
+    def __init__(self, plan: Plan, target: Target) -> None:
+        super().__init__(plan, target)
+        self.device = target.device
         inputs = [layer for layer in plan.layers if layer.kind == Kind.INPUT]
+        self.inputs = len(inputs)
         self.linear = all(layer.tabular for layer in inputs)
         self.failures = 0
 
-    def run(self, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-        """Root log-likelihood of each batch row; see `Engine.run`."""
-        result: Tensor = _Run.apply(  # type: ignore[no-untyped-call]  # torch's stub
-            self, len(inputs), *inputs, *weights
-        )
-        return result
+    def load(self, weights: Weights, rest: Evaluate) -> None:
+        """See `Engine`."""
+        self.program = program_of(self.plan, self.device)
+        self.leaves = LeafInputs(self.plan, self.device, self.target.dtype)
 
-    def tables(self, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> Tables:
+    def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
+        """See `Engine`."""
+        tables, leaves = weights()
+        return [*self.leaves(batch.x, leaves), *tables]
+
+    def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
+        """See `Engine`. Posteriors, draws and best trees are in log space throughout."""
+        tables = self.tables(operands)
+        if wanted not in _RULED:
+            with one_thread():
+                return self.evaluate(tables), Ascent(operands)
+        values = ascend(self.program, tables, maximum=wanted is Wanted.BEST)
+        return values[-1], Ascent(kept=(tables, values))
+
+    def down(
+        self,
+        ascent: Ascent,
+        flows: Tensor,
+        wanted: Wanted,
+        generator: torch.Generator | None = None,
+    ) -> Descent:
+        """See `Engine`."""
+        if wanted in _RULED:
+            tables, values = ascent.kept
+            reached = descend(self.program, tables, values, flows, wanted, generator)
+            steps = [step for step in self.program.steps if isinstance(step, InputStep)]
+            return Descent(
+                leaves={
+                    step.number: reached[step.start : step.stop].unflatten(0, (step.rows, -1))
+                    for step in steps
+                }
+            )
+        tables = self.tables(ascent.saved)
+        with one_thread():
+            by_input, by_table, edges = self.gradients(tables, flows)
+        weights = ascent.saved[self.inputs :]
+        return Descent(
+            (*(by_input.get(n) for n in tables.inputs), *self._by_use(weights, by_table, edges))
+        )
+
+    def tables(self, operands: Sequence[Tensor]) -> Tables:
         """Inputs and weights by layer."""
-        return tables_of(self.plan, self.program, inputs, weights)
+        return tables_of(self.plan, self.program, operands[: self.inputs], operands[self.inputs :])
 
     def chunks(self, batch: int, dtype: torch.dtype) -> list[slice]:
         """The batch in parts of even size."""
@@ -142,54 +200,24 @@ class PackedEngine:
         if spaces and not bool((root >= certain_root(self.program, tables.dtype)).all()):
             sweep.log = True
             sweep.up()
-        descent = Descent(sweep)
+        descent = Flows(sweep)
         descent.run(grad)
         return descent.gradients
 
-
-class _Run(torch.autograd.Function):
-    """Forward and backward over all chunks."""
-
-    @staticmethod
-    def forward(ctx: Any, engine: PackedEngine, num_inputs: int, *tensors: Tensor) -> Tensor:
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors)
-        ctx.engine, ctx.num_inputs = engine, num_inputs
-        with one_thread():
-            return engine.evaluate(engine.tables(tensors[:num_inputs], tensors[num_inputs:]))
-
-    @staticmethod
-    @first_order
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
-        engine: PackedEngine = ctx.engine
-        tensors = ctx.saved_tensors
-        inputs, weights = tensors[: ctx.num_inputs], tensors[ctx.num_inputs :]
-        tables = engine.tables(inputs, weights)
-        with one_thread():
-            by_input, by_table, edges = engine.gradients(tables, grad_outputs[0])
-        numbers = list(tables.inputs)
-        return (
-            None,
-            None,
-            *(by_input.get(n) for n in numbers),
-            *_by_use(engine, weights, by_table, edges),
-        )
-
-
-def _by_use(
-    engine: PackedEngine, weights: Sequence[Tensor], by_table: dict[int, Tensor], edges: Tensor
-) -> list[Tensor | None]:
-    """Gradients in the order and shapes of ``weights``."""
-    grads: list[Tensor | None] = []
-    edge = 0
-    for use in engine.plan.uses:
-        if not has_table(engine.plan.layers[use.layer]):
-            continue
-        weight = weights[len(grads)]
-        if isinstance(engine.program.steps[use.layer], BagStep):
-            stop = edge + weight.numel()
-            grads.append(edges[edge:stop].view(weight.shape))
-            edge = stop
-        else:
-            grads.append(by_table.get(use.layer))
-    return grads
+    def _by_use(
+        self, weights: Sequence[Tensor], by_table: dict[int, Tensor], edges: Tensor
+    ) -> list[Tensor | None]:
+        """Gradients in the order and shapes of ``weights``."""
+        grads: list[Tensor | None] = []
+        edge = 0
+        for use in self.plan.uses:
+            if not has_table(self.plan.layers[use.layer]):
+                continue
+            weight = weights[len(grads)]
+            if isinstance(self.program.steps[use.layer], BagStep):
+                stop = edge + weight.numel()
+                grads.append(edges[edge:stop].view(weight.shape))
+                edge = stop
+            else:
+                grads.append(by_table.get(use.layer))
+        return grads

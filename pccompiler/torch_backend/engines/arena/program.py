@@ -8,6 +8,7 @@ elementwise and a Kronecker product are the same step, as are mixtures and sums 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -117,6 +118,18 @@ class Program:
     operations: int
     sums: list[Pull | None] = field(default_factory=list["Pull | None"])
     products: list[Pull | None] = field(default_factory=list["Pull | None"])
+
+
+_KNOWN: WeakKeyDictionary[Plan, dict[torch.device, Program]] = WeakKeyDictionary()
+
+
+def program_of(plan: Plan, device: torch.device) -> Program:
+    """The program of ``plan`` on ``device``, made once for all that read it."""
+    known = _KNOWN.setdefault(plan, {})
+    if device not in known:
+        with torch.inference_mode(False):  # its tensors take part in later gradients
+            known[device] = make_program(plan, device)
+    return known[device]
 
 
 def make_program(plan: Plan, device: torch.device) -> Program:

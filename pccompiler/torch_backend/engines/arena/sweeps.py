@@ -127,7 +127,7 @@ class Gradients(NamedTuple):
     edges: Tensor
 
 
-class Descent:
+class Flows:
     """The way down: flows, the root's log-derivatives by the logarithm of each value.
 
     A value's flow is pulled from its readers: no two threads add to one place, and the order of

@@ -19,7 +19,7 @@ class Tables:
     """Inputs and weights of one evaluation, by layer; all bags' weights in one vector.
 
     Args:
-        inputs: Layer number to states or log-densities, as `Engine.run` has them.
+        inputs: Layer number to states or log-densities, as the plan's operands are.
         weights: Layer number to its weights, part by part.
         program: What to evaluate.
         indicators: The input layers whose states are values, and not log-densities.
@@ -67,7 +67,7 @@ class Tables:
 
 
 def tables_by_layer(plan: Plan, weights: Sequence[Tensor]) -> dict[int, list[Tensor]]:
-    """Weights by layer, part by part, from those of `Engine.run`."""
+    """Weights by layer, part by part, from the plan's operands."""
     given = iter(weights)
     by_layer: dict[int, list[Tensor]] = {}
     for use in plan.uses:
@@ -79,7 +79,7 @@ def tables_by_layer(plan: Plan, weights: Sequence[Tensor]) -> dict[int, list[Ten
 def tables_of(
     plan: Plan, program: Program, inputs: Sequence[Tensor], weights: Sequence[Tensor]
 ) -> Tables:
-    """Inputs and weights of one evaluation by layer, from those of `Engine.run`."""
+    """Inputs and weights of one evaluation by layer, from the plan's operands."""
     by_layer = tables_by_layer(plan, weights)
     numbers = [n for n, layer in enumerate(plan.layers) if layer.kind == Kind.INPUT]
     indicators = {n for n in numbers if plan.layers[n].family == Family.INDICATOR}

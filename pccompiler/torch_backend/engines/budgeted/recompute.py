@@ -14,7 +14,7 @@ from pccompiler.ir.plan.layers import Form
 from pccompiler.passes.lowering.segments import Segments
 from pccompiler.torch_backend.engines.budgeted.streaming import LazyInputs, LazyWeights, Streamed
 from pccompiler.torch_backend.engines.layered.backward import Backward
-from pccompiler.torch_backend.engines.layered.engine import Engine
+from pccompiler.torch_backend.engines.layered.operands import Indexed
 from pccompiler.torch_backend.values import value_of
 
 
@@ -22,9 +22,9 @@ class Recomputing(Streamed):
     """A forward pass that keeps what lies outside of segments, and their last layers."""
 
     def __init__(
-        self, engine: Engine, inputs: LazyInputs, weights: LazyWeights, cut: Segments
+        self, indexed: Indexed, inputs: LazyInputs, weights: LazyWeights, cut: Segments
     ) -> None:
-        super().__init__(engine, inputs, weights)
+        super().__init__(indexed, inputs, weights)
         self.ends = {last: first for first, last in cut.runs}
         self.inside = {n for first, last in cut.runs for n in range(first, last)}
 
@@ -121,7 +121,7 @@ class Down(Backward):
 
 
 def recomputed_gradients(
-    engine: Engine,
+    indexed: Indexed,
     inputs: LazyInputs,
     weights: LazyWeights,
     cut: Segments,
@@ -131,7 +131,7 @@ def recomputed_gradients(
     """Add the gradients of parameters, by name, for some rows to ``totals``.
 
     Args:
-        engine: Of a plan in blocks, without lookups.
+        indexed: A plan in blocks, without lookups.
         inputs: Rows of data.
         weights: The parameters.
         cut: What is evaluated again.
@@ -142,7 +142,7 @@ def recomputed_gradients(
         The gradient of the rows, zeros unless they require one.
     """
     with torch.no_grad():
-        forward = Recomputing(engine, inputs, weights, cut)
+        forward = Recomputing(indexed, inputs, weights, cut)
         forward.run()
         down = Down(forward, totals)
         down.descend(grad)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from pccompiler.errors import OptionError
+from pccompiler.ir.plan.plan import Plan
 from pccompiler.options import MOST, as_float, shown
 
 _UNITS = {"": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
@@ -74,6 +75,22 @@ class Schedule:
                 f"{how}, {size_text(self.training_bytes)}\n"
             )
         return text + "training: does not fit\n"
+
+
+@dataclass(frozen=True, eq=False)
+class Budget:
+    """A schedule, with what it evaluates.
+
+    Attributes:
+        schedule: How the bytes are kept to.
+        plan: In blocks, unless level order fits.
+        segmented: The plan of which segments are evaluated again on the way back; ``None``: a few
+            rows at a time are enough.
+    """
+
+    schedule: Schedule
+    plan: Plan
+    segmented: Plan | None
 
 
 def size_text(number: int) -> str:

@@ -18,8 +18,8 @@ from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Layer
 from pccompiler.ir.plan.parameters import parameter_name
 from pccompiler.ir.plan.plan import Plan
-from pccompiler.torch_backend.engines.layered.engine import Engine
 from pccompiler.torch_backend.engines.layered.forward import Forward
+from pccompiler.torch_backend.engines.layered.operands import Indexed
 from pccompiler.torch_backend.engines.layered.pool import Lease
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.values import Value, has_table
@@ -136,9 +136,9 @@ class Streamed(Forward):
 
     inputs: LazyInputs
 
-    def __init__(self, engine: Engine, inputs: LazyInputs, weights: LazyWeights) -> None:
+    def __init__(self, indexed: Indexed, inputs: LazyInputs, weights: LazyWeights) -> None:
         like = inputs.x.new_empty(0, len(inputs.x))
-        super().__init__(engine, inputs, weights, like, keep=False, complete=False)
+        super().__init__(indexed, inputs, weights, like, keep=False, complete=False)
         self.lazy = weights
         self.lease = Lease(None, like)  # buffers kept for reuse would add up
         self.direct = _read_alone(self.plan)
@@ -157,10 +157,10 @@ class Streamed(Forward):
             return super().fetch(number, part)
         leaf: LeafLayer = self.inputs.layers[below]
         if operands.start is None:
-            rows = self.engine.index[number, part, 0][0]
+            rows = self.indexed.index[number, part, 0][0]
         else:
             stop = operands.start + operands.arity * operands.rows
-            rows = torch.arange(operands.start, stop, device=self.engine.device)
+            rows = torch.arange(operands.start, stop, device=self.indexed.device)
         variables = rows if leaf.index is None else leaf.index.index_select(0, rows)
         states = leaf.one_hot(self.inputs.columns(variables).unsqueeze(1))
         return Value(states.unflatten(0, (operands.arity, operands.rows)), None)

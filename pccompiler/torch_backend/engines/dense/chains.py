@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +16,9 @@ from torch import Tensor
 
 from pccompiler.ir.arrays import Int
 from pccompiler.torch_backend.engines.dense import chain_kernels as dense_chain_kernels
+from pccompiler.torch_backend.engines.dense.buffers import Kept, Numbers
 from pccompiler.torch_backend.engines.dense.regions import Level, Lists, Regions
 from pccompiler.torch_backend.engines.dense.tiles import block
-
-if TYPE_CHECKING:
-    from pccompiler.torch_backend.engines.dense.buffers import Kept
-    from pccompiler.torch_backend.engines.dense.launch import Runner
 
 _KERNELS: Any = dense_chain_kernels
 _MOST_UNITS = 128
@@ -87,7 +84,7 @@ def _others(children: Lists, term: int, row: int) -> Int:
 class Chains:
     """The launches of one runner."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Numbers) -> None:
         self.runner = runner
         regions = runner.regions
         self.parts = with_chains(regions)

@@ -9,21 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pccompiler.ir.arrays import Int
 from pccompiler.torch_backend.engines.dense import kernels as dense_kernels
-from pccompiler.torch_backend.engines.dense.buffers import Kept, Lookup, Precision
+from pccompiler.torch_backend.engines.dense.buffers import Kept, Numbers, Precision
 from pccompiler.torch_backend.engines.dense.chains import Chain, Chains
 from pccompiler.torch_backend.engines.dense.regions import (
     Inputs,
     Level,
-    Lists,
     Regions,
     Shape,
     members,
 )
 from pccompiler.torch_backend.engines.dense.tiles import Tile, Tiles, block
 from pccompiler.torch_backend.engines.dense.unitwise import Unitwise
-from pccompiler.torch_backend.runtime.first_order import first_order
 
 # Triton's launcher, ``kernel[grid](...)``, has no types: hence ``Any`` for kernels.
 _KERNELS: Any = dense_kernels
@@ -33,22 +30,13 @@ _FEW = 4
 """States that are added up one by one, without a matrix product."""
 
 
-class Runner:
+class Runner(Numbers):
     """The numbers of `Regions` on one device, and the launches."""
 
     def __init__(
         self, regions: Regions, device: torch.device, precision: Precision, tiles: Tiles
     ) -> None:
-        self.regions, self.device, self.precision, self.tiles = regions, device, precision, tiles
-        self.leaves, self.children = self.lists(regions.leaves), self.lists(regions.children)
-        spots, rows = regions.products, len(regions.values)
-        readers = regions.children.transposed(rows)
-        takers = regions.leaves.transposed(len(regions.states))
-        self.readers = self.lists(Lists(readers.starts, spots[readers.items]))
-        self.takers = self.lists(Lists(takers.starts, spots[takers.items]))
-        self.values, self.terms = self._put(regions.values), self._put(regions.terms)
-        self.spots, self.tables = self._put(spots), self._put(regions.tables)
-        self.states, self.variables = self._put(regions.states), self._put(regions.variables)
+        super().__init__(regions, device, precision, tiles)
         self.unitwise, self.chains = Unitwise(self), Chains(self)
         self.shapes = regions.sums_by_shape()
         self.rows = {shape: self._put(members(levels)) for shape, levels in self.shapes.items()}
@@ -58,20 +46,8 @@ class Runner:
         edges = np.arange(self.blocks + 1) * self.state_tile
         self.edges = self._put(np.minimum(edges, regions.states[:, None])).to(torch.int32)
 
-    @property
-    def products(self) -> str:
-        """The precision of products that are quicker split than in float32."""
-        return "split" if self.precision == "ieee" else self.precision
-
     def _tile(self, rows: int, batch: int, out: int, reads: int) -> Tile:
         return self.tiles.level(rows, batch, out, reads, self.precision != "ieee")
-
-    def _put(self, numbers: Int) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(numbers, np.int64)).to(self.device)
-
-    def lists(self, lists: Lists) -> Lookup:
-        """On the device."""
-        return Lookup(self._put(lists.starts), self._put(lists.items))
 
     def encode(self, x: Tensor) -> Tensor:
         """States of the leaf rows, shape (leaf rows, batch), -1 where missing."""
@@ -198,28 +174,3 @@ class Runner:
             BLOCKS=self.blocks, BS=self.state_tile, BK=wide, BB=block(batch, tiles.state_batch),
             PRECISION="ieee" if self.precision == "ieee" else "tf32",
         )  # fmt: skip
-
-
-class Run(torch.autograd.Function):
-    """From tables to log-likelihoods."""
-
-    @staticmethod
-    def forward(ctx: Any, runner: Runner, x: Tensor, number: int, *tensors: Tensor) -> Tensor:
-        """Log-likelihoods of the rows ``x``; ``number`` of the tensors are tables."""
-        ctx.set_materialize_grads(False)
-        tables, given = tuple(t.contiguous() for t in tensors[:number]), tensors[number:]
-        keep = any(ctx.needs_input_grad)
-        result, kept = runner.forward(x, tables, given, keep)
-        if keep:
-            ctx.runner = runner
-            ctx.save_for_backward(*kept, *tables)
-        return result
-
-    @staticmethod
-    @first_order
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Gradients of the tables, and of given log-densities."""
-        saved = ctx.saved_tensors
-        kept, tables = Kept(*saved[: len(Kept._fields)]), saved[len(Kept._fields) :]
-        slopes, given = ctx.runner.backward(grad_outputs[0].contiguous(), kept, tables)
-        return (None, None, None, *slopes, *given)

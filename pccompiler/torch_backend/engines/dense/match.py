@@ -12,19 +12,19 @@ from pccompiler.ir.families import Family
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Layer
 from pccompiler.ir.plan.plan import Plan
+from pccompiler.torch_backend.engines.base import NoMatch
 from pccompiler.torch_backend.engines.dense.regions import (
     Given,
     Inputs,
     Level,
     Lists,
-    NotDense,
     Regions,
     Shape,
 )
 from pccompiler.torch_backend.values import has_table
 
 LEAST_UNITS = 4
-"""Below, tiles of 16 units are mostly empty; from here up they pay (benchmarks/wide_step)."""
+"""Below, tiles of 16 units are mostly empty; from here up they pay (steps/wide_step.py)."""
 MOST_CHILDREN = 2**22
 _TOO_MANY = "its products share so many factors that terms would not fit in memory"
 
@@ -43,7 +43,7 @@ def regions_of(plan: Plan) -> Regions:
     """Read ``plan`` as regions.
 
     Raises:
-        NotDense: If it is of another kind.
+        NoMatch: If it is of another kind.
     """
     return _Reader(plan).regions()
 
@@ -53,7 +53,7 @@ class _Reader:
 
     def __init__(self, plan: Plan) -> None:
         if plan.packed:
-            raise NotDense("its sums are of single units")
+            raise NoMatch("its sums are of single units")
         self.plan = plan
         self.roles = [_role(plan, number) for number in range(len(plan.layers))]
         self.starts = np.cumsum([0, *(layer.rows for layer in plan.layers)])
@@ -66,11 +66,11 @@ class _Reader:
     def _check(self) -> None:
         last = self.plan.layers[-1]
         if self.roles[-1] != Role.REGION or last.rows != 1 or last.units != 1:
-            raise NotDense("its root is no sum")
+            raise NoMatch("its root is no sum")
         sums = [e for e in self._layers(Role.REGION) if e.kind == Kind.SUM]
         widest = max((min(e.units, e.operands[0].units) for e in sums), default=0)
         if widest < LEAST_UNITS:
-            raise NotDense(f"its widest sum has {widest} units, fewer than {LEAST_UNITS}")
+            raise NoMatch(f"its widest sum has {widest} units, fewer than {LEAST_UNITS}")
 
     def regions(self) -> Regions:
         """All of it."""
@@ -164,7 +164,7 @@ class _Reader:
                     total += len(found[row])
                     row += 1
             if total > MOST_CHILDREN:
-                raise NotDense(_TOO_MANY)
+                raise NoMatch(_TOO_MANY)
         return found
 
     def _terms(self) -> list[list[int]]:
@@ -174,10 +174,10 @@ class _Reader:
         rows = [row for each in operands for row in each.places(self.starts).T.ravel().tolist()]
         terms = [factors.get(row, [row]) for row in rows]
         if sum(map(len, terms)) > MOST_CHILDREN:
-            raise NotDense(_TOO_MANY)
+            raise NoMatch(_TOO_MANY)
         read = np.array([row for term in terms for row in term])
         if (np.maximum(self.regions_at, self.tables_at)[read] < 0).any():
-            raise NotDense("a product reads the states of a variable")
+            raise NoMatch("a product reads the states of a variable")
         return terms
 
 
@@ -190,16 +190,16 @@ def _role(plan: Plan, number: int) -> Role:
     if layer.kind == Kind.PRODUCT:
         return Role.PRODUCT
     if layer.kind not in (Kind.SUM, Kind.MIXTURE):
-        raise NotDense(f"layer {number} is a {layer.kind.keyword} layer")
+        raise NoMatch(f"layer {number} is a {layer.kind.keyword} layer")
     if layer.ragged:
-        raise NotDense(f"layer {number} is a sum of any fan-in over single units")
+        raise NoMatch(f"layer {number} is a sum of any fan-in over single units")
     if len(layer.operands) != 1:
-        raise NotDense(f"layer {number} mixes operands of different widths")
+        raise NoMatch(f"layer {number} mixes operands of different widths")
     below = {plan.layers[b].family for b in layer.below}
     if Family.INDICATOR not in below:
         return Role.REGION
     if layer.kind != Kind.SUM or below != {Family.INDICATOR} or layer.operands[0].arity != 1:
-        raise NotDense(f"layer {number} mixes states with other operands")
+        raise NoMatch(f"layer {number} mixes states with other operands")
     return Role.TABLE
 
 

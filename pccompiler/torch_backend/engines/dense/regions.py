@@ -22,18 +22,6 @@ from pccompiler.ir.arrays import Int
 from pccompiler.ir.plan.rounding import FEW_OPERANDS
 
 
-class NotDense(Exception):  # noqa: N818  # a verdict, not a failure
-    """The plan is not of the kind that the dense kernels run.
-
-    Attributes:
-        reason: Why, as a clause: ``"layer 3 is a kronecker product"``.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 @dataclass(frozen=True)
 class Shape:
     """The shape of a region: ``units`` sums over ``arity`` terms of ``width`` units each.

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pccompiler.ir.arrays import power_of_two
 from pccompiler.torch_backend.engines.dense import mixture_kernels as dense_mixtures
+from pccompiler.torch_backend.engines.dense.buffers import Kept, Numbers
 from pccompiler.torch_backend.engines.dense.regions import Given, Level
 from pccompiler.torch_backend.values import finite
-
-if TYPE_CHECKING:
-    from pccompiler.torch_backend.engines.dense.buffers import Kept
-    from pccompiler.torch_backend.engines.dense.launch import Runner
 
 _KERNELS: Any = dense_mixtures
 _TILE = 2048
@@ -25,7 +22,7 @@ _WIDE = 128
 class Unitwise:
     """The launches of one runner."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Numbers) -> None:
         self.runner = runner
 
     def give(self, given: Given, density: Tensor, kept: Kept) -> None:

@@ -22,7 +22,7 @@ class Backward:
 
     def __init__(self, forward: Forward) -> None:
         self.forward = forward
-        self.engine, self.plan, self.values = forward.engine, forward.plan, forward.values
+        self.indexed, self.plan, self.values = forward.indexed, forward.plan, forward.values
         self.lease = forward.lease
         self.grads: list[Tensor | None] = [None] * len(self.values)
         self.weight_grads: dict[int, Tensor] = {}
@@ -40,7 +40,7 @@ class Backward:
             if grad_here is not None:
                 self.propagate(number, self.plan.layers[number], grad_here)
                 self.lease.give_back(grad_here)
-            elif self.engine.lookup[number]:
+            elif self.indexed.lookup[number]:
                 self.weight_grads[number] /= self.forward.weights[number]
         return (
             [self.input_grads.get(n) for n in self.forward.inputs],
@@ -87,9 +87,9 @@ class Backward:
         """Turn flows into operand gradients: dL/dx = flow / x for linear x, flow for logarithms."""
         operands = self.plan.layers[number].operands[part]
         forms = {self.plan.layers[s.layer].form for s in operands.sources}
-        if not any(self.engine.wants(s.layer) for s in operands.sources):
+        if not any(self.indexed.wants(s.layer) for s in operands.sources):
             return
-        if self.engine.lookup[operands.sources[0].layer]:
+        if self.indexed.lookup[operands.sources[0].layer]:
             self.count_states(operands.sources[0].layer, operands, flow[0])
             return
         shape = (operands.arity, *flow.shape[1:])
@@ -97,7 +97,7 @@ class Backward:
             self.scatter(number, part, flow.expand(shape))
             return
         if forms == {Form.LINEAR}:
-            x = self.engine.fetch(number, part, self.values, self.lease).x
+            x = self.indexed.fetch(number, part, self.values, self.lease).x
             target = self.target(number, part)
             grad = self.divide(flow, x, target)
             if form == Form.LOG:  # here a linear operand can be 0
@@ -110,7 +110,7 @@ class Backward:
             below = value_of(self.values, source.layer).x
             linear = self.plan.layers[source.layer].form == Form.LINEAR
             ones[source.layer] = Value(below if linear else torch.ones_like(below), None)
-        x = self.engine.fetch(number, part, ones, self.lease).x
+        x = self.indexed.fetch(number, part, ones, self.lease).x
         self.scatter(number, part, safe_div(flow.expand(shape), x))
 
     def divide(self, flow: Tensor, x: Tensor, target: Tensor | None) -> Tensor:
@@ -144,13 +144,13 @@ class Backward:
             seen = [x * (x.sum(1, keepdim=True) == 1) for x in seen]
         if operands.start is not None:
             return seen[0][operands.start : operands.start + operands.rows]
-        return self.engine.gather(number, 0, seen, self.lease)
+        return self.indexed.gather(number, 0, seen, self.lease)
 
     def target(self, number: int, part: int) -> Tensor | None:
         """The slice of the gradient buffer that this operand alone writes, or ``None``."""
         operands = self.plan.layers[number].operands[part]
         below = operands.sources[0].layer
-        if operands.start is None or not self.engine.once[below]:
+        if operands.start is None or not self.indexed.once[below]:
             return None
         stop = operands.start + operands.arity * operands.rows
         piece: Tensor = self.buffer(below)[operands.start : stop]
@@ -161,7 +161,7 @@ class Backward:
         buffer = self.grads[layer]
         if buffer is None:
             buffer = self.lease.take(value_of(self.values, layer).x.shape)
-            self.grads[layer] = buffer if self.engine.once[layer] else buffer.zero_()
+            self.grads[layer] = buffer if self.indexed.once[layer] else buffer.zero_()
         return buffer
 
     def scatter(self, number: int, part: int, grad: Tensor) -> None:
@@ -169,15 +169,15 @@ class Backward:
         operands = self.plan.layers[number].operands[part]
         flat = grad.flatten(0, 1)
         for place, source in enumerate(operands.sources):
-            if not self.engine.wants(source.layer):
+            if not self.indexed.wants(source.layer):
                 continue
-            buffer, once = self.buffer(source.layer), self.engine.once[source.layer]
+            buffer, once = self.buffer(source.layer), self.indexed.once[source.layer]
             if operands.start is not None:
                 to = buffer[operands.start : operands.start + len(flat)]
                 to.copy_(flat) if once else to.add_(flat)
                 continue
-            rows, positions = self.engine.index[number, part, place]
-            span = self.engine.spans[number, part, place]
+            rows, positions = self.indexed.index[number, part, place]
+            span = self.indexed.spans[number, part, place]
             if once and span is not None and len(operands.sources) > 1:
                 torch.index_select(flat, 0, positions, out=buffer[span])
                 continue
@@ -199,7 +199,7 @@ class Backward:
         operand = saved[0] if saved else self.forward.fetch(number, 0).x[0]
         self.weight_grads[number] = torch.bmm(grad, operand.transpose(1, 2))
         source = self.plan.layers[number].operands[0].sources
-        if not any(self.engine.wants(s.layer) for s in source):
+        if not any(self.indexed.wants(s.layer) for s in source):
             return
         weight = self.forward.weights[number].transpose(1, 2).contiguous()  # twice as fast on CUDA
         target = self.target(number, 0)

@@ -1,175 +1,93 @@
-"""Runs a plan forward and backward as one differentiable operation."""
+"""Runs a plan layer by layer in torch's own operations, as every plan that is not packed can."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from pccompiler.ir.arrays import Int
-from pccompiler.ir.families import Family
 from pccompiler.ir.kinds import Kind
-from pccompiler.ir.plan.layers import Form, Operands
 from pccompiler.ir.plan.plan import Plan
-from pccompiler.torch_backend.engines.arena.engine import PackedEngine
+from pccompiler.torch_backend.engines.base import (
+    Ascent,
+    Batch,
+    Descent,
+    Engine,
+    Evaluate,
+    NoMatch,
+    Target,
+    Wanted,
+)
 from pccompiler.torch_backend.engines.layered.backward import Backward
 from pccompiler.torch_backend.engines.layered.forward import Forward
-from pccompiler.torch_backend.engines.layered.pool import Lease, Pool
-from pccompiler.torch_backend.runtime.first_order import first_order
+from pccompiler.torch_backend.engines.layered.operands import Indexed
+from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.runtime.threads import few_threads
-from pccompiler.torch_backend.values import Value, has_table, value_of
+from pccompiler.torch_backend.values import has_table
+from pccompiler.torch_backend.weights.weights import Weights
 
 
-class Engine:
-    """A plan with its index tensors on one device."""
+class Layered(Engine):
+    """One operation of torch after the other, in any precision on any device.
 
-    def __init__(self, plan: Plan, device: torch.device) -> None:
-        self.plan = plan
-        self.device = device
-        self.index: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
-        self.spans: dict[tuple[int, int, int], slice | None] = {}
-        self.pool = Pool()
-        self.packed = PackedEngine(plan, device) if plan.packed else None
-        if self.packed is not None:
-            return
-        for number, layer in enumerate(plan.layers):
-            for part, operands in enumerate(layer.operands):
-                if operands.start is None:
-                    self._place(number, part, operands)
-        self.once = _once(plan)
-        self.lookup = _lookups(plan, self.once)
-
-    def _place(self, number: int, part: int, operands: Operands) -> None:
-        for place, source in enumerate(operands.sources):
-            self.index[number, part, place] = (
-                torch.from_numpy(source.rows.copy()).to(self.device),
-                torch.from_numpy(source.positions.copy()).to(self.device),
-            )
-            self.spans[number, part, place] = _span(source.rows)
-
-    def run(
-        self, inputs: Sequence[Tensor], weights: Sequence[Tensor], *, complete: bool = False
-    ) -> Tensor:
-        """Root log-likelihood of each batch row, shape ``(batch,)``.
-
-        Args:
-            inputs: One tensor for each input layer: states one-hot, shape (rows, states, batch),
-                all ones where missing; of layers with tables instead the states' codes, see
-                `lookup`; for Gaussians log-densities, shape (rows, units, batch).
-            weights: One tensor for each use of weights (`Plan.uses`) except Gaussians, shape (rows,
-                units, fan-in).
-            complete: A promise that no value is missing, which saves work.
-        """
-        if self.packed is not None:
-            return self.packed.run(inputs, weights)
-        result: Tensor = _Run.apply(  # type: ignore[no-untyped-call]  # torch's stub
-            self, complete, len(inputs), *inputs, *weights
-        )
-        return result
-
-    def fetch(self, number: int, part: int, values: list[Value | None], lease: Lease) -> Value:
-        """Operand values, x of shape (arity, rows, units, batch), scale (arity, rows, batch)."""
-        operands = self.plan.layers[number].operands[part]
-        shape = (operands.arity, operands.rows)
-        if operands.start is not None:
-            x, scale = value_of(values, operands.sources[0].layer)
-            stop = operands.start + operands.arity * operands.rows
-            x = x[operands.start : stop].unflatten(0, shape)
-            return Value(
-                x, None if scale is None else scale[operands.start : stop].unflatten(0, shape)
-            )
-        x = self.gather(
-            number, part, [value_of(values, s.layer).x for s in operands.sources], lease
-        )
-        scales = [value_of(values, s.layer).scale for s in operands.sources]
-        if all(scale is None for scale in scales):
-            return Value(x.unflatten(0, shape), None)
-        zero = x.new_zeros(1, dtype=torch.float64)
-        full = [
-            zero.expand(value_of(values, s.layer).x.shape[::2]) if scale is None else scale
-            for s, scale in zip(operands.sources, scales, strict=True)
-        ]
-        gathered = self.gather(number, part, full, lease)
-        return Value(x.unflatten(0, shape), gathered.unflatten(0, shape))
-
-    def gather(self, number: int, part: int, tensors: list[Tensor], lease: Lease) -> Tensor:
-        """The operands' rows from the sources' ``tensors``, shape (arity * rows, ...)."""
-        total = sum(len(self.index[number, part, place][0]) for place in range(len(tensors)))
-        shape = (total, *tensors[0].shape[1:])
-        same = tensors[0].dtype == lease.like.dtype  # scales are float64
-        out = lease.take(shape) if same else tensors[0].new_empty(shape)
-        if len(tensors) == 1:
-            rows, _ = self.index[number, part, 0]  # positions are 0, 1, 2, ...
-            return torch.index_select(tensors[0], 0, rows, out=out)
-        for place, tensor in enumerate(tensors):
-            rows, positions = self.index[number, part, place]
-            span = self.spans[number, part, place]
-            piece = tensor.index_select(0, rows) if span is None else tensor[span]
-            out.index_copy_(0, positions, piece)
-        return out
-
-    def wants(self, layer: int) -> bool:
-        """Whether the layer's gradient is of any use: indicators have no parameters."""
-        return self.plan.layers[layer].family != Family.INDICATOR
-
-
-def _span(rows: Int) -> slice | None:
-    """The slice that ascending neighbours are."""
-    if len(rows) == 0 or (np.diff(rows) != 1).any():
-        return None
-    return slice(int(rows[0]), int(rows[-1]) + 1)
-
-
-def _once(plan: Plan) -> list[bool]:
-    """Whether each row of a layer is read exactly once."""
-    reads = [np.zeros(layer.rows, np.int64) for layer in plan.layers]
-    for layer in plan.layers:
-        for operands in layer.operands:
-            for source in operands.sources:
-                reads[source.layer] += np.bincount(source.rows, minlength=len(reads[source.layer]))
-    return [bool((counts == 1).all()) for counts in reads]
-
-
-def _lookups(plan: Plan, once: list[bool]) -> list[bool]:
-    """Whether a layer is a dense sum over indicators that linear elementwise products alone read.
-
-    Its unit u is then a weight, w[u, state], and flows sum up to weight gradients by state: the
-    backward pass needs no gradient of the layer's value.
+    Its operands are the plan's. Inputs: states one-hot, shape (rows, states, batch), all ones where
+    missing; of large tables instead the states' codes (`leaves.lookup.codes_of`); of leaves without
+    tables log-densities, shape (rows, units, batch). Weights: shape (rows, units, fan-in).
     """
-    views = [True] * len(plan.layers)
-    for layer in plan.layers:
-        for operands in layer.operands:
-            for source in operands.sources:
-                views[source.layer] &= operands.start is not None
-    lookup = [
-        once[number]
-        and views[number]
-        and layer.kind == Kind.SUM
-        and not layer.shift
-        and all(plan.layers[below].family == Family.INDICATOR for below in layer.below)
-        for number, layer in enumerate(plan.layers)
-    ]
-    for layer in plan.layers:
-        if layer.kind != Kind.PRODUCT or layer.form != Form.LINEAR:
-            for below in layer.below:
-                lookup[below] = False
-    lookup[-1] = False
-    return lookup
+
+    name = "layered"
+    answers = frozenset({Wanted.VALUE, Wanted.GRADIENT, Wanted.COUNTS})
+
+    indexed: Indexed
+    leaves: LeafInputs
+
+    @classmethod
+    def fit(cls, plan: Plan, target: Target) -> Layered:
+        """See `Engine`: any plan but packed ones."""
+        if plan.packed:
+            raise NoMatch("the plan is packed: its sums are ragged")
+        return cls(plan, target)
+
+    def load(self, weights: Weights, rest: Evaluate) -> None:
+        """See `Engine`."""
+        self.indexed = Indexed(self.plan, self.target.device)
+        self.leaves = LeafInputs(self.plan, self.target.device, self.target.dtype)
+
+    def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
+        """See `Engine`."""
+        tables, leaves = weights()
+        return [*self.leaves(batch.x, leaves, lookup=True), *tables]
+
+    def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
+        """See `Engine`. A promise that no value is missing saves work."""
+        inputs, weights = by_layer(self.plan, operands)
+        keep = wanted is not Wanted.VALUE
+        forward = Forward(self.indexed, inputs, weights, _like(operands), keep, batch.complete)
+        return forward.run(), Ascent(kept=forward)
+
+    def down(
+        self,
+        ascent: Ascent,
+        flows: Tensor,
+        wanted: Wanted,
+        generator: torch.Generator | None = None,
+    ) -> Descent:
+        """See `Engine`."""
+        with few_threads(self.plan, self.target.device, len(flows)):
+            inputs, weights = Backward(ascent.kept).run(flows)
+        return Descent((*inputs, *weights))
+
+    def release(self) -> None:
+        """See `Engine`."""
+        self.indexed.pool.renew(batch=-1)
 
 
-def by_layer(
-    plan: Plan, inputs: Sequence[Tensor], weights: Sequence[Tensor]
-) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+def by_layer(plan: Plan, operands: Sequence[Tensor]) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
     """Inputs and weights by layer, of plans without ragged layers."""
-    given, tables = iter(inputs), iter(weights)
-    numbers = range(len(plan.layers))
-    return (
-        {n: next(given) for n in numbers if plan.layers[n].kind == Kind.INPUT},
-        {n: next(tables) for n in numbers if has_table(plan.layers[n])},
-    )
+    rest, numbers = iter(operands), range(len(plan.layers))
+    inputs = {n: next(rest) for n in numbers if plan.layers[n].kind == Kind.INPUT}
+    return inputs, {n: next(rest) for n in numbers if has_table(plan.layers[n])}
 
 
 def _like(tensors: Sequence[Tensor]) -> Tensor:
@@ -179,28 +97,3 @@ def _like(tensors: Sequence[Tensor]) -> Tensor:
         return first
     floating = next(tensor for tensor in tensors if tensor.is_floating_point())
     return floating.new_empty(0, first.shape[-1])
-
-
-class _Run(torch.autograd.Function):
-    """Forward and backward over all layers."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, engine: Engine, complete: bool, num_inputs: int, *tensors: Tensor
-    ) -> Tensor:
-        ctx.set_materialize_grads(False)
-        keep = any(ctx.needs_input_grad)
-        inputs, weights = by_layer(engine.plan, tensors[:num_inputs], tensors[num_inputs:])
-        forward = Forward(engine, inputs, weights, _like(tensors), keep, complete)
-        result = forward.run()
-        if keep:
-            ctx.forward_pass = forward
-        return result
-
-    @staticmethod
-    @first_order
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
-        backward, engine = Backward(ctx.forward_pass), ctx.forward_pass.engine
-        with few_threads(engine.plan, engine.device, len(grad_outputs[0])):
-            inputs, weights = backward.run(grad_outputs[0])
-        return (None, None, None, *inputs, *weights)

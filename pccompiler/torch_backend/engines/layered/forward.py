@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,13 +10,11 @@ from torch import Tensor
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Form, Layer
 from pccompiler.ir.plan.rounding import FEW_OPERANDS
+from pccompiler.torch_backend.engines.layered.operands import Indexed
 from pccompiler.torch_backend.engines.layered.pool import Lease
 from pccompiler.torch_backend.leaves.lookup import look_up
 from pccompiler.torch_backend.runtime.addition import add_up
 from pccompiler.torch_backend.values import Value, finite, has_table, to_log, value_of
-
-if TYPE_CHECKING:
-    from pccompiler.torch_backend.engines.layered.engine import Engine
 
 
 class Forward:
@@ -25,20 +22,20 @@ class Forward:
 
     def __init__(
         self,
-        engine: Engine,
+        indexed: Indexed,
         inputs: Mapping[int, Tensor],
         weights: Mapping[int, Tensor],
         like: Tensor,
         keep: bool,
         complete: bool,
     ) -> None:
-        self.engine = engine
-        self.plan = engine.plan
+        self.indexed = indexed
+        self.plan = indexed.plan
         self.keep = keep
         self.complete = complete
         self.values: list[Value | None] = [None] * len(self.plan.layers)
         self.saved: dict[int, tuple[Tensor, ...]] = {}
-        self.lease = Lease(engine.pool, like)
+        self.lease = Lease(indexed.pool, like)
         self.inputs, self.weights = inputs, weights
 
     def run(self) -> Tensor:
@@ -118,8 +115,8 @@ class Forward:
         return Value(value.x, scale if value.scale is None else scale.add_(value.scale))
 
     def fetch(self, number: int, part: int) -> Value:
-        """See `Engine.fetch`."""
-        return self.engine.fetch(number, part, self.values, self.lease)
+        """See `Indexed.fetch`."""
+        return self.indexed.fetch(number, part, self.values, self.lease)
 
     def operand(self, number: int, part: int, form: Form) -> Value:
         """Operands in the wanted form; linear ones keep their scale."""
@@ -135,7 +132,7 @@ class Forward:
             below = value_of(self.values, source.layer)
             linear = self.plan.layers[source.layer].form == Form.LINEAR
             logs[source.layer] = Value(to_log(below), None) if linear else below
-        return self.engine.fetch(number, part, logs, self.lease)
+        return self.indexed.fetch(number, part, logs, self.lease)
 
     def kronecker(self, number: int, layer: Layer) -> Value:
         parts = [self.operand(number, part, layer.form) for part in range(len(layer.operands))]
@@ -154,7 +151,7 @@ class Forward:
         operands = self.plan.layers[number].operands[0]
         ones = value_of(self.values, operands.sources[0].layer).x[:, 1].bool()
         if operands.start is None:
-            ones = ones.index_select(0, self.engine.index[number, 0, 0][0])
+            ones = ones.index_select(0, self.indexed.index[number, 0, 0][0])
         else:
             ones = ones[operands.start : operands.start + operands.rows]
         weight = self.weights[number]
@@ -165,14 +162,14 @@ class Forward:
 
     def plain_sum(self, number: int) -> Value:
         layer = self.plan.layers[number].operands[0]
-        if self.complete and self.engine.lookup[number] and layer.units == 2:
+        if self.complete and self.indexed.lookup[number] and layer.units == 2:
             return self.looked_up(number)
         value = self.fetch(number, 0)
         weight = self.weights[number]
         x = self.lease.take((*weight.shape[:2], value.x.shape[-1]))
         torch.bmm(weight, value.x[0], out=x)
         if self.plan.layers[number].operands[0].start is None:  # gathered: keep it, or let it go
-            if self.keep and not self.engine.lookup[number]:
+            if self.keep and not self.indexed.lookup[number]:
                 self.saved[number] = (value.x[0],)
             else:
                 self.lease.give_back(value.x)

@@ -1,16 +1,16 @@
 """Trees of small regions on a CPU, in C: one tree and one block of rows at a time, in cache.
 
-The same plans as the systolic kernels run on CUDA
-(`pccompiler.torch_backend.engines.trees.match`). Trees are
-shared out among threads, each with weights of its own, so repeats agree bit for bit.
+The same plans run on a GPU (`pccompiler.torch_backend.engines.trees.cuda`). Trees are shared out
+among threads, each with weights of its own, so repeats agree bit for bit.
 """
 
 from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +20,19 @@ from torch import Tensor
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
-from pccompiler.torch_backend.engines.base import NotFusedError
+from pccompiler.torch_backend.engines.base import (
+    Ascent,
+    Batch,
+    Descent,
+    Engine,
+    Evaluate,
+    NoMatch,
+    Target,
+    Wanted,
+)
 from pccompiler.torch_backend.engines.trees.match import Child, RegionTrees, read_trees, root_order
-from pccompiler.torch_backend.runtime.c_compiler import load_c
-from pccompiler.torch_backend.runtime.first_order import first_order
+from pccompiler.torch_backend.runtime.c_compiler import load_c, say_slower
+from pccompiler.torch_backend.runtime.kernel_cache import KernelError
 from pccompiler.torch_backend.runtime.threads import threads_for
 from pccompiler.torch_backend.weights.weights import Weights
 
@@ -56,30 +65,53 @@ _FUNCTIONS = (
 )
 
 
-class NarrowOnCPU:
+class TreesOnCPU(Engine):
     """A circuit of small regions in trees, in float32 on the CPU."""
 
-    def __init__(self, plan: Plan, weights: Weights) -> None:
-        """Read the trees and compile.
+    name = "trees-cpu"
+    answers = frozenset({Wanted.VALUE, Wanted.GRADIENT})
+    only_device, only_dtype = "cpu", torch.float32
+    in_kernels = True
 
-        Raises:
-            NotFusedError: If the plan is no tree of small regions over binary leaves.
-            KernelError: If there is no C compiler.
-        """
-        trees = read_trees(plan)
-        if trees.units > MOST_UNITS:
-            raise NotFusedError(f"regions have {trees.units} units, more than {MOST_UNITS}")
-        self.plan, self.weights, self.units = plan, weights, trees.units
-        self.groups = trees.groups
-        self.tables = _tables(trees, {group: _rows(weights, group) for group in trees.groups})
-        starts = self.tables["starts"]
-        self.trees, self.regions = len(starts) - 1, int(np.diff(starts).max())
-        self.separate = _separate(self.tables)
+    tables: dict[str, NDArray[np.int32]]
+    separate: bool
+
+    def __init__(self, plan: Plan, target: Target, regions: RegionTrees) -> None:
+        super().__init__(plan, target)
+        self.regions, self.units, self.groups = regions, regions.units, regions.groups
         self.mixed = plan.layers[-1].kind == Kind.MIXTURE
         order = root_order(plan)
         self.order = None if order is None else torch.from_numpy(order)
         self.libraries: dict[int, ctypes.CDLL] = {}
-        self.library(_BLOCKS[-1])
+
+    @classmethod
+    def fit(cls, plan: Plan, target: Target) -> TreesOnCPU:
+        """See `Engine`: trees of small regions over binary leaves."""
+        trees = read_trees(plan)
+        if trees.units > MOST_UNITS:
+            raise NoMatch(f"regions have {trees.units} units, more than {MOST_UNITS}")
+        return cls(plan, target, trees)
+
+    def load(self, weights: Weights, rest: Evaluate) -> None:
+        """See `Engine`; the lack of a compiler is said once."""
+        places = {group: _rows(weights, group) for group in self.groups}
+        self.tables = _tables(self.regions, places)
+        self.separate = _separate(self.tables)
+        try:
+            self.library(_BLOCKS[-1])
+        except KernelError as why:
+            say_slower(why)
+            raise
+
+    @property
+    def trees(self) -> int:
+        """How many there are."""
+        return len(self.tables["starts"]) - 1
+
+    @cached_property
+    def most_regions(self) -> int:
+        """Of a tree."""
+        return int(np.diff(self.tables["starts"]).max())
 
     def library(self, block: int) -> ctypes.CDLL:
         """The compiled functions for blocks of so many rows."""
@@ -90,25 +122,56 @@ class NarrowOnCPU:
             self.libraries[block] = known
         return known
 
-    def __call__(self, x: Tensor, complete: bool) -> Tensor:
-        """Log-likelihoods, shape (batch,), of rows (batch, variables)."""
-        if len(x) == 0:
-            return x.new_zeros(0)
+    def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
+        """Logarithms of the roots' shares, if they are mixed; then the weights of each group."""
         own = [group for group in dict.fromkeys(self.groups) if group >= 0]
         mixture = [self.plan.layers[-1].group] if self.mixed else []
         made = [group for group in own if self.plan.groups[group].generated]
-        tables = self.weights.by_group([*made, *mixture])
-        logs: Tensor | None = None
+        tables = weights.by_group([*made, *mixture])
+        shares: list[Tensor] = []
         if self.mixed:
             share = tables[mixture[0]].flatten()
-            logs = (share if self.order is None else share[self.order]).log()
-        given = [
-            tables[group] if group in tables else self.weights.constrained(group) for group in own
-        ]
-        result: Tensor = _Run.apply(self, x, logs, *given)  # type: ignore[no-untyped-call]
-        return result
+            shares = [(share if self.order is None else share[self.order]).log()]
+        given = [tables[group] if group in tables else weights.constrained(group) for group in own]
+        return [*shares, *given]
 
-    def named(self, given: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
+        """See `Engine`."""
+        x = batch.x
+        blocks = _Blocks(self, x, operands[self.mixed :])
+        roots = blocks.up()
+        if not self.mixed:
+            values = roots[0, : len(x)].clone()
+        else:
+            values = x.new_empty(len(x))
+            pointers = roots.data_ptr(), operands[0].data_ptr()
+            blocks.library.mix_up(*pointers, *roots.shape, len(x), values.data_ptr())
+        return values, Ascent((roots, values, *operands), blocks)
+
+    def down(
+        self,
+        ascent: Ascent,
+        flows: Tensor,
+        wanted: Wanted,
+        generator: torch.Generator | None = None,
+    ) -> Descent:
+        """See `Engine`."""
+        blocks: _Blocks = ascent.kept
+        roots, values, *operands = ascent.saved
+        above, each = flows.contiguous(), torch.zeros_like(roots)
+        sums: list[Tensor] = []
+        if not self.mixed:
+            each[0, : len(above)] = above
+        else:
+            sums = [torch.empty_like(operands[0])]
+            given = (t.data_ptr() for t in (roots, operands[0], values, above))
+            found = each.data_ptr(), sums[0].data_ptr()
+            blocks.library.mix_down(*given, *roots.shape, len(above), *found)
+        grads = [torch.zeros_like(t) for t in operands[self.mixed :]]
+        blocks.down(each, self.named(grads))
+        return Descent((*sums, *grads))
+
+    def named(self, given: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Weights of regions, roots and leaves; the same tensor where groups are the same."""
         groups = [group for group in dict.fromkeys(self.groups) if group >= 0]
         by_group = dict(zip(groups, given, strict=True))
@@ -182,10 +245,10 @@ def _post_order(trees: RegionTrees, root: int) -> list[int]:
     return found[::-1]
 
 
-class _Batch:
+class _Blocks:
     """The trees with weights and rows."""
 
-    def __init__(self, circuit: NarrowOnCPU, x: Tensor, given: tuple[Tensor, ...]) -> None:
+    def __init__(self, circuit: TreesOnCPU, x: Tensor, given: Sequence[Tensor]) -> None:
         self.circuit, self.batch = circuit, len(x)
         block = _BLOCKS[(self.batch > 2) + (self.batch > _BLOCKS[1])]
         self.library, self.block = circuit.library(block), block
@@ -229,49 +292,8 @@ class _Batch:
 
     def _space(self, threads: int) -> tuple[int, int]:
         """Where threads have memory for the values of a tree and a block, and how much each."""
-        needed = -(-2 * self.circuit.units * self.circuit.regions * self.block // 16) * 16
+        needed = -(-2 * self.circuit.units * self.circuit.most_regions * self.block // 16) * 16
         known: Tensor | None = getattr(_local, "space", None)
         if known is None or known.numel() < threads * needed + 16:
             known = _local.space = torch.empty(threads * needed + 16, device="cpu")
         return (known.data_ptr() + 63) // 64 * 64, needed
-
-
-class _Run(torch.autograd.Function):
-    """From weights to log-likelihoods."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, circuit: NarrowOnCPU, x: Tensor, share: Tensor | None, *given: Tensor
-    ) -> Tensor:
-        ctx.set_materialize_grads(False)
-        batch = _Batch(circuit, x, given)
-        roots = batch.up()
-        if share is None:
-            values = roots[0, : len(x)].clone()
-        else:
-            values = x.new_empty(len(x))
-            pointers = roots.data_ptr(), share.data_ptr()
-            batch.library.mix_up(*pointers, *roots.shape, len(x), values.data_ptr())
-        if any(ctx.needs_input_grad):
-            ctx.batch = batch
-            mixed = () if share is None else (share, values)
-            ctx.save_for_backward(roots, *mixed, *given)
-        return values
-
-    @staticmethod
-    @first_order
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
-        batch, (roots, *weights) = ctx.batch, ctx.saved_tensors
-        above = grad_outputs[0].contiguous()
-        flows, sums = torch.zeros_like(roots), None
-        if not batch.circuit.mixed:
-            flows[0, : len(above)] = above
-        else:
-            share, values, *weights = weights
-            sums = torch.empty_like(share)
-            given = (t.data_ptr() for t in (roots, share, values, above))
-            found = flows.data_ptr(), sums.data_ptr()
-            batch.library.mix_down(*given, *roots.shape, len(above), *found)
-        grads = tuple(torch.zeros_like(t) for t in weights)
-        batch.down(flows, batch.circuit.named(grads))
-        return (None, None, sums, *grads)

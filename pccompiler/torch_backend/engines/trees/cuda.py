@@ -1,216 +1,109 @@
-"""Runs fused plans on CUDA: trees of regions, one region a lane, rows of the data streaming by."""
+"""Trees of small regions on CUDA, in kernels that stream rows through warps."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.engines.trees.warps import WARP, Fused, Stage
-from pccompiler.torch_backend.runtime.nvrtc import Argument, Kernel, Long, load
-
-_WARPS = 2
-"""Warps of a block."""
-_FILL = 14
-"""Warps that a multiprocessor should have, to hide latencies."""
-_AHEAD = 4
-_KERNELS = Path(__file__).parent / "kernels"
-_FILES = tuple(_KERNELS / name for name in ("lanes.cuh", "up.cu", "down.cu", "batch.cu"))
-_FEW = 4
-"""Parts of the batch that readers of gradients sum up themselves."""
-_MIXERS = 16
-"""Shares of the roots of a mixture that threads sum up."""
-_NAMES = (
-    "systolic_up",
-    "systolic_down",
-    "collect",
-    "collect_many",
-    "pack_states",
-    "mix_up",
-    "mix_down",
+from pccompiler.ir.kinds import Kind
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.log import say_once
+from pccompiler.torch_backend.engines.base import (
+    Ascent,
+    Batch,
+    Descent,
+    Engine,
+    Evaluate,
+    NoMatch,
+    Target,
+    Wanted,
 )
+from pccompiler.torch_backend.engines.trees.cuda_weights import Arranged, Generated, Source
+from pccompiler.torch_backend.engines.trees.launch import Launcher
+from pccompiler.torch_backend.engines.trees.match import root_order
+from pccompiler.torch_backend.engines.trees.warps import Arrangement, arrange
+from pccompiler.torch_backend.weights.weights import Weights
+
+MOST_UNITS = 8
+"""Above, a lane's weights and their gradients do not fit in its registers."""
 
 
-class Systolic:
-    """A fused plan on one device. Weights and their gradients: shape (components, lanes)."""
+class TreesOnCUDA(Engine):
+    """A circuit of small regions in trees, in float32 on a GPU."""
 
-    def __init__(self, fused: Fused, device: torch.device) -> None:
-        self.fused, self.device = fused, device
-        self.lanes, self.wide = fused.lanes, (fused.units + 4) & ~3
-        self.components = fused.units**2 + 4 * fused.units
-        self.stages: list[_Stage] = []
-        first = 0
-        for stage in fused.stages:
-            self.stages.append(_Stage(stage, first, fused.units, device))
-            first += stage.weight.size
-        self.processors = torch.cuda.get_device_properties(device).multi_processor_count
-        self._parts: dict[tuple[int, int], tuple[int, int]] = {}
-        self._places: dict[int, tuple[Tensor, Tensor]] = {}
-        self.kernels = self.stages[0].kernels(complete=True)
+    name = "trees-cuda"
+    answers = frozenset({Wanted.VALUE, Wanted.GRADIENT})
+    only_device, only_dtype = "cuda", torch.float32
+    in_kernels = True
+    most_rows = 2**18  # launches count blocks of rows in 16 bits
 
-    def pack(self, x: Tensor, complete: bool) -> Tensor:
-        """States two bits a value, shape (variables, words), from rows (batch, variables).
+    launcher: Launcher
+    source: Source
+    order: Tensor | None
 
-        ``complete``: kernels have no tables for missing values, so NaN counts as state 0.
-        """
-        batch, variables = x.shape
-        words = -(-batch // 16) + 4  # 16 rows of nothing before, more than that after
-        out = torch.empty(variables, words, dtype=torch.int32, device=x.device)
-        gone = 0 if complete else 2
-        arguments: list[Argument] = [x.contiguous(), out, batch, variables, words, gone]
-        self.kernels["pack_states"]((-(-variables // 128), words), (128, 1), 0, arguments)
-        return out
+    def __init__(self, plan: Plan, target: Target, trees: Arrangement) -> None:
+        super().__init__(plan, target)
+        self.trees = trees
 
-    def up(self, codes: Tensor, batch: int, weights: Tensor, complete: bool) -> tuple[Tensor, ...]:
-        """Log-values of roots, shape (roots, batch), and values of pieces."""
-        pieces = weights.new_empty(self.fused.pieces, batch, self.wide)
-        roots = weights.new_empty(self.fused.roots, batch)
-        for stage in self.stages:
-            parts, part = self.parts(stage, batch)
-            arguments: list[Argument] = [
-                *stage.arguments(self.lanes, codes, weights),
-                pieces,
-                roots,
-                batch,
-                part,
-            ]
-            up = stage.kernels(complete)["systolic_up"]
-            up((stage.blocks, parts), (32 * _WARPS, 1), stage.bytes(complete)[0], arguments)
-        return roots, pieces
+    @classmethod
+    def fit(cls, plan: Plan, target: Target) -> TreesOnCUDA:
+        """See `Engine`: trees of small regions over binary leaves."""
+        trees = arrange(plan)
+        if trees.units > MOST_UNITS:
+            raise NoMatch(f"regions have {trees.units} units, more than {MOST_UNITS}")
+        return cls(plan, target, trees)
+
+    def load(self, weights: Weights, rest: Evaluate) -> None:
+        """See `Engine`."""
+        self.launcher = Launcher(self.trees, self.target.device)
+        try:
+            self.source = Generated(self.launcher, weights)
+        except NoMatch as why:
+            say_once(f"torch makes the weights for the fused kernels: {why}")
+            self.source = Arranged(self.launcher)
+        order = root_order(self.plan)
+        self.order = None if order is None else torch.from_numpy(order).to(self.target.device)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the root mixes several trees."""
+        return self.plan.layers[-1].kind == Kind.MIXTURE
+
+    def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
+        """The roots' shares of the mixture, in their order; then what weights are made of."""
+        tensors = self.source.tensors(weights)
+        if not self.mixed:
+            return tensors
+        group = self.plan.layers[-1].group
+        flat = weights.by_group((group,))[group].flatten()
+        share = flat if self.order is None else flat.index_select(0, self.order)
+        return [share.contiguous(), *tensors]
+
+    def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
+        """See `Engine`."""
+        rows = len(batch.x)
+        weights = self.source.make(operands[self.mixed :])
+        codes = self.launcher.pack(batch.x, batch.complete)
+        roots, pieces = self.launcher.up(codes, rows, weights, batch.complete)
+        values = self.launcher.mix(roots, operands[0]) if self.mixed else roots[0].clone()
+        return values, Ascent((codes, weights, pieces, roots, values, *operands), batch.complete)
 
     def down(
-        self, codes: Tensor, weights: Tensor, pieces: Tensor, flows: Tensor, complete: bool
-    ) -> Tensor:
-        """Gradients of weights, stage by stage, for each part of the batch; see `places`."""
-        batch = flows.shape[1]
-        piece_flows = torch.empty_like(pieces)
-        sizes = self._sizes(batch)
-        found = flows.new_empty(sum(sizes))
-        own = found.split(sizes)
-        for stage, mine in zip(reversed(self.stages), reversed(own), strict=True):
-            parts, part = self.parts(stage, batch)
-            arguments = stage.arguments(self.lanes, codes, weights)
-            arguments += [pieces, flows, piece_flows, mine, batch, part]
-            down = stage.kernels(complete)["systolic_down"]
-            down((stage.blocks, parts), (32 * _WARPS, 1), stage.bytes(complete)[1], arguments)
-        self._collect_many(found, batch)
-        return found
-
-    def _collect_many(self, found: Tensor, batch: int) -> None:
-        """Sum over the parts of those stages that have many."""
-        many = [stage.first for stage in self.stages if self.parts(stage, batch)[0] > _FEW]
-        if not many:
-            return
-        first = min(many)
-        places = self._all_places(batch)[0]
-        arguments: list[Argument] = [found, Long(first), Long(self.lanes), places, _FEW]
-        blocks = (-(-(self.lanes - first) // 128), self.components)
-        self.kernels["collect_many"](blocks, (128, 1), 0, arguments)
-
-    def collect(self, found: Tensor, batch: int) -> Tensor:
-        """Sums over the parts, shape (components, lanes)."""
-        out = found.new_empty(self.components, self.lanes)
-        arguments: list[Argument] = [found, out, Long(self.lanes), self.places(batch)]
-        blocks = (-(-self.lanes // 128), self.components)
-        self.kernels["collect"](blocks, (128, 1), 0, arguments)
-        return out
-
-    def places(self, batch: int) -> Tensor:
-        """Where `down` leaves the gradients of each warp's lanes, shape (warps, 3).
-
-        The number of parts, the lanes of the stage, and where the stage starts, less its first
-        lane. There, gradients have the shape (parts, components, lanes of the stage).
-        """
-        return self._all_places(batch)[1]
-
-    def _all_places(self, batch: int) -> tuple[Tensor, Tensor]:
-        """`places` before and after `_collect_many`, which makes many parts one."""
-        if batch not in self._places:
-            starts = np.cumsum([0, *self._sizes(batch)])
-            entries = [
-                (self.parts(stage, batch)[0], 32 * stage.warps, start - stage.first)
-                for stage, start in zip(self.stages, starts[:-1].tolist(), strict=True)
-            ]
-            table = np.repeat(np.array(entries), [stage.warps for stage in self.stages], axis=0)
-            after = table.copy()
-            after[after[:, 0] > _FEW, 0] = 1
-            before, then = (torch.from_numpy(t).to(self.device) for t in (table, after))
-            self._places[batch] = before, then
-        return self._places[batch]
-
-    def _sizes(self, batch: int) -> list[int]:
-        each = [self.parts(stage, batch)[0] * stage.warps * WARP for stage in self.stages]
-        return [self.components * number for number in each]
-
-    def mix(self, roots: Tensor, share: Tensor) -> Tensor:
-        """Log-values of a mixture, shape (batch,), from log-values (roots, batch)."""
-        number, batch = roots.shape
-        out = roots.new_empty(batch)
-        arguments: list[Argument] = [roots, share, number, batch, out]
-        self.kernels["mix_up"]((-(-batch // 32), 1), (32, _MIXERS), 0, arguments)
-        return out
-
-    def unmix(
-        self, roots: Tensor, share: Tensor, values: Tensor, above: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Flows of roots and gradients of shares."""
-        flows, out = torch.empty_like(roots), torch.empty_like(share)
-        arguments: list[Argument] = [roots, share, values, above, roots.shape[1], flows, out]
-        self.kernels["mix_down"]((len(roots), 1), (128, 1), 0, arguments)
-        return flows, out
-
-    def parts(self, stage: _Stage, batch: int) -> tuple[int, int]:
-        """Parts of the batch that a stage works on at once, and their rows (a multiple of 16)."""
-        if (stage.first, batch) not in self._parts:
-
-            def cost(part: int) -> int:
-                waves: int = -(-stage.warps * -(-batch // part) // (_FILL * self.processors))
-                return waves * (part + 2 * stage.depth + 16)
-
-            part = min(range(16, batch + 16, 16), key=cost)
-            self._parts[stage.first, batch] = -(-batch // part), part
-        return self._parts[stage.first, batch]
-
-
-class _Stage:
-    """One launch in each direction; its lanes are ``first``, ``first + 1``, ..."""
-
-    def __init__(self, stage: Stage, first: int, units: int, device: torch.device) -> None:
-        self.stage, self.first, self.units = stage, first, units
-        self.table = torch.from_numpy(stage.table.astype(np.int32)).to(device)
-        self.warps, self.depth = stage.weight.shape[0], stage.depth
-        self.blocks = -(-self.warps // _WARPS)
-        self._kernels: dict[bool, dict[str, Kernel]] = {}
-
-    def arguments(self, lanes: int, codes: Tensor, weights: Tensor) -> list[Argument]:
-        """What both directions take first."""
-        place: list[Argument] = [self.table, self.warps, self.first, Long(lanes)]
-        return [*place, codes, codes.shape[1], weights]
-
-    def kernels(self, complete: bool) -> dict[str, Kernel]:
-        """Compiled for the stage."""
-        if complete not in self._kernels:
-            defines = (
-                ("K", self.units),
-                ("DEPTH", self.depth),
-                ("ENTRIES", self.stage.entries),
-                ("LEAVES", int(self.stage.leaves)),
-                ("PIECES", int(self.stage.pieces)),
-                ("MISSING", int(not complete)),
-                ("WARPS", _WARPS),
-                ("MIXERS", _MIXERS),
-            )
-            self._kernels[complete] = load(self.table.device, _FILES, defines, _NAMES)
-        return self._kernels[complete]
-
-    def bytes(self, complete: bool) -> tuple[int, int]:
-        """Shared memory of a block, upward and downward; up.cu and down.cu say what lies there."""
-        leaves = 4 if complete else 6
-        wide = (self.units + 4) & ~3
-        buffers = 2 * _AHEAD * wide if self.stage.pieces else 0
-        up = (self.depth + 1 + leaves) * (self.units + 1)
-        slots = 2 * self.depth + 1
-        down = (2 * slots + leaves + -(-self.stage.entries // 8)) * self.units
-        return 128 * _WARPS * (up + buffers), 128 * _WARPS * (down + buffers)
+        self,
+        ascent: Ascent,
+        flows: Tensor,
+        wanted: Wanted,
+        generator: torch.Generator | None = None,
+    ) -> Descent:
+        """See `Engine`."""
+        codes, weights, pieces, roots, values, *operands = ascent.saved
+        above, share = flows.contiguous(), list[Tensor]()
+        each = above.unsqueeze(0)
+        if self.mixed:
+            each, found = self.launcher.unmix(roots, operands[0], values, above)
+            share = [found]
+        grads = self.launcher.down(codes, weights, pieces, each, ascent.kept)
+        own = self.source.back(grads, len(values), operands[self.mixed :])
+        return Descent((*share, *own))

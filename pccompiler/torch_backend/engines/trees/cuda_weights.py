@@ -1,4 +1,4 @@
-"""Where the weights of systolic lanes come from: torch's tables, or kernels of their own.
+"""Where the weights of the lanes come from: torch's tables, or kernels of their own.
 
 Gradients of the lanes' weights come for each part of the batch; both sources add them up.
 """
@@ -17,8 +17,8 @@ from torch import Tensor
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.generators import Hypernetwork
 from pccompiler.ir.plan.parameters import parameter_name
-from pccompiler.torch_backend.engines.base import NotFusedError
-from pccompiler.torch_backend.engines.trees.cuda import Systolic
+from pccompiler.torch_backend.engines.base import NoMatch
+from pccompiler.torch_backend.engines.trees.launch import Launcher
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
 from pccompiler.torch_backend.runtime.nvrtc import Argument, Kernel, Long, load
 from pccompiler.torch_backend.weights.softmax_cuda import SOFTMAX
@@ -46,16 +46,16 @@ class Source(Protocol):
         ...
 
     def back(self, found: Tensor, batch: int, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Gradients of ``tensors`` from those of the lanes, as `Systolic.down` leaves them."""
+        """Gradients of ``tensors`` from those of the lanes, as `Launcher.down` leaves them."""
         ...
 
 
 class Arranged:
     """Weights that torch made, group by group, put in their places."""
 
-    def __init__(self, engine: Systolic) -> None:
-        self.engine = engine
-        self.slots = engine.fused.slots()
+    def __init__(self, launcher: Launcher) -> None:
+        self.launcher = launcher
+        self.slots = launcher.trees.slots()
         self.places: list[tuple[Tensor, Tensor]] = []
 
     def tensors(self, weights: Weights) -> list[Tensor]:
@@ -66,14 +66,14 @@ class Arranged:
         """See `Source`."""
         if not self.places:
             self._place(tensors)
-        out = tensors[0].new_empty(self.engine.components, self.engine.lanes)
+        out = tensors[0].new_empty(self.launcher.components, self.launcher.lanes)
         for table, (rows, places) in zip(tensors, self.places, strict=True):
             out.view(-1)[places] = table.flatten(1)[rows]
         return out
 
     def back(self, found: Tensor, batch: int, tensors: Sequence[Tensor]) -> list[Tensor]:
         """See `Source`."""
-        flat = self.engine.collect(found, batch).view(-1)
+        flat = self.launcher.collect(found, batch).view(-1)
         grads: list[Tensor] = []
         for table, (rows, places) in zip(tensors, self.places, strict=True):
             grads.append(torch.zeros_like(table).flatten(1).index_add_(0, rows, flat[places]))
@@ -83,7 +83,7 @@ class Arranged:
         for table, slots in zip(tensors, self.slots.values(), strict=True):
             rows, component, lane = slots
             entries = np.arange(table[0].numel())
-            places = (component[:, None] + entries) * self.engine.lanes + lane[:, None]
+            places = (component[:, None] + entries) * self.launcher.lanes + lane[:, None]
             self.places.append(
                 (torch.from_numpy(rows).to(table.device), torch.from_numpy(places).to(table.device))
             )
@@ -112,13 +112,13 @@ class _Head:
 class Generated:
     """The hypernetwork and softmax, or softmax alone, in kernels of their own."""
 
-    def __init__(self, engine: Systolic, weights: Weights) -> None:
+    def __init__(self, launcher: Launcher, weights: Weights) -> None:
         """Take stock of the heads.
 
         Raises:
-            NotFusedError: If the generator is of another kind; the message says why.
+            NoMatch: If the generator is of another kind; the message says why.
         """
-        self.engine = engine
+        self.launcher = launcher
         generator = weights.plan.generator
         self.net = generator if weights.network else None
         hidden = self.net.hidden if isinstance(self.net, Hypernetwork) else ()
@@ -136,11 +136,11 @@ class Generated:
         try:
             self.kernels["generate_back"].reserve(self.partial.shared[1])
         except KernelError as why:
-            raise NotFusedError("the hypernetwork is too wide for a multiprocessor") from why
+            raise NoMatch("the hypernetwork is too wide for a multiprocessor") from why
 
     def _heads(self, weights: Weights) -> list[_Head]:
         kinds: dict[tuple[int, int, tuple[str, ...]], list[Int]] = {}
-        for group, slots in self.engine.fused.slots().items():
+        for group, slots in self.launcher.trees.slots().items():
             entry = weights.plan.groups[group]
             head = f"head_{entry.rows}x{entry.columns}"
             own = (parameter_name(weights.plan, group),)
@@ -152,13 +152,13 @@ class Generated:
             kinds.setdefault((entry.rows, entry.columns, names), []).append(where)
         heads: list[_Head] = []
         total = sum(-(-part.shape[1] // _TILE) for parts in kinds.values() for part in parts)
-        rounds = -(-total // (_RESIDENT * self.engine.processors))
+        rounds = -(-total // (_RESIDENT * self.launcher.processors))
         for (rows, columns, names), found in kinds.items():
             slots = np.concatenate(found, axis=1)
             slots = slots[:, np.lexsort((slots[2], slots[1]))]
             if len(np.unique(slots[0])) != slots.shape[1]:
-                raise NotFusedError("sectors are shared")
-            table = torch.from_numpy(np.ascontiguousarray(slots, np.int32)).to(self.engine.device)
+                raise NoMatch("sectors are shared")
+            table = torch.from_numpy(np.ascontiguousarray(slots, np.int32)).to(self.launcher.device)
             number = slots.shape[1]
             blocks = -(-number // (_TILE * rounds))
             heads.append(_Head(rows, columns, table, names, number, blocks))
@@ -168,7 +168,7 @@ class Generated:
         calls = " ".join(f"HEAD({i}, {h.rows}, {h.columns})" for i, h in enumerate(self.heads))
         defines: list[tuple[str, int | str]] = [
             ("TILE", _TILE),
-            ("COMPONENTS", self.engine.components),
+            ("COMPONENTS", self.launcher.components),
             ("FLOOR", f"{weights.plan.floor}f"),
             ("HEADS", calls),
         ]
@@ -180,7 +180,7 @@ class Generated:
             names.append("add_partial")
         sources = ("network.cuh", "network.cu") if hidden else ("direct.cu",)
         files = (SOFTMAX, *(_KERNELS / file for file in sources))
-        return load(self.engine.device, files, tuple(defines), tuple(names))
+        return load(self.launcher.device, files, tuple(defines), tuple(names))
 
     def tensors(self, weights: Weights) -> list[Tensor]:
         """The parameters."""
@@ -201,10 +201,15 @@ class Generated:
 
     def make(self, tensors: Sequence[Tensor]) -> Tensor:
         """See `Source`."""
-        out = tensors[0].new_empty(self.engine.components, self.engine.lanes)
+        out = tensors[0].new_empty(self.launcher.components, self.launcher.lanes)
         shared = self.partial.shared[0] if self.net else 0
         net, own = self._split(tensors)
-        arguments: list[Argument] = [out, Long(self.engine.lanes), *net, *self._arguments(own, ())]
+        arguments: list[Argument] = [
+            out,
+            Long(self.launcher.lanes),
+            *net,
+            *self._arguments(own, ()),
+        ]
         self.kernels["generate"]((self.tiles, 1), (_TILE, 1), shared, arguments)
         return out
 
@@ -215,7 +220,7 @@ class Generated:
     def back(self, found: Tensor, batch: int, tensors: Sequence[Tensor]) -> list[Tensor]:
         """See `Source`."""
         net, own = self._split(tensors)
-        arguments: list[Argument] = [found, self.engine.places(batch)]
+        arguments: list[Argument] = [found, self.launcher.places(batch)]
         if not self.net:
             make = torch.empty_like if self.all_used else torch.zeros_like
             outs = [make(tensor) for tensor in tensors]
@@ -273,17 +278,17 @@ def _check(weights: Weights, hidden: tuple[int, ...]) -> None:
     """Whether the kernels know such a generator.
 
     Raises:
-        NotFusedError: If not.
+        NoMatch: If not.
     """
     layout = weights.layout
     if layout.block is not None:
-        raise NotFusedError("heads are slices of one table")
+        raise NoMatch("heads are slices of one table")
     if weights.network and len(hidden) != 2:
-        raise NotFusedError(f"the hypernetwork has {len(hidden)} hidden layers, not two")
+        raise NoMatch(f"the hypernetwork has {len(hidden)} hidden layers, not two")
     if max((*hidden, 0)) > _MOST_HIDDEN:
-        raise NotFusedError(f"the hypernetwork has layers of more than {_MOST_HIDDEN} units")
+        raise NoMatch(f"the hypernetwork has layers of more than {_MOST_HIDDEN} units")
     if any(head.rows * head.columns > _MOST_OUTPUTS for head in layout.heads):
-        raise NotFusedError(f"sectors have more than {_MOST_OUTPUTS} weights")
+        raise NoMatch(f"sectors have more than {_MOST_OUTPUTS} weights")
 
 
 def _parameter_rows(weights: Weights, group: int) -> Int:
@@ -291,12 +296,12 @@ def _parameter_rows(weights: Weights, group: int) -> Int:
     key, entry = str(group), weights.plan.groups[group]
     if weights.network:
         if key not in weights.sectors:
-            raise NotFusedError("sectors are not whole weights")
+            raise NoMatch("sectors are not whole weights")
         rows = weights.sectors[key].rows
         total = weights.layout.embeddings
     else:
         if entry.generated:
-            raise NotFusedError("sectors of direct weights")
+            raise NoMatch("sectors of direct weights")
         rows, total = weights.orders[key].rows, len(entry.weights)
     if isinstance(rows, Tensor):
         return np.asarray(rows.cpu().numpy())

@@ -16,7 +16,7 @@ from pccompiler.ir.families import Family
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Form
 from pccompiler.ir.plan.plan import Plan
-from pccompiler.torch_backend.engines.base import NotFusedError
+from pccompiler.torch_backend.engines.base import NoMatch
 
 
 class Child(IntEnum):
@@ -58,14 +58,14 @@ class RegionTrees:
 
 def _refuse(condition: bool, why: str) -> None:
     if condition:
-        raise NotFusedError(why)
+        raise NoMatch(why)
 
 
 def read_trees(plan: Plan) -> RegionTrees:
     """The regions of a plan.
 
     Raises:
-        NotFusedError: If they are no trees of one width over binary leaves; says why.
+        NoMatch: If they are no trees of one width over binary leaves; says why.
     """
     _refuse(plan.packed, "nodes of one unit prevail")
     top = len(plan.layers) - 1

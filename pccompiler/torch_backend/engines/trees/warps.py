@@ -1,9 +1,9 @@
-"""Fusion: cuts the trees of a plan into pieces that live in one warp, one region a lane.
+"""Cuts the trees of a plan into pieces that live in one warp, one region a lane.
 
 A *region* is a dense sum over one product of sums, down to sums over binary indicators. Where each
 region has one reader, regions are trees, and a whole tree of the plan needs no layer values: each
 lane of a warp owns a region, keeps its weights in registers, and passes values to its parent's lane
-while rows of the data stream by (a systolic array). Pieces of at most 32 regions that depend on
+while rows of the data stream by. Pieces of at most 32 regions that depend on
 other pieces come in later stages.
 """
 
@@ -88,7 +88,7 @@ class Stage:
 
 
 @dataclass(frozen=True, eq=False)
-class Fused:
+class Arrangement:
     """The trees of a plan as stages.
 
     Attributes:
@@ -135,11 +135,11 @@ class Fused:
         return found
 
 
-def fuse(plan: Plan) -> Fused:
+def arrange(plan: Plan) -> Arrangement:
     """Cut a plan of trees into stages.
 
     Raises:
-        NotFusedError: If the plan is not made of such trees; the message says why.
+        NoMatch: If the plan is not made of such trees; the message says why.
     """
     trees = read_trees(plan)
     return _stages(trees, _cut(trees))
@@ -180,7 +180,7 @@ def _cut(trees: RegionTrees) -> _Cut:
     return _Cut(is_root, level, stage)
 
 
-def _stages(trees: RegionTrees, cut: _Cut) -> Fused:
+def _stages(trees: RegionTrees, cut: _Cut) -> Arrangement:
     number = len(trees.weight)
     parent = [-1] * number
     for region in range(number):
@@ -204,7 +204,7 @@ def _stages(trees: RegionTrees, cut: _Cut) -> Fused:
         stages.append(_stage(trees, cut, pieces, parent, piece_number, root_number))
     square, root, leaf = trees.groups
     roots = len(trees.roots)
-    return Fused(trees.units, tuple(stages), len(piece_number), roots, square, root, leaf)
+    return Arrangement(trees.units, tuple(stages), len(piece_number), roots, square, root, leaf)
 
 
 def _stage(

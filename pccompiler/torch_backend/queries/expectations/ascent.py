@@ -24,6 +24,7 @@ from pccompiler.torch_backend.engines.arena.program import (
     DenseStep,
     InputStep,
     ProductStep,
+    program_of,
 )
 from pccompiler.torch_backend.engines.arena.tables import Tables, tables_of
 from pccompiler.torch_backend.leaves.base import Units
@@ -43,7 +44,7 @@ class Known:
     """A model's weights in float64, generated once."""
 
     def __init__(self, model: Evaluator) -> None:
-        self.model, self.program = model, model.program
+        self.model, self.program = model, program_of(model.plan, model.device)
         found: tuple[list[Tensor], dict[int, Tensor]] = model.weights()
         self.weights, self.given = found
         self.leaves: dict[int, Units] = leaves_of(model, *found)

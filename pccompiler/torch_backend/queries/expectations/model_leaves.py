@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.engines.arena.tables import tables_of
+from pccompiler.torch_backend.engines.arena.tables import tables_by_layer
 from pccompiler.torch_backend.leaves.base import Units
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ def leaves_of(
     model: Evaluator, weights: list[Tensor], given: dict[int, Tensor]
 ) -> dict[int, Units]:
     """As `model_leaves`, from weights that are there already."""
-    inputs = model.leaf_inputs(model.nothing(1), given)
-    tables = tables_of(model.plan, model.program, inputs, weights)
+    tables = tables_by_layer(model.plan, weights)
     found: dict[int, Units] = {}
     for layer in model.leaf_inputs.layers:
-        parameters = given.get(layer.number, tables.dense.get(layer.number))
+        own = tables.get(layer.number)
+        parameters = given.get(layer.number) if own is None else own[0]
         if parameters is None:  # indicators
             plan_layer = model.plan.layers[layer.number]
             eye = torch.eye(plan_layer.units, dtype=torch.float64, device=model.device)

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pccompiler.ir.arrays import Int
-from pccompiler.ir.circuit import Float
-from pccompiler.torch_backend.engines.arena.program import BagStep, DenseStep, ProductStep
+from pccompiler.ir.arrays import Float, Int
+from pccompiler.torch_backend.engines.arena.program import (
+    BagStep,
+    DenseStep,
+    ProductStep,
+    program_of,
+)
 
 if TYPE_CHECKING:
     from pccompiler.torch_backend.evaluator import Evaluator
@@ -32,7 +36,7 @@ class Side:
     def __init__(
         self, model: Evaluator, bits: list[int], weights: Float, supports: dict[int, list[int]]
     ) -> None:
-        self.model = model
+        self.model, self.program = model, program_of(model.plan, model.device)
         self.kinds: list[int] = []
         self.operands: list[list[int]] = []
         self.places: list[list[int]] = []
@@ -43,8 +47,8 @@ class Side:
         """Of leaves."""
         self._parts: dict[tuple[int, ...], int] = {}
         self._weights = weights
-        self._dense = model.program.edges
-        for step in model.program.steps:
+        self._dense = self.program.edges
+        for step in self.program.steps:
             if isinstance(step, ProductStep):
                 self._products(step)
             elif isinstance(step, BagStep):
@@ -113,7 +117,7 @@ class Side:
     def describe(self, unit: int) -> str:
         """The node of a unit, for messages."""
         row = self.origin[unit]
-        step = next(s for s in self.model.program.steps if row < s.stop)
+        step = next(s for s in self.program.steps if row < s.stop)
         layer = self.model.plan.layers[step.number]
         node = int(layer.nodes[(row - step.start) // layer.units])
         return self.model.circuit.label(node)

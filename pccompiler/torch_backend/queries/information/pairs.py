@@ -18,7 +18,13 @@ from torch import Tensor
 from pccompiler.errors import CircuitError
 from pccompiler.ir.arrays import Int
 from pccompiler.options import whole
-from pccompiler.torch_backend.engines.arena.program import BagStep, DenseStep, InputStep
+from pccompiler.torch_backend.engines.arena.program import (
+    BagStep,
+    DenseStep,
+    InputStep,
+    Program,
+    program_of,
+)
 from pccompiler.torch_backend.engines.arena.tables import Tables, tables_of
 from pccompiler.torch_backend.leaves.base import Units
 from pccompiler.torch_backend.queries.expectations.model_leaves import leaves_of
@@ -38,13 +44,13 @@ class Model:
     """A model's weights in one vector, in float64, and its leaves."""
 
     def __init__(self, model: Evaluator) -> None:
-        self.model = model
+        self.program = program_of(model.plan, model.device)
         weights, given = model.weights()
         self.leaves = leaves_of(model, weights, given)
         nothing = next(model.parameters()).new_full((1, len(model.circuit.variables)), torch.nan)
         inputs = model.leaf_inputs(nothing, given)
-        self.weights = _flat(model, tables_of(model.plan, model.program, inputs, weights))
-        steps = [step for step in model.program.steps if isinstance(step, InputStep)]
+        self.weights = _flat(self.program, tables_of(model.plan, self.program, inputs, weights))
+        steps = [step for step in self.program.steps if isinstance(step, InputStep)]
         self.numbers = np.array([step.number for step in steps], np.int64)
         self.starts = np.array([step.start for step in steps], np.int64)
         self.stops = np.array([step.stop for step in steps], np.int64)
@@ -66,22 +72,22 @@ class Model:
         return self.numbers[step], units - self.starts[step]
 
 
-def _flat(model: Evaluator, tables: Tables) -> Tensor:
+def _flat(program: Program, tables: Tables) -> Tensor:
     """Weights of bags, then of dense sums, row by row; rows of float32 sum to 1 again."""
-    dense = [tables.dense[s.number] for s in model.program.steps if isinstance(s, DenseStep)]
-    parts = [_bags(model, tables.edges)]
+    dense = [tables.dense[s.number] for s in program.steps if isinstance(s, DenseStep)]
+    parts = [_bags(program, tables.edges)]
     for table in dense:
         wide = table.double()
         parts.append((wide / wide.sum(-1, keepdim=True)).flatten())
     return torch.cat(parts)
 
 
-def _bags(model: Evaluator, edges: Tensor) -> Tensor:
+def _bags(program: Program, edges: Tensor) -> Tensor:
     """Weights of bags, each row over its sum."""
     wide = edges.double()
     pieces: list[Tensor] = []
     start = 0
-    for step in model.program.steps:
+    for step in program.steps:
         for rows, fan_in in step.parts if isinstance(step, BagStep) else []:
             table = wide[start : start + rows * fan_in].view(rows, fan_in)
             pieces.append((table / table.sum(1, keepdim=True)).flatten())
@@ -120,7 +126,7 @@ def evaluate(
         names,
         whole("most_pairs", most_pairs, 0),
     )
-    found_pairs = graph.run((p.program.rows - 1, q.program.rows - 1))
+    found_pairs = graph.run((left.program.rows - 1, right.program.rows - 1))
     if found_pairs is None:
         nothing = left.weights.new_full((), -torch.inf)
         return nothing, torch.zeros_like(nothing)

@@ -1,1 +1,1 @@
-"""Maximum a posteriori: branch and bound."""
+"""Maximum a posteriori inference by branch and bound."""

@@ -1,16 +1,16 @@
-"""Upper bounds of the most probable completion: one pass up, many partial assignments at once.
+"""Upper bounds of the most probable completion, in one upward pass over many assignments.
 
 The bound keeps the circuit's sums, but each leaf over an open variable takes its largest density.
-*It bounds.* By induction from the leaves, a unit's value U is at least the largest value f(q) that
-the unit takes over completions q of the open variables (of a marginal query: with the others
-summed out, which leaves do by themselves). Leaves: by definition. Products: each factor is at most
-its own U, whatever the others do. Sums: max over q of sum_i w_i f_i(q) is at most
-sum_i w_i max over q of f_i(q). With nothing open it is the value itself.
+*Why it is a bound.* By induction from the leaves, a unit's value U is at least the largest value
+f(q) of the unit over completions q of the open variables (in a marginal query, the others are
+summed out at the leaves). Leaves: by definition. Products: each factor is at most its own U,
+independently of the others. Sums: max over q of sum_i w_i f_i(q) is at most sum_i w_i max over q
+of f_i(q). With nothing open, the bound is the value itself.
 
-*Where sums are maxima.* If a variable of the query decides a sum - each of its states leaves at
-most one operand possible - then for each q one term at most counts, and the largest w_i U_i bounds
-the sum. The same holds of all sums if the circuit is deterministic and all variables are in the
-query; the bound is then the maximum itself.
+*Where maxima replace sums.* If a variable of the query decides a sum (for each of its states, at
+most one operand is possible), then for each q at most one term counts, and the largest w_i U_i
+bounds the sum. The same holds for all sums if the circuit is deterministic and all variables are
+in the query; the bound is then the maximum itself.
 
 Source:
     Huang, Chavira and Darwiche (2006), "Solving MAP Exactly by Searching on Compiled Arithmetic
@@ -25,27 +25,34 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.engines.arena.program import BagStep, DenseStep, InputStep, Program
+from pccompiler.torch_backend.engines.arena.program import (
+    BagStep,
+    DenseStep,
+    InputStep,
+    Program,
+    program_of,
+)
 from pccompiler.torch_backend.engines.arena.sweeps import Sweep
 from pccompiler.torch_backend.engines.arena.tables import Tables, tables_of
+from pccompiler.torch_backend.engines.arena.topdown import bag_terms, descend
+from pccompiler.torch_backend.engines.base import Wanted
 from pccompiler.torch_backend.leaves.inputs import LeafLayer
 from pccompiler.torch_backend.queries.evaluation import Knowledge
 from pccompiler.torch_backend.queries.evidence import Evidence, chunk_rows
 from pccompiler.torch_backend.queries.queries import Queries
-from pccompiler.torch_backend.queries.topdown import bag_terms, descend
 
 
 @torch.no_grad()
 def upper_bound(
     model: Queries, rows: Evidence, *, query: Sequence[str | int] | None = None
 ) -> Tensor:
-    """A bound, from above, of the log-density of every completion of each row, in nats.
+    """An upper bound of the log-density of every completion of each row, in nats.
 
     Args:
         model: A compiled circuit.
         rows: Partial assignments, shape (batch, variables), NaN where open.
-        query: Names or columns of the variables to complete; the others are summed out where they
-            are open. By default all.
+        query: Names or columns of the variables to complete; other open variables are summed out.
+            By default all.
 
     Returns:
         Shape ``(batch,)``; -inf only where no completion is possible.
@@ -63,13 +70,14 @@ class Bounds:
 
     Args:
         model: A compiled circuit.
-        columns: The variables to maximise where they are open.
+        columns: The variables to maximise if they are open.
     """
 
     def __init__(self, model: Queries, columns: Sequence[int]) -> None:
         self.model = model
         with model.threads(1):
             self.known = Knowledge(model)
+        self.program = program_of(model.plan, model.device)
         self.chosen = set(columns)
         everything = len(self.chosen) == len(model.circuit.variables)
         if everything and model.deterministic:
@@ -86,18 +94,18 @@ class Bounds:
 
     @cached_property
     def linear(self) -> bool:
-        """Whether all sums are sums, so that the bound is linear in each leaf."""
+        """Whether no sum became a maximum, so that the bound is linear in each leaf."""
         return self.gates is not None and not any(bool(g.any()) for g in self.gates.values())
 
     def children(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Bounds of rows, and of each with one more variable given, if the bound is `linear`.
+        """Bounds of rows, and of each row with one more variable given, if the bound is `linear`.
 
-        One pass up and one down: the bound is linear in the leaves of one variable, so that with
-        ``state`` given it is the sum over them of flow times density over largest density.
+        Takes one upward and one downward pass. The bound is linear in the leaves of one variable;
+        for a given ``state`` it is the sum over them of flow times density over largest density.
 
         Returns:
-            Shapes (batch,) and (batch, variables, states), in nats; of variables that are given
-            or not in the query they mean nothing.
+            Shapes (batch,) and (batch, variables, states), in nats; meaningless for variables that
+            are given or not in the query.
         """
         with self.model.threads(len(rows)):
             parts = [self._children(part) for part in rows.split(max(1, self.chunk // 2))]
@@ -107,10 +115,10 @@ class Bounds:
     def _children(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         known = self.known
         tables, values = self._evaluate(rows)
-        flows = descend(known.program, tables, values, "share")
+        flows = descend(self.program, tables, values, torch.ones_like(values[-1]), Wanted.POSTERIOR)
         out = flows.new_zeros(len(known.variables), known.states, len(rows))
         for layer in self.model.leaf_inputs.layers:
-            step = known.program.steps[layer.number]
+            step = self.program.steps[layer.number]
             numbers = known.rows_of(layer)
             units = (step.stop - step.start) // len(numbers)
             mass = flows[step.start : step.stop].view(len(numbers), units, len(rows))
@@ -125,7 +133,7 @@ class Bounds:
             index = torch.tensor(numbers, dtype=torch.int64, device=rows.device)
             out[:, : mass.shape[1]].index_add_(0, index, mass)
         root = values[-1] + self.model.plan.log_scale
-        # flows may underflow: tiny keeps it a bound
+        # flows may underflow; adding tiny keeps this a bound
         logs = (out.permute(2, 0, 1) + torch.finfo(out.dtype).tiny).log()
         return root, root.view(-1, 1, 1) + logs
 
@@ -137,19 +145,19 @@ class Bounds:
             known.best(layer, given, rows, best[layer.number])
             for layer, given in zip(layers, inputs, strict=True)
         ]
-        tables = tables_of(known.plan, known.program, inputs, known.weights)
-        arena = rows.new_empty(known.program.rows, len(rows))
-        _BoundSweep(known.program, tables, arena, best, self.gates).up()
+        tables = tables_of(known.plan, self.program, inputs, known.weights)
+        arena = rows.new_empty(self.program.rows, len(rows))
+        _BoundSweep(self.program, tables, arena, best, self.gates).up()
         return tables, arena
 
     def _maximised(self, layer: LeafLayer) -> Tensor:
-        """Whether each row of a layer is to be maximised, shape (rows, 1, 1)."""
+        """Whether each node of a layer is maximised, shape (nodes, 1, 1)."""
         flags = [v in self.chosen for v in self.known.rows_of(layer)]
         return torch.tensor(flags, device=self.model.device).view(-1, 1, 1)
 
 
 class _BoundSweep(Sweep):
-    """Bottom up with maxima at leaves of the query, and at sums that it decides."""
+    """The upward pass with maxima at leaves of the query, and at sums that it decides."""
 
     def __init__(
         self,
@@ -202,7 +210,7 @@ class _BoundSweep(Sweep):
 class _Support(Sweep):
     """Which units are possible (1) or not (0), and how many operands of each sum are, at most.
 
-    In place of weights and densities it has 1 where they are positive, so nothing underflows.
+    Positive weights and densities are replaced by 1, so that nothing underflows.
     """
 
     def __init__(self, program: Program, tables: Tables, arena: Tensor) -> None:
@@ -230,8 +238,9 @@ class _Support(Sweep):
 
 
 def _gates(known: Knowledge, columns: Sequence[int]) -> dict[int, Tensor]:
-    """Step to which of its sums some one variable of the query decides, shape (units,)."""
-    sums = [s for s in known.program.steps if isinstance(s, (BagStep, DenseStep))]
+    """For each step, which sums are decided by a single variable of the query, shape (units,)."""
+    program = program_of(known.plan, known.model.device)
+    sums = [s for s in program.steps if isinstance(s, (BagStep, DenseStep))]
     device = known.model.device
     found = {s.number: torch.zeros(s.stop - s.start, dtype=torch.bool, device=device) for s in sums}
     for column in columns:
@@ -239,13 +248,13 @@ def _gates(known: Knowledge, columns: Sequence[int]) -> dict[int, Tensor]:
             continue
         rows = known.model.nothing(known.variables[column].cardinality)
         rows[:, column] = torch.arange(len(rows), dtype=rows.dtype, device=device)
-        for number, single in _single(known, rows).items():
+        for number, single in _single(known, program, rows).items():
             found[number] |= single
     return found
 
 
-def _single(known: Knowledge, rows: Tensor) -> dict[int, Tensor]:
-    """Step to whether at most one operand of each of its sums is possible in every row."""
+def _single(known: Knowledge, program: Program, rows: Tensor) -> dict[int, Tensor]:
+    """For each step and sum, whether at most one operand is possible in every row."""
     layers = known.model.leaf_inputs.layers
     inputs = known.model.leaf_inputs(rows, known.leaves)
     flags = [
@@ -253,8 +262,8 @@ def _single(known: Knowledge, rows: Tensor) -> dict[int, Tensor]:
         for layer, x in zip(layers, inputs, strict=True)
     ]
     positive = [(w > 0.0).to(w) for w in known.weights]
-    tables = tables_of(known.plan, known.program, flags, positive)
-    arena = rows.new_empty(known.program.rows, len(rows))
-    sweep = _Support(known.program, tables, arena)
+    tables = tables_of(known.plan, program, flags, positive)
+    arena = rows.new_empty(program.rows, len(rows))
+    sweep = _Support(program, tables, arena)
     sweep.up()
     return sweep.single

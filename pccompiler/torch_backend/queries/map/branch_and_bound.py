@@ -1,4 +1,4 @@
-"""Exact most probable completions, by branch and bound over the circuit's own upper bounds.
+"""Exact most probable completions, by branch and bound with upper bounds from the circuit.
 
 Source:
     Huang, Chavira and Darwiche (2006), "Solving MAP Exactly by Searching on Compiled Arithmetic
@@ -30,13 +30,14 @@ class Completions:
     """The k most probable completions of each row of evidence, best first.
 
     Attributes:
-        rows: Shape (batch, k, variables): the evidence with the query filled in; variables that
-            were summed out are NaN, as are rows beyond the last possible completion.
+        rows: Shape (batch, k, variables): the evidence with the query filled in; NaN for variables
+            that are summed out and for rows beyond the last possible completion.
         log_value: Shape (batch, k): log-density of each, in nats; -inf beyond the last.
-        optimal: Shape (batch,): whether nothing better is left (within the tolerance).
-        gap: Shape (batch,): how much better, in nats, a completion not listed may at most be than
-            the k-th listed; 0 if none is, infinite if fewer than k were found before the limit.
-        expanded: Shape (batch,): nodes of the search that were expanded.
+        optimal: Shape (batch,): whether it is proven that nothing better exists (up to the
+            tolerance).
+        gap: Shape (batch,): the most, in nats, by which an unlisted completion may exceed the k-th;
+            0 if none does, infinite if fewer than k were found before the limit.
+        expanded: Shape (batch,): number of expanded search nodes.
     """
 
     rows: Tensor
@@ -57,21 +58,21 @@ def branch_and_bound(
     k: int = 1,
     tolerance: float = 0.0,
 ) -> Completions:
-    """The most probable completions of discrete variables, with a proof, or as far as it got.
+    """The most probable completions of discrete variables, proven optimal unless a limit is hit.
 
-    Exact for every smooth and decomposable circuit; time may be exponential in the open variables
-    of the query. Log-densities that differ by less than 1e-9 nats (1e-4 in float32) count as equal;
-    of equal ones the row with the smaller states, from the first variable on, comes first.
+    Exact for every smooth and decomposable circuit; time may be exponential in the number of open
+    variables of the query. Log-densities that differ by less than 1e-9 nats (1e-4 in float32) count
+    as equal; ties are ordered by states, smaller ones first, starting with the first variable.
 
     Args:
         model: A compiled circuit.
-        evidence: Rows, NaN where open; by default one row of nothing.
-        query: Names or columns of the variables to complete; other open ones are summed out
+        evidence: Rows, NaN where open; by default a single row without evidence.
+        query: Names or columns of the variables to complete; other open variables are summed out
             (marginal MAP). By default all (MAP).
-        limit: Most nodes to expand for each row.
-        seconds: Most time for each row, looked at between batches of nodes.
-        k: How many different completions, best first.
-        tolerance: In nats: what is at most this much better than the k-th need not be found.
+        limit: The most nodes to expand for each row.
+        seconds: Time limit for each row, checked between batches of nodes.
+        k: Number of different completions, best first.
+        tolerance: Completions better than the k-th by at most this, in nats, may be missed.
 
     Raises:
         DataError: If the evidence does not fit, or has probability 0.
@@ -110,7 +111,7 @@ def _one(
         values[place] = value
     out[number:] = torch.nan
     gap = 0.0 if left == -math.inf else max(0.0, left - best.last)
-    # what is left may be ties only: then the gap is rounding, but the order is not proven
+    # if only ties are left, the gap is rounding, but their order is not proven
     optimal = left == -math.inf or left == best.missed
     return out, values, optimal, gap, search.expanded
 
@@ -142,7 +143,7 @@ def _free(model: Queries, row: Tensor, columns: list[int]) -> list[int]:
         raise OptionError.of(
             "PC430",
             f"{len(wrong)} open variables of the query are not discrete: {names}",
-            help="give them values, or leave them out of query=, which sums them out",
+            help="give them values, or leave them out of query= to sum them out",
         )
     return free
 

@@ -1,4 +1,4 @@
-"""The best completions found so far, in order, and what they rule out."""
+"""The best completions found so far, in order, and the bounds that they rule out."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ States = tuple[int, ...]
 class Incumbents:
     """The k best completions of one row of evidence.
 
-    Log-densities are compared on a grid of ``grain`` nats, for rounding differs between batches:
-    equal ones are in order of their states, smallest first.
+    Log-densities are compared on a grid of ``grain`` nats, since rounding differs between batches;
+    equal ones are ordered by their states, smallest first.
 
     Args:
-        k: Completions wanted.
+        k: Number of completions wanted.
         free: The columns to complete.
         dtype: Precision of the log-densities.
-        tolerance: How much better than the last a completion must be to be looked for, in nats.
+        tolerance: Completions better than the k-th by at most this may be skipped, in nats.
     """
 
     def __init__(self, k: int, free: list[int], dtype: torch.dtype, tolerance: float) -> None:
@@ -28,10 +28,10 @@ class Incumbents:
         self.grain = 1e-9 if dtype == torch.float64 else 1e-4
         self.found: list[tuple[int, States, float]] = []
         self.missed = -float("inf")
-        """The largest bound of what was given up because of the tolerance."""
+        """The largest bound skipped because of the tolerance."""
 
     def offer(self, rows: Tensor, values: Tensor) -> None:
-        """Take those of the completed rows that are among the k best."""
+        """Keep the completed rows that are among the k best."""
         numbers, states = values.tolist(), rows[:, self.free].tolist()
         for value, row in zip(numbers, states, strict=True):
             if value == -float("inf"):
@@ -45,11 +45,11 @@ class Incumbents:
 
     @property
     def last(self) -> float:
-        """The log-density of the k-th, -inf while there are fewer."""
+        """The log-density of the k-th best, -inf while there are fewer."""
         return self.found[-1][2] if len(self.found) == self.k else -float("inf")
 
     def hopeless(self, bound: float) -> bool:
-        """Whether nothing below a bound can be among the k best (within the tolerance)."""
+        """Whether no completion within a bound can be among the k best (up to the tolerance)."""
         if bound == -float("inf") or bound < self.last - self.grain:
             return True
         if self.tolerance > 0.0 and bound <= self.last + self.tolerance:
@@ -58,10 +58,10 @@ class Incumbents:
         return False
 
     def settled(self, bound: float, smallest: States) -> bool:
-        """Whether a node is done with: hopeless, or at best a tie that comes later.
+        """Whether a node can be discarded: it is hopeless, or at best a tie that comes later.
 
         Args:
-            bound: Of its completions' log-density.
+            bound: Bound of the log-density of its completions.
             smallest: Its first completion.
         """
         if self.hopeless(bound):

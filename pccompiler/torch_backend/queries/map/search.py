@@ -12,37 +12,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pccompiler.torch_backend.engines.base import Wanted
 from pccompiler.torch_backend.queries.map.bounds import Bounds
 from pccompiler.torch_backend.queries.map.incumbents import Incumbents, States
 
 _WIDTH = 64
-"""Nodes expanded at once: a few hundreds to thousands of children are bounded in one batch."""
+"""Nodes expanded at once, so that hundreds or thousands of children are bounded in one batch."""
 _SWEEPS = 50
-"""Most improving steps of the local search."""
+"""The most improving steps of the local search."""
 _LARGEST = 2**16
-"""Most children bounded at once."""
+"""The most children bounded at once."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When to stop: nodes expanded, and the clock's time (`time.monotonic`)."""
+    """When to stop: after so many expanded nodes, or at a time of `time.monotonic`."""
 
     nodes: int
     deadline: float
 
 
 class Search:
-    """One row's search.
+    """The search for one row.
 
     A node is a partial assignment; its children, *of all open variables*, are bounded in one batch
     with those of other nodes. States whose bound is below the k-th best are ruled out (forward
-    checking); of the variables left, that with the least mass of bounds is branched on.
+    checking); the search branches on the remaining variable with the smallest mass of bounds.
 
     Args:
-        bounds: Of the model and the query.
-        evidence: Shape (variables,), NaN where nothing is known.
-        free: The columns to complete: open ones of the query.
-        best: Where completions go.
+        bounds: Bounds for the model and the query.
+        evidence: Shape (variables,), NaN for open variables.
+        free: The columns to complete: open variables of the query.
+        best: Collects completions.
         limits: When to stop.
     """
 
@@ -62,7 +63,7 @@ class Search:
         self.expanded = 0
 
     def run(self) -> float:
-        """Search; returns the largest bound of what was left, -inf if nothing was."""
+        """Search; returns the largest bound of the remaining nodes, -inf if there are none."""
         blank = (-1,) * len(self.free)
         root = float(self.bounds(self.evidence.unsqueeze(0))[0])
         self._start()
@@ -93,7 +94,7 @@ class Search:
         return self.best.settled(bound, tuple(max(0, s) for s in node))
 
     def _start(self) -> None:
-        """First completions: max-product decoding, then single changes while they improve."""
+        """Find first completions: max-product decoding, then improving changes of one variable."""
         row = self._decode(self.evidence.unsqueeze(0))
         value = self._offer(row)[0]
         for _ in range(_SWEEPS):
@@ -108,12 +109,12 @@ class Search:
             row, value = near[top].unsqueeze(0), values[top]
 
     def _decode(self, rows: Tensor) -> Tensor:
-        """The best induced trees' completions, of the free columns only."""
+        """Rows whose free columns are completed by the best induced trees."""
         parts: list[Tensor] = []
         for part in rows.split(self.bounds.chunk):
-            run = self.bounds.known.evaluation(part, maximum=True)
+            run = self.bounds.known.evaluation(part, Wanted.BEST)
             found = part.clone()
-            found[:, self.columns] = run.complete(run.flows("best"), draw=False)[:, self.columns]
+            found[:, self.columns] = run.complete(run.flows(), draw=False)[:, self.columns]
             parts.append(found)
         return torch.cat(parts)
 
@@ -129,7 +130,7 @@ class Search:
         return rows
 
     def _expand(self, nodes: list[tuple[float, States]]) -> None:
-        """Bound the children of some nodes, and push those that may matter."""
+        """Bound the children of some nodes, and push those that may be among the best."""
         self.expanded += len(nodes)
         rows = self._rows([node for _, node in nodes])
         self._offer(self._decode(rows))
@@ -145,7 +146,7 @@ class Search:
             self._offer(self._rows(complete))
 
     def _children(self, rows: Tensor) -> NDArray[np.float64]:
-        """Bounds of each node with each state of each open variable, NaN where it is not open."""
+        """Bounds of each node with each state of each open variable; NaN for other variables."""
         if self.bounds.linear:
             return self._from_flows(rows)
         every = rows.repeat_interleave(len(self.slot), 0)
@@ -159,7 +160,7 @@ class Search:
         return found
 
     def _from_flows(self, rows: Tensor) -> NDArray[np.float64]:
-        """The same by one pass up and one down."""
+        """Like `_children`, but by one upward and one downward pass."""
         roots, masses = self.bounds.children(rows)
         columns = self.columns[self.slot_t]
         out = masses[:, columns, self.state_t.long()]
@@ -171,7 +172,7 @@ class Search:
     def _branches(
         self, bound: float, node: States, children: NDArray[np.float64]
     ) -> Iterator[tuple[float, States]]:
-        """The children of one node that are left, with their bounds."""
+        """The children of one node that are not ruled out, with their bounds."""
         is_open = np.array(node) < 0
         live = np.array([not (b != b or self.best.hopeless(float(b))) for b in children])
         count = np.add.reduceat(live, self.starts, dtype=np.int64)

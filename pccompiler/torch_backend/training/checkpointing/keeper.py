@@ -31,8 +31,8 @@ from pccompiler.torch_backend.training.checkpointing.state import (
     pack,
     read_state,
 )
+from pccompiler.torch_backend.training.course import Course, Facts, TrainingData, Worker
 from pccompiler.torch_backend.training.history import Evaluation, trained_parameters
-from pccompiler.torch_backend.training.loop import Course, Facts, TrainingData, Worker
 from pccompiler.torch_backend.training.mapped_rows import MappedRows
 from pccompiler.torch_backend.training.soundness import unsound
 from pccompiler.version import __version__

@@ -15,7 +15,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from pccompiler.errors import CheckpointError
-from pccompiler.torch_backend.training.loop import Facts
+from pccompiler.torch_backend.training.course import Facts
 
 STATE = "training.safetensors"
 FORMAT = 1

@@ -14,6 +14,7 @@ from pccompiler.errors import OptionError
 from pccompiler.options import as_float, seed_of, shown, whole
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.checkpointing.keeper import make_keeper
+from pccompiler.torch_backend.training.course import Facts, TrainingData
 from pccompiler.torch_backend.training.em.learner import Learner, counted
 from pccompiler.torch_backend.training.history import (
     Evaluation,
@@ -22,7 +23,7 @@ from pccompiler.torch_backend.training.history import (
     training_rows,
 )
 from pccompiler.torch_backend.training.initialise import begin
-from pccompiler.torch_backend.training.loop import Facts, TrainingData, learn
+from pccompiler.torch_backend.training.loop import learn
 from pccompiler.torch_backend.training.row_weights import row_weights
 
 

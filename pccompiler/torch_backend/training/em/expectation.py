@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from pccompiler.ir.plan.layers import WeightGroup
+from pccompiler.torch_backend.engines.base import Batch, Wanted
+from pccompiler.torch_backend.engines.differentiable import run
 from pccompiler.torch_backend.leaves.inputs import LeafLayer
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.values import has_table
@@ -75,7 +77,8 @@ def flows(
             given[number] = table if complete or not leaf else _with_missing(table)
         tables, leaves = model.weights(given)
         inputs, found = _inputs(model, leaves, x, complete)
-        value = model.engine.run(inputs, tables, complete=complete)
+        engine = model.engines.choose(Wanted.COUNTS)
+        value = run(engine, Batch(x, complete), [*inputs, *tables], Wanted.COUNTS)
         wanted = [*held.values(), *(density for _, _, density in found)]
         weighted = value if shares is None else shares.to(value) * value
         grads = torch.autograd.grad(weighted.sum(), wanted)

@@ -18,10 +18,10 @@ from pccompiler.torch_backend.leaves.fitting.statistics import Estimate, Setting
 from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.assign import assign
+from pccompiler.torch_backend.training.course import Facts
 from pccompiler.torch_backend.training.em.expectation import Flows, flows, has_counts
 from pccompiler.torch_backend.training.history import trained_parameters
 from pccompiler.torch_backend.training.leaf_pools import leaf_owners, leaf_pools
-from pccompiler.torch_backend.training.loop import Facts
 
 _BYTES = 2**30
 

@@ -1,5 +1,5 @@
 // Flows of regions, from roots to leaves, and gradients of weights; values are found anew.
-extern "C" __global__ void __launch_bounds__(WARPS * WARP) systolic_down(
+extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
     const int* __restrict__ table, int warps, int first_lane, long lanes,
     const unsigned* __restrict__ codes, int words, const float* __restrict__ weights,
     const float* __restrict__ pieces, const float* __restrict__ root_flows,

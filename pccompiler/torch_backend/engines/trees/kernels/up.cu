@@ -1,5 +1,5 @@
 // Values of regions, from leaves to roots.
-extern "C" __global__ void __launch_bounds__(WARPS * WARP) systolic_up(
+extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_up(
     const int* __restrict__ table, int warps, int first_lane, long lanes,
     const unsigned* __restrict__ codes, int words, const float* __restrict__ weights,
     float* __restrict__ pieces, float* __restrict__ roots, int batch, int part) {

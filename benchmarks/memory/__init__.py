@@ -1,0 +1,1 @@
+"""Evaluation and gradients within a budget of memory."""

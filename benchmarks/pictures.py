@@ -1,0 +1,189 @@
+"""The README's pictures, drawn from a circuit and from committed results.
+
+    python -m benchmarks.pictures
+
+Writes docs/images/overview.svg (a circuit, its plan, its kernels) and docs/images/peers.svg (times
+beside PyJuice and cirkit). Equal inputs give equal files; tests/test_pictures.py compares them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pccompiler as pc
+from benchmarks.common import RESULTS
+from pccompiler.drawing.nodes import draw_nodes
+from pccompiler.drawing.scene import (
+    FAINT,
+    FILL,
+    LARGE,
+    LINE,
+    NORMAL,
+    SMALL,
+    Box,
+    Scene,
+    Shape,
+    Text,
+)
+from pccompiler.drawing.scene import Path as Line
+from pccompiler.drawing.svg import to_svg
+from pccompiler.ir.plan.layers import Layer
+from pccompiler.passes import plan
+
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+TOP, GAP, BAR, PANEL = 58.0, 40.0, 30.0, 190.0
+KERNELS = (  # name, what it does, colour, left, width, top, bottom
+    ("weights", "softmax, or a network", "sum", 0.0, 1.0, 0.0, 0.16),
+    ("up", "log-likelihoods", "product", 0.0, 0.48, 0.2, 0.8),
+    ("down", "flows", "kronecker", 0.52, 0.48, 0.2, 0.8),
+    ("Adam", "all parameters", "mixture", 0.0, 1.0, 0.84, 1.0),
+)
+"""What fused kernels do in a training step on a GPU (docs/explanation/engines.md)."""
+
+
+def overview() -> Scene:
+    """A circuit, the layers of its plan, and the kernels that run them, from left to right."""
+    circuit = pc.rat_spn(4, num_replicas=2, units=2, seed=0)
+    nodes = draw_nodes(circuit)
+    layers = plan(circuit).layers
+    scene = Scene(nodes.width, TOP + nodes.height, ())
+    scene.shapes += [_moved(shape, 0.0, TOP - 20.0) for shape in nodes.shapes]
+    scene.shapes += _title(nodes.width / 2, "1. a circuit", f"{circuit.num_nodes} nodes")
+    left = nodes.width + GAP
+    scene.shapes += _title(left + PANEL / 2, "2. its plan", f"{len(layers)} layers of tensors")
+    step = (nodes.height - 40.0) / len(layers)
+    for number, layer in enumerate(reversed(layers)):
+        scene.shapes += _layer(layer, left, TOP + 20 + step * number)
+    left += PANEL + GAP
+    scene.shapes += _title(left + PANEL / 2, "3. its kernels", "up and down fuse all layers")
+    for kernel in KERNELS:
+        scene.shapes += _kernel(kernel, left, nodes.height - 40.0)
+    for edge in (nodes.width + GAP / 2, left - GAP / 2):
+        scene.shapes.append(Line(((edge, 20.0), (edge, scene.height - 16)), "#d5dbe1"))
+    return replace(scene, width=left + PANEL + 20)
+
+
+def _title(x: float, title: str, note: str) -> list[Shape]:
+    return [Text(x, 22.0, title, LARGE), Text(x, 42.0, note, NORMAL, color="#52606d")]
+
+
+def _layer(layer: Layer, left: float, y: float) -> list[Shape]:
+    """A box as wide as the layer has units in all, with its name and shape."""
+    kind = "input" if layer.family is not None else layer.kind.keyword
+    name = layer.family.keyword if layer.family is not None else layer.kind.keyword
+    width = 14.0 * math.sqrt(layer.rows * layer.units)
+    return [
+        Box(left + 30, y + BAR / 2, width, BAR - 8, FILL[kind], LINE[kind]),
+        Text(left + 72, y + BAR / 2, f"{name} {layer.rows} x {layer.units}", SMALL, "start"),
+    ]
+
+
+def _kernel(
+    kernel: tuple[str, str, str, float, float, float, float], left: float, height: float
+) -> list[Shape]:
+    name, does, kind, edge, width, top, bottom = kernel
+    x, y = left + PANEL * (edge + width / 2), TOP + 20 + height * (top + bottom) / 2
+    return [
+        Box(x, y, PANEL * width, height * (bottom - top), FILL[kind], LINE[kind]),
+        Text(x, y - 8, name, NORMAL),
+        Text(x, y + 9, does, SMALL, color="#52606d"),
+    ]
+
+
+def _moved(shape: Shape, right: float, down: float) -> Shape:
+    if isinstance(shape, Line):
+        return replace(shape, points=tuple((x + right, y + down) for x, y in shape.points))
+    return replace(shape, x=shape.x + right, y=shape.y + down)
+
+
+class Pair(NamedTuple):
+    """A bar of ours and one of a peer, in milliseconds."""
+
+    what: str
+    ours: float
+    peer: str
+    theirs: float
+
+
+def pairs() -> list[Pair]:
+    """The contests that are drawn, from the result files."""
+    trees, chain = _times("rat_pyjuice"), _times("hclt_step")
+    graph = "pyjuice k=5 forward+backward, one graph"
+    found = [
+        Pair(
+            f"H100: RAT-SPN, {n} variables",
+            trees[f"n={n} ours, whole step"],
+            "PyJuice",
+            trees[f"n={n} {graph}"],
+        )
+        for n in (16, 100)
+    ]
+    found.append(
+        Pair(
+            "H100: HCLT, 784 variables",
+            chain["dense tf32 gradients"],
+            "PyJuice",
+            chain["pyjuice triton same circuit in one graph"],
+        )
+    )
+    for file, case, what in (
+        ("bench_cpu", "step-16-spn", "CPU: RAT-SPN, 16 variables"),
+        ("bench_cpu", "step-100-spn", "CPU: RAT-SPN, 100 variables"),
+        ("bench_image_cpu", "image-step-14x14x256x32", "CPU: quad tree, 196 pixels"),
+    ):
+        line = next(line for line in _lines(file) if line.get("case") == case)
+        found.append(Pair(what, line["ms"], "cirkit", line["peers"]["cirkit"]["ms"]))
+    return found
+
+
+def _lines(name: str) -> list[dict[str, Any]]:  # JSON, hence Any
+    return [json.loads(line) for line in (RESULTS / f"{name}.jsonl").read_text().splitlines()]
+
+
+def _times(name: str) -> dict[str, float]:
+    return {line["step"]: line["ms"] for line in _lines(name) if line.get("part") == "time"}
+
+
+def chart(contests: list[Pair]) -> Scene:
+    """Two bars for each contest, on a logarithmic axis."""
+    left, width, row = 210.0, 400.0, 46.0
+    low, high = -2.0, 3.0  # powers of ten, in milliseconds
+    bottom = 40.0 + row * len(contests)
+    scene = Scene(left + width + 110, bottom + 34, ())
+    for power in range(int(low), int(high) + 1):
+        x = left + width * (power - low) / (high - low)
+        scene.shapes.append(Line(((x, 34.0), (x, bottom)), "#e4e7eb"))
+        scene.shapes.append(Text(x, bottom + 14, f"{10.0**power:g} ms", SMALL, color="#52606d"))
+    scene.shapes.append(
+        Text(left, 18.0, "time of one training step, shorter is better", anchor="start")
+    )
+    for number, contest in enumerate(contests):
+        y = 40.0 + row * number
+        scene.shapes.append(Text(left - 10, y + 18, contest.what, NORMAL, "end"))
+        for shift, name, ms, kind in (
+            (9.0, "pccompiler", contest.ours, "sum"),
+            (27.0, contest.peer, contest.theirs, "product"),
+        ):
+            length = width * (math.log10(ms) - low) / (high - low)
+            scene.shapes.append(
+                Box(left + length / 2, y + shift, length, 15.0, FILL[kind], LINE[kind], radius=2.0)
+            )
+            label = f"{name} {ms:.3g}"
+            scene.shapes.append(Text(left + length + 6, y + shift, label, SMALL, "start"))
+    scene.shapes.append(Line(((left, 34.0), (left, bottom)), FAINT))
+    return scene
+
+
+def write(folder: Path) -> None:
+    """Both pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, scene in (("overview", overview()), ("peers", chart(pairs()))):
+        (folder / f"{name}.svg").write_text(to_svg(scene))
+
+
+if __name__ == "__main__":
+    write(IMAGES)

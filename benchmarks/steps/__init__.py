@@ -1,0 +1,1 @@
+"""Training steps on a GPU, beside other engines and other packages; and on a busy CPU."""

@@ -1,0 +1,24 @@
+"""``pccompiler check``: what is wrong with a circuit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pccompiler.commands.support import printer
+from pccompiler.imports.read import read_circuit
+
+
+def check(file: Annotated[Path, typer.Argument(help="A circuit as text (.pcir).")]) -> None:
+    """Check a circuit: smooth, decomposable, well-formed. All findings, with a way out."""
+    from pccompiler.passes import findings
+
+    circuit = read_circuit(file)
+    found = findings(circuit)
+    for finding in found:
+        print(finding)
+    if found:
+        raise typer.Exit(1)
+    printer().print(f"{file}: no findings. {circuit}")

@@ -1,0 +1,56 @@
+"""``pccompiler query``: log-likelihoods of rows, by torch or ONNX Runtime."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from pccompiler.commands.support import DataDir, query_rows, write_lines
+
+
+def query(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder that 'train' wrote (torch), or an .onnx file (ONNX Runtime)."
+        ),
+    ],
+    data: Annotated[
+        str,
+        typer.Argument(help="Rows: a .csv (empty cells are missing), or a data set's test rows."),
+    ],
+    file: Annotated[
+        Path | None, typer.Option("--out", help="Write one log-likelihood a line here.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Log-likelihood of each row, in nats; missing values are integrated out."""
+    rows = np.asarray(query_rows(data, data_dir), np.float64)
+    if model.suffix == ".onnx":
+        from pccompiler.onnx_backend import OnnxModel
+
+        values = OnnxModel(model).log_likelihood(rows)
+    else:
+        values = _torch_values(model, rows)
+    if file is None:
+        print("\n".join(f"{value:.6f}" for value in values))
+    else:
+        write_lines(file, [f"{value!r}" for value in values.tolist()])
+    print(f"mean {values.mean():.4f} nats over {len(values):,} rows", file=sys.stderr)
+
+
+def _torch_values(folder: Path, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log-likelihoods by the torch backend, in batches."""
+    import torch
+
+    import pccompiler as pc
+
+    model = pc.load(folder)
+    with torch.no_grad():
+        values: NDArray[np.float64] = model.log_likelihood(rows).double().numpy()
+    return values

@@ -1,0 +1,1 @@
+"""``pccompiler train`` and what it is made of."""

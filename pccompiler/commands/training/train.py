@@ -1,0 +1,150 @@
+"""``pccompiler train``: train a model, and go on where it was interrupted."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pccompiler.commands.support import DataDir, load, usable_device
+from pccompiler.commands.training import setup
+from pccompiler.commands.training.interrupted import forget, interruptible, prepare
+from pccompiler.imports.read import read_circuit
+
+out = Console(soft_wrap=True, highlight=False)
+
+Data = Annotated[
+    str, typer.Option(help="A data set by name, or a file: .npz with train, valid, test; or .csv.")
+]
+
+
+class Structure(StrEnum):
+    """Built-in structures."""
+
+    RAT_SPN = "rat-spn"
+    HMM = "hmm"
+    MIXTURE = "mixture"
+
+
+class Weights(StrEnum):
+    """How sum weights come to be."""
+
+    HYPERNETWORK = "hypernetwork"
+    DIRECT = "direct"
+
+
+def train(
+    data: Data,
+    out_folder: Annotated[
+        Path, typer.Option("--out", help="Folder for the model; a checkpoint there is replaced.")
+    ],
+    circuit: Annotated[Path | None, typer.Option(help="A circuit of your own (.pcir).")] = None,
+    structure: Annotated[
+        Structure, typer.Option(help="Otherwise: a built-in structure.")
+    ] = Structure.RAT_SPN,
+    replicas: Annotated[int, typer.Option(help="rat-spn: trees.")] = 50,
+    units: Annotated[
+        int, typer.Option(help="Width of sums; states of an hmm; components of a mixture.")
+    ] = 5,
+    depth: Annotated[int | None, typer.Option(help="rat-spn: joins above a leaf region.")] = None,
+    weights: Annotated[
+        Weights, typer.Option(help="How sum weights come to be.")
+    ] = Weights.HYPERNETWORK,
+    embedding: Annotated[
+        int, typer.Option(help="hypernetwork: length of a sector's embedding.")
+    ] = 5,
+    hidden: Annotated[
+        str | None, typer.Option(help="hypernetwork: widths of its hidden layers, as 20x20.")
+    ] = None,
+    passes: Annotated[
+        str | None,
+        typer.Option(help="A pipeline instead, as 'sectors{by=rows},hypernet{hidden=8x8}'."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Training steps; by default the paper's for this data.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows a step.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Adam's; 0.005, or 0.02 for direct weights.")
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="0, or 0.001 for direct weights.")
+    ] = None,
+    evaluate_every: Annotated[
+        int | None, typer.Option(help="Steps between looks at validation.")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Looks without improvement before stopping.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of structure, parameters and batches.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    data_dir: DataDir = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the training curve to this file.")] = None,
+    resume: Annotated[
+        bool | None,
+        typer.Option(
+            "--resume/--restart",
+            help="Go on with a training of this model that was interrupted, or begin it anew.",
+        ),
+    ] = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(help="Steps between two checkpoints; by default two minutes.")
+    ] = None,
+) -> None:
+    """Train a circuit, keep the parameters that are best on validation, and save the model."""
+    import pccompiler as pc
+    from pccompiler.plots import check_format
+    from pccompiler.torch_backend import mean_log_likelihood
+    from pccompiler.torch_backend.checkpoint import check_target
+
+    check_target(out_folder)
+    with interruptible(out_folder) as state:
+        prepare(state, resume)
+        rows = load(data, data_dir)
+        recipe = setup.recipe(data, weights == Weights.HYPERNETWORK)
+        net = setup.hypernetwork(recipe.hypernetwork, embedding, hidden)
+        shape = (
+            read_circuit(circuit)
+            if circuit
+            else setup.structure(structure, rows, replicas, units, depth, seed)
+        )
+        if plot:
+            check_format(plot)
+        if passes is not None:
+            shape, net = pc.passes.PassManager.parse(passes)(shape), None
+        model = pc.compile(shape, net, device=usable_device(device), seed=seed)
+        out.print(f"{model.circuit}\n{model.num_parameters:,} parameters on {model.device}")
+        if rows.test is not None:  # fit checks the other parts
+            model.checked(rows.test)
+        history = pc.fit(
+            model,
+            rows.train,
+            rows.valid,
+            steps=setup.default(steps, recipe.steps),
+            batch_size=setup.default(batch_size, recipe.batch_size),
+            learning_rate=recipe.learning_rate if learning_rate is None else learning_rate,
+            weight_decay=recipe.weight_decay if weight_decay is None else weight_decay,
+            evaluate_every=setup.default(
+                evaluate_every, min(recipe.evaluate_every, setup.default(steps, recipe.steps))
+            ),
+            patience=patience,
+            seed=seed,
+            checkpoint=state,
+            checkpoint_every=checkpoint_every,
+        )
+        pc.save(model, out_folder)
+        forget(state)
+        out.print(
+            f"trained {history.evaluations[-1].step:,} steps in {history.seconds:.1f} s; "
+            f"best at {history.best_step:,}"
+        )
+        for name, value in (("validation", rows.valid), ("test", rows.test)):
+            if value is not None:
+                mean = mean_log_likelihood(model, model.prepare(value))
+                out.print(f"{name} log-likelihood {mean:.4f} nats a row")
+        if plot:
+            out.print(f"curve: {pc.plot_history(history, plot, title=data)}")
+        out.print(f"model: {out_folder}")

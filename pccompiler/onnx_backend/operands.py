@@ -1,0 +1,54 @@
+"""Reading operands: where they lie, and rows of several layers as one tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from pccompiler.ir.arrays import Int
+from pccompiler.ir.plan.layers import Operands
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.onnx_backend.graph import Graph
+
+
+def home_of(operands: Operands) -> tuple[Int, Int]:
+    """Layer and row of every operand, first all first operands, and so on."""
+    home, row = np.empty((2, operands.rows * operands.arity), np.int64)
+    for source in operands.sources:
+        home[source.positions] = source.layer
+        row[source.positions] = source.rows
+    return home, row
+
+
+def pick(graph: Graph, plan: Plan, home: Int, row: Int, tensors: Mapping[int, str]) -> str:
+    """Rows ``row[i]`` of layers ``home[i]``, one below the other.
+
+    The layers are joined and read once, or, where that copies more, read one by one.
+
+    Args:
+        graph: Where the nodes go.
+        plan: Says how many rows each layer has.
+        home: Shape ``(operands,)``, a layer each.
+        row: Shape ``(operands,)``, a row of that layer each.
+        tensors: The layers' tensors, shape (rows, ...).
+    """
+    layers = np.unique(home).tolist()
+    sizes = [plan.layers[layer].rows for layer in layers]
+    if len(layers) == 1 or sum(sizes) <= 2 * len(home):
+        before = np.zeros(max(layers) + 1, np.int64)
+        before[layers] = np.cumsum([0, *sizes[:-1]])
+        return graph.take(graph.concat([tensors[n] for n in layers], axis=0), before[home] + row)
+    order = np.argsort(home, kind="stable")
+    parts = [graph.take(tensors[n], row[home == n]) for n in layers]
+    back = np.argsort(order, kind="stable")
+    together = graph.concat(parts, axis=0)
+    return together if bool((np.diff(back) == 1).all()) else graph.take(together, back)
+
+
+def shift(graph: Graph, logs: str, axis: int) -> tuple[str, str]:
+    """The maximum over ``axis`` (0 where it is -inf), and exp of the rest."""
+    top = graph.reduce("ReduceMax", logs, axis)
+    bottom = graph.op("IsInf", top, detect_positive=0)
+    top = graph.op("Where", bottom, graph.constant(0.0), top)
+    return top, graph.op("Exp", graph.op("Sub", logs, top))

@@ -1,0 +1,192 @@
+"""Compares the dense kernels with the layered engine in float64; a process of its own.
+
+    TRITON_INTERPRET=1 python tests/torch_backend/engines/dense/dense_check.py
+
+Triton reads ``TRITON_INTERPRET`` when kernels are defined. Prints the worst relative errors of
+log-likelihoods and of gradients, case by case.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import numpy as np
+import torch
+
+import pccompiler as pc
+from pccompiler import structures
+from pccompiler.ir import Builder, Circuit, Family
+from pccompiler.ir.variables import binary, real
+from pccompiler.torch_backend.engines.base import Batch, Target
+from pccompiler.torch_backend.engines.dense.buffers import Precision
+from pccompiler.torch_backend.engines.dense.engine import Dense
+from pccompiler.torch_backend.engines.dense.match import regions_of
+from pccompiler.torch_backend.engines.differentiable import evaluate
+
+
+def correlated(rows: int, variables: int, states: int) -> torch.Tensor:
+    """Rows of a random walk on a tree; a fifth is missing, and of one row everything."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, states, (rows, variables)).astype(np.float32)
+    for column in range(1, variables):
+        parent = rng.integers(max(0, column - 3), column)
+        x[:, column] = np.where(rng.random(rows) < 0.7, x[:, parent], x[:, column])
+    x[rng.random(x.shape) < 0.2] = np.nan
+    x[-1] = np.nan
+    return torch.from_numpy(x)
+
+
+def compare(circuit: Circuit, x: torch.Tensor, precision: Precision) -> tuple[float, float]:
+    """Errors of log-likelihoods and gradients, over their largest number and their 2-norm.
+
+    Terms of -50 nats or less make larger errors in gradients: a term of -s is rounded by s 2**-24.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    single, double = (
+        pc.compile(circuit, device=str(device), dtype=dtype) for dtype in ("float32", "float64")
+    )
+    x = x.to(device)
+    share = torch.linspace(-0.5, 1.5, len(x), device=device)
+    true = double.evaluate_once(x.double())
+    slopes = torch.autograd.grad((true * share).sum(), list(double.parameters()))
+    target = Target(device, torch.float32)
+    engine = Dense(single.plan, target, regions_of(single.plan), precision)
+    engine.load(single.weights, single.engines.evaluate)
+    out = evaluate(engine, Batch(x), single.weights)
+    found = torch.autograd.grad((out * share).sum(), list(single.parameters()))
+    a, b = (torch.cat([g.double().flatten() for g in grads]) for grads in (found, slopes))
+    value = (out.double() - true).abs().max() / true.abs().max().clamp_min(1.0)
+    size = true.abs().max().div(50.0).clamp_min(1.0).detach()
+    return float(value.detach()), float((a - b).norm() / b.norm() / size)
+
+
+def tree(variables: int, states: int, units: int) -> Circuit:
+    """A hidden Chow-Liu tree."""
+    data = correlated(200, variables, states).nan_to_num(0.0).cpu().numpy().astype(np.int64)
+    return structures.hclt(data, units)
+
+
+def mixed(units: int) -> Circuit:
+    """States, tables and densities; mixtures of many units, of which some weights are zero."""
+    build = Builder()
+    flag, level = build.binary("flag"), build.categorical("level", 5)
+    size, count = build.real("size"), build.categorical("count", 4)
+    parts: list[int] = []
+    for _ in range(3):
+        states = build.sum([build.indicator(flag)], units)
+        inner = build.product([states, build.categorical_input(level, units=units)])
+        parts.append(build.product([inner, build.gaussian(size, units=units)]))
+    shares = np.random.default_rng(1).dirichlet([0.3] * 3, units)
+    shares[0] = [1.0, 0.0, 0.0]
+    roots: list[int] = []
+    for part in (build.mixture(parts, weights=shares), *parts[:2]):
+        counts = build.inputs([count], Family.BINOMIAL, units=units).item()
+        roots.append(build.sum([build.product([build.sum([part], units), counts])], 1))
+    return build.build(build.mixture(roots))
+
+
+def kinds(rows: int) -> torch.Tensor:
+    """Rows for `mixed`, some of them far out."""
+    rng = np.random.default_rng(3)
+    x = np.stack([rng.integers(0, 2, rows), rng.integers(0, 5, rows),
+                  3.0 * rng.standard_normal(rows), rng.integers(0, 4, rows)], axis=1)  # fmt: skip
+    x[0, 2] = 60.0
+    x[rng.random(x.shape) < 0.2] = np.nan
+    return torch.from_numpy(x.astype(np.float32))
+
+
+def long_product(factors: int) -> Circuit:
+    """A mixture of products of many leaves, of equal logarithms but for one, which may be -inf."""
+    build = Builder([binary(f"x{i}") for i in range(factors)])
+    leaves = [build.bernoulli(i, np.full(16, 0.5)) for i in range(factors - 1)]
+    last = build.bernoulli(factors - 1, np.linspace(0.0, 1.0, 16))
+    return build.build(build.sum([build.sum([build.product([*leaves, last])], 16)], 1))
+
+
+def hmms(length: int, states: int) -> Circuit:
+    """A mixture of two hidden Markov models, whose steps are levels of two regions."""
+    build = Builder([binary(f"x{i}") for i in range(length)])
+    steps = [build.inputs([i, i], Family.BERNOULLI, states) for i in range(length)]
+    rest = steps[0]
+    for step in steps[1:]:
+        rest = build.products(np.stack([step, build.sums(rest, states)], axis=1))
+    return build.build(build.mixture(build.sums(rest, 1).tolist()))
+
+
+def reals(rows: int, variables: int) -> torch.Tensor:
+    """Normal numbers, a tenth missing."""
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((rows, variables))
+    x[rng.random(x.shape) < 0.1] = np.nan
+    return torch.from_numpy(x.astype(np.float32))
+
+
+def main() -> int:
+    """Run all cases; the exit code says whether all agree."""
+    cases: list[tuple[str, Circuit, torch.Tensor, Precision]] = [
+        ("HCLT, batch 40", tree(7, 5, 16), correlated(40, 7, 5), "ieee"),
+        ("HCLT, batch 40, TF32", tree(7, 5, 16), correlated(40, 7, 5), "tf32"),
+        ("HCLT, 40 units, 20 states", tree(4, 20, 40), correlated(30, 4, 20), "ieee"),
+        ("HCLT, batch 1", tree(5, 3, 16), correlated(5, 5, 3)[:1], "ieee"),
+        ("HMM, Bernoulli leaves", pc.hmm(5, 20), correlated(17, 5, 2), "ieee"),
+        (
+            "HMM, units that differ from step to step",
+            pc.hmm(7, 16, homogeneous=False),
+            correlated(33, 7, 2),
+            "ieee",
+        ),
+        ("HMM, 128 units, TF32", pc.hmm(5, 128), correlated(20, 5, 2), "tf32"),
+        (
+            "HMM, Gaussian leaves",
+            pc.hmm([real(f"x{i}") for i in range(6)], 16),
+            reals(21, 6),
+            "ieee",
+        ),
+        ("two HMMs mixed", hmms(6, 18), correlated(23, 6, 2), "ieee"),
+        (
+            "RAT-SPN: sums over states, a mixture of roots",
+            pc.rat_spn(7, 3, 16, seed=1),
+            correlated(33, 7, 2),
+            "ieee",
+        ),
+        (
+            "Gaussian leaves",
+            structures.quad_tree(2, 3, 16, variables=[real(f"p{i}") for i in range(6)]),
+            reals(21, 6),
+            "ieee",
+        ),
+        ("leaves of many kinds, wide mixtures", mixed(20), kinds(19), "ieee"),
+        (
+            "products of 600 leaves of equal logarithms",
+            long_product(600),
+            correlated(5, 600, 2),
+            "ieee",
+        ),
+        (
+            "sums over up to five products",
+            structures.poon_domingos(3, 3, 16, states=3),
+            correlated(20, 9, 3),
+            "ieee",
+        ),
+        (
+            "quad graph: parts read twice, and sums over two products",
+            structures.quad_graph(2, 4, 16, states=3),
+            correlated(20, 8, 3),
+            "ieee",
+        ),
+    ]
+    bad = 0
+    for name, circuit, x, precision in cases:
+        value, slope = compare(circuit, x, precision)
+        # float32 leaves 1e-6; TF32 rounds operands by 2^-12 at most
+        good = value < (1e-6 if precision == "ieee" else 1e-4)
+        good &= slope < (3e-6 if precision == "ieee" else 2e-3)
+        print(f"{'ok ' if good else 'BAD'} {name}: {value:.1e} {slope:.1e}")
+        bad += not good
+    return bad
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")  # NumPy, on logarithms of zero in masked-out places
+    sys.exit(main())

@@ -1,0 +1,277 @@
+"""Every engine, against the definition, for every question that it claims to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import pccompiler as pc
+from pccompiler.ir import Circuit
+from pccompiler.ir.kinds import Kind
+from pccompiler.ir.plan.layers import Layer
+from pccompiler.plugins import Registry
+from pccompiler.testing.strategies import circuits, rows
+from pccompiler.torch_backend import CompiledCircuit
+from pccompiler.torch_backend.engines import select
+from pccompiler.torch_backend.engines.base import Ascent, Batch, Engine, NoMatch, Target, Wanted
+from pccompiler.torch_backend.engines.differentiable import evaluate, run
+from pccompiler.torch_backend.engines.plain import Plain
+from pccompiler.torch_backend.values import safe_log
+
+DRAWS = 3000
+
+
+class Probed(Plain):
+    """The definition, with a probe of zeros added to the logarithm of every leaf."""
+
+    def __init__(self, model: CompiledCircuit) -> None:
+        super().__init__(model.plan, model.device, torch.float64)
+        self.model = model
+        self.probes: dict[int, Tensor] = {}
+
+    def _input(self, leaf, columns, table, densities):  # type: ignore[no-untyped-def]
+        value = super()._input(leaf, columns, table, densities)
+        probe = self.probes[leaf.number] = torch.zeros_like(value, requires_grad=True)
+        return value + probe
+
+    def values(self, x: Tensor) -> Tensor:
+        """Log-values without the scale."""
+        named = dict(self.model.weights.values.items())
+        return self(x, self.model.weights, named) - self.model.plan.log_scale
+
+    def flows(self, x: Tensor) -> dict[int, Tensor]:
+        """Derivatives of the root's logarithm by those of the leaves."""
+        value = self.values(x)
+        found = torch.autograd.grad(value[value.isfinite()].sum(), list(self.probes.values()))
+        return dict(zip(self.probes, found, strict=True))
+
+
+class Tropical(Probed):
+    """The same with maxima in place of sums."""
+
+    @staticmethod
+    def inner(layer: Layer, parts: list[Tensor], weights: list[Tensor]) -> Tensor:
+        if layer.kind == Kind.MIXTURE:
+            return (parts[0] + safe_log(weights[0]).permute(2, 0, 1).unsqueeze(-1)).amax(0)
+        if layer.kind != Kind.SUM:
+            return Plain.inner(layer, parts, weights)
+        if layer.ragged:
+            tables = [part.squeeze(2).transpose(0, 1) for part in parts]
+            pairs = zip(tables, weights, strict=True)
+            return torch.cat([_best(table, weight) for table, weight in pairs])
+        return _best(torch.cat([o for part in parts for o in part], dim=1), weights[0])
+
+
+def _best(logs: Tensor, weight: Tensor) -> Tensor:
+    return (logs.unsqueeze(1) + safe_log(weight).unsqueeze(-1)).amax(2)
+
+
+def operands(model: CompiledCircuit, x: Tensor) -> list[Tensor]:
+    """The plan's operands."""
+    tables, leaves = model.weights()
+    return [*model.leaf_inputs(x, leaves), *tables]
+
+
+def close(found: Tensor, want: Tensor) -> None:
+    """In the precision of the engine."""
+    limit = 2e-4 if found.dtype == torch.float32 else 1e-8
+    torch.testing.assert_close(found.double(), want.double(), rtol=limit, atol=limit)
+
+
+def by_value(model: CompiledCircuit, engine: Engine, x: Tensor) -> None:
+    with torch.no_grad():
+        close(evaluate(engine, Batch(x), model.weights), Probed(model).values(x.double()))
+
+
+def by_gradient(model: CompiledCircuit, engine: Engine, x: Tensor) -> None:
+    compare_gradients(model, evaluate(engine, Batch(x), model.weights), x)
+
+
+def by_counts(model: CompiledCircuit, engine: Engine, x: Tensor) -> None:
+    compare_gradients(model, run(engine, Batch(x), operands(model, x), Wanted.COUNTS), x)
+
+
+def compare_gradients(model: CompiledCircuit, value: Tensor, x: Tensor) -> None:
+    parameters = list(model.parameters())
+    want = Probed(model).values(x.double())
+    finite = want.isfinite()
+    if not parameters or not bool(finite.any()):
+        return
+    share = torch.linspace(0.5, 1.5, len(x), dtype=torch.float64)[finite]
+    sums = ((value[finite].double() * share).sum(), (want[finite] * share).sum())
+    pairs = [torch.autograd.grad(s, parameters, allow_unused=True) for s in sums]
+    for parameter, found, true in zip(parameters, *pairs, strict=True):
+        nothing = torch.zeros_like(parameter)
+        close(nothing if found is None else found, nothing if true is None else true)
+
+
+def leaves(
+    model: CompiledCircuit, engine: Engine, x: Tensor, wanted: Wanted, draws: int = 0
+) -> tuple[Tensor, dict[int, Tensor]]:
+    """The root, and what reaches the leaves of possible rows."""
+    with torch.no_grad():
+        root, ascent = engine.up(Batch(x), operands(model, x), wanted)
+        generator = torch.Generator(x.device).manual_seed(0)
+        ones = root.new_ones(draws or len(x))
+        return root, dict(engine.down(ascent, ones, wanted, generator).leaves)
+
+
+def by_posterior(model: CompiledCircuit, engine: Engine, x: Tensor) -> None:
+    x = possible(model, x)
+    root, found = leaves(model, engine, x, Wanted.POSTERIOR)
+    definition = Probed(model)
+    close(root, definition.values(x).detach())
+    for number, want in definition.flows(x).items():
+        close(found[number], want)
+
+
+def by_draws(model: CompiledCircuit, engine: Engine, x: Tensor) -> None:
+    x = possible(model, x)[:1]
+    if not len(x):
+        return
+    _, found = leaves(model, engine, x, Wanted.DRAWS, DRAWS)
+    for number, want in Probed(model).flows(x).items():
+        assert bool(((found[number] == 0) | (found[number] == 1)).all())
+        share = found[number].mean(-1, keepdim=True)
+        deviation = (want * (1 - want) / DRAWS).clamp_min(0.0).sqrt()
+        assert bool(((share - want).abs() <= 6 * deviation + 1e-9).all())
+
+
+def by_best(model: CompiledCircuit, engine: Engine, x: Tensor) -> None:
+    x = possible(model, x)
+    x = x[~x.isnan().any(1)]
+    root, found = leaves(model, engine, x, Wanted.BEST)
+    definition = Tropical(model)
+    close(root, definition.values(x).detach())
+    wanted = definition.flows(x)
+    ties = torch.zeros(len(x), dtype=torch.bool)
+    for want in wanted.values():
+        ties |= ((want != 0) & (want != 1)).flatten(0, 1).any(0)
+    for number, want in wanted.items():
+        close(found[number][..., ~ties], want[..., ~ties])
+
+
+def possible(model: CompiledCircuit, x: Tensor) -> Tensor:
+    return x[Probed(model).values(x).isfinite()]
+
+
+CHECKS: dict[Wanted, Callable[[CompiledCircuit, Engine, Tensor], None]] = {
+    Wanted.VALUE: by_value,
+    Wanted.GRADIENT: by_gradient,
+    Wanted.COUNTS: by_counts,
+    Wanted.POSTERIOR: by_posterior,
+    Wanted.DRAWS: by_draws,
+    Wanted.BEST: by_best,
+}
+
+
+def check_all(circuit: Circuit, wanted: Wanted, seed: int, dtype: pc.api.Dtype) -> set[str]:
+    """Run every engine that fits; their names."""
+    model = pc.compile(circuit, dtype=dtype)
+    if not model.plan.packed:
+        model.keep_within("16 MiB")
+    x = model.prepare(rows(circuit, seed, 7, missing=0.3))
+    names: set[str] = set()
+    for kind in select.engines():
+        engine = model.engines.ask(kind, wanted)
+        if not isinstance(engine, NoMatch):
+            CHECKS[wanted](model, engine, x)
+            names.add(kind.name)
+    assert model.engines.choose(wanted).name in names
+    return names
+
+
+@pytest.mark.parametrize("wanted", Wanted)
+@settings(max_examples=15)
+@given(circuits(reals=True, zeros=False), st.integers(0, 100))
+def test_random_circuits(wanted: Wanted, circuit: Circuit, seed: int) -> None:
+    assert "arena" in check_all(circuit, wanted, seed, "float64")
+
+
+@pytest.mark.parametrize("wanted", Wanted)
+def test_trees(wanted: Wanted) -> None:
+    names = check_all(pc.rat_spn(9, 3, 4, seed=0), wanted, 0, "float32")
+    kernels = wanted in (Wanted.VALUE, Wanted.GRADIENT)
+    assert {"arena", *(["trees-cpu", "budgeted", "layered"] if kernels else [])} <= names
+
+
+def test_every_engine_says_no_to_what_it_lacks() -> None:
+    plan = pc.compile(pc.rat_spn(4, 2, 2)).plan
+    target = Target(torch.device("cpu"), torch.float32)
+    for kind in select.engines():
+        for wanted in set(Wanted) - kind.answers:
+            found = kind.match(plan, target, wanted)
+            assert isinstance(found, NoMatch)
+            assert found.reason == f"it does not compute {wanted.value}"
+
+
+FOREIGN = """
+from pccompiler.torch_backend.engines.base import Ascent, Engine, NoMatch, Wanted
+from pccompiler.torch_backend.engines.plain import Plain
+
+
+class ByDefinition(Engine):
+    name = "by-definition"
+    answers = frozenset({Wanted.VALUE})
+
+    @classmethod
+    def fit(cls, plan, target):
+        if len(plan.layers) > 6:
+            raise NoMatch(f"the plan has {len(plan.layers)} layers, more than 6")
+        return cls(plan, target)
+
+    def load(self, weights, rest):
+        self.plain = Plain(self.plan, self.target.device, self.target.dtype)
+        self.weights = weights
+
+    def operands(self, batch, weights):
+        return []
+
+    def up(self, batch, operands, wanted):
+        value = self.plain(batch.x, self.weights, dict(self.weights.values.items()))
+        return (value - self.plan.log_scale).to(batch.x.dtype), Ascent()
+"""
+
+
+def chosen_for(circuit: Circuit) -> dict[Wanted, str]:
+    model = pc.compile(circuit)
+    x = torch.zeros(5, len(circuit.variables))
+    with torch.no_grad():
+        close(model.log_likelihood(x), Probed(model).values(x.double()))
+    compare_gradients(model, model(x), x)
+    return {wanted: model.engines.choose(wanted).name for wanted in Wanted}
+
+
+def test_an_engine_of_another_package_is_chosen(install: Callable[..., None]) -> None:
+    entry = {"by-definition": "own_engine:ByDefinition"}
+    install("own_engine", "pccompiler.engines", entry, FOREIGN)
+    small, large = pc.rat_spn(2, 2, 3), pc.rat_spn(16, 2, 3)
+    assert chosen_for(small)[Wanted.VALUE] == "by-definition"
+    assert chosen_for(small)[Wanted.GRADIENT] == chosen_for(large)[Wanted.VALUE] == "trees-cpu"
+
+
+def test_an_engine_can_be_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {kind.name: kind for kind in select.OURS}
+    registry = Registry[type[Engine]](
+        "pccompiler.engines", own, select._is_engine, "a subclass of Engine"
+    )
+    monkeypatch.setattr(select, "ENGINES", registry)
+    made: dict[str, type[Engine]] = {}
+    exec(FOREIGN, made)
+    select.register(made["ByDefinition"])
+    assert chosen_for(pc.rat_spn(2, 2, 3))[Wanted.VALUE] == "by-definition"
+
+
+def test_going_down_must_be_written() -> None:
+    made: dict[str, type[Engine]] = {}
+    exec(FOREIGN, made)
+    model = pc.compile(pc.rat_spn(2, 2, 3))
+    engine = made["ByDefinition"].match(model.plan, model.engines.target, Wanted.VALUE)
+    assert isinstance(engine, Engine)
+    with pytest.raises(NotImplementedError, match="by-definition only goes up"):
+        engine.down(Ascent(), torch.ones(1), Wanted.GRADIENT)
