@@ -185,6 +185,8 @@ def test_files_and_names_are_there(page: Path) -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
     names = re.findall(r"(?:`|^::: )(pccompiler(?:\.\w+)+)(?=[`(]|$)", text, re.MULTILINE)
     assert [name for name in names if not exists(name) and name not in KEYS] == []
+    scripts = re.findall(r"python -m (benchmarks(?:\.\w+)+)", text)
+    assert [script for script in scripts if not exists(script)] == []
     assert re.findall(r"`(?:passes|\w+_backend)[./]\w+\.\w+`", text.replace("`passes/", "")) == []
 
 
@@ -194,3 +196,9 @@ def exists(name: str) -> bool:
     except (ImportError, AttributeError):
         return False
     return True
+
+
+def test_every_command_is_listed() -> None:
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text()
+    listed = set(re.findall(r"^\| `(\w+)", page, re.MULTILINE))
+    assert COMMANDS - listed == set()

@@ -146,7 +146,7 @@ class Engine(ABC):
         try:
             return cls.fit(plan, target)
         except NoMatch as why:
-            return why
+            return NoMatch(why.reason)  # a traceback would keep graphs of callers alive
 
     @classmethod
     def fit(cls, plan: Plan, target: Target) -> Self:

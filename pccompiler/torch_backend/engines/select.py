@@ -117,7 +117,7 @@ class Engines:
         try:
             found.load(self.weights, partial(self.evaluate, after=kind))
         except NoMatch as why:
-            return why
+            return NoMatch(why.reason)  # see `Engine.match`
         except KernelError as why:
             return NoMatch(str(why))
         return found
