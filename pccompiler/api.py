@@ -217,6 +217,7 @@ def export_onnx(
     *,
     weights: Literal["compact", "materialized"] = "compact",
     metadata: Mapping[str, str] | None = None,
+    query: str = "log_likelihood",
 ) -> ExportReport:
     """Write the log-likelihood of ``model`` as an ONNX file, checked before it appears.
 
@@ -229,6 +230,8 @@ def export_onnx(
         weights: ``"compact"``: the parameters, and the hypernetwork as nodes. ``"materialized"``:
             the weights that it generates.
         metadata: Further entries of the file's metadata.
+        query: What the file answers instead, as other packages declare it in
+            ``pccompiler.onnx_queries`` (see `pccompiler.onnx_backend.queries`).
 
     Raises:
         ExportError: If ONNX Runtime's answers differ from the oracle's by more than rounding to
@@ -244,4 +247,5 @@ def export_onnx(
         weights=weights,
         fingerprint=model.circuit.fingerprint,
         metadata=metadata,
+        query=query,
     )

@@ -146,9 +146,7 @@ class Engine(ABC):
         try:
             return cls.fit(plan, target)
         except NoMatch as why:
-            return NoMatch(
-                why.reason
-            )  # without a traceback, which would keep callers' graphs alive
+            return NoMatch(why.reason)  # a traceback would keep graphs of callers alive
 
     @classmethod
     def fit(cls, plan: Plan, target: Target) -> Self:

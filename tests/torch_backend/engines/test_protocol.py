@@ -192,11 +192,16 @@ def test_random_circuits(wanted: Wanted, circuit: Circuit, seed: int) -> None:
     assert "arena" in check_all(circuit, wanted, seed, "float64")
 
 
+def trees() -> str:
+    """The engine for trees on the device that tests run on."""
+    return f"trees-{torch.get_default_device().type}"
+
+
 @pytest.mark.parametrize("wanted", Wanted)
 def test_trees(wanted: Wanted) -> None:
     names = check_all(pc.rat_spn(9, 3, 4, seed=0), wanted, 0, "float32")
     kernels = wanted in (Wanted.VALUE, Wanted.GRADIENT)
-    assert {"arena", *(["trees-cpu", "budgeted", "layered"] if kernels else [])} <= names
+    assert {"arena", *([trees(), "budgeted", "layered"] if kernels else [])} <= names
 
 
 def test_every_engine_says_no_to_what_it_lacks() -> None:
@@ -251,7 +256,7 @@ def test_an_engine_of_another_package_is_chosen(install: Callable[..., None]) ->
     install("own_engine", "pccompiler.engines", entry, FOREIGN)
     small, large = pc.rat_spn(2, 2, 3), pc.rat_spn(16, 2, 3)
     assert chosen_for(small)[Wanted.VALUE] == "by-definition"
-    assert chosen_for(small)[Wanted.GRADIENT] == chosen_for(large)[Wanted.VALUE] == "trees-cpu"
+    assert chosen_for(small)[Wanted.GRADIENT] == chosen_for(large)[Wanted.VALUE] == trees()
 
 
 def test_an_engine_can_be_registered() -> None:
@@ -262,7 +267,7 @@ def test_an_engine_can_be_registered() -> None:
         assert chosen_for(pc.rat_spn(2, 2, 3))[Wanted.VALUE] == "by-definition"
     finally:
         select.unregister("by-definition")
-    assert chosen_for(pc.rat_spn(2, 2, 3))[Wanted.VALUE] == "trees-cpu"
+    assert chosen_for(pc.rat_spn(2, 2, 3))[Wanted.VALUE] == trees()
 
 
 def test_going_down_must_be_written() -> None:
