@@ -72,3 +72,9 @@ def surprise(shares: Tensor) -> Tensor:
     """``-r log r`` of shares r; 0, with gradient 0, at 0."""
     positive = shares.masked_fill(shares <= 0.0, 1.0)
     return -positive * positive.log()
+
+
+def draw_state(masses: Tensor, generator: torch.Generator | None) -> Tensor:
+    """An index along the last dimension, in proportion to ``masses``."""
+    noise = torch.empty_like(masses).exponential_(generator=generator)
+    return (masses / noise.clamp_min_(torch.finfo(masses.dtype).tiny)).argmax(-1)

@@ -114,7 +114,7 @@ class LazyInputs(Mapping[int, Tensor]):
 
     def __getitem__(self, number: int) -> Tensor:
         layer = self.layers[number]
-        if layer.family != Family.INDICATOR and not has_table(self.weights.plan.layers[number]):
+        if not layer.leaf.family.tabular:
             return self.density(number, self.weights[number])
         return layer.table_input(self.columns(layer.index).unsqueeze(1))
 

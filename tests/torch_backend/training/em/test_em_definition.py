@@ -21,7 +21,7 @@ from pccompiler.testing.families import family_mixture as mixture
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend import fit_em
-from pccompiler.torch_backend.training.column_statistics import LEAST_RATE, Columns
+from pccompiler.torch_backend.leaves.fitting.columns import LEAST_RATE, Columns
 
 Use = tuple[int, int, int]
 """Weight, row, column."""
