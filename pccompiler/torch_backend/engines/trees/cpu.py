@@ -33,6 +33,7 @@ from pccompiler.torch_backend.engines.base import (
 from pccompiler.torch_backend.engines.trees.match import Child, RegionTrees, read_trees, root_order
 from pccompiler.torch_backend.runtime.c_compiler import load_c, say_slower
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
+from pccompiler.torch_backend.runtime.macros import macros
 from pccompiler.torch_backend.runtime.threads import threads_for
 from pccompiler.torch_backend.weights.weights import Weights
 
@@ -117,7 +118,7 @@ class TreesOnCPU(Engine):
         """The compiled functions for blocks of so many rows."""
         known = self.libraries.get(block)
         if known is None:
-            defines = ("K", self.units), ("B", block)
+            defines = ("K", self.units), ("B", block), *macros(Child)
             known = load_c(_SOURCE, defines, _FUNCTIONS, reorder=True, parallel=True)
             self.libraries[block] = known
         return known
