@@ -28,7 +28,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from pccompiler.cli import app, main
+from pccompiler.imports.read import IMPORTERS
 from pccompiler.ir import parse
+from pccompiler.onnx_backend.queries import QUERIES
+from pccompiler.passes.registry import PASSES
+from pccompiler.plugins import Registry
+from pccompiler.structures.registry import STRUCTURES
+from pccompiler.torch_backend.engines.select import ENGINES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -37,8 +43,12 @@ NOT_RUN = "Not run in the tests: "
 MOST_NOT_RUN = 5
 COMMANDS = {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
 SHOWN = "text", "json", "ebnf", "bibtex"  # nothing to run
-KEYS = {f"pccompiler.{key}" for key in ("digest", "engines", "families", "generators")}
+KEYS = {
+    f"pccompiler.{key}"
+    for key in ("digest", "engines", "families", "generators", "importers", "onnx_queries")
+}
 """Keys of metadata and groups of entry points, which look like modules."""
+REGISTRIES: tuple[Registry[Any], ...] = (ENGINES, IMPORTERS, PASSES, QUERIES, STRUCTURES)
 SAME = doctest.OutputChecker()
 LOOSELY = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -149,6 +159,13 @@ def run(block: Block, names: dict[str, Any]) -> None:
             parse(block.text)
         case language:
             assert language in SHOWN, f"{block.page}:{block.line}: {language} is not a language"
+
+
+@pytest.fixture(autouse=True)
+def registries_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a page registers must not reach other tests."""
+    for registry in REGISTRIES:
+        monkeypatch.setattr(registry, "_own", dict(registry._own))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
