@@ -5,8 +5,9 @@ if __name__ != "pccompiler.ir":  # this folder is the source of a subpackage, no
 
 from pccompiler.ir.build.builder import Builder
 from pccompiler.ir.circuit import Circuit
+from pccompiler.ir.families import Family
 from pccompiler.ir.generators import Direct, Generator, Hypernetwork, Sectors
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.node_table import WeightTable
 from pccompiler.ir.statistics import Statistics
 from pccompiler.ir.text.parser import parse

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.ir.arrays import Float, Int, first_uses, segments
-from pccompiler.ir.families.registry import columns
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.families import Family
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.node_table import NodeTable, WeightTable
 from pccompiler.ir.scopes import Scopes, find_scopes
 from pccompiler.ir.statistics import Statistics, count
@@ -127,6 +127,6 @@ def input_columns(circuit: Circuit) -> Int:
     inputs = np.flatnonzero(circuit.kind == Kind.INPUT)
     pairs = np.stack([circuit.family[inputs], circuit.variable[inputs]], axis=1)
     distinct, inverse = np.unique(pairs, axis=0, return_inverse=True)
-    needed = [columns(Family(f), circuit.variables[v]) for f, v in distinct.tolist()]
+    needed = [Family(f).columns(circuit.variables[v]) for f, v in distinct.tolist()]
     result[inputs] = np.array(needed, np.int64)[inverse.ravel()]
     return result

@@ -1,4 +1,4 @@
-"""The closed vocabularies of the IR: node kinds and leaf families."""
+"""What nodes compute: a closed vocabulary."""
 
 from __future__ import annotations
 
@@ -27,35 +27,3 @@ class Kind(IntEnum):
 
 SUMS = (Kind.SUM, Kind.MIXTURE)
 PRODUCTS = (Kind.PRODUCT, Kind.KRONECKER)
-
-
-class Family(IntEnum):
-    """Leaf families. All but `INDICATOR` have one parameter row a unit."""
-
-    INDICATOR = 0
-    """Unit j is 1 where the variable has state j; no parameters; units = cardinality."""
-    BERNOULLI = 1
-    """Binary variable; parameters (units, 1): the probability of state 1."""
-    CATEGORICAL = 2
-    """Binary or categorical variable; parameters (units, cardinality): probabilities."""
-    GAUSSIAN = 3
-    """Real variable; parameters (units, 2): mean and standard deviation."""
-    BINOMIAL = 4
-    """Discrete variable, states 0 ... trials; parameters (units, 1): probability of success."""
-    POISSON = 5
-    """Count; parameters (units, 1): rate."""
-    LAPLACE = 6
-    """Real variable; parameters (units, 2): location and scale."""
-    HISTOGRAM = 7
-    """Real variable with edges; parameters (units, bins): the probability of each bin."""
-
-    @property
-    def keyword(self) -> str:
-        """The word in the text form."""
-        return self.name.lower()
-
-
-TABLES = (Family.INDICATOR, Family.BERNOULLI, Family.CATEGORICAL)
-"""Families whose density is a row of a table by state; of the others backends form logarithms."""
-SIMPLEX = (Family.CATEGORICAL, Family.HISTOGRAM)
-"""Families whose parameters are probabilities that sum to one."""

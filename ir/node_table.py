@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir.arrays import Float, Int, floats, ints, ranges
+from pccompiler.ir.families import Family
 from pccompiler.ir.generators import Generator, Sectors
 from pccompiler.ir.variables import Variable
 
@@ -78,7 +80,7 @@ class NodeTable:
         pointer: Shape ``(nodes + 1,)``; node i's operands are
             ``operands[pointer[i]:pointer[i + 1]]``.
         operands: Shape ``(edges,)``, node ids.
-        family: Shape ``(nodes,)``, `Family` values of inputs, else -1.
+        family: Shape ``(nodes,)``, `Family` values of inputs, else -1; see `family_of`.
         variable: Shape ``(nodes,)``, variable index of inputs, else -1.
         weight: Shape ``(nodes,)``, weight id of sums and parametric inputs, else -1.
         root: The node that is the circuit's value.
@@ -142,6 +144,10 @@ class NodeTable:
     def edges_of(self, nodes: Int) -> Int:
         """Positions in ``operands`` of all operands of ``nodes``, node by node."""
         return ranges(self.pointer[nodes], self.fan_in[nodes])
+
+    def family_of(self, node: int | np.integer[Any]) -> Family:
+        """The family of an input."""
+        return Family(int(self.family[node]))
 
     def label(self, node: int) -> str:
         """The node as the text form writes it: ``%name`` or ``%id``."""

@@ -19,9 +19,8 @@ import numpy as np
 
 from benchmarks.common import Report
 from pccompiler.errors import CircuitError
-from pccompiler.ir import Circuit, Family, Kind
+from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.registry import log_density
 from pccompiler.passes import (
     Condition,
     Marginalize,
@@ -71,12 +70,9 @@ def _leaf(circuit: Circuit, node: int, table: Float, rows: Float) -> Float:
     column = rows[:, circuit.variable[node]]
     missing = np.isnan(column)
     state = np.where(missing, 0.0, column)
-    family = Family(int(circuit.family[node]))
-    if family == Family.INDICATOR:
-        out = (state == np.arange(circuit.units[node])[:, None]).astype(np.float64)
-    else:
-        variables = [circuit.variables[int(circuit.variable[node])]]
-        out = np.exp(log_density(family, table[None], state[None, None], variables)[0])
+    variables = [circuit.variables[int(circuit.variable[node])]]
+    log_density = circuit.family_of(node).log_density
+    out = np.exp(log_density(table[None], state[None, None], variables)[0])
     return np.where(missing, 1.0, out)
 
 

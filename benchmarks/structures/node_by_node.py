@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pccompiler.ir import Circuit, Family, Kind
-from pccompiler.ir.families.registry import log_density
+from pccompiler.ir import Circuit, Kind
 
 Float = NDArray[np.float64]
 
@@ -45,7 +44,8 @@ class NodeByNode:
         circuit = self.circuit
         variable = int(circuit.variable[node])
         table = circuit.weights.values[int(circuit.weight[node])][None]
-        family = Family(int(circuit.family[node]))
         state = x[:, variable][None, None]
-        out: Float = log_density(family, table, state, [circuit.variables[variable]])[0, 0]
+        out: Float = circuit.family_of(node).log_density(
+            table, state, [circuit.variables[variable]]
+        )[0, 0]
         return out

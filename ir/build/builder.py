@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,8 +12,8 @@ from pccompiler.errors import OptionError
 from pccompiler.ir.arrays import Int, segments
 from pccompiler.ir.build.declarations import EMPTY, Weights, check_name, check_units
 from pccompiler.ir.circuit import Circuit
-from pccompiler.ir.families.registry import columns as family_columns
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.families.base import Family, find
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.locations import caller
 from pccompiler.ir.sizes import MOST_UNITS, kronecker_units, row_products
 from pccompiler.ir.variables import Variable, binary, categorical, real
@@ -91,7 +92,7 @@ class Builder:
         name: str | None = None,
     ) -> int:
         """An input of Bernoulli units; ``probabilities`` of state 1, shape ``(units,)``."""
-        return self._leaf(variable, Family.BERNOULLI, probabilities, units, weight, name)
+        return self._leaf(Family.BERNOULLI, variable, probabilities, units, weight, name)
 
     def categorical_input(
         self,
@@ -103,7 +104,7 @@ class Builder:
         name: str | None = None,
     ) -> int:
         """An input of categorical units; ``probabilities`` of shape ``(units, cardinality)``."""
-        return self._leaf(variable, Family.CATEGORICAL, probabilities, units, weight, name)
+        return self._leaf(Family.CATEGORICAL, variable, probabilities, units, weight, name)
 
     def gaussian(
         self,
@@ -115,7 +116,17 @@ class Builder:
         name: str | None = None,
     ) -> int:
         """An input of Gaussian units; ``parameters``, shape ``(units, 2)``: mean and deviation."""
-        return self._leaf(variable, Family.GAUSSIAN, parameters, units, weight, name)
+        return self._leaf(Family.GAUSSIAN, variable, parameters, units, weight, name)
+
+    def __getattr__(self, keyword: str) -> Callable[..., int]:
+        """``builder.KEYWORD(variable, parameters, units=, weight=, name=)``, of any leaf family.
+
+        ``parameters`` have shape ``(units, columns)``, or ``(units,)`` for one column.
+        """
+        family = None if keyword.startswith("_") else find(keyword)
+        if family is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {keyword!r}")
+        return partial(self._leaf, family)
 
     def product(self, operands: Sequence[int], *, name: str | None = None) -> int:
         """The elementwise product of operands of equal width."""
@@ -179,7 +190,7 @@ class Builder:
             np.maximum(states, 1) if family == Family.INDICATOR else np.full_like(states, units)
         )
         distinct, inverse = np.unique(variable, return_inverse=True)
-        columns = np.array([family_columns(family, self._variables[v]) for v in distinct.tolist()])
+        columns = np.array([family.columns(self._variables[v]) for v in distinct.tolist()])
         columns = columns.astype(np.int64)[inverse]
         weight = np.full(len(variable), -1)
         if family != Family.INDICATOR:
@@ -258,22 +269,22 @@ class Builder:
 
     def _leaf(
         self,
-        variable: int,
         family: Family,
-        values: ArrayLike | None,
-        units: int | None,
-        weight: str | None,
-        name: str | None,
+        variable: int,
+        parameters: ArrayLike | None = None,
+        units: int | None = None,
+        weight: str | None = None,
+        name: str | None = None,
     ) -> int:
-        given = None if values is None else np.asarray(values, np.float64)
-        if given is not None and given.ndim < (1 if family == Family.BERNOULLI else 2):
-            given = given.reshape(1, -1)
-        if given is not None and family == Family.BERNOULLI:
+        given = None if parameters is None else np.asarray(parameters, np.float64)
+        if given is not None and [p.columns for p in family.parameters] == [None]:
             given = given.reshape(-1, 1)
+        elif given is not None and given.ndim < 2:
+            given = given.reshape(1, -1)
         width = _width(units, given)
         columns = 0
         if 0 <= variable < len(self._variables):
-            columns = family_columns(family, self._variables[variable])
+            columns = family.columns(self._variables[variable])
         ids = self._weights.named(weight, width, columns, given, caller())
         return self._named(self.inputs([variable], family, width, weights=ids), name)
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir.arrays import Float, segments
 from pccompiler.ir.circuit import Circuit
-from pccompiler.ir.families.registry import columns
-from pccompiler.ir.kinds import SUMS, Family, Kind
+from pccompiler.ir.families import Family
+from pccompiler.ir.kinds import SUMS, Kind
 from pccompiler.ir.names import is_name
 from pccompiler.ir.node_table import WeightTable
 from pccompiler.ir.sizes import CODE, MOST_UNITS, check_entries, wide
@@ -110,7 +110,7 @@ class Ledger:
 
     def _columns(self, entry: Entry) -> int:
         if entry.kind == Kind.INPUT:
-            return columns(Family(entry.family), self.variables[entry.variable])
+            return Family(entry.family).columns(self.variables[entry.variable])
         if entry.kind == Kind.MIXTURE:
             return len(entry.operands)
         return sum(self.entries[operand].units for operand in entry.operands)

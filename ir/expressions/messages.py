@@ -11,7 +11,8 @@ import numpy as np
 from pccompiler.errors import OptionError
 from pccompiler.ir.arrays import Float
 from pccompiler.ir.expressions.formula import Formula
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.families import Family
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.locations import caller
 
 
@@ -57,11 +58,9 @@ def show(node: Formula, depth: int, inner: bool = False) -> str:
 
 def _state(node: Formula) -> int | None:
     """The state of a literal."""
-    if node.units > 1 or node.values is None or not np.isin(node.values, (0.0, 1.0)).all():
+    if node.values is None or node.variable is None:
         return None
-    if node.family == Family.BERNOULLI:
-        return int(node.values[0, 0])
-    return int(node.values[0].argmax()) if node.family == Family.CATEGORICAL else None
+    return Family(node.family).certain(node.values, node.variable.variable)
 
 
 def number(weights: Float) -> str:

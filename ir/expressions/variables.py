@@ -31,6 +31,8 @@ Layers, with given weights:
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
+from inspect import Parameter, Signature
 from typing import Any
 
 import numpy as np
@@ -43,8 +45,8 @@ from pccompiler.ir.expressions.checks import shape
 from pccompiler.ir.expressions.formula import Declared
 from pccompiler.ir.expressions.messages import fail, whole
 from pccompiler.ir.expressions.nodes import Node, Weighted, as_node, dense, kron, mix, product
-from pccompiler.ir.families.registry import LEAVES, columns, fits
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.families.base import Family, find
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.locations import caller
 from pccompiler.ir.variables import Variable, binary, categorical, count, real
 
@@ -75,8 +77,10 @@ def variables(*declared: str | Variable) -> tuple[RandomVariable, ...]:
 class RandomVariable(Declared):
     """What leaves are over. ``rain == 1`` is the literal, 1 where ``rain`` has state 1.
 
-    The other methods make inputs of the family of that name, one unit for each row of parameters;
-    without parameters, of ``units`` units, and training finds them.
+    Every leaf family has a method of its name, such as ``x.gaussian(mean, deviation)``, which makes
+    an input: its arguments are the family's parameters, numbers or arrays with one row a unit.
+    Without parameters the input has ``units`` units, and training finds them. Inputs that name the
+    same ``weight`` share their parameters.
     """
 
     def __init__(self, variable: Variable) -> None:
@@ -106,65 +110,24 @@ class RandomVariable(Declared):
         self._check(Family.INDICATOR)
         return self._node(Family.INDICATOR, self.variable.cardinality, None)
 
-    def bernoulli(
-        self, p: ArrayLike | None = None, *, units: int | None = None, weight: str | None = None
-    ) -> Node:
-        """Probabilities of state 1, a number or shape ``(units,)``."""
-        return self._input(Family.BERNOULLI, _column(p), units, weight)
+    def __getattr__(self, keyword: str) -> Callable[..., Node]:
+        family = None if keyword.startswith("_") else find(keyword)
+        if family is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {keyword!r}")
 
-    def categorical(
-        self,
-        probabilities: ArrayLike | None = None,
-        *,
-        units: int | None = None,
-        weight: str | None = None,
-    ) -> Node:
-        """Probabilities of the states, shape ``(states,)`` or ``(units, states)``."""
-        return self._input(Family.CATEGORICAL, _rows(probabilities), units, weight)
+        def leaf(*given: ArrayLike | None, **options: Any) -> Node:  # what the signature says
+            bound = signature.bind(*given, **options)
+            bound.apply_defaults()
+            units, weight = bound.arguments.pop("units"), bound.arguments.pop("weight")
+            values = _table(family, list(bound.arguments.values()))
+            return self._input(family, values, units, weight)
 
-    def gaussian(
-        self,
-        mean: ArrayLike | None = None,
-        deviation: ArrayLike = 1.0,
-        *,
-        units: int | None = None,
-        weight: str | None = None,
-    ) -> Node:
-        """Means and standard deviations, numbers or shape ``(units,)``."""
-        return self._input(Family.GAUSSIAN, _pairs(mean, deviation), units, weight)
+        signature = leaf.__signature__ = _signature(family)  # type: ignore[attr-defined]
+        leaf.__doc__ = f"{family.__doc__}\n\nParameters are numbers, or arrays with a row a unit."
+        return leaf
 
-    def laplace(
-        self,
-        location: ArrayLike | None = None,
-        scale: ArrayLike = 1.0,
-        *,
-        units: int | None = None,
-        weight: str | None = None,
-    ) -> Node:
-        """Locations and scales, numbers or shape ``(units,)``."""
-        return self._input(Family.LAPLACE, _pairs(location, scale), units, weight)
-
-    def binomial(
-        self, p: ArrayLike | None = None, *, units: int | None = None, weight: str | None = None
-    ) -> Node:
-        """Probabilities of success, a number or shape ``(units,)``; the last state is of all."""
-        return self._input(Family.BINOMIAL, _column(p), units, weight)
-
-    def poisson(
-        self, rate: ArrayLike | None = None, *, units: int | None = None, weight: str | None = None
-    ) -> Node:
-        """Rates, a number or shape ``(units,)``."""
-        return self._input(Family.POISSON, _column(rate), units, weight)
-
-    def histogram(
-        self,
-        probabilities: ArrayLike | None = None,
-        *,
-        units: int | None = None,
-        weight: str | None = None,
-    ) -> Node:
-        """Probabilities of the bins, shape ``(bins,)`` or ``(units, bins)``."""
-        return self._input(Family.HISTOGRAM, _rows(probabilities), units, weight)
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(family.keyword for family in Family)]
 
     def _input(
         self, family: Family, values: Float | None, units: int | None, weight: str | None
@@ -172,7 +135,7 @@ class RandomVariable(Declared):
         self._check(family)
         width = units if units is not None else 1 if values is None else len(values)
         check_units(width)
-        wanted = (width, columns(family, self.variable))
+        wanted = (width, family.columns(self.variable))
         if values is not None and values.shape != wanted:
             fail(
                 f"{self}.{family.keyword}: parameters of shape {shape(values)}, but {wanted[0]} x "
@@ -184,12 +147,9 @@ class RandomVariable(Declared):
         return self._node(family, width, values, weight)
 
     def _check(self, family: Family) -> None:
-        if not fits(family, self.variable):
-            fail(
-                f"{self}.{family.keyword}(): {self} is {self.variable}",
-                LEAVES[family].domain,
-                "PC390",
-            )
+        misfit = family.misfit(self.variable)
+        if misfit is not None:
+            fail(f"{self}.{family.keyword}(): {self} is {self.variable}", misfit, "PC390")
 
     def _node(
         self, family: Family, units: int, values: Float | None, weight: str | None = None
@@ -217,16 +177,30 @@ class RandomVariable(Declared):
         return f"RandomVariable({self.variable})"
 
 
-def _column(values: ArrayLike | None) -> Float | None:
-    return None if values is None else np.asarray(values, np.float64).reshape(-1, 1)
+def _signature(family: Family) -> Signature:
+    """Its parameters, the first of which may be left out to train them all; units and weight."""
+    each, named = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
+    first, *others = family.parameters
+    return Signature(
+        [
+            Parameter(first.name, each, default=None),
+            *(Parameter(p.name, each, default=p.support.default) for p in others),
+            Parameter("units", named, default=None),
+            Parameter("weight", named, default=None),
+        ]
+    )
 
 
-def _rows(values: ArrayLike | None) -> Float | None:
-    return None if values is None else np.atleast_2d(np.asarray(values, np.float64))
-
-
-def _pairs(first: ArrayLike | None, second: ArrayLike) -> Float | None:
-    if first is None:
+def _table(family: Family, given: Sequence[ArrayLike | None]) -> Float | None:
+    """Parameters side by side, shape (units, columns); ``None`` if the first is."""
+    if given[0] is None:
         return None
-    a, b = np.broadcast_arrays(np.asarray(first, np.float64), np.asarray(second, np.float64))
-    return np.stack([a.ravel(), b.ravel()], axis=1)
+    pairs = list(zip(family.parameters, given, strict=True))
+    single = np.broadcast_arrays(*(np.asarray(v, np.float64) for p, v in pairs if not p.columns))
+    columns = iter(single)
+    parts = [
+        np.atleast_2d(np.asarray(v, np.float64)) if p.columns else next(columns).reshape(-1, 1)
+        for p, v in pairs
+    ]
+    units = max(map(len, parts))
+    return np.concatenate([np.broadcast_to(p, (units, p.shape[1])) for p in parts], axis=1)

@@ -1,165 +1,143 @@
-"""The leaf families: what each fits, how many parameters it has, and its density."""
+"""All leaf families by name: those of the package, of installed ones, and your own."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TypeGuard
 
-import numpy as np
-from numpy.typing import NDArray
+from pccompiler.errors import OptionError
+from pccompiler.ir.families.base import Family, add, registered
+from pccompiler.ir.families.bernoulli import Bernoulli
+from pccompiler.ir.families.binomial import Binomial
+from pccompiler.ir.families.categorical import Categorical
+from pccompiler.ir.families.gaussian import Gaussian
+from pccompiler.ir.families.histogram import Histogram
+from pccompiler.ir.families.indicator import Indicator
+from pccompiler.ir.families.laplace import Laplace
+from pccompiler.ir.families.poisson import Poisson
+from pccompiler.ir.families.supports import (
+    WEIGHTS,
+    Parameter,
+    Positive,
+    Real,
+    Simplex,
+    UnitInterval,
+)
+from pccompiler.ir.kinds import Kind
+from pccompiler.ir.variables import Domain
 
-from pccompiler.ir.kinds import Family
-from pccompiler.ir.variables import Variable
-
-Float = NDArray[np.float64]
-_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
-
-
-class Leaf(NamedTuple):
-    """One family.
-
-    Attributes:
-        fits: Whether an input of the family can be over a variable.
-        columns: Parameters of a unit over a variable.
-        domain: What it wants, as the way out of an error.
-        log_density: Of every row and unit; see `log_density`.
-    """
-
-    fits: Callable[[Variable], bool]
-    columns: Callable[[Variable], int]
-    domain: str
-    log_density: Callable[[Float, Float, Sequence[Variable]], Float]
-
-
-def columns(family: Family, variable: Variable) -> int:
-    """Parameters a unit of an input of ``family`` over ``variable``; 0 for indicators."""
-    return LEAVES[family].columns(variable)
-
-
-def fits(family: Family, variable: Variable) -> bool:
-    """Whether an input of ``family`` can be over ``variable``."""
-    return LEAVES[family].fits(variable)
-
-
-def log_density(
-    family: Family, table: Float, states: Float, variables: Sequence[Variable]
-) -> Float:
-    """Log-density of every unit, in nats, shape (rows, units, batch).
-
-    Args:
-        family: Not `Family.INDICATOR`, which has no parameters.
-        table: Parameters, shape (rows, units, columns).
-        states: Values of each row's variable, shape (rows, 1, batch); nothing missing.
-        variables: The variable of each row.
-    """
-    with np.errstate(divide="ignore"):
-        return LEAVES[family].log_density(table, states, variables)
-
-
-def _no_density(table: Float, states: Float, variables: Sequence[Variable]) -> Float:
-    raise AssertionError("indicators have no parameters")  # pragma: no cover
-
-
-def _bernoulli(table: Float, states: Float, _variables: Sequence[Variable]) -> Float:
-    return np.asarray(np.log(np.where(states == 1, table, 1.0 - table)))
-
-
-def _categorical(table: Float, states: Float, _variables: Sequence[Variable]) -> Float:
-    return np.asarray(np.log(np.take_along_axis(table, states.astype(np.int64), axis=2)))
-
-
-def _gaussian(table: Float, states: Float, _variables: Sequence[Variable]) -> Float:
-    mean, deviation = table[..., :1], table[..., 1:]
-    return np.asarray(-0.5 * ((states - mean) / deviation) ** 2 - np.log(deviation) - _LOG_SQRT_2PI)
-
-
-def _laplace(table: Float, states: Float, _variables: Sequence[Variable]) -> Float:
-    location, scale = table[..., :1], table[..., 1:]
-    return np.asarray(-np.abs(states - location) / scale - np.log(2.0 * scale))
-
-
-def _poisson(table: Float, states: Float, _variables: Sequence[Variable]) -> Float:
-    return np.asarray(_times_log(states, table) - table - _log_factorial(states))
-
-
-def _binomial(table: Float, states: Float, variables: Sequence[Variable]) -> Float:
-    trials = np.array([v.cardinality - 1.0 for v in variables]).reshape(-1, 1, 1)
-    failures = trials - states
-    ways = _log_factorial(trials) - _log_factorial(states) - _log_factorial(failures)
-    return np.asarray(ways + _times_log(states, table) + _times_log(failures, 1.0 - table))
-
-
-def _histogram(table: Float, states: Float, variables: Sequence[Variable]) -> Float:
-    edges = np.array([v.edges for v in variables])
-    bins = np.stack([bin_of(x[0], e) for x, e in zip(states, edges, strict=True)])[:, None]
-    widths = np.diff(edges)[:, None]
-    inside = np.take_along_axis(table / widths, np.maximum(bins, 0), axis=2)
-    return np.asarray(np.log(np.where(bins < 0, 0.0, inside)))
-
-
-def bin_of(values: Float, edges: Float) -> NDArray[np.int64]:
-    """The bin of each value, -1 outside; the last bin has its upper edge too."""
-    bins = np.searchsorted(edges, values, side="right") - 1
-    bins = np.where(values == edges[-1], len(edges) - 2, bins)
-    return np.where((values < edges[0]) | (values > edges[-1]), -1, bins)
-
-
-def _times_log(times: Float, value: Float) -> Float:
-    """``times * log(value)``, with 0 log 0 = 0."""
-    with np.errstate(invalid="ignore"):
-        return np.where(times == 0.0, 0.0, times * np.log(value))
-
-
-_log_gamma = np.vectorize(math.lgamma, otypes=[np.float64])
-
-
-def _log_factorial(values: Float) -> Float:
-    return np.asarray(_log_gamma(values + 1.0))
-
-
-def _discrete(variable: Variable) -> bool:
-    return variable.discrete
-
-
-def _real(variable: Variable) -> bool:
-    return variable.domain == "real"
-
-
-LEAVES: dict[Family, Leaf] = {
-    Family.INDICATOR: Leaf(
-        _discrete,
-        lambda _: 0,
-        "give indicators a discrete variable, and one unit a state",
-        _no_density,
-    ),
-    Family.BERNOULLI: Leaf(
-        lambda v: v.cardinality == 2,
-        lambda _: 1,
-        "give bernoulli inputs a variable with 2 states",
-        _bernoulli,
-    ),
-    Family.CATEGORICAL: Leaf(
-        _discrete,
-        lambda v: v.cardinality,
-        "give categorical inputs a discrete variable",
-        _categorical,
-    ),
-    Family.GAUSSIAN: Leaf(_real, lambda _: 2, "give gaussian inputs a real variable", _gaussian),
-    Family.BINOMIAL: Leaf(
-        _discrete,
-        lambda _: 1,
-        "give binomial inputs a discrete variable, with one state more than trials",
-        _binomial,
-    ),
-    Family.POISSON: Leaf(
-        lambda v: v.domain == "count", lambda _: 1, "give poisson inputs a count", _poisson
-    ),
-    Family.LAPLACE: Leaf(_real, lambda _: 2, "give laplace inputs a real variable", _laplace),
-    Family.HISTOGRAM: Leaf(
-        lambda v: _real(v) and len(v.edges) > 1,
-        lambda v: max(len(v.edges) - 1, 0),
-        "give histogram inputs a real variable with edges",
-        _histogram,
-    ),
+RESERVED = {kind.keyword for kind in Kind} | {
+    *("auto", "literal", "variable", "binary", "real", "count", "inputs", "build"),
 }
+"""Words that mean something else where keywords of families stand."""
+
+
+def register(family: type[Family]) -> Family:
+    """Make a family known: to the text form, builders, formulas, checks, structures.
+
+    The class is registered once; a class of the same module and name replaces it, so that a
+    notebook's cell can run again.
+
+    Returns:
+        The family, as ``inputs`` of a builder and others take it.
+
+    Raises:
+        OptionError: PC130, if the class does not say what a family must; PC131, if its keyword is
+            another family's.
+
+    Example:
+        >>> from pccompiler.ir.families import Family, Parameter, positive, register
+        >>> class Exponential(Family):
+        ...     keyword, domains = "exponential", ("real",)
+        ...     parameters = (Parameter("rate", positive),)
+        ...     def log_value(self, x, parameters, variables):
+        ...         (rate,) = parameters
+        ...         return np.where(x < 0.0, -np.inf, np.log(rate) - rate * x)
+        >>> EXPONENTIAL = register(Exponential)  # doctest: +SKIP
+    """
+    fault = _fault(family)
+    if fault is not None:
+        raise OptionError.of(
+            "PC130",
+            f"{getattr(family, '__name__', family)} is no leaf family: {fault[0]}",
+            help=fault[1],
+        )
+    number = len(registered())
+    for other in registered():
+        if other.keyword == family.keyword:
+            if _name(type(other)) != _name(family):
+                raise OptionError.of(
+                    "PC131",
+                    f"leaf families {_name(type(other))} and {_name(family)} have one keyword, "
+                    f"{family.keyword!r}",
+                    help="give yours another keyword",
+                )
+            number = int(other)
+    member = int.__new__(family, number)
+    add(member)
+    return member
+
+
+def _name(family: type[Family]) -> str:
+    return f"{family.__module__}.{family.__qualname__}"
+
+
+def _is_family(given: object) -> TypeGuard[type[Family]]:
+    return isinstance(given, type) and issubclass(given, Family) and given is not Family
+
+
+def _fault(family: object) -> tuple[str, str] | None:
+    """What is wrong with a class that should be a family, and a way out."""
+    if not _is_family(family):
+        return "it is no subclass of Family", "derive a class from pccompiler.ir.Family"
+    keyword, domains = getattr(family, "keyword", None), getattr(family, "domains", ())
+    if not isinstance(keyword, str) or not (keyword.isidentifier() and keyword.islower()):
+        return f"its keyword is {keyword!r}", "give an identifier in lower case"
+    if keyword in RESERVED:
+        return f"its keyword {keyword!r} means something else", "give another keyword"
+    if not domains or not set(domains) <= {"binary", "categorical", "real", "count"}:
+        return f"its domains are {domains!r}", "give binary, categorical, real, or count"
+    if family.log_value is Family.log_value:
+        return "it has no density", "define log_value(x, parameters, variables)"
+    return _parameter_fault(family)
+
+
+def _parameter_fault(family: type[Family]) -> tuple[str, str] | None:
+    given = family.parameters
+    names = [p.name for p in given]
+    if not all(isinstance(p.support, Real | Positive | UnitInterval | Simplex) for p in given):
+        return (
+            "a parameter has a support of a new kind",
+            "use one of pccompiler.ir.families.supports, or a subclass of its class",
+        )
+    if not given and registered():
+        return "it has no parameters", "give at least one: Parameter(name, support)"
+    if len(set(names)) < len(names) or not all(name.isidentifier() for name in names):
+        return f"its parameters are called {', '.join(names)}", "give each an identifier of its own"
+    if sum(p.columns is not None for p in given) > 1:
+        return "several of its parameters have many columns", "give one at most"
+    return None
+
+
+INDICATOR = register(Indicator)
+BERNOULLI = register(Bernoulli)
+CATEGORICAL = register(Categorical)
+GAUSSIAN = register(Gaussian)
+BINOMIAL = register(Binomial)
+POISSON = register(Poisson)
+LAPLACE = register(Laplace)
+HISTOGRAM = register(Histogram)
+
+USUAL: dict[Domain, Family] = {
+    "binary": BERNOULLI,
+    "categorical": CATEGORICAL,
+    "real": GAUSSIAN,
+    "count": POISSON,
+}
+"""Of each domain: the family of leaves that nobody chose."""
+
+
+def parameters(owner: str) -> tuple[Parameter, ...]:
+    """What the rows of weights are: of a leaf family by its keyword, or of sums."""
+    if owner in (Kind.SUM.keyword, Kind.MIXTURE.keyword):
+        return (WEIGHTS,)
+    return Family[owner].parameters

@@ -11,16 +11,14 @@ import numpy as np
 from pccompiler.errors import Diagnostic
 from pccompiler.ir.arrays import Float
 from pccompiler.ir.build.node_list import literal
-from pccompiler.ir.families.registry import LEAVES, columns, fits
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.families.base import Family, find
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.names import is_name
 from pccompiler.ir.networks.nodes import Drawn
 from pccompiler.ir.variables import Variable, binary, categorical, count, real
 from pccompiler.limits import current
 
-FAMILIES = {family.keyword: family for family in Family}
 LITERAL = "literal"
-_REALS = (Family.GAUSSIAN, Family.LAPLACE, Family.HISTOGRAM)
 
 
 class Use(NamedTuple):
@@ -76,7 +74,7 @@ class Leaves:
             self._find("PC389", f"leaf {node.key!r} {said}", "give variable=, a name or a column")
         elif family is None:
             said = f"has family {given['family']!r}" if "family" in given else "has no family"
-            names = ", ".join(k for k in (LITERAL, *FAMILIES) if k != "indicator")
+            names = ", ".join([LITERAL, *(f.keyword for f in Family if f.parameters)])
             self._find("PC390", f"leaf {node.key!r} {said}", f"give family=, one of: {names}")
         elif family == Family.INDICATOR:
             state = _index(given.get("value"))
@@ -164,11 +162,12 @@ class Leaves:
     def _check(self, use: Use) -> None:
         variable = self.variables[self.place(use.variable)]
         leaf = f"leaf {use.node.key!r}"
-        if not fits(use.family, variable):
+        misfit = use.family.misfit(variable)
+        if misfit is not None:
             self._find(
                 "PC390",
                 f"{leaf} is {_word(use)} over {variable.name!r}, which is {variable}",
-                f"{LEAVES[use.family].domain}; where the graph does not tell, declare it: "
+                f"{misfit}; where the graph does not tell, declare it: "
                 "graph.graph['variables'] = [...]",
             )
         elif use.state is not None and use.state >= variable.cardinality:
@@ -177,11 +176,11 @@ class Leaves:
                 f"{leaf} is for state {use.state} of {variable.name!r}, which is {variable}",
                 f"use a state from 0 to {variable.cardinality - 1}",
             )
-        elif use.values is not None and use.values.shape[1] != columns(use.family, variable):
+        elif use.values is not None and use.values.shape[1] != use.family.columns(variable):
             self._find(
                 "PC391",
                 f"{leaf} is {_word(use)} with {use.values.shape[1]} parameters",
-                f"give {columns(use.family, variable)}",
+                f"give {use.family.columns(variable)}",
             )
 
 
@@ -198,7 +197,7 @@ def _family(given: Mapping[str, Any]) -> Family | None:
     if "family" in given:
         family = given["family"]
         word = family.keyword if isinstance(family, Family) else str(family).lower()
-        return Family.INDICATOR if word == LITERAL else FAMILIES.get(word)
+        return Family.INDICATOR if word == LITERAL else find(word)
     if "value" in given:
         return Family.INDICATOR
     return Family.BERNOULLI if "p" in given else None
@@ -210,16 +209,10 @@ def _word(use: Use) -> str:
 
 def _domain(name: str, uses: Sequence[Use]) -> Variable:
     """The smallest domain that the leaves can be over."""
-    families = {use.family for use in uses}
-    if families and families <= set(_REALS):
-        return real(name)
-    if families == {Family.POISSON}:
-        return count(name)
+    for domain, make in (("real", real), ("count", count)):
+        if uses and all(use.family.domains == (domain,) for use in uses):
+            return make(name)
     states = [2]
     states += [use.state + 1 for use in uses if use.state is not None]
-    states += [
-        use.values.shape[1]
-        for use in uses
-        if use.family == Family.CATEGORICAL and use.values is not None
-    ]
+    states += [use.values.shape[1] for use in uses if use.family.simplex and use.values is not None]
     return binary(name) if max(states) == 2 else categorical(name, max(states))

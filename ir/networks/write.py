@@ -11,7 +11,8 @@ import numpy as np
 from pccompiler.errors import OptionError
 from pccompiler.ir.arrays import ranges, segments
 from pccompiler.ir.circuit import Circuit
-from pccompiler.ir.kinds import PRODUCTS, Family, Kind
+from pccompiler.ir.families import Family
+from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.networks.nodes import Network
 
 Key = str | int
@@ -114,7 +115,7 @@ class _Writer:
 
     def _leaf(self, node: int, unit: int) -> dict[str, Any]:
         circuit = self.circuit
-        family = Family(int(circuit.family[node]))
+        family = circuit.family_of(node)
         said: dict[str, Any] = {
             "kind": "input",
             "variable": circuit.variables[int(circuit.variable[node])].name,

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 
 from pccompiler.ir.arrays import Int
-from pccompiler.ir.kinds import SIMPLEX, SUMS, Family, Kind
+from pccompiler.ir.families import Family
+from pccompiler.ir.families.registry import parameters
+from pccompiler.ir.families.supports import Parameter, Simplex
+from pccompiler.ir.kinds import SUMS, Kind
 
 
 class Form(IntEnum):
@@ -107,6 +111,11 @@ class Layer:
         return len(self.nodes)
 
     @property
+    def tabular(self) -> bool:
+        """Whether the layer's values are looked up in tables by state."""
+        return self.family is not None and self.family.tabular
+
+    @property
     def ragged(self) -> bool:
         """Whether the rows are sums of one unit over operands of one unit, of any fan-in."""
         return len(self.groups) > 0
@@ -151,9 +160,24 @@ class WeightGroup:
         return self.owner in (kind.keyword for kind in SUMS)
 
     @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What the columns are."""
+        return parameters(self.owner)
+
+    @cached_property
+    def tabular(self) -> bool:
+        """Whether layers multiply by the weights, or look them up (else they form densities)."""
+        return self.is_sum or Family[self.owner].tabular
+
+    @property
+    def states(self) -> int:
+        """Of a table: how many probabilities a row stands for."""
+        return self.parameters[0].support.outcomes(self.columns)
+
+    @cached_property
     def is_simplex(self) -> bool:
         """Whether rows are probabilities that sum to one."""
-        return self.is_sum or self.owner in (family.keyword for family in SIMPLEX)
+        return len(self.parameters) == 1 and isinstance(self.parameters[0].support, Simplex)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,17 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pccompiler.ir.families.supports import split
 from pccompiler.ir.generators import Direct
-from pccompiler.ir.kinds import Family
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.parameters import Layout, parameter_name
 from pccompiler.ir.plan.plan import Plan
 
 Float = NDArray[np.float64]
-
-
-_CHANCES = (Family.BERNOULLI.keyword, Family.BINOMIAL.keyword)
-"""Families with one probability a unit."""
 
 
 def materialize(
@@ -43,30 +39,14 @@ def materialize(
 
 def constrain(raw: Float, group: WeightGroup, floor: float) -> Float:
     """Weights from unconstrained numbers, as the generator's ``floor`` has it."""
-    if group.is_simplex:
-        shifted = np.exp(raw - raw.max(axis=-1, keepdims=True))
-        return _lift(shifted / shifted.sum(axis=-1, keepdims=True), floor, group.columns)
-    if group.owner in _CHANCES:
-        return _lift(np.exp(-np.logaddexp(0.0, -raw)), floor, 2)  # every digit, also of 1e-40
-    if group.owner == Family.POISSON.keyword:
-        return np.exp(raw)
-    return np.stack([raw[..., 0], np.exp(raw[..., 1])], axis=-1)
+    parts = split(raw, group.parameters)
+    return np.concatenate([p.support.constrain(part, floor) for p, part in parts], axis=-1)
 
 
 def unconstrain(weights: Float, group: WeightGroup) -> Float:
     """Unconstrained numbers that give ``weights`` under a floor of 0."""
-    with np.errstate(divide="ignore"):
-        if group.is_simplex:
-            return np.log(weights)
-        if group.owner in _CHANCES:
-            return np.log(weights) - np.log1p(-weights)
-        if group.owner == Family.POISSON.keyword:
-            return np.log(weights)
-        return np.stack([weights[..., 0], np.log(weights[..., 1])], axis=-1)
-
-
-def _lift(weights: Float, floor: float, states: int) -> Float:
-    return (weights + floor) / (1.0 + states * floor)
+    parts = split(weights, group.parameters)
+    return np.concatenate([p.support.unconstrain(part) for p, part in parts], axis=-1)
 
 
 def _flat_sectors(plan: Plan, layout: Layout, tables: Mapping[str, Float]) -> Float:

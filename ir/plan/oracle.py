@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pccompiler.ir.families.registry import log_density
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Layer, Operands
 from pccompiler.ir.plan.plan import Plan
 
@@ -118,10 +117,7 @@ def _input(plan: Plan, layer: Layer, table: Float | None, x: Float) -> Float:
     column = x.T[layer.variables][:, None]  # (rows, 1, batch)
     missing = np.isnan(column)
     state = np.where(missing, 0, column)
-    if layer.family == Family.INDICATOR or table is None:
-        with np.errstate(divide="ignore"):
-            out = np.log(state == np.arange(layer.units)[:, None])
-    else:
-        variables = [plan.variables[v] for v in layer.variables.tolist()]
-        out = log_density(layer.family, table, state, variables)
+    variables = [plan.variables[v] for v in layer.variables.tolist()]
+    without = np.zeros((layer.rows, layer.units, 0))
+    out = layer.family.log_density(without if table is None else table, state, variables)
     return np.where(missing, 0.0, out)

@@ -30,8 +30,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pccompiler.ir.families.registry import log_density
-from pccompiler.ir.kinds import PRODUCTS, TABLES, Family, Kind
+from pccompiler.ir.families import Family
+from pccompiler.ir.families.supports import UnitInterval
+from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.plan.layers import Form, Layer, Operands
 from pccompiler.ir.plan.oracle import gather, kronecker, layer_value
 from pccompiler.ir.plan.plan import Plan
@@ -44,10 +45,6 @@ FEW_OPERANDS = 8
 """Backends add so many numbers one after another, and more of them in a tree or in float64: none
 passes through more than 7 roundings of float32."""
 
-CHANCES = (Family.BERNOULLI, Family.BINOMIAL)
-"""Families with one probability a unit; that of the other outcome is 1 minus it."""
-_WIDE = (Family.BINOMIAL, Family.POISSON, Family.HISTOGRAM)
-"""Families whose densities the backends form in float64."""
 _EXP = 4.0
 """Roundings of one exp: libraries are good to 2 units in the last place, which are 4 u."""
 _LOG = 4.0
@@ -142,14 +139,15 @@ class _Walk:
         if layer.family is None or layer.variables is None or layer.family == Family.INDICATOR:
             return np.zeros_like(value)
         seen = ~np.isnan(self.x.T[layer.variables])[:, None]
-        if layer.family in TABLES:
+        if layer.tabular:
             own = 1.0 + (_LOG * _size(value) if layer.form == Form.LOG else 0.0)
-        elif layer.family in _WIDE:
+        elif layer.family.in_float64:
             own = _size(value)
         else:
             moved = self._change(layer, lambda p: p * (1.0 + _STEP))
             own = 1.0 + 3.0 * _size(value) + _PARAMETER * moved / _STEP
-        if layer.family in CHANCES:  # float64 rounds 1 - p, too
+        if any(isinstance(p.support, UnitInterval) for p in layer.family.parameters):
+            # float64 rounds 1 - p, too
             own = own + 2.0 * self._change(layer, lambda p: np.nextafter(p, 0.0)) / UNIT_ROUNDOFF
         return np.where(seen, own, 0.0)
 
@@ -160,12 +158,12 @@ class _Walk:
         table = self.weights[layer.group][layer.index]
         variables = [self.plan.variables[v] for v in layer.variables.tolist()]
         states = np.nan_to_num(self.x.T[layer.variables][:, None])
-        value = log_density(layer.family, table, states, variables)
+        value = layer.family.log_density(table, states, variables)
         total = np.zeros_like(value)
         for column in range(table.shape[2]):
             moved = table.copy()
             moved[..., column] = move(table[..., column])
-            other = log_density(layer.family, moved, states, variables)
+            other = layer.family.log_density(moved, states, variables)
             total += np.abs(_finite(other) - _finite(value)) * np.isfinite(value)
         return total
 

@@ -11,9 +11,9 @@ import numpy as np
 from pccompiler.errors import CircuitError, Diagnostic, ParseError, closest
 from pccompiler.ir.arrays import Float, Int, segments
 from pccompiler.ir.circuit import Circuit
-from pccompiler.ir.families.registry import columns
+from pccompiler.ir.families import Family
 from pccompiler.ir.generators import Generator, Sectors
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.node_table import WeightTable
 from pccompiler.ir.sectors import partition
 from pccompiler.ir.sizes import MOST_UNITS, kronecker_units
@@ -206,7 +206,7 @@ class Statements:
 
     def _columns(self, i: int, below: Int, units: list[int]) -> int:
         if self.kind[i] == Kind.INPUT:
-            return columns(Family(self.family[i]), self.domains[self.variable[i]])
+            return Family(self.family[i]).columns(self.domains[self.variable[i]])
         if self.kind[i] == Kind.MIXTURE:
             return len(below)
         return sum(units[j] for j in below.tolist())

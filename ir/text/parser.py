@@ -11,8 +11,9 @@ import numpy as np
 from pccompiler.errors import Diagnostic, OptionError, ParseError, closest
 from pccompiler.ir.arrays import Float
 from pccompiler.ir.circuit import Circuit
+from pccompiler.ir.families.base import Family, find
 from pccompiler.ir.generators import Direct, Hypernetwork, Sectors
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.kinds import SUMS, Kind
 from pccompiler.ir.names import ALPHABET, is_name
 from pccompiler.ir.text.assemble import Statements
 from pccompiler.ir.text.printer import HEADER
@@ -21,7 +22,6 @@ from pccompiler.limits import current
 
 T = TypeVar("T")
 _KINDS = {kind.keyword: kind for kind in Kind}
-_FAMILIES = {family.keyword: family for family in Family}
 _MOST_FINDINGS = 20
 
 
@@ -154,7 +154,7 @@ class _Parser(Statements):
         if any(word[0] != "%" or len(word) < 2 for word in rest):
             bad = next(word for word in rest if word[0] != "%" or len(word) < 2)
             self.fail("PC205", f"operand {bad!r} is not a node", "write operands as %name")
-        wants_weight = kind in (Kind.SUM, Kind.MIXTURE) or family > Family.INDICATOR
+        wants_weight = kind in SUMS or family > Family.INDICATOR
         if wants_weight != (label is not None):
             message = "needs a weight at its end" if wants_weight else "takes no weight"
             way_out = "add one, such as @w" if wants_weight else f"remove @{label}"
@@ -184,9 +184,11 @@ class _Parser(Statements):
             )
         if words[0] not in self.variables:
             self.fail("PC207", f"unknown variable {words[0]!r}", closest(words[0], self.variables))
-        if words[1] not in _FAMILIES:
-            self.fail("PC207", f"unknown leaf family {words[1]!r}", closest(words[1], _FAMILIES))
-        return self.variables[words[0]], _FAMILIES[words[1]], self.width(words[2])
+        family = find(words[1])
+        if family is None:
+            known = [family.keyword for family in Family]
+            self.fail("PC207", f"unknown leaf family {words[1]!r}", closest(words[1], known))
+        return self.variables[words[0]], family, self.width(words[2])
 
     def set_root(self, words: list[str]) -> None:
         if len(words) != 1:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pccompiler.ir.families.base import registered
 from pccompiler.ir.generators import Direct, Generator, Sectors
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.node_table import NodeTable
 from pccompiler.ir.variables import Variable
 
@@ -73,7 +74,7 @@ def _node_lines(circuit: NodeTable) -> list[str]:
         weights[weight] = f" @{name}"
     weights.append("")  # weight -1: none
     keywords = [f" = {kind.keyword}" for kind in Kind]
-    families = [family.keyword for family in Family]
+    families = [family.keyword for family in registered()]
     pointer, operands = circuit.pointer.tolist(), circuit.operands.tolist()
     kinds, units, weight = circuit.kind.tolist(), circuit.units.tolist(), circuit.weight.tolist()
     family, variable = circuit.family.tolist(), circuit.variable.tolist()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pccompiler.ir import Circuit, Family, Kind
 from pccompiler.ir import sizes as limits
 from pccompiler.ir.arrays import Int
+from pccompiler.ir.families.base import registered
 from pccompiler.ir.kinds import SUMS
 from pccompiler.passes.check.rule import NO_NODE, Fault, Rule, title
 
@@ -38,7 +39,7 @@ def _describe_unknown_kind(circuit: Circuit, node: int) -> Fault:
 
 def _bad_input(circuit: Circuit) -> Int:
     bad = (circuit.variable < 0) | (circuit.variable >= len(circuit.variables))
-    bad |= (circuit.family < 0) | (circuit.family >= len(Family))
+    bad |= (circuit.family < 0) | (circuit.family >= len(registered()))
     bad |= circuit.fan_in > 0
     return np.flatnonzero(bad & (circuit.kind == Kind.INPUT))
 
@@ -47,8 +48,8 @@ def _describe_bad_input(circuit: Circuit, node: int) -> Fault:
     return Fault(
         f"input {circuit.label(node)} has variable {circuit.variable[node]}, family "
         f"{circuit.family[node]} and {circuit.fan_in[node]} operands",
-        f"give inputs one of {len(circuit.variables)} variables, one of {len(Family)} families, "
-        "and no operands",
+        f"give inputs one of {len(circuit.variables)} variables, one of {len(registered())} "
+        "families, and no operands",
     )
 
 

@@ -7,16 +7,25 @@ their digits. Values outside are refused, since they would silently give wrong n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from pccompiler.errors import CircuitError, Diagnostic
-from pccompiler.ir import Circuit, Family, Variable
+from pccompiler.ir import Circuit, Variable
 from pccompiler.ir.arrays import Float
+from pccompiler.ir.families.supports import (
+    Parameter,
+    Positive,
+    Real,
+    Simplex,
+    UnitInterval,
+    slices,
+    split,
+)
 from pccompiler.passes.check.rule import Fault, Rule
-from pccompiler.passes.check.weight_rules import Flaw, describe_flaw, flawed_values
+from pccompiler.passes.check.weight_rules import Flaw, describe_flaw, flawed_values, parameters_of
 from pccompiler.passes.check.wellformed import apply
 
 _SHIFT = 2.0**-10
@@ -63,7 +72,7 @@ def check_held(circuit: Circuit, values: Mapping[int, Float], dtype: str) -> Non
     lifted = circuit.generator is not None and circuit.generator.floor > 0.0
 
     def flaws(family: int, tables: Float) -> Iterator[Flaw]:
-        for flaw in _FLAWS[family](tables, held):
+        for flaw in _flaws(parameters_of(family), tables, held):
             if not (lifted and flaw.message.startswith(_SHARE)):
                 yield flaw._replace(help=flaw.help.format(held=held))
 
@@ -120,63 +129,60 @@ def _describe_floor(floor: float, held: Limits) -> Fault:
 
 _WIDER = "compile with dtype='float64', or merge the bins between them"
 _SHARE = "has {value:g} in row {row}, which is too close to 0"
-_Check = Callable[[Float, Limits], Iterator[Flaw]]
 
 
-def _shares(tables: Float, held: Limits) -> Iterator[Flaw]:
+def _flaws(parameters: Sequence[Parameter], tables: Float, held: Limits) -> Iterator[Flaw]:
+    """By parameter: where it may be, and whether its logarithm is held, tell its limits."""
+    parts = {p.name: values for p, values in split(tables, parameters)}
+    for parameter, place in zip(parameters, slices(parameters, tables.shape[2]), strict=True):
+        values, support = parts[parameter.name], parameter.support
+        if isinstance(support, Simplex | UnitInterval) and not parameter.logs:
+            yield _shares(values, place, held)
+        if isinstance(support, Positive):
+            yield _scales(values, place, held, parameter)
+        if isinstance(support, Real):
+            scale = parts[parameter.scale] if parameter.scale else None
+            yield _places(values, place, held, parameter, scale)
+
+
+def _shares(values: Float, place: slice, held: Limits) -> Flaw:
     """Probabilities: 0, or large enough to divide by."""
-    yield Flaw(
-        (tables > 0.0) & (tables < held.share),
+    return Flaw(
+        (values > 0.0) & (values < held.share),
         _SHARE + f" for {held.name}",
         "give 0, or at least {held.share:.0e}; or compile with dtype='float64'",
+        place,
     )
 
 
-def _places(tables: Float, held: Limits) -> Iterator[Flaw]:
-    """Locations and scales."""
-    location, scale = tables[..., :1], tables[..., 1:]
-    outside = (scale < held.spread) | (scale > 1.0 / held.spread)
-    nowhere = np.zeros(location.shape, np.bool_)
-    yield Flaw(
-        np.concatenate([nowhere, outside], axis=-1),
-        f"has scale {{value:g}} in row {{row}}, which {held.name} cannot work with",
-        "measure the variable in another unit, so that scales are above {held.spread:.0e}; or "
-        "compile with dtype='float64'",
+def _scales(values: Float, place: slice, held: Limits, parameter: Parameter) -> Flaw:
+    """Positive numbers: none is too small if logarithms are held."""
+    outside = values > 1.0 / held.spread
+    way_out = "count in a larger unit"
+    if not parameter.logs:
+        outside |= values < held.spread
+        way_out = "measure the variable in another unit, so that scales are above {held.spread:.0e}"
+    return Flaw(
+        outside,
+        f"has {parameter.words} {{value:g}} in row {{row}}, which {held.name} cannot work with",
+        f"{way_out}; or compile with dtype='float64'",
+        place,
     )
-    with np.errstate(over="ignore", invalid="ignore"):
-        moved = np.abs(location - location.astype(held.number).astype(np.float64))
-    lost = ~(moved <= _SHIFT * scale) | (np.abs(location) > 1.0 / held.spread)
-    yield Flaw(
-        np.concatenate([lost, nowhere], axis=-1),
-        f"has location {{value:.17g}} in row {{row}}, which {held.name} holds too coarsely for its "
-        "scale",
+
+
+def _places(
+    values: Float, place: slice, held: Limits, parameter: Parameter, scale: Float | None
+) -> Flaw:
+    """Real numbers; locations must be held well within their scales."""
+    lost = np.abs(values) > 1.0 / held.spread
+    if scale is not None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = np.abs(values - values.astype(held.number).astype(np.float64))
+        lost |= ~(moved <= _SHIFT * scale)
+    return Flaw(
+        lost,
+        f"has {parameter.words} {{value:.17g}} in row {{row}}, which {held.name} holds too "
+        "coarsely for its scale",
         "subtract a constant from the variable; or compile with dtype='float64'",
+        place,
     )
-
-
-def _rates(tables: Float, held: Limits) -> Iterator[Flaw]:
-    """Rates; only their logarithms are stored."""
-    yield Flaw(
-        tables > 1.0 / held.spread,
-        f"has rate {{value:g}} in row {{row}}, which {held.name} cannot work with",
-        "count in a larger unit; or compile with dtype='float64'",
-    )
-
-
-def _logits(tables: Float, held: Limits) -> Iterator[Flaw]:
-    """Probabilities stored only as logarithms: none is too small."""
-    yield from ()
-
-
-_FLAWS: dict[int, _Check] = {
-    -1: _shares,
-    Family.BERNOULLI: _shares,
-    Family.CATEGORICAL: _shares,
-    Family.HISTOGRAM: _shares,
-    Family.GAUSSIAN: _places,
-    Family.LAPLACE: _places,
-    Family.POISSON: _rates,
-    Family.BINOMIAL: _logits,
-}
-"""The check of each leaf family; -1 stands for sums. A missing family raises a KeyError and fails
-a test."""

@@ -9,7 +9,6 @@ import numpy as np
 from pccompiler.ir import Circuit, Family, Kind
 from pccompiler.ir import sizes as limits
 from pccompiler.ir.arrays import Int, segment_sum
-from pccompiler.ir.families.registry import LEAVES, fits
 from pccompiler.ir.kinds import PRODUCTS, SUMS
 from pccompiler.ir.scopes import members
 from pccompiler.ir.sizes import products
@@ -159,7 +158,7 @@ def _misfit(circuit: Circuit) -> Int:
     inputs = np.flatnonzero(circuit.kind == Kind.INPUT)
     family, variable = circuit.family[inputs], circuit.variable[inputs]
     distinct, inverse = np.unique(np.stack([family, variable], axis=1), axis=0, return_inverse=True)
-    fit = [fits(Family(f), circuit.variables[v]) for f, v in distinct.tolist()]
+    fit = [Family(f).fits(circuit.variables[v]) for f, v in distinct.tolist()]
     wrong = ~np.array(fit, np.bool_)[inverse.ravel()]
     wrong |= (family == Family.INDICATOR) & (circuit.units[inputs] != states[variable])
     culprits: Int = inputs[wrong]
@@ -168,12 +167,12 @@ def _misfit(circuit: Circuit) -> Int:
 
 def _describe_misfit(circuit: Circuit, node: int) -> Fault:
     over = circuit.variables[int(circuit.variable[node])]
-    family = Family(int(circuit.family[node]))
+    family = circuit.family_of(node)
     return Fault(
         f"{family.keyword} input {circuit.label(node)} of "
         f"{number(int(circuit.units[node]), 'unit')} does not fit variable {over.name!r}, "
         f"which is {over}",
-        LEAVES[family].domain,
+        family.misfit(over) or "give indicators one unit a state",
     )
 
 

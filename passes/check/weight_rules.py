@@ -12,6 +12,7 @@ from pccompiler.ir import Circuit, Family, Kind
 from pccompiler.ir.arrays import Float, Int, segment_sum
 from pccompiler.ir.circuit import input_columns
 from pccompiler.ir.coverage import gap
+from pccompiler.ir.families.supports import WEIGHTS, Parameter, Simplex, slices, split
 from pccompiler.ir.sectors import partition
 from pccompiler.passes.check.rule import NO_NODE, Fault, Rule, title
 
@@ -74,37 +75,47 @@ def _describe_misshapen_values(circuit: Circuit, node: int) -> Fault:
 
 
 class Flaw(NamedTuple):
-    """Where given values are wrong: a mask over (weights, rows, columns), and what to say."""
+    """Where given values are wrong.
+
+    Attributes:
+        mask: Over (weights, rows, columns or 1), of the columns of one parameter.
+        message: What to say.
+        help: A way out.
+        columns: Which columns these are.
+    """
 
     mask: NDArray[np.bool_]
     message: str
     help: str
+    columns: slice = slice(None)
+
+
+def parameters_of(family: int) -> tuple[Parameter, ...]:
+    """The parameters of a leaf family, or of sums (-1)."""
+    return (WEIGHTS,) if family < 0 else Family(family).parameters
 
 
 def _flaws(family: int, tables: Float) -> Iterator[Flaw]:
     """What can be wrong with values, shape (weights, rows, columns), of one owner kind."""
     yield Flaw(~np.isfinite(tables), "has {value:g} in row {row}", "give finite numbers")
-    if family in (Family.GAUSSIAN, Family.LAPLACE):
-        deviations = np.where(np.arange(tables.shape[2]) == 1, tables, 1.0)
-        what = "standard deviation" if family == Family.GAUSSIAN else "scale"
+    parameters = parameters_of(family)
+    for place, (parameter, values) in zip(
+        slices(parameters, tables.shape[2]), split(tables, parameters), strict=True
+    ):
+        what = f"{parameter.words} " if len(parameters) > 1 else ""
         yield Flaw(
-            deviations <= 0, f"has {what} {{value:g}} in row {{row}}", f"give positive {what}s"
+            parameter.support.outside(values),
+            f"has {what}{{value:g}} in row {{row}}",
+            parameter.support.help.format(words=parameter.words),
+            place,
         )
-        return
-    if family == Family.POISSON:
-        yield Flaw(tables < 0, "has {value:g} in row {row}", "give rates that are not negative")
-        return
-    if family in (Family.BERNOULLI, Family.BINOMIAL):
-        outside = (tables < 0) | (tables > 1)
-        yield Flaw(outside, "has {value:g} in row {row}", "give probabilities, from 0 to 1")
-        return
-    yield Flaw(tables < 0, "has {value:g} in row {row}", "give weights that are not negative")
-    off = np.abs(_totals(tables) - 1.0) > TOLERANCE
-    yield Flaw(
-        off,
-        "has row {row} that sums to {total:.9g}",
-        "divide each row by its sum, or run the 'normalize' pass",
-    )
+        if isinstance(parameter.support, Simplex):
+            yield Flaw(
+                np.abs(_totals(values) - 1.0) > TOLERANCE,
+                "has row {row} that sums to {total:.9g}",
+                "divide each row by its sum, or run the 'normalize' pass",
+                place,
+            )
 
 
 def _totals(tables: Float) -> Float:
@@ -146,11 +157,12 @@ def describe_flaw(circuit: Circuit, node: int, flaws: Flaws) -> Fault:
     weight = int(circuit.weight[node])
     values = circuit.weights.values[weight]
     found = flaws(int(circuit.family[node]), values[None])
-    mask, message, way_out = next(flaw for flaw in found if flaw.mask.any())
-    row, column = np.argwhere(mask[0])[0].tolist()
-    told = message.format(row=row, value=values[row, column], total=_totals(values)[row, 0])
+    flaw = next(flaw for flaw in found if flaw.mask.any())
+    row, column = np.argwhere(flaw.mask[0])[0].tolist()
+    values = values[:, flaw.columns]
+    told = flaw.message.format(row=row, value=values[row, column], total=_totals(values)[row, 0])
     label = circuit.weights.label(weight)
-    return Fault(f"weight {label} of {title(circuit, node)} {told}", way_out)
+    return Fault(f"weight {label} of {title(circuit, node)} {told}", flaw.help)
 
 
 def _stale_sectors(circuit: Circuit) -> Int:
@@ -222,7 +234,7 @@ def _owner_kinds(circuit: Circuit) -> Int:
 def _owner(circuit: Circuit, node: int) -> str:
     if circuit.kind[node] != Kind.INPUT:
         return title(circuit, node)
-    return f"{Family(int(circuit.family[node])).keyword} {title(circuit, node)}"
+    return f"{circuit.family_of(node).keyword} {title(circuit, node)}"
 
 
 def _first_owners(circuit: Circuit) -> Int:

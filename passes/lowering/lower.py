@@ -116,7 +116,7 @@ def _bare_layer(circuit: Circuit, nodes: Int, group_of: Int, index_of: Int, ragg
         group=int(group_of[weight[0]]) if has_weight and not groups else -1,
         groups=tuple(groups),
         index=index_of[weight] if has_weight else None,
-        family=Family(int(circuit.family[nodes[0]])) if kind == Kind.INPUT else None,
+        family=circuit.family_of(nodes[0]) if kind == Kind.INPUT else None,
         variables=circuit.variable[nodes] if kind == Kind.INPUT else None,
     )
 

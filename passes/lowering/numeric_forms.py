@@ -14,7 +14,6 @@ from dataclasses import replace
 import numpy as np
 
 from pccompiler.ir import Family, Kind
-from pccompiler.ir.kinds import TABLES
 from pccompiler.ir.plan.layers import Form, Layer, WeightGroup
 
 
@@ -92,14 +91,12 @@ def _weight_bound(floor: float, group: WeightGroup) -> float:
 def _input(layer: Layer, floor: float, groups: tuple[WeightGroup, ...]) -> Layer:
     if layer.family == Family.INDICATOR:
         return replace(layer, form=Form.LINEAR, lowest=0.0, peak=1.0)
-    if layer.family == Family.HISTOGRAM:  # zero outside its edges
-        return _marked(layer, every=False, some=False)
-    if layer.family not in TABLES:  # backends keep log-densities finite
-        return _marked(layer, every=True, some=True)
+    if not layer.tabular:  # where densities are not 0, backends keep logarithms finite
+        positive = layer.family is not None and layer.family.everywhere
+        return _marked(layer, every=positive, some=positive)
     if floor == 0.0:
         return _marked(layer, every=False, some=False)
-    states = 2 if layer.family == Family.BERNOULLI else groups[layer.group].columns
-    bound = floor / (1.0 + states * floor)
+    bound = floor / (1.0 + groups[layer.group].states * floor)
     return replace(layer, form=Form.LINEAR, lowest=bound, peak=bound)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pccompiler.ir import Family, Hypernetwork
-from pccompiler.ir.kinds import PRODUCTS, TABLES, Kind
+from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.plan.layers import Form, Layer
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.ir.plan.rounding import FEW_OPERANDS
@@ -120,9 +120,9 @@ class _Walk:
         """One-hot states, tables and densities of leaves."""
         group = self.plan.groups[layer.group]
         table = layer.rows * group.rows * max(group.columns, 2)
-        if layer.family not in TABLES:
+        if not layer.tabular:
             return 3 * self._size(layer) + 3 * table
-        states = 2 if layer.family == Family.BERNOULLI else group.columns
+        states = group.states
         logs = self._size(layer) * (layer.form == Form.LOG)
         return layer.rows * states * self.batch + logs + 3 * table
 

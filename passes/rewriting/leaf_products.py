@@ -9,7 +9,7 @@ import numpy as np
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit, Family, Variable
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.registry import log_density
+from pccompiler.ir.families.histogram import normalized
 from pccompiler.passes.check.rule import title
 
 
@@ -35,17 +35,15 @@ def leaf_product(left: Circuit, a: int, right: Circuit, b: int) -> LeafProduct:
         CircuitError: If the product belongs to no leaf family.
     """
     variable = left.variables[int(left.variable[a])]
-    families = Family(int(left.family[a])), Family(int(right.family[b]))
+    families = left.family_of(a), right.family_of(b)
     if variable.discrete:
-        rows = _outer(states(left, a, variable), states(right, b, variable))
-        return LeafProduct(Family.CATEGORICAL, *_normalized(rows))  # 1 - p loses digits
-    x, y = given(left, a), given(right, b)
-    if families == (Family.GAUSSIAN, Family.GAUSSIAN):
-        return _gaussians(x, y)
-    if families == (Family.HISTOGRAM, Family.HISTOGRAM):
-        return LeafProduct(
-            Family.HISTOGRAM, *_normalized(_outer(x, y) / np.diff(np.array(variable.edges)))
-        )
+        x, y = states(left, a, variable), states(right, b, variable)
+        rows = (x[:, None] * y[None]).reshape(-1, variable.cardinality)
+        return LeafProduct(Family.CATEGORICAL, *normalized(rows))  # 1 - p would lose digits
+    if families[0] == families[1]:
+        found = families[0].times(given(left, a), given(right, b), variable)
+        if found is not None:
+            return LeafProduct(families[0], *found)
     raise CircuitError.of(
         "PC148",
         f"the product of a {families[0].keyword} and a {families[1].keyword} leaf over "
@@ -59,12 +57,14 @@ def leaf_product(left: Circuit, a: int, right: Circuit, b: int) -> LeafProduct:
 
 
 def given(circuit: Circuit, node: int) -> Float:
-    """The given values of a node's weight.
+    """The given values of a node's weight; no columns if it has none.
 
     Raises:
         CircuitError: If there are none.
     """
     weight = int(circuit.weight[node])
+    if weight < 0:
+        return np.zeros((int(circuit.units[node]), 0))
     table = circuit.weights.values.get(weight)
     if table is None:
         raise CircuitError.of(
@@ -78,32 +78,4 @@ def given(circuit: Circuit, node: int) -> Float:
 
 def states(circuit: Circuit, node: int, variable: Variable) -> Float:
     """The probability of each state of a discrete variable, shape (units, states)."""
-    family = Family(int(circuit.family[node]))
-    if family == Family.INDICATOR:
-        return np.eye(variable.cardinality)
-    points = np.arange(float(variable.cardinality)).reshape(1, 1, -1)
-    return np.asarray(
-        np.exp(log_density(family, given(circuit, node)[None], points, [variable])[0])
-    )
-
-
-def _outer(x: Float, y: Float) -> Float:
-    return np.asarray((x[:, None] * y[None]).reshape(len(x) * len(y), -1))
-
-
-def _normalized(rows: Float) -> tuple[Float, Float]:
-    total = rows.sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        table = np.where(total > 0.0, rows / total, 1.0 / rows.shape[1])
-        return table, np.log(total[:, 0])
-
-
-def _gaussians(x: Float, y: Float) -> LeafProduct:
-    """The product of two normal densities is a normal density times a constant."""
-    mean_x, mean_y = (m.ravel() for m in np.meshgrid(x[:, 0], y[:, 0], indexing="ij"))
-    var_x, var_y = (v.ravel() for v in np.meshgrid(x[:, 1] ** 2, y[:, 1] ** 2, indexing="ij"))
-    total = var_x + var_y
-    variance = var_x * var_y / total
-    mean = (mean_x * var_y + mean_y * var_x) / total
-    constants = -0.5 * ((mean_x - mean_y) ** 2 / total + np.log(2.0 * np.pi * total))
-    return LeafProduct(Family.GAUSSIAN, np.stack([mean, np.sqrt(variance)], axis=1), constants)
+    return circuit.family_of(node).probabilities(given(circuit, node), variable)

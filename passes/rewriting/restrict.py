@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pccompiler.errors import CircuitError, OptionError
-from pccompiler.ir import Circuit, Family, Kind, Variable
+from pccompiler.ir import Circuit, Kind, Variable
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.registry import log_density
 from pccompiler.ir.sizes import CODE, MOST_MADE
 from pccompiler.ir.topology import by_level
 from pccompiler.passes.rewriting.constants import Units, give_tables, push_up
@@ -114,13 +113,9 @@ def _constants(circuit: Circuit, units: Units, values: Mapping[int, float]) -> F
 
 def unit_log_densities(circuit: Circuit, node: int, value: float) -> Float:
     """Log-density of every unit of an input at one value of its variable."""
-    family = Family(int(circuit.family[node]))
-    width = int(circuit.units[node])
-    if family == Family.INDICATOR:
-        return np.where(np.arange(width) == value, 0.0, -np.inf)
     variables = [circuit.variables[int(circuit.variable[node])]]
-    state = np.full((1, 1, 1), value)
-    return np.asarray(log_density(family, given(circuit, node)[None], state, variables)[0, :, 0])
+    table, state = given(circuit, node)[None], np.full((1, 1, 1), value)
+    return circuit.family_of(node).log_density(table, state, variables)[0, :, 0]
 
 
 def _gone(circuit: Circuit, values: Mapping[int, float]) -> Bool:

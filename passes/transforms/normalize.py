@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from pccompiler.errors import CircuitError
-from pccompiler.ir import Circuit, Family, Kind
+from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Float
+from pccompiler.ir.families.base import Bool, registered
 from pccompiler.passes.base import Pass
 from pccompiler.passes.check.wellformed import verify_structure
 from pccompiler.passes.rewriting.constants import ROUNDING, Units, give_tables, normalize
@@ -54,7 +55,7 @@ class NormalizeWeights(Pass):
 
 def _check_values(circuit: Circuit) -> None:
     sums = np.isin(circuit.kind, (Kind.SUM, Kind.MIXTURE))
-    sums |= np.isin(circuit.family, (Family.CATEGORICAL, Family.HISTOGRAM))
+    sums |= _simplex(circuit)
     used = set(circuit.weight[sums].tolist())
     for weight, table in circuit.weights.values.items():
         if weight in used and not (np.isfinite(table).all() and (table >= 0).all()):
@@ -69,14 +70,18 @@ def _check_values(circuit: Circuit) -> None:
             )
 
 
+def _simplex(circuit: Circuit) -> Bool:
+    """Inputs whose rows are probabilities that sum to one."""
+    return np.isin(circuit.family, [f for f in registered() if f.simplex])
+
+
 def _leaf_rows(circuit: Circuit) -> tuple[Circuit, Float]:
     """The circuit with normalized leaves, and the log-constants they were divided by."""
     units = Units.of(circuit)
     leaves = np.zeros(units.total)
     draft = Draft(circuit)
     tables: dict[int, Float] = {}
-    simplex = np.isin(circuit.family, (Family.CATEGORICAL, Family.HISTOGRAM))
-    for node in np.flatnonzero(simplex).tolist():
+    for node in np.flatnonzero(_simplex(circuit)).tolist():
         table = circuit.weights.values.get(int(circuit.weight[node]))
         if table is None:
             continue

@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from pccompiler.errors import CircuitError, OptionError
-from pccompiler.ir import Circuit, Family, Kind
+from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Float, Int
-from pccompiler.ir.families.registry import columns
+from pccompiler.ir.families.registry import USUAL
 from pccompiler.ir.kinds import SUMS
 from pccompiler.ir.scopes import members
 from pccompiler.passes.base import Pass
@@ -119,12 +119,11 @@ class _Filler:
 
     def new_input(self, variable: int, width: int) -> int:
         over = self.circuit.variables[variable]
+        family = USUAL[over.domain]
+        shape = (width, family.columns(over))
         if not self.ones:
-            family = _TRAINED[over.domain]
-            weight = self.draft.add_weight(None, (width, columns(family, over)))
+            weight = self.draft.add_weight(None, shape)
         elif over.discrete:
-            family = Family.BERNOULLI if over.domain == "binary" else Family.CATEGORICAL
-            shape = (width, columns(family, over))
             weight = self.draft.add_weight(np.full(shape, 1.0 / over.cardinality))
         else:
             raise CircuitError.of(
@@ -147,11 +146,3 @@ class _Filler:
             start = units.offset[self.draft.place[node]]
             leaves[start : start + width] = np.log(self.circuit.variables[variable].cardinality)
         return leaves
-
-
-_TRAINED: dict[str, Family] = {
-    "binary": Family.BERNOULLI,
-    "categorical": Family.CATEGORICAL,
-    "real": Family.GAUSSIAN,
-    "count": Family.POISSON,
-}

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from pccompiler.bench.units import Work
 from pccompiler.ir.generators import Hypernetwork
-from pccompiler.ir.kinds import Family
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.parameters import lay_out
 from pccompiler.ir.plan.plan import Plan
 
-LEAF: dict[str, tuple[int, int]] = {
-    Family.BERNOULLI.keyword: (2, 2),
-    Family.GAUSSIAN.keyword: (0, 2),
-    Family.BINOMIAL.keyword: (2, 2),
-    Family.POISSON.keyword: (0, 1),
-    Family.LAPLACE.keyword: (0, 2),
-}
-"""Arithmetic and special functions of one unit: sigmoid, exponential of a scale, reciprocal."""
 LEAF_BACK = 2
-"""Arithmetic of the gradient of one parameter of these."""
+"""Arithmetic of the gradient of one parameter of a leaf that has no softmax."""
 
 
 def weight_work(plan: Plan, back: bool) -> Work:
@@ -36,8 +27,9 @@ def _constraint(group: WeightGroup, back: bool) -> Work:
     if group.is_simplex:
         again = rows * (4 * group.columns - 1) if back else 0
         return Work(flops=rows * (2 * group.columns - 1) + again, special=entries + rows)
-    flops, special = LEAF.get(group.owner, (0, 0))
     again = LEAF_BACK * entries if back else 0
+    work = [parameter.support.work for parameter in group.parameters]
+    flops, special = sum(flops for flops, _ in work), sum(special for _, special in work)
     return Work(flops=rows * flops + again, special=rows * special)
 
 

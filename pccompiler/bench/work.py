@@ -23,7 +23,8 @@ import numpy as np
 from pccompiler.bench.units import NUMBER, Work
 from pccompiler.bench.weight_work import weight_work
 from pccompiler.ir.arrays import Int
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.families import Family
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Layer, Operands
 from pccompiler.ir.plan.parameters import lay_out
 from pccompiler.ir.plan.plan import Plan
@@ -32,13 +33,6 @@ Direction = Literal["forward", "gradients", "step"]
 DIRECTIONS: tuple[Direction, ...] = ("forward", "gradients", "step")
 MATRIX = 16
 """Least units and fan-in of a dense sum that matrix units can do."""
-DENSITY: dict[Family, tuple[int, int, int]] = {
-    Family.GAUSSIAN: (5, 1, 6),
-    Family.BINOMIAL: (4, 1, 4),
-    Family.POISSON: (3, 1, 3),
-    Family.LAPLACE: (4, 1, 5),
-}
-"""Of one unit: arithmetic and special functions of the density, arithmetic of its gradients."""
 ADAM = 12, 2
 """Arithmetic and special functions of one parameter's update."""
 
@@ -130,7 +124,7 @@ def _forward(tables: _Rows, layer: Layer) -> Work:
     """Work for one row of data."""
     rows, units = layer.rows, layer.units
     if layer.kind == Kind.INPUT:
-        flops, special, _ = DENSITY.get(layer.family or Family.INDICATOR, (0, 0, 0))
+        flops, special, _ = (layer.family or Family.INDICATOR).work
         return Work(flops=rows * units * flops, special=rows * units * special)
     if layer.kind == Kind.PRODUCT:
         return Work(flops=units * sum(o.rows * (o.arity - 1) for o in layer.operands))
@@ -158,7 +152,7 @@ def _backward(tables: _Rows, number: int, layer: Layer) -> Work:
     if layer.kind == Kind.INPUT:
         if layer.index is None:
             return found
-        _, _, flops = DENSITY.get(layer.family or Family.INDICATOR, (0, 0, 1))
+        _, _, flops = (layer.family or Family.INDICATOR).work
         return found + Work(flops=layer.rows * layer.units * flops)
     if layer.kind == Kind.PRODUCT:
         return found + Work(flops=sum(_product_back(tables, o) for o in layer.operands))

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from pccompiler.ir import Circuit, Family, Kind
-from pccompiler.ir.arrays import Float
 
 SHOWN = 4
 """The most numbers of a distribution, and variables of a scope, that are written out."""
@@ -16,27 +13,18 @@ SHOWN = 4
 def leaf_lines(circuit: Circuit, node: int) -> tuple[str, ...]:
     """The label of an input in one or two lines: the variable and the distribution."""
     variable = circuit.variables[int(circuit.variable[node])]
-    family, units = Family(int(circuit.family[node])), int(circuit.units[node])
+    family, units = circuit.family_of(node), int(circuit.units[node])
     if family == Family.INDICATOR:
         return variable.name, f"{units} states"
     table = circuit.weights.values.get(int(circuit.weight[node]))
     if table is None or units > 1:
         return variable.name, family.keyword + (f" x {units}" if units > 1 else "")
-    state = _state(family, table[0])
+    state = family.certain(table, variable)
     if state is not None:
         return (f"{variable.name} = {state}",)
     numbers = [f"{value:.3g}" for value in table[0].tolist()]
     shown = " ".join(numbers[:SHOWN]) + " ..." * (len(numbers) > SHOWN)
     return variable.name, f"{family.keyword} {shown}"
-
-
-def _state(family: Family, row: Float) -> int | None:
-    """The state of a literal; ``None`` if the leaf is not a literal."""
-    if not np.isin(row, (0.0, 1.0)).all():
-        return None
-    if family == Family.BERNOULLI:
-        return int(row[0])
-    return int(row.argmax()) if family == Family.CATEGORICAL else None
 
 
 def scope_words(circuit: Circuit, variables: Sequence[int]) -> str:

@@ -59,20 +59,26 @@ def explain(
         OptionError: If it is no circuit, or an option cannot be used.
     """
     rows = whole("batch", batch)
-    if isinstance(circuit_or_model, CompiledCircuit):
-        plan, target, ready = _of_model(circuit_or_model, device, rows, dtype, memory_budget)
-    elif isinstance(circuit_or_model, Circuit):
-        plan, target, ready = _of_circuit(circuit_or_model, device, rows, dtype, memory_budget)
-    else:
-        raise OptionError.of(
-            "PC376",
-            f"{shown(circuit_or_model)} is neither a circuit nor a compiled one",
-            help="give what pccompiler.compile takes, or what it returns",
-        )
+    plan, target, ready = _subject(circuit_or_model, device, rows, dtype, memory_budget)
     return _explanation(plan, target, rows, ready, measure)
 
 
 _Subject = tuple[Plan, Target, "Engines | None"]
+
+
+def _subject(
+    given: object, device: object, batch: int, dtype: object, memory_budget: int | str | None
+) -> _Subject:
+    """The plan, where it runs, and its engines where the device is there."""
+    if isinstance(given, CompiledCircuit):
+        return _of_model(given, device, batch, dtype, memory_budget)
+    if isinstance(given, Circuit):
+        return _of_circuit(given, device, batch, dtype, memory_budget)
+    raise OptionError.of(
+        "PC376",
+        f"{shown(given)} is neither a circuit nor a compiled one",
+        help="give what pccompiler.compile takes, or what it returns",
+    )
 
 
 def _of_model(

@@ -11,7 +11,7 @@ from pccompiler.ir.plan.layers import Form, Layer, Operands
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.ir.plan.rounding import FEW_OPERANDS
 from pccompiler.onnx_backend.graph import Graph
-from pccompiler.onnx_backend.leaves import write_input
+from pccompiler.onnx_backend.leaves.inputs import write_input
 from pccompiler.onnx_backend.operands import home_of, pick, shift
 from pccompiler.onnx_backend.ragged import ragged_sum
 from pccompiler.onnx_backend.weights import WeightWriter

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto
 
+from pccompiler.errors import ExportError
 from pccompiler.ir.arrays import Int, first_uses
-from pccompiler.ir.kinds import Family
 from pccompiler.ir.plan.layers import WeightGroup
-from pccompiler.ir.plan.materialize import materialize
+from pccompiler.ir.plan.materialize import constrain, materialize
 from pccompiler.ir.plan.parameters import Layout, parameter_name
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.onnx_backend.graph import Graph
 from pccompiler.onnx_backend.sectors import Parameters, SectorWriter
+from pccompiler.onnx_backend.supports import Support, support_of
 
 Float = NDArray[np.float64]
-_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
-_CHANCES = (Family.BERNOULLI.keyword, Family.BINOMIAL.keyword)
-_FAR = 1000.0  # a logit that stands for infinity: exp(-1000) is 0 in float64
-
-
-class Places(NamedTuple):
-    """Mean and deviation, or location and scale, and log of the normalizer, (rows, units, 1)."""
-
-    middle: str
-    spread: str
-    log_normalizer: str
 
 
 class WeightWriter:
@@ -50,7 +38,6 @@ class WeightWriter:
         self.values = None if compact else materialize(plan, layout, parameters)
         self.sectors = SectorWriter(graph, plan, layout, parameters, self.orders)
         self._tables: dict[tuple[str, int], str] = {}
-        self._places: dict[int, Places] = {}
 
     def table(self, layer: int) -> str:
         """Probabilities, shape (rows, units, columns); of a Bernoulli, those of both states."""
@@ -82,91 +69,72 @@ class WeightWriter:
                 )
         return self._rows(self._tables["log_weights", group], layer, part, spread=spread)
 
-    def places(self, layer: int) -> Places:
-        """Parameters of Gaussian and Laplace inputs."""
+    def derived(
+        self,
+        kind: str,
+        layer: int,
+        of_values: Callable[[Float], Float],
+        of_raw: Callable[[str], str] | None = None,
+        dtype: type[np.generic] = np.float64,
+    ) -> str:
+        """What leaves make of their parameters, shape (rows, units, columns); written once.
+
+        Args:
+            kind: Its name.
+            layer: Number of the layer.
+            of_values: From parameters as the IR has them to a constant: weights are numbers.
+            of_raw: From unconstrained numbers, a float32 tensor, to nodes: weights are compact.
+                Without it parameters are numbers in any case.
+            dtype: Of the constant.
+        """
         group = self.plan.layers[layer].group
-        if group not in self._places:
-            self._places[group] = self._place_tables(group)
-        return Places(*(self._rows(table, layer) for table in self._places[group]))
-
-    def _place_tables(self, group: int) -> Places:
-        graph = self.graph
-        gaussian = self.plan.groups[group].owner == Family.GAUSSIAN.keyword
-        log_constant = _LOG_SQRT_2PI if gaussian else math.log(2.0)
-        if self.values is not None:
-            middle, spread = np.split(self.values[group][self.orders[group]], 2, axis=2)
-            normalizer = np.log(spread) + log_constant
-            return Places(*(graph.constant(v) for v in (middle, spread, normalizer)))
-        raw = self._raw(group)
-        log_spread = graph.slice(raw, 1, 2, axis=2)
-        normalizer_name = graph.op("Add", log_spread, graph.constant(log_constant))
-        return Places(graph.slice(raw, 0, 1, axis=2), graph.op("Exp", log_spread), normalizer_name)
-
-    def exact_table(self, layer: int) -> str:
-        """Probabilities in float64, shape (rows, units, columns)."""
-        group = self.plan.layers[layer].group
-        if self.values is None:
-            return self._rows(self._exact(group), layer)
-        return self._rows(self._double("double", group, self._probabilities(group)), layer)
-
-    def log_exact(self, layer: int) -> str:
-        """Logarithms of binomial units' probabilities of failure and success, in float64."""
-        group = self.plan.layers[layer].group
-        if self.values is not None:
-            with np.errstate(divide="ignore"):
-                logs = np.log(self._probabilities(group))
-            return self._rows(self._double("log_double", group, logs), layer)
-        if ("log_exact", group) not in self._tables:
-            self._tables["log_exact", group] = self.graph.op("Log", self._exact(group))
-        return self._rows(self._tables["log_exact", group], layer)
-
-    def log_rates(self, layer: int) -> str:
-        """Logarithms of Poisson units' rates in float64, shape (rows, units, 1)."""
-        group = self.plan.layers[layer].group
-        if self.values is not None:
-            with np.errstate(divide="ignore"):
-                logs = np.log(self.values[group][self.orders[group]])
-            return self._rows(self._double("log_rates", group, logs), layer)
-        return self._rows(self.graph.cast(self._raw(group), TensorProto.DOUBLE), layer)
-
-    def _double(self, kind: str, group: int, values: Float) -> str:
-        """``values`` as a float64 constant, stored once."""
         if (kind, group) not in self._tables:
-            self._tables[kind, group] = self.graph.constant(values, np.float64)
-        return self._tables[kind, group]
+            if self.values is None and of_raw is not None:
+                made = of_raw(self._raw(group))
+            else:
+                with np.errstate(divide="ignore"):
+                    values = of_values(self._numbers(group)[self.orders[group]])
+                made = self.graph.constant(values, dtype)
+            self._tables[kind, group] = made
+        return self._rows(self._tables[kind, group], layer)
+
+    def _numbers(self, group: int) -> Float:
+        """Parameters of leaves as the IR has them."""
+        if self.values is not None:
+            return self.values[group]
+        entry = self.plan.groups[group]
+        if entry.generated:
+            raise ExportError.of(
+                "PC466",
+                f"a network generates the parameters of {entry.owner} leaves, whose ONNX class "
+                "needs them as numbers",
+                help="export with weights='materialized'",
+            )
+        raw = np.asarray(self.parameters[parameter_name(self.plan, group)], np.float64)
+        return constrain(raw, entry, self.plan.floor)
+
+    def outcomes(self, layer: int) -> str:
+        """All probabilities of a layer's compact weights in float64, in order of use."""
+        return self._exact(self.plan.layers[layer].group)
 
     def _probabilities(self, group: int) -> Float:
         """Materialized weights, in order of use."""
         if self.values is None:
             raise AssertionError("compact weights are nodes")  # pragma: no cover
         values = self.values[group][self.orders[group]]
-        if self.plan.groups[group].owner in _CHANCES:
-            return np.concatenate([1.0 - values, values], axis=2)
-        return values
+        return _support(self.plan.groups[group]).outcome_values(values)
 
     def _number(self, kind: str, group: int, values: Float) -> str:
         return self.graph.parameter(f"{kind}_{group}_{self.plan.groups[group].name}", values)
 
     def _exact(self, group: int) -> str:
-        """`pccompiler.ir.plan.materialize.constrain` as nodes, in float64; written once."""
+        """Probabilities of all outcomes in float64, from unconstrained numbers; written once."""
         if ("exact", group) not in self._tables:
-            raw = self.graph.cast(self._raw(group), TensorProto.DOUBLE)
-            self._tables["exact", group] = self._constrain(raw, self.plan.groups[group])
+            entry, raw = self.plan.groups[group], self.graph.wide(self._raw(group))
+            self._tables["exact", group] = _support(entry).outcomes(
+                self.graph, raw, self.plan.floor, entry.columns
+            )
         return self._tables["exact", group]
-
-    def _constrain(self, raw: str, group: WeightGroup) -> str:
-        """Probabilities of logits; of a Bernoulli's or binomial's, those of both outcomes."""
-        graph, columns = self.graph, group.columns
-        if group.owner in _CHANCES:
-            bounds = (graph.constant(bound, np.float64) for bound in (-_FAR, _FAR))
-            raw = graph.op("Clip", raw, *bounds)
-            zeros = graph.op("Mul", raw, graph.constant(0.0, np.float64))
-            raw, columns = graph.concat([zeros, raw], axis=2), 2
-        weights, floor = graph.op("Softmax", raw, axis=-1), self.plan.floor
-        if floor == 0.0:
-            return weights
-        lifted = graph.op("Add", weights, graph.constant(floor, np.float64))
-        return graph.op("Div", lifted, graph.constant(1.0 + columns * floor, np.float64))
 
     def _raw(self, group: int) -> str:
         """Unconstrained numbers, shape (weights, rows, columns), in order of use."""
@@ -187,6 +155,11 @@ class WeightWriter:
         if len(rows) == len(order) and bool((rows == np.arange(len(rows))).all()):
             return table
         return self.graph.take(table, rows)
+
+
+def _support(group: WeightGroup) -> Support:
+    """Of weights that are probabilities."""
+    return support_of(group.parameters[0].support)
 
 
 def _orders(plan: Plan) -> dict[int, Int]:

@@ -55,9 +55,8 @@ def hclt(
         states: Number of states of each latent variable.
         variables: One for each column; by default those of the tree, or inferred from the data.
         root: The variable at the top; ``None``: a centre of the tree, for the least depth.
-        leaf: A leaf family, for example ``"bernoulli"``; ``"auto"``: categorical, Poisson over
-            counts, histograms or Gaussians over real variables. Or one name per variable, as a
-            sequence or a mapping by name.
+        leaf: A leaf family, for example ``"bernoulli"``; ``"auto"``: categorical, and the usual
+            family of other variables. Or one name per variable, as a sequence or a mapping by name.
         pseudocount: For the tree, see `chow_liu_tree`.
         mi_bins: For the tree, see `chow_liu_tree`.
         mi_rows: For the tree, count only this many rows, evenly spaced; ``None``: all.

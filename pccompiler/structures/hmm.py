@@ -31,8 +31,8 @@ def hmm(
         states: Number of hidden states.
         homogeneous: Whether all steps share one transition matrix and one set of emissions.
         leaf: Emission family, for example ``"bernoulli"`` or ``"laplace"``; ``"auto"``:
-            categorical, Poisson over counts, histograms or Gaussians over real variables. Or one
-            name per step, as a sequence or a mapping by name.
+            categorical, and the usual family of other variables. Or one name per step, as a
+            sequence or a mapping by name.
 
     Raises:
         OptionError: If a homogeneous model has variables of different domains, or the emissions do

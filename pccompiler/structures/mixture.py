@@ -27,9 +27,8 @@ def naive_bayes_mixture(
     Args:
         num_variables: Number of binary variables, or a sequence of `Variable`.
         components: Number of mixture components.
-        leaf: A leaf family, for example ``"bernoulli"``; ``"auto"``: categorical, Poisson over
-            counts, histograms or Gaussians over real variables. Or one name per variable, as a
-            sequence or a mapping by name.
+        leaf: A leaf family, for example ``"bernoulli"``; ``"auto"``: categorical, and the usual
+            family of other variables. Or one name per variable, as a sequence or a mapping by name.
 
     Raises:
         OptionError: If a number is too small, or the leaves do not fit the variables.

@@ -47,8 +47,8 @@ def random_tree(
         product: ``"elementwise"``, or ``"kronecker"``: a product of m parts has ``units ** m``
             units.
         leaf: A leaf family, for example ``"bernoulli"``; ``"indicator"``: dense sums over
-            indicators; ``"auto"``: categorical, Poisson over counts, histograms or Gaussians over
-            real variables. Or one name per variable, as a sequence or a mapping by name.
+            indicators; ``"auto"``: categorical, and the usual family of other variables. Or one
+            name per variable, as a sequence or a mapping by name.
         seed: Seed of the orders and the sizes.
 
     Raises:

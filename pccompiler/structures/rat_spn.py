@@ -37,8 +37,8 @@ def rat_spn(
             With fewer, a leaf region is a factorized distribution over several variables.
         leaf: ``"indicator"``: dense sums over the indicators of discrete variables.
             ``"bernoulli"``, ``"categorical"``, ``"gaussian"``: ``units`` such distributions for
-            each variable and replica. ``"auto"``: indicators, Poisson over counts, histograms or
-            Gaussians over real variables. Or one name per variable, in a sequence or a mapping.
+            each variable and replica. ``"auto"``: indicators, and the usual family of other
+            variables. Or one name per variable, in a sequence or a mapping.
 
     Raises:
         OptionError: If a number is too small, or the leaves do not fit the variables.

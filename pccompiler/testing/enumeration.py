@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pccompiler.errors import DataError
-from pccompiler.ir import Circuit, Family, Kind, Variable
+from pccompiler.ir import Circuit, Kind, Variable
 
 Float = NDArray[np.float64]
 Weights = Mapping[int, Float]
@@ -70,51 +70,10 @@ def _node(circuit: Circuit, node: int, operands: list[Float], table: Float, worl
 
 
 def _leaf(circuit: Circuit, node: int, table: Float, state: float) -> Float:
-    family = circuit.family[node]
-    if family == Family.INDICATOR:
-        return np.array([float(state == j) for j in range(int(circuit.units[node]))])
+    family = circuit.family_of(node)
     variable = circuit.variables[int(circuit.variable[node])]
-    return np.array([_DENSITIES[Family(int(family))](row, state, variable) for row in table])
-
-
-def _gaussian(row: Float, state: float, _variable: Variable) -> float:
-    mean, deviation = row.tolist()
-    scaled = (state - mean) / deviation
-    return float(math.exp(-0.5 * scaled**2) / (deviation * math.sqrt(2 * math.pi)))
-
-
-def _binomial(row: Float, state: float, variable: Variable) -> float:
-    successes, failures = int(state), variable.cardinality - 1 - int(state)
-    ways = math.comb(successes + failures, successes)
-    return float(ways * row[0] ** successes * (1.0 - row[0]) ** failures)
-
-
-def _poisson(row: Float, state: float, _variable: Variable) -> float:
-    return float(row[0] ** int(state)) * math.exp(-row[0]) / math.factorial(int(state))
-
-
-def _laplace(row: Float, state: float, _variable: Variable) -> float:
-    location, scale = row.tolist()
-    return float(math.exp(-abs(state - location) / scale) / (2.0 * scale))
-
-
-def _histogram(row: Float, state: float, variable: Variable) -> float:
-    bins = list(itertools.pairwise(variable.edges))
-    for mass, (low, high) in zip(row.tolist(), bins, strict=True):
-        if low <= state < high or state == high == variable.edges[-1]:
-            return float(mass / (high - low))
-    return 0.0
-
-
-_DENSITIES: dict[Family, Callable[[Float, float, Variable], float]] = {
-    Family.BERNOULLI: lambda row, state, _: float(row[0] if state == 1 else 1.0 - row[0]),
-    Family.CATEGORICAL: lambda row, state, _: float(row[int(state)]),
-    Family.GAUSSIAN: _gaussian,
-    Family.BINOMIAL: _binomial,
-    Family.POISSON: _poisson,
-    Family.LAPLACE: _laplace,
-    Family.HISTOGRAM: _histogram,
-}
+    rows = table if family.parameters else np.zeros((int(circuit.units[node]), 0))
+    return np.exp(family.log_density(rows[None], np.full((1, 1, 1), state), [variable])[0, :, 0])
 
 
 def _check_value(variable: Variable, value: float) -> None:

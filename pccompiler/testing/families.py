@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pccompiler.ir import Builder, Circuit, Family, Variable, binary, categorical, count, real
+from pccompiler.ir.families.base import registered
 
+_VARIABLES = (
+    categorical("c", 6),
+    binary("b"),
+    real("r"),
+    real("h", [-2, -0.5, 0.1, 1.5]),
+    count("k"),
+)
 FAMILIES: dict[Family, Variable] = {
-    Family.BERNOULLI: binary("b"),
-    Family.CATEGORICAL: categorical("c", 4),
-    Family.GAUSSIAN: real("g"),
-    Family.BINOMIAL: categorical("n", 6),
-    Family.POISSON: count("k"),
-    Family.LAPLACE: real("l"),
-    Family.HISTOGRAM: real("h", [-2, -0.5, 0.1, 1.5]),
+    family: replace(next(v for v in _VARIABLES if family.fits(v)), name=family.keyword)
+    for family in registered()
+    if family.parameters
 }
+"""The parametric families so far, and a variable for each."""
 PARAMETRIC = tuple(FAMILIES)
 
 

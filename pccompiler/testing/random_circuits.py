@@ -12,7 +12,6 @@ import numpy as np
 
 from pccompiler.ir import Builder, Circuit, Family, Kind, Variable, binary, categorical, count, real
 from pccompiler.ir.arrays import Float, Int
-from pccompiler.ir.families import registry as leaves
 from pccompiler.passes.rewriting.editor import Draft
 from pccompiler.testing.random_weights import random_weights, with_values
 
@@ -91,7 +90,7 @@ class Maker:
         """Add an input."""
         if family == Family.INDICATOR:
             return self.builder.indicator(variable)
-        key = (family.keyword, units, leaves.columns(family, self.variables[variable]))
+        key = (family.keyword, units, family.columns(self.variables[variable]))
         (node,) = self.builder.inputs([variable], family, units, weights=self.shared(*key))
         return self.noted(int(node), *key)
 
@@ -109,7 +108,7 @@ class Maker:
 
     def leaf(self, variable: int, units: int) -> int:
         """A node of ``units`` units over one variable."""
-        fitting = [f for f in self.families if leaves.fits(f, self.variables[variable])]
+        fitting = [f for f in self.families if f.fits(self.variables[variable])]
         node = self.input(variable, self.choose(fitting), units)
         width = int(self.builder.units_of([node])[0])
         return node if width == units and self.coin() else self.sum([node], units)
@@ -146,13 +145,13 @@ class Maker:
 
 
 def kinds_of_variables(families: Collection[Family]) -> list[Callable[[str], Variable]]:
-    """Constructors of variables that fit at least one of the families."""
+    """Makers of variables, each of which some family fits."""
+    with_edges: Callable[[str], Variable] = lambda n: real(n, [-1.5, -0.5, 0.25, 2.0])  # noqa: E731
     kinds: list[Callable[[str], Variable]] = [binary, binary, lambda n: categorical(n, 3), real]
-    if Family.HISTOGRAM in families:
-        kinds.append(lambda n: real(n, [-1.5, -0.5, 0.25, 2.0]))
-    if Family.POISSON in families:
-        kinds.append(count)
-    return [kind for kind in kinds if any(leaves.fits(f, kind("x")) for f in families)]
+    if any(f.fits(with_edges("x")) and not f.fits(real("x")) for f in families):
+        kinds.append(with_edges)
+    kinds.append(count)
+    return [kind for kind in kinds if any(f.fits(kind("x")) for f in families)]
 
 
 def pick_variables(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pccompiler.ir import Circuit, Family
+from pccompiler.ir import Circuit
 from pccompiler.ir.arrays import Float
+from pccompiler.ir.families.supports import WEIGHTS, split
 
 
 def random_weights(
@@ -24,26 +25,18 @@ def random_weights(
         weight = int(circuit.weight[node])
         if weight not in values:
             shape = (int(circuit.weights.rows[weight]), int(circuit.weights.columns[weight]))
-            values[weight] = _values(Family.CATEGORICAL, shape, rng, zeros)
-            if circuit.family[node] >= 0:
-                values[weight] = _values(Family(int(circuit.family[node])), shape, rng, zeros)
+            values[weight] = _values(circuit, node, shape, rng, zeros)
     return values
 
 
-def _values(family: Family, shape: tuple[int, int], rng: np.random.Generator, zeros: bool) -> Float:
-    if family in (Family.GAUSSIAN, Family.LAPLACE):
-        return np.stack([rng.normal(size=shape[0]), rng.uniform(0.5, 2.0, shape[0])], axis=1)
-    if family == Family.POISSON:
-        return rng.uniform(0.2, 4.0, shape)
-    if family in (Family.BERNOULLI, Family.BINOMIAL):
-        draw = rng.uniform(size=shape)
-        return np.where(rng.random(shape) < 0.3, np.round(draw), draw) if zeros else draw
-    table = rng.gamma(1.0, size=shape) + 1e-3
-    if zeros:
-        table = np.where(rng.random(shape) < 0.3, 0.0, table)
-        table[np.arange(shape[0]), rng.integers(0, shape[1], shape[0])] += 1e-2
-    rows: Float = table / table.sum(axis=1, keepdims=True)
-    return rows
+def _values(
+    circuit: Circuit, node: int, shape: tuple[int, int], rng: np.random.Generator, zeros: bool
+) -> Float:
+    parameters = circuit.family_of(node).parameters if circuit.family[node] >= 0 else (WEIGHTS,)
+    widths = [part.shape[1] for _, part in split(np.zeros(shape), parameters)]
+    pairs = zip(parameters, widths, strict=True)
+    parts = [p.support.draw(rng, (shape[0], width), zeros) for p, width in pairs]
+    return np.concatenate(parts, axis=1)
 
 
 def with_values(circuit: Circuit, values: dict[int, Float]) -> Circuit:

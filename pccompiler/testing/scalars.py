@@ -63,7 +63,7 @@ class _Expansion:
 
     def leaves(self, node: int) -> list[int]:
         variable, weight = int(self.circuit.variable[node]), int(self.circuit.weight[node])
-        family = Family(int(self.circuit.family[node]))
+        family = self.circuit.family_of(node)
         if family != Family.INDICATOR:
             table = self.circuit.weights.values[weight]
         elif self.circuit.variables[variable].cardinality == 2:

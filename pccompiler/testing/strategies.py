@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from hypothesis import strategies as st
 
 from pccompiler.ir import Circuit, Family, Variable
-from pccompiler.ir.families import registry as leaves
 from pccompiler.testing.faults import Broken, make_broken
 from pccompiler.testing.random_circuits import (
     DISCRETE,
@@ -22,13 +21,10 @@ __all__ = [
     "Broken",
     "broken_circuits",
     "circuits",
-    "fits",
     "rows",
     "unsmooth",
     "variables",
 ]
-
-fits = leaves.fits
 
 
 class _Drawn:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import TABLES
 from pccompiler.ir.plan.layers import Layer
 
 
@@ -49,7 +48,7 @@ def finite(top: Tensor) -> Tensor:
 def has_table(layer: Layer) -> bool:
     """Whether the layer multiplies states or operands by a weight tensor."""
     weighted = layer.group >= 0 or layer.ragged
-    return weighted and (layer.family is None or layer.family in TABLES)
+    return weighted and (layer.family is None or layer.tabular)
 
 
 def safe_log(values: Tensor) -> Tensor:
@@ -73,3 +72,9 @@ def surprise(shares: Tensor) -> Tensor:
     """``-r log r`` of shares r; 0, with gradient 0, at 0."""
     positive = shares.masked_fill(shares <= 0.0, 1.0)
     return -positive * positive.log()
+
+
+def draw_state(masses: Tensor, generator: torch.Generator | None) -> Tensor:
+    """An index along the last dimension, in proportion to ``masses``."""
+    noise = torch.empty_like(masses).exponential_(generator=generator)
+    return (masses / noise.clamp_min_(torch.finfo(masses.dtype).tiny)).argmax(-1)

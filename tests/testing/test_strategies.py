@@ -50,7 +50,7 @@ def test_every_kind_occurs(kind: Kind) -> None:
     find(circuits(), lambda c: bool((c.kind == kind).any()), settings=QUICK)
 
 
-@pytest.mark.parametrize("family", Family)
+@pytest.mark.parametrize("family", list(Family))
 def test_only_the_wanted_family_occurs(family: Family) -> None:
     @settings(max_examples=20)
     @given(circuits(families=(family,)))

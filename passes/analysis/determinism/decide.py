@@ -10,8 +10,8 @@ import numpy as np
 
 from pccompiler.ir import Circuit
 from pccompiler.ir.arrays import Int
+from pccompiler.ir.families.classes import classes
 from pccompiler.passes.analysis.determinism.gates import OR, Bool, Gates, find_gates
-from pccompiler.passes.analysis.determinism.leaves import classes
 from pccompiler.passes.analysis.determinism.pairs import OutOfBudgetError, Pairs
 from pccompiler.passes.analysis.determinism.witness import Witness, confirm, world_of
 from pccompiler.passes.analysis.determinism.worlds import (

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pccompiler.ir import Circuit, Family, Kind, Variable
-from pccompiler.ir.arrays import Float, Int, ranges, segments
+from pccompiler.ir import Circuit, Kind
+from pccompiler.ir.arrays import Int, ranges, segments
+from pccompiler.ir.families.classes import classes
+from pccompiler.ir.families.supports import interior
 
 Bool = NDArray[np.bool_]
 
@@ -29,26 +31,6 @@ class LeafSets:
     members: Bool
     of_unit: Int
     full: Bool
-
-
-def classes(variable: Variable) -> int:
-    """Number of classes of values that supports of leaves can distinguish."""
-    if variable.discrete:
-        return variable.cardinality
-    if variable.domain == "count":
-        return 2  # zero, more
-    return len(variable.edges) or 1  # bins, and outside
-
-
-def representative(variable: Variable, number: int) -> float:
-    """A value of class ``number``."""
-    if variable.domain != "real":
-        return float(number)
-    if not variable.edges:
-        return 0.0
-    if number == len(variable.edges) - 1:
-        return variable.edges[-1] + 1.0
-    return (variable.edges[number] + variable.edges[number + 1]) / 2.0
 
 
 def leaf_sets(circuit: Circuit) -> LeafSets:
@@ -107,32 +89,10 @@ def _tables(circuit: Circuit) -> list[tuple[Int, Bool]]:
 def _members(circuit: Circuit, nodes: Int) -> Bool:
     """Shape (units of the nodes, classes), for inputs that differ only in their values."""
     variable = circuit.variables[int(circuit.variable[nodes[0]])]
-    family, number = Family(int(circuit.family[nodes[0]])), classes(variable)
-    if family == Family.INDICATOR:
-        return np.tile(np.eye(number, dtype=np.bool_), (len(nodes), 1))
-    total = int(circuit.units[nodes].sum())
-    first = circuit.weights.values.get(int(circuit.weight[nodes[0]]))
-    if family == Family.HISTOGRAM and first is None:
-        inside = np.ones((total, number), np.bool_)
-        inside[:, -1] = False
-        return inside
-    if first is None or family in (Family.GAUSSIAN, Family.LAPLACE):
-        return np.ones((total, number), np.bool_)
-    tables = [circuit.weights.values[w] for w in circuit.weight[nodes].tolist()]
-    return _positive(family, np.concatenate(tables), number)
-
-
-def _positive(family: Family, table: Float, number: int) -> Bool:
-    if family == Family.BERNOULLI:
-        return np.concatenate([table < 1.0, table > 0.0], axis=1)
-    if family == Family.BINOMIAL:
-        inner = (table > 0.0) & (table < 1.0)
-        result = np.repeat(inner, number, axis=1)
-        result[:, :1] |= table < 1.0
-        result[:, -1:] |= table > 0.0
-        return result
-    if family == Family.POISSON:
-        return np.concatenate([np.ones_like(table, np.bool_), table > 0.0], axis=1)
-    if family == Family.HISTOGRAM:
-        return np.concatenate([table > 0.0, np.zeros((len(table), 1), np.bool_)], axis=1)
-    return np.asarray(table > 0.0)
+    family, owned = circuit.family_of(nodes[0]), circuit.weight[nodes].tolist()
+    given = circuit.weights.values
+    if owned[0] in given:
+        return family.positive(np.concatenate([given[weight] for weight in owned]), variable)
+    units = int(circuit.units[nodes[0]])
+    table = interior(family.parameters, units, family.columns(variable))
+    return np.tile(family.positive(table, variable), (len(nodes), 1))

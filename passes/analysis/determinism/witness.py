@@ -7,10 +7,10 @@ from itertools import product
 
 import numpy as np
 
-from pccompiler.ir import Circuit, Family, Kind
+from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.registry import log_density
-from pccompiler.passes.analysis.determinism.leaves import representative
+from pccompiler.ir.families.classes import representative
+from pccompiler.ir.families.supports import WEIGHTS, interior
 
 Unit = tuple[int, int]
 
@@ -103,12 +103,9 @@ def _value(circuit: Circuit, node: int, operands: list[Float], world: Float) -> 
 
 
 def _leaf(circuit: Circuit, node: int, value: float) -> Float:
-    units, family = int(circuit.units[node]), Family(int(circuit.family[node]))
-    if family == Family.INDICATOR:
-        return np.where(np.arange(units) == value, 0.0, -np.inf)
     variable = circuit.variables[int(circuit.variable[node])]
-    table = _table(circuit, node)
-    return log_density(family, table[None], np.array([[[value]]]), [variable])[0, :, 0]
+    table, state = _table(circuit, node)[None], np.array([[[value]]])
+    return circuit.family_of(node).log_density(table, state, [variable])[0, :, 0]
 
 
 def _table(circuit: Circuit, node: int) -> Float:
@@ -117,5 +114,6 @@ def _table(circuit: Circuit, node: int) -> Float:
     given = circuit.weights.values.get(weight)
     if given is not None:
         return given
-    rows, columns = int(circuit.weights.rows[weight]), int(circuit.weights.columns[weight])
-    return np.full((rows, columns), 1.0 / (columns + (circuit.kind[node] == Kind.INPUT)))
+    columns = int(circuit.weights.columns[weight]) if weight >= 0 else 0
+    own = circuit.family_of(node).parameters if circuit.kind[node] == Kind.INPUT else (WEIGHTS,)
+    return interior(own, int(circuit.units[node]), columns)

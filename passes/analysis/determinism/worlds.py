@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.ir.arrays import Int
+from pccompiler.ir.families.classes import classes
 from pccompiler.passes.analysis.determinism.gates import AND, FALSE, OR, Gates
-from pccompiler.passes.analysis.determinism.leaves import classes
 
 Bool = NDArray[np.bool_]
 Words = NDArray[np.uint64]

@@ -14,16 +14,7 @@ import numpy as np
 from pccompiler.errors import ImportFormatError
 from pccompiler.ir import Family, Variable, binary, categorical, count, real
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.registry import bin_of, log_density
-
-_DOMAINS = {
-    Family.BERNOULLI: "states",
-    Family.CATEGORICAL: "states",
-    Family.BINOMIAL: "states",
-    Family.GAUSSIAN: "real",
-    Family.HISTOGRAM: "real",
-    Family.POISSON: "count",
-}
+from pccompiler.ir.families.histogram import bin_of
 
 _ROUNDING = 1e-5
 """How far from 1 sums of float32 probabilities may be, to count as 1."""
@@ -70,7 +61,7 @@ def variable(name: str, leaves: Sequence[Leaf]) -> Variable:
     Raises:
         ImportFormatError: If there is none: they are of different domains.
     """
-    domains = {_DOMAINS[leaf.family] for leaf in leaves}
+    domains = {leaf.family.domains for leaf in leaves}
     if len(domains) > 1:
         families = ", ".join(sorted({leaf.family.keyword for leaf in leaves}))
         raise ImportFormatError.of(
@@ -78,9 +69,9 @@ def variable(name: str, leaves: Sequence[Leaf]) -> Variable:
             f"variable {name} has leaves of families that share no domain: {families}",
             help="let all leaves of a variable be discrete, or real, or counts",
         )
-    if domains == {"count"}:
+    if domains == {("count",)}:
         return count(name)
-    if domains == {"real"}:
+    if domains == {("real",)}:
         edges = {edge for leaf in leaves for edge in leaf.edges}
         return real(name, sorted(edges))
     states = max(leaf.states for leaf in leaves)
@@ -100,7 +91,7 @@ def fit(leaf: Leaf, over: Variable) -> tuple[Family, Float, Float]:
     elif family == Family.CATEGORICAL:
         table = _padded(table, over.cardinality)
     scale = np.zeros(len(table)) if leaf.log_scale is None else leaf.log_scale
-    if family not in (Family.CATEGORICAL, Family.HISTOGRAM):
+    if not family.simplex:
         return family, table, scale
     totals = table.sum(axis=1)
     exact = np.abs(totals - 1.0) <= 1e-12  # these keep their last digit
@@ -123,9 +114,8 @@ def _padded(table: Float, states: int) -> Float:
 
 def _binomial(leaf: Leaf) -> Float:
     """Probabilities of 0 ... trials successes, shape (units, trials + 1)."""
-    states = np.arange(leaf.trials + 1.0)[None, None]
-    of = categorical("successes", max(leaf.trials + 1, 2))
-    return np.asarray(np.exp(log_density(Family.BINOMIAL, leaf.table[None], states, [of])[0]))
+    of = Variable("successes", "categorical", leaf.trials + 1)  # maybe a single state
+    return leaf.family.probabilities(leaf.table, of)
 
 
 def _refined(leaf: Leaf, over: Variable) -> Float:

@@ -11,7 +11,8 @@ import numpy as np
 from pccompiler.errors import OptionError
 from pccompiler.ir import Builder, Family, Variable, binary
 from pccompiler.ir.arrays import Int
-from pccompiler.ir.families.registry import fits
+from pccompiler.ir.families.base import find
+from pccompiler.ir.families.registry import USUAL
 from pccompiler.ir.sizes import MOST_UNITS, times
 from pccompiler.ir.sizes import number as number_text
 from pccompiler.options import as_float, is_of, listed, shown, whole
@@ -21,7 +22,6 @@ Leaf = str | Mapping[str, str] | Sequence[str]
 
 MOST_NODES = 2**28
 """The most nodes of a structure: about 30 GiB while it is built."""
-_FAMILIES = {family.keyword: family for family in Family}
 
 
 def as_variables(variables: int | Sequence[Variable]) -> tuple[Variable, ...]:
@@ -71,8 +71,8 @@ def one_of(name: str, value: object, choices: Sequence[object]) -> None:
 def leaf_family(variable: Variable, leaf: str) -> Family:
     """The family of ``variable``'s leaves under the option ``leaf``, a single name.
 
-    ``"auto"``: indicators for discrete variables, Poisson for counts, a histogram for real
-    variables with edges, Gaussian for other real ones.
+    ``"auto"``: indicators for discrete variables, a histogram for real variables with edges, the
+    usual family of other domains (`pccompiler.ir.families.registry.USUAL`).
 
     Raises:
         OptionError: If there is no such family, or it does not fit the variable.
@@ -80,13 +80,13 @@ def leaf_family(variable: Variable, leaf: str) -> Family:
     if not is_of(leaf, str):
         raise _unknown_family(leaf)
     if leaf == "auto":
-        if variable.domain == "real":
-            return Family.HISTOGRAM if variable.edges else Family.GAUSSIAN
-        return Family.INDICATOR if variable.discrete else Family.POISSON
-    if leaf not in _FAMILIES:
+        if variable.edges:
+            return Family.HISTOGRAM
+        return Family.INDICATOR if variable.discrete else USUAL[variable.domain]
+    family = find(leaf)
+    if family is None:
         raise _unknown_family(leaf)
-    family = _FAMILIES[leaf]
-    if not fits(family, variable):
+    if not family.fits(variable):
         raise OptionError.of(
             "PC302",
             f"leaf family {leaf!r} does not fit variable {variable.name!r}, which is {variable}",
@@ -99,7 +99,7 @@ def _unknown_family(leaf: object) -> OptionError:
     return OptionError.of(
         "PC302",
         f"unknown leaf family {shown(leaf)}",
-        help=f"use 'auto' or one of: {', '.join(_FAMILIES)}",
+        help=f"use 'auto' or one of: {', '.join(family.keyword for family in Family)}",
     )
 
 
@@ -171,7 +171,7 @@ def input_nodes(
         units: Number of units, except for indicators.
         shared: Whether to return the indicators themselves.
     """
-    codes = np.array([int(family) for family in families])[variables]
+    codes = np.array(families)[variables]
     nodes = np.zeros(len(variables), np.int64)
     for code in np.unique(codes).tolist():
         mine = codes == code

@@ -1,27 +1,24 @@
 """The engine's inputs: states one-hot for tables, log-densities for the other families.
 
-`pccompiler.ir.families.registry` is the definition. A missing value gives 1 in a table, 0 as a
-log-density.
+A missing value gives 1 in a table, 0 as a log-density.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pccompiler.ir import Family, Variable
-from pccompiler.ir.kinds import TABLES, Kind
+from pccompiler.ir import Variable
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
+from pccompiler.torch_backend.leaves.base import Constants, TorchLeaf, Units
 from pccompiler.torch_backend.leaves.lookup import LEAST_STATES, codes_of
-from pccompiler.torch_backend.values import has_table, safe_log
-
-LEAST_LOG_DENSITY = -1e30  # finite in float32: the forms rely on densities above zero
-_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+from pccompiler.torch_backend.leaves.registry import leaf_of
+from pccompiler.torch_backend.values import has_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,25 +27,23 @@ class LeafLayer:
 
     Attributes:
         number: The layer's.
-        family: Its leaf family.
+        leaf: Its leaf family.
+        variables: The variable of each row.
         states: Columns of the table; 0 for families of log-densities.
         index: Shape ``(rows,)``, the variable of each row; ``None``: all variables, in order.
-        constants: Trials of binomial leaves, shape (rows, 1, 1); lower edges, upper edges, each of
-            shape (rows, bins, 1), and widths, (rows, 1, bins), of histograms.
+        constants: See `TorchLeaf.constants`.
         looked_up: Whether the layer has a table of so many states that lookups pay.
+        is_real: Whether the density has derivatives by the data.
     """
 
     number: int
-    family: Family
+    leaf: TorchLeaf
+    variables: tuple[Variable, ...]
     states: int
     index: Tensor | None
-    constants: tuple[Tensor, ...]
+    constants: Constants
     looked_up: bool
-
-    @property
-    def is_real(self) -> bool:
-        """Whether the density has derivatives by the data."""
-        return self.family in _REAL
+    is_real: bool
 
     def column(self, columns: Tensor) -> Tensor:
         """The rows' variables of the data, shape (rows, 1, batch), from (variables, batch)."""
@@ -69,32 +64,40 @@ class LeafLayer:
             return codes_of(column, self.states)
         return self.one_hot(column)
 
-    def bins(self, column: Tensor) -> Tensor:
-        """Of a histogram: bins one-hot, shape (rows, bins, batch), zeros outside and if missing."""
-        lower, upper, _ = self.constants
-        return ((column >= lower) & (column < upper)).to(column.dtype)
-
     def log_density(self, column: Tensor, parameters: Tensor, exact: bool) -> Tensor:
         """Log-densities, shape (rows, units, batch); 0 where missing.
 
         Args:
             column: Shape (rows, 1, batch), NaN where missing.
-            parameters: As `pccompiler.torch_backend.weights.weights.constrain` gives them.
+            parameters: As `TorchLeaf.constrain` gives them.
             exact: Whether probabilities may be exactly 0, with a logarithm of -inf.
         """
         missing = column.isnan()
-        known = column.masked_fill(missing, 0.0)
-        out = _DENSITIES[self.family](self, known, parameters)
-        if self.family in _EXACT and exact:
-            out = out.masked_fill(out < 0.1 * LEAST_LOG_DENSITY, -torch.inf)
-        elif self.family != Family.HISTOGRAM:  # which is zero outside its edges
-            out = out.clamp_min(LEAST_LOG_DENSITY)
-        return out.to(column.dtype).masked_fill(missing, 0.0)
+        known = column.masked_fill(missing, self.leaf.somewhere)
+        out = self.leaf.log_density(known, Units(self.leaf, parameters, self.constants))
+        return self.leaf.bounded(out, exact).to(column.dtype).masked_fill(missing, 0.0)
 
+    def units(self, parameters: Tensor) -> Units:
+        """The units with a table of states, where there are finitely many.
 
-_EXACT = (Family.BINOMIAL, Family.POISSON)
-"""Families of log-densities whose parameters may make a state impossible."""
-_REAL = (Family.GAUSSIAN, Family.LAPLACE, Family.HISTOGRAM)
+        Args:
+            parameters: As `TorchLeaf.constrain` gives them; of indicators the unit matrix.
+        """
+        units = Units(self.leaf, parameters, self.constants)
+        if self.leaf.family.tabular:
+            return replace(units, table=parameters)
+        if not all(variable.discrete for variable in self.variables):
+            return units
+        last = (
+            torch.tensor(
+                [v.cardinality - 1.0 for v in self.variables], dtype=torch.float64, device="cpu"
+            )
+            .to(parameters)
+            .view(-1, 1, 1)
+        )
+        states = torch.arange(int(last.max()) + 1).to(parameters).view(1, 1, -1)
+        logs = self.log_density(torch.minimum(states, last), parameters, exact=True)
+        return replace(units, table=logs.exp().masked_fill(states > last, 0.0))
 
 
 class LeafInputs:
@@ -149,68 +152,16 @@ def _leaf_layer(plan: Plan, number: int, device: torch.device, dtype: torch.dtyp
         raise AssertionError("an input layer has a family and variables")  # pragma: no cover
     all_in_order = np.array_equal(layer.variables, np.arange(len(plan.variables)))
     index = None if all_in_order else torch.from_numpy(layer.variables.copy()).to(device)
-    variables = [plan.variables[v] for v in layer.variables.tolist()]
-    states = variables[0].cardinality if layer.family in TABLES else 0
-    constants = _constants(layer.family, variables, device, dtype)
-    looked_up = has_table(layer) and states >= LEAST_STATES
-    return LeafLayer(number, layer.family, states, index, constants, looked_up)
-
-
-def _constants(
-    family: Family, variables: Sequence[Variable], device: torch.device, dtype: torch.dtype
-) -> tuple[Tensor, ...]:
-    if family == Family.BINOMIAL:
-        trials = torch.tensor(
-            [v.cardinality - 1.0 for v in variables], dtype=torch.float64, device="cpu"
-        )
-        return (trials.view(-1, 1, 1).to(device),)
-    if family != Family.HISTOGRAM:
-        return ()
-    edges = torch.tensor([v.edges for v in variables], dtype=torch.float64, device="cpu")
-    widths = edges.diff(dim=1).unsqueeze(1).to(device, dtype)
-    rounded = edges.to(dtype)  # as the data are, so that a value on an edge stays on it
-    lower, upper = rounded[:, :-1], rounded[:, 1:].clone()
-    upper[:, -1] = torch.nextafter(upper[:, -1], torch.tensor(torch.inf, dtype=dtype, device="cpu"))
-    return (lower.unsqueeze(2).to(device), upper.unsqueeze(2).to(device), widths)
-
-
-def _gaussian(_layer: LeafLayer, x: Tensor, parameters: Tensor) -> Tensor:
-    mean, deviation = parameters[..., :1], parameters[..., 1:]
-    scaled = (x - mean) / deviation
-    return -0.5 * scaled.square() - deviation.log() - _LOG_SQRT_2PI
-
-
-def _laplace(_layer: LeafLayer, x: Tensor, parameters: Tensor) -> Tensor:
-    location, scale = parameters[..., :1], parameters[..., 1:]
-    return -(x - location).abs() / scale - (2.0 * scale).log()
-
-
-def _poisson(_layer: LeafLayer, x: Tensor, parameters: Tensor) -> Tensor:
-    """In float64: three large terms cancel where the count is large."""
-    counts, log_rate = x.double(), parameters.double()
-    bounded = log_rate.clamp_min(LEAST_LOG_DENSITY)  # 0 times it is 0
-    return counts * bounded - log_rate.exp() - torch.lgamma(counts + 1.0)
-
-
-def _binomial(layer: LeafLayer, x: Tensor, parameters: Tensor) -> Tensor:
-    """In float64, as `_poisson`."""
-    counts, trials = x.double(), layer.constants[0]
-    features = torch.cat([trials - counts, counts], dim=1)
-    ways = (trials + 1.0).lgamma() - (features + 1.0).lgamma().sum(1, keepdim=True)
-    table = parameters.double().clamp_min(LEAST_LOG_DENSITY)
-    return torch.bmm(table, features) + ways
-
-
-def _histogram(layer: LeafLayer, x: Tensor, parameters: Tensor) -> Tensor:
-    bins = layer.bins(x)
-    widths = layer.constants[2].to(bins.dtype)
-    return safe_log(torch.bmm(parameters, bins)) - torch.bmm(widths.log(), bins)
-
-
-_DENSITIES: dict[Family, Callable[[LeafLayer, Tensor, Tensor], Tensor]] = {
-    Family.GAUSSIAN: _gaussian,
-    Family.BINOMIAL: _binomial,
-    Family.POISSON: _poisson,
-    Family.LAPLACE: _laplace,
-    Family.HISTOGRAM: _histogram,
-}
+    variables = tuple(plan.variables[v] for v in layer.variables.tolist())
+    leaf = leaf_of(layer.family.keyword)
+    states = variables[0].cardinality if layer.tabular else 0
+    return LeafLayer(
+        number,
+        leaf,
+        variables,
+        states,
+        index,
+        leaf.constants(variables, device, dtype),
+        looked_up=has_table(layer) and states >= LEAST_STATES,
+        is_real=all(variable.domain == "real" for variable in variables),
+    )

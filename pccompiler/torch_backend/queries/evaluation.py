@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
@@ -10,12 +11,8 @@ from torch import Tensor
 
 from pccompiler.torch_backend.engines.arena.tables import tables_by_layer
 from pccompiler.torch_backend.engines.base import Ascent, Batch, Engine, Wanted
-from pccompiler.torch_backend.leaves.answers import (
-    FAMILIES,
-    draw_state,
-    state_table,
-    top_log_density,
-)
+from pccompiler.torch_backend.leaves.base import Units
+from pccompiler.torch_backend.values import draw_state
 
 if TYPE_CHECKING:
     from pccompiler.torch_backend.evaluator import Evaluator
@@ -34,20 +31,16 @@ class Knowledge:
         discrete = [v.discrete for v in self.variables]
         self.discrete = torch.tensor(discrete, device=model.device)
         dense = tables_by_layer(self.plan, self.weights)
-        self.tables = {
-            layer.number: state_table(layer, self.parameters(layer, dense), self.states_of(layer))
+        self.units = {
+            layer.number: layer.units(parameters)
             for layer in model.leaf_inputs.layers
+            if (parameters := self.parameters(layer, dense)) is not None
         }
 
     def parameters(self, layer: LeafLayer, tables: Mapping[int, list[Tensor]]) -> Tensor | None:
         """Parameters of a layer's leaves; ``None`` for indicators."""
         own = tables.get(layer.number)
         return self.leaves.get(layer.number) if own is None else own[0]
-
-    def states_of(self, layer: LeafLayer) -> int:
-        """States of the variables of a layer."""
-        variables = self.rows_of(layer)
-        return max(self.variables[int(v)].cardinality for v in variables)
 
     def rows_of(self, layer: LeafLayer) -> list[int]:
         """The variable of each row of a layer."""
@@ -87,8 +80,8 @@ class Knowledge:
         missing = layer.column(rows.t()).isnan()
         if chosen is not None:
             missing = missing & chosen
-        parameters = self.leaves[layer.number]
-        top = top_log_density(layer, parameters, self.tables[layer.number])
+        units = self.units[layer.number]
+        top = units.leaf.top(units) if units.table is None else units.table.amax(2).log()
         return torch.where(missing, top.unsqueeze(-1), given)
 
 
@@ -136,10 +129,13 @@ class Evaluated:
         out = self.root.new_zeros(len(known.variables), known.states, batch)
         for layer in known.model.leaf_inputs.layers:
             flow = flows[layer.number]
-            table = known.tables[layer.number]
-            if table is None and layer.number in known.leaves:
+            units = known.units.get(layer.number)
+            if units is None:  # indicators
+                mass = flow
+            elif units.table is None:
                 continue
-            mass = flow if table is None else torch.bmm(table.transpose(1, 2), flow)
+            else:
+                mass = torch.bmm(units.table.transpose(1, 2), flow)
             out[:, : mass.shape[1]].index_add_(0, self._index(layer), mass)
         missing = self.rows.isnan()
         states = torch.arange(known.states, device=out.device)
@@ -152,14 +148,10 @@ class Evaluated:
         known = self.knowledge
         states = torch.arange(known.states, device=masses.device, dtype=masses.dtype)
         sums = torch.stack([masses @ states, masses @ states.square()])
-        for layer in known.model.leaf_inputs.layers:
-            if not self._unbounded(layer):
-                continue
-            family, parameters = FAMILIES[layer.family], known.leaves[layer.number]
+        for layer, units in self._unbounded():
             flow, index = flows[layer.number], self._index(layer)
-            for power, moment in enumerate((family.mean, family.square)):
-                part = torch.bmm(moment(layer, parameters).unsqueeze(1), flow)[:, 0]
-                sums[power].t().index_add_(0, index, part)
+            for power, moment in enumerate((units.leaf.mean, units.leaf.square)):
+                sums[power].t().index_add_(0, index, _mixed(units, moment(units), flow))
         missing = self.rows.isnan()
         mean = torch.where(missing, sums[0], self.rows)
         variance = torch.where(missing, sums[1] - sums[0].square(), 0.0)
@@ -178,29 +170,46 @@ class Evaluated:
         masses = self.masses(flows)
         out = (draw_state(masses, generator) if draw else masses.argmax(2)).to(self.root.dtype)
         out = out * self.knowledge.discrete
-        for layer in self.knowledge.model.leaf_inputs.layers:
-            if self._unbounded(layer):
-                value = self._value(layer, flows[layer.number], draw, generator)
-                out.t().index_add_(0, self._index(layer), value)
+        for layer, units in self._unbounded():
+            value = _value(units, flows[layer.number], draw, generator)
+            out.t().index_add_(0, self._index(layer), value)
         return torch.where(self.rows.isnan(), out, self.rows)
 
-    def _value(
-        self, layer: LeafLayer, flow: Tensor, draw: bool, generator: torch.Generator | None
-    ) -> Tensor:
-        """What active leaves say, 0 elsewhere; shape (rows, batch)."""
-        family, parameters = FAMILIES[layer.family], self.knowledge.leaves[layer.number]
-        active, unit = flow.max(1)
-        row = torch.arange(len(unit), device=unit.device).unsqueeze(1)
-        if draw:
-            value = family.draw(layer, parameters[row, unit], generator)
-        else:
-            value = family.mode(layer, parameters)[row, unit]
-        return torch.where(active > 0.0, value, 0.0).to(flow.dtype)
-
-    def _unbounded(self, layer: LeafLayer) -> bool:
+    def _unbounded(self) -> Iterator[tuple[LeafLayer, Units]]:
+        """The layers over infinitely many values."""
         known = self.knowledge
-        return layer.number in known.leaves and known.tables[layer.number] is None
+        for layer in known.model.leaf_inputs.layers:
+            units = known.units.get(layer.number)
+            if units is not None and units.table is None:
+                yield layer, units
 
     def _index(self, layer: LeafLayer) -> Tensor:
         variables = self.knowledge.rows_of(layer)
         return torch.tensor(variables, dtype=torch.int64, device=self.rows.device)
+
+
+def _mixed(units: Units, moment: Tensor, flow: Tensor) -> Tensor:
+    """Moments of units mixed by flows, shape (rows, batch)."""
+    moment = moment.unsqueeze(1)
+    if not units.leaf.infinite_moments:
+        return torch.bmm(moment, flow)[:, 0]
+    odd = ~moment.isfinite()  # counts only where there is a flow
+    mixed = torch.bmm(moment.masked_fill(odd, 0.0), flow)
+    for value, where in (
+        (torch.inf, moment == torch.inf),
+        (torch.nan, odd & (moment != torch.inf)),
+    ):
+        mixed = mixed.masked_fill(torch.bmm(where.to(flow.dtype), flow) > 0.0, value)
+    return mixed[:, 0]
+
+
+def _value(units: Units, flow: Tensor, draw: bool, generator: torch.Generator | None) -> Tensor:
+    """What active leaves say, 0 elsewhere; shape (rows, batch)."""
+    active, unit = flow.max(1)
+    row = torch.arange(len(unit), device=unit.device).unsqueeze(1)
+    if draw:
+        picked = replace(units, parameters=units.parameters[row, unit])
+        value = units.leaf.draw(picked, generator)
+    else:
+        value = units.leaf.mode(units)[row, unit]
+    return torch.where(active > 0.0, value, 0.0).to(flow.dtype)

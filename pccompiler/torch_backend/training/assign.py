@@ -5,13 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import Family
-from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.parameters import parameter_name
+from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.model import CompiledCircuit
-
-_CHANCES = (Family.BERNOULLI.keyword, Family.BINOMIAL.keyword)
-_LEAST = 1e-30  # under a floor, logits stay finite, so that training can go on from them
+from pccompiler.torch_backend.weights.supports import SIMPLEX
 
 
 @torch.no_grad()
@@ -28,25 +25,10 @@ def assign(model: CompiledCircuit, group: int, values: Tensor, rows: Tensor | No
         rows: Places in the group that ``values`` are for; ``None``: all.
     """
     entry = model.plan.groups[group]
-    raw = unconstrain(values, entry, model.plan.floor)
+    owner = SIMPLEX if entry.is_sum else leaf_of(entry.owner)
+    raw = owner.unconstrain(values, model.plan.floor)
     parameter = model.weights.values[parameter_name(model.plan, group)]
     if rows is None:
         parameter.copy_(raw)
     else:
         parameter[rows.to(parameter.device)] = raw.to(parameter)
-
-
-def unconstrain(values: Tensor, group: WeightGroup, floor: float) -> Tensor:
-    """Unconstrained numbers that give ``values`` under ``floor``."""
-    if group.is_simplex:
-        return _unlift(values, floor, group.columns).log()
-    if group.owner in _CHANCES:
-        return _unlift(values, floor, 2).log() - _unlift(1.0 - values, floor, 2).log()
-    if group.owner == Family.POISSON.keyword:
-        return values.log()
-    return torch.stack([values[..., 0], values[..., 1].log()], dim=-1)
-
-
-def _unlift(values: Tensor, floor: float, states: int) -> Tensor:
-    """What the floor lifts to ``values``."""
-    return values if floor == 0.0 else (values * (1.0 + states * floor) - floor).clamp_min(_LEAST)

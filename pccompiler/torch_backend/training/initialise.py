@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from pccompiler.ir import Family
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.plan.parameters import parameter_name
 from pccompiler.options import seed_of
+from pccompiler.torch_backend.leaves.fitting.columns import Columns
+from pccompiler.torch_backend.leaves.fitting.start import Start
+from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.assign import assign
 from pccompiler.torch_backend.training.checkpointing.keeper import Keeper
-from pccompiler.torch_backend.training.column_statistics import LEAST_RATE, Columns, Float
 from pccompiler.torch_backend.training.course import TrainingData
 from pccompiler.torch_backend.training.history import History, trained_parameters, training_rows
 from pccompiler.torch_backend.training.leaf_pools import leaf_owners, leaf_pools
@@ -25,7 +25,6 @@ from pccompiler.torch_backend.training.loop import refuse_unsound
 from pccompiler.torch_backend.training.mapped_rows import MappedRows
 from pccompiler.torch_backend.weights.untouched import drawn
 
-_UNBOUNDED = tuple(f.keyword for f in (Family.GAUSSIAN, Family.LAPLACE, Family.POISSON))
 _SAMPLE = 10_000  # rows of a mapped file
 
 
@@ -55,15 +54,20 @@ def initialise(model: CompiledCircuit, data: Tensor | ArrayLike, *, seed: int = 
 def begin(model: CompiledCircuit, rows: TrainingData, seed: int, keeper: Keeper | None) -> History:
     """Initialise leaves that still have random numbers, where these would make no start.
 
-    That is where there are Gaussian, Laplace or Poisson leaves among them: random parameters lie
-    around 0, and data need not. Frozen parameters stay as they are. A training that goes on from a
-    checkpoint has begun already.
+    That is where there are leaves of means, rates or scales among them, which cannot start anywhere
+    (`TorchLeaf.starts_anywhere`): random parameters lie around 0, and data need not. Frozen
+    parameters stay as they are. A training that goes on from a checkpoint has begun already.
 
     Returns:
         A history that tells whether it was done.
     """
     refuse_unsound(model)
-    if (keeper is not None and keeper.found) or not _has_unbounded_leaves(model):
+    lost = {
+        n
+        for n, g in enumerate(model.plan.groups)
+        if not (g.is_sum or leaf_of(g.owner).starts_anywhere)
+    }
+    if (keeper is not None and keeper.found) or not lost:
         return History()
     trained = trained_parameters(model)
     fresh = {
@@ -71,15 +75,10 @@ def begin(model: CompiledCircuit, rows: TrainingData, seed: int, keeper: Keeper 
         for number, mask in drawn(model.weights).items()
         if parameter_name(model.plan, number) in trained
     }
-    unbounded = [mask for n, mask in fresh.items() if model.plan.groups[n].owner in _UNBOUNDED]
-    if not any(bool(mask.any()) for mask in unbounded):
+    if not any(bool(mask.any()) for number, mask in fresh.items() if number in lost):
         return History()
     _set_leaves(model, _sample(rows, seed), seed, fresh)
     return History(initialised=True)
-
-
-def _has_unbounded_leaves(model: CompiledCircuit) -> bool:
-    return any(group.owner in _UNBOUNDED for group in model.plan.groups)
 
 
 def _sample(rows: TrainingData, seed: int) -> Tensor:
@@ -107,9 +106,12 @@ def _set_leaves(
             continue
         places, pools = leaf_pools(owners, group, columns)
         if len(places):
-            family = Family.CATEGORICAL if group.is_sum else Family[group.owner.upper()]
-            draw = _draw(columns, pools, group.rows, seed)
-            values = torch.from_numpy(_FITS[family](columns, draw, group.columns, rng))
+            start = _start(columns, pools, group.rows, seed, rng)
+            values = torch.from_numpy(
+                start.shares(group.columns)
+                if group.is_sum
+                else leaf_of(group.owner).start(start, group.columns)
+            )
             where = torch.from_numpy(places)
             if chosen is not None:
                 none = torch.zeros(len(group.weights), dtype=torch.bool, device="cpu")
@@ -118,23 +120,9 @@ def _set_leaves(
             assign(model, number, values, where)
 
 
-class _Draw(NamedTuple):
-    """Where units start.
-
-    Attributes:
-        pools: Shape ``(weights,)``.
-        values: Shape ``(weights, units)``, a value of the pool for each unit, NaN if it has none.
-        variables: Shape ``(weights, units)``, the variable that the value is of.
-        apart: Shape ``(weights, 1)``: 1, or 0 where one unit is alone over its pool.
-    """
-
-    pools: Int
-    values: Float
-    variables: Int
-    apart: Float
-
-
-def _draw(columns: Columns, pools: Int, units: int, seed: int) -> _Draw:
+def _start(
+    columns: Columns, pools: Int, units: int, seed: int, noise: np.random.Generator
+) -> Start:
     """One random row for unit j of every pool's first weight, of every second weight, and so on.
 
     The generator starts anew for each group, so that all families take the same rows.
@@ -152,7 +140,8 @@ def _draw(columns: Columns, pools: Int, units: int, seed: int) -> _Draw:
             others = rng.choice(seen, units)
             values[place] = np.where(np.isnan(values[place]), others, values[place])
     total = np.bincount(pools)[pools] * units
-    return _Draw(pools, values, variables, (total > 1)[:, None].astype(np.float64))
+    apart = (total > 1)[:, None].astype(np.float64)
+    return Start(columns, pools, values, variables, apart, noise)
 
 
 def _ranks(pools: Int) -> Int:
@@ -163,84 +152,3 @@ def _ranks(pools: Int) -> Int:
     ranks = np.empty_like(pools)
     ranks[order] = np.arange(len(pools)) - first
     return ranks
-
-
-def _between(centre: Float, draw: _Draw, values: Float, part: float) -> Float:
-    """From the centre, shape ``(weights, 1)``, ``part`` of the way to each unit's value."""
-    way: Float = np.where(np.isnan(values), 0.0, values - centre)
-    return np.asarray(centre + part * draw.apart * way)
-
-
-def _each(pools: Int, fact: Callable[[int], float]) -> Float:
-    """``fact`` of each pool, shape ``(weights, 1)``; asked once a pool."""
-    distinct, inverse = np.unique(pools, return_inverse=True)
-    return np.array([fact(pool) for pool in distinct.tolist()])[inverse.ravel()][:, None]
-
-
-def _real(
-    draw: _Draw,
-    rng: np.random.Generator,
-    measure: Callable[[int], tuple[float, float]],
-    least: Callable[[int], float],
-) -> Float:
-    """Means and deviations, or locations and scales, shape ``(weights, units, 2)``."""
-    centre = _each(draw.pools, lambda pool: measure(pool)[0])
-    spread = _each(draw.pools, lambda pool: measure(pool)[1])
-    middle = _between(centre, draw, draw.values, 1.0)
-    narrowed = spread * (1.0 - draw.apart * rng.uniform(0.0, 0.5, middle.shape))
-    return np.stack([middle, np.maximum(narrowed, _each(draw.pools, least))], axis=2)
-
-
-def _gaussian(columns: Columns, draw: _Draw, _size: int, rng: np.random.Generator) -> Float:
-    return _real(draw, rng, columns.spread, columns.least)
-
-
-def _laplace(columns: Columns, draw: _Draw, _size: int, rng: np.random.Generator) -> Float:
-    return _real(draw, rng, columns.distance, columns.least)
-
-
-def _poisson(columns: Columns, draw: _Draw, _size: int, rng: np.random.Generator) -> Float:
-    rate = _between(_each(draw.pools, columns.rate), draw, draw.values, 0.7)
-    noise = np.exp(0.1 * draw.apart * rng.standard_normal(rate.shape))
-    return np.maximum(rate * noise, LEAST_RATE)[:, :, None]
-
-
-def _binomial(columns: Columns, draw: _Draw, _size: int, rng: np.random.Generator) -> Float:
-    trials = np.array([v.cardinality - 1.0 for v in columns.variables])[draw.variables]
-    own = (draw.values + 0.5) / (trials + 1.0)
-    chance = _between(_each(draw.pools, columns.chance), draw, own, 0.7)
-    logit = np.log(chance) - np.log1p(-chance)
-    logit += 0.1 * draw.apart * rng.standard_normal(logit.shape)
-    return np.asarray(1.0 / (1.0 + np.exp(-logit)))[:, :, None]
-
-
-def _states(columns: Columns, draw: _Draw, states: int, rng: np.random.Generator) -> Float:
-    """Probabilities of states or bins, shape ``(weights, units, states)``."""
-    distinct, inverse = np.unique(draw.pools, return_inverse=True)
-    known = np.stack([columns.frequencies(pool, states) for pool in distinct.tolist()])
-    shares = np.broadcast_to(known[inverse.ravel()][:, None], (*draw.values.shape, states))
-    own = shares.copy()
-    for variable in np.unique(draw.variables).tolist():
-        units = np.argwhere((draw.variables == variable) & ~np.isnan(draw.values))
-        seen = columns.states(variable, draw.values[units[:, 0], units[:, 1]])
-        inside = units[seen >= 0]
-        own[inside[:, 0], inside[:, 1]] = np.eye(states)[seen[seen >= 0]]
-    noise = rng.dirichlet(np.ones(states), draw.values.shape)
-    apart = draw.apart[:, :, None]
-    result: Float = (1.0 - 0.5 * apart) * shares + apart * (0.3 * own + 0.2 * noise)
-    return result
-
-
-def _bernoulli(columns: Columns, draw: _Draw, _size: int, rng: np.random.Generator) -> Float:
-    return _states(columns, draw, 2, rng)[:, :, 1:]
-
-
-_FITS: dict[Family, Callable[[Columns, _Draw, int, np.random.Generator], Float]] = {
-    Family.BERNOULLI: _bernoulli,
-    Family.CATEGORICAL: _states,
-    Family.GAUSSIAN: _gaussian,
-    Family.BINOMIAL: _binomial,
-    Family.POISSON: _poisson,
-    Family.LAPLACE: _laplace,
-    Family.HISTOGRAM: _states,
-}

@@ -7,7 +7,7 @@ import numpy as np
 from pccompiler.ir import Circuit, Family, Kind
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.plan.layers import WeightGroup
-from pccompiler.torch_backend.training.column_statistics import Columns
+from pccompiler.torch_backend.leaves.fitting.columns import Columns
 
 
 def leaf_owners(circuit: Circuit) -> Int:

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import Family
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.parameters import parameter_name
+from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.model import CompiledCircuit
+from pccompiler.torch_backend.weights.supports import SIMPLEX
 
 _TYPES = (torch.float32, torch.float64)
-_CHANCES = (Family.BERNOULLI.keyword, Family.BINOMIAL.keyword)
 
 
 @torch.no_grad()
@@ -57,13 +57,9 @@ def _owners(model: CompiledCircuit) -> dict[str, WeightGroup]:
 
 def _is_wrong(value: Tensor, group: WeightGroup | None) -> Tensor:
     """A boolean tensor of no dimension."""
-    if group is not None and group.is_simplex:
-        return value.isnan().any() | value.isposinf().any() | value.isneginf().all(-1).any()
-    if group is not None and group.owner in _CHANCES:
-        return value.isnan().any()
-    if group is not None and group.owner == Family.POISSON.keyword:  # of rate 0
-        return value.isnan().any() | value.isposinf().any()
-    return ~value.isfinite().all()
+    if group is None:
+        return ~value.isfinite().all()
+    return (SIMPLEX if group.is_sum else leaf_of(group.owner)).unsound(value)
 
 
 def _why(value: Tensor) -> str:

@@ -8,26 +8,32 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from pccompiler.ir.plan.parameters import parameter_name
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.torch_backend.leaves.registry import leaf_of
 
-def draws(shapes: Mapping[str, tuple[int, ...]], seed: int) -> Iterator[tuple[str, Tensor]]:
+
+def draws(
+    plan: Plan, shapes: Mapping[str, tuple[int, ...]], seed: int
+) -> Iterator[tuple[str, Tensor]]:
     """The random numbers of each parameter, as the paper's authors draw them.
 
-    Embeddings and logits are uniform on [0, 1], linear layers torch's default. Drawn on the CPU in
+    Embeddings and logits are uniform on [0, 1], linear layers torch's default, leaves as
+    `TorchLeaf.random` has them. Drawn on the CPU in
     float64, so that one seed gives one model on every device and in every precision.
 
     Args:
+        plan: Says whose parameters they are.
         shapes: Of the parameters, by name. They are drawn in alphabetical order.
         seed: Of all of them.
     """
     generator = torch.Generator("cpu").manual_seed(seed)
+    owners = {parameter_name(plan, number): group for number, group in enumerate(plan.groups)}
     for name, shape in sorted(shapes.items()):
         draw = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
         if name.endswith(("_weight", "_bias")):
             layer = name.removesuffix("_bias").removesuffix("_weight")
             draw = (2.0 * draw - 1.0) / math.sqrt(shapes[f"{layer}_weight"][1])
-        elif name.startswith(("leaf_gaussian", "leaf_laplace")):
-            draw[..., 0] = 4.0 * draw[..., 0] - 2.0
-            draw[..., 1] = 0.0
-        elif name.startswith("leaf_"):
-            draw = 2.0 * draw - 1.0
+        elif name in owners and not owners[name].is_sum:
+            draw = leaf_of(owners[name].owner).random(draw)
         yield name, draw

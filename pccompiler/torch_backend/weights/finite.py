@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from pccompiler.errors import CircuitError
-from pccompiler.ir.kinds import Family
 from pccompiler.ir.plan.layers import WeightGroup
+from pccompiler.torch_backend.leaves.registry import leaf_of
+from pccompiler.torch_backend.weights.supports import SIMPLEX
 from pccompiler.torch_backend.weights.weights import Weights
-
-_SCALED = (Family.GAUSSIAN.keyword, Family.LAPLACE.keyword)
 
 
 @torch.no_grad()
@@ -38,7 +37,4 @@ def check_finite(weights: Weights) -> None:
 
 def _useless(table: Tensor, group: WeightGroup) -> Tensor:
     """NaN, infinity and scales of 0; a logarithm may be -inf: that of a probability or rate 0."""
-    wrong = table.isnan() | (table == torch.inf)
-    if group.owner in _SCALED:
-        wrong[..., 1] |= table[..., 1] == 0.0
-    return wrong
+    return (SIMPLEX if group.is_sum else leaf_of(group.owner)).useless(table)

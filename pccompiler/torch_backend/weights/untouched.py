@@ -19,7 +19,7 @@ def drawn(weights: Weights) -> dict[int, Tensor]:
     """
     if weights.seed is None:
         return {}
-    numbers = dict(draws(weights.layout.shapes, weights.seed))
+    numbers = dict(draws(weights.plan, weights.layout.shapes, weights.seed))
     found: dict[int, Tensor] = {}
     for number, group in enumerate(weights.plan.groups):
         if not group.generated:

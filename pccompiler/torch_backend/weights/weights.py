@@ -10,15 +10,14 @@ from torch import Tensor, nn
 
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.generators import Direct
-from pccompiler.ir.kinds import TABLES, Family
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.parameters import Head, Layout, lay_out, parameter_name
 from pccompiler.ir.plan.plan import Plan
-from pccompiler.torch_backend.runtime.transforms import transformed
+from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.weights.draws import draws
 from pccompiler.torch_backend.weights.selection import Selection
 from pccompiler.torch_backend.weights.softmax_cpu import lifted_softmax
-from pccompiler.torch_backend.weights.softmax_cuda import softmax_on_cuda
+from pccompiler.torch_backend.weights.supports import SIMPLEX
 
 
 class Weights(nn.Module):
@@ -104,7 +103,7 @@ class Weights(nn.Module):
     def reset(self, seed: int) -> None:
         """Draw all parameters anew, as `draws` has it."""
         self.seed = seed
-        for name, draw in draws(self.layout.shapes, seed):
+        for name, draw in draws(self.plan, self.layout.shapes, seed):
             self.values[name].copy_(draw)
 
     def forward(
@@ -124,7 +123,7 @@ class Weights(nn.Module):
             pieces: Sequence[Tensor] = (weights,)
             if len(uses) > 1:  # the gradient of a split is a copy
                 pieces = weights.split([len(use.index) for use in uses])
-            if group.is_sum or group.owner in _TABLES:
+            if group.tabular:
                 tables.update(zip(self.users[number], pieces, strict=True))
             else:
                 leaves.update(zip((use.layer for use in uses), pieces, strict=True))
@@ -225,52 +224,16 @@ class Weights(nn.Module):
         return torch.cat(pieces)
 
 
-_TABLES = tuple(family.keyword for family in TABLES)
-
-
 def constrain(raw: Tensor, group: WeightGroup, floor: float) -> Tensor:
     """Weights from unconstrained numbers, as `ir.plan.materialize.constrain` defines them.
 
-    Bernoulli units get the probabilities of both states, binomial ones the logarithms of both,
-    Poisson ones the logarithm of the rate: so that no digits are lost.
+    Leaf parameters are as `TorchLeaf.constrain` gives them: some as logarithms.
     """
-    if group.is_simplex:
-        quick = (softmax_on_cuda if raw.is_cuda else lifted_softmax)(raw, floor)
-        return quick if quick is not None else _lift(_softmax(raw), floor, group.columns)
-    if group.owner == Family.BERNOULLI.keyword:
-        one = _lift(torch.sigmoid(raw), floor, 2)
-        zero = _lift(torch.sigmoid(-raw), floor, 2)
-        return torch.cat([zero, one], dim=-1)
-    if group.owner == Family.BINOMIAL.keyword:
-        return _log_lift(nn.functional.logsigmoid(torch.cat([-raw, raw], dim=-1)), floor)
-    if group.owner == Family.POISSON.keyword:
-        return raw
-    return torch.stack([raw[..., 0], raw[..., 1].exp()], dim=-1)
-
-
-def _softmax(raw: Tensor) -> Tensor:
-    """Torch's softmax of the last axis; its definition under a transform.
-
-    Under ``python -O`` torch cannot take forward mode through its own gradient of it.
-    """
-    if transformed():
-        return (raw - raw.logsumexp(-1, keepdim=True)).exp()
-    return torch.softmax(raw, dim=-1)
-
-
-def _lift(weights: Tensor, floor: float, states: int) -> Tensor:
-    if floor == 0.0:
-        return weights
-    lifted = weights + floor
-    scale = 1.0 / (1.0 + states * floor)
-    if weights.dtype == torch.float32 and states * floor < 1e-8:  # the quotient rounds to itself
-        return lifted
-    return lifted * scale
-
-
-def _log_lift(logs: Tensor, floor: float) -> Tensor:
-    """Logarithms of two probabilities, lifted by the floor."""
-    return logs if floor == 0.0 else _lift(logs.exp(), floor, 2).log()
+    return (
+        SIMPLEX.constrain(raw, floor)
+        if group.is_sum
+        else leaf_of(group.owner).constrain(raw, floor)
+    )
 
 
 def _users(plan: Plan) -> list[list[int]]:

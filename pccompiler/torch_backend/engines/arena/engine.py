@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import TABLES, Kind
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.arena.program import BagStep, InputStep, Program, program_of
 from pccompiler.torch_backend.engines.arena.sweeps import Flows, Gradients, Sweep, certain_root
@@ -62,7 +62,7 @@ class Arena(Engine):
         self.device = target.device
         inputs = [layer for layer in plan.layers if layer.kind == Kind.INPUT]
         self.inputs = len(inputs)
-        self.linear = all(layer.family in TABLES for layer in inputs)
+        self.linear = all(layer.tabular for layer in inputs)
         self.failures = 0
 
     def load(self, weights: Weights, rest: Evaluate) -> None:

@@ -8,7 +8,8 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.families import Family
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.arena.program import BagStep, Program
 from pccompiler.torch_backend.values import has_table

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.families import Family
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Layer
 from pccompiler.ir.plan.parameters import parameter_name
 from pccompiler.ir.plan.plan import Plan
@@ -113,7 +114,7 @@ class LazyInputs(Mapping[int, Tensor]):
 
     def __getitem__(self, number: int) -> Tensor:
         layer = self.layers[number]
-        if layer.family != Family.INDICATOR and not has_table(self.weights.plan.layers[number]):
+        if not layer.leaf.family.tabular:
             return self.density(number, self.weights[number])
         return layer.table_input(self.columns(layer.index).unsqueeze(1))
 

@@ -8,7 +8,8 @@ from enum import Enum, auto
 import numpy as np
 
 from pccompiler.ir.arrays import Int
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.families import Family
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Layer
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.base import NoMatch

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import TABLES, Kind
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Form, Layer, Operands
 from pccompiler.torch_backend.engines.layered.forward import Forward
 from pccompiler.torch_backend.leaves.lookup import table_gradient
@@ -62,7 +62,7 @@ class Backward:
             self.plain_sum(number, grad)
 
     def input(self, number: int, layer: Layer, grad: Tensor) -> None:
-        if layer.family not in TABLES:
+        if not layer.tabular:
             self.input_grads[number] = grad.clone()  # the buffer itself goes back to the pool
         elif number in self.forward.weights:
             states = self.forward.inputs[number]

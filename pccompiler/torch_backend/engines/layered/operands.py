@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from pccompiler.ir.arrays import Int
-from pccompiler.ir.kinds import Family, Kind
+from pccompiler.ir.families import Family
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Form, Operands
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.layered.pool import Lease, Pool

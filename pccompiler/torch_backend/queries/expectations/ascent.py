@@ -27,7 +27,7 @@ from pccompiler.torch_backend.engines.arena.program import (
     program_of,
 )
 from pccompiler.torch_backend.engines.arena.tables import Tables, tables_of
-from pccompiler.torch_backend.leaves.moments import Leaves
+from pccompiler.torch_backend.leaves.base import Units
 from pccompiler.torch_backend.queries.expectations.model_leaves import leaves_of
 from pccompiler.torch_backend.queries.expectations.store import Store
 from pccompiler.torch_backend.values import ratio, safe_log, surprise, top_of
@@ -47,7 +47,7 @@ class Known:
         self.model, self.program = model, program_of(model.plan, model.device)
         found: tuple[list[Tensor], dict[int, Tensor]] = model.weights()
         self.weights, self.given = found
-        self.leaves: dict[int, Leaves] = leaves_of(model, *found)
+        self.leaves: dict[int, Units] = leaves_of(model, *found)
         self.starts: Int = np.array([step.start for step in self.program.steps], np.int64)
 
     def variables(self, number: int) -> list[int]:

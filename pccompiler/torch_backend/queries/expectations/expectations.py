@@ -187,14 +187,15 @@ def _means(
 ) -> Tensor:
     """Mean of the function at each unit of an input layer, shape (rows * units, batch)."""
     units = known.model.plan.layers[number].units
-    points, masses = known.leaves[number].points()
+    points = known.leaves[number].points()
     variables = known.variables(number)
     means = [torch.full((units,), absent, dtype=torch.float64, device=rows.device)] * len(variables)
     there = torch.full((len(variables), len(rows)), absent, dtype=torch.float64).to(rows.device)
     for place, variable in enumerate(variables):
         if variable in functions:
             here = slice(place * units, (place + 1) * units)
-            means[place] = _mean(functions[variable], points[here], masses[here])
+            mine = points.pick(here)
+            means[place] = mine.mean(functions[variable](mine.points))
             column = rows[:, variable].double().nan_to_num(0.0)
             there[place] = functions[variable](column).detach()
     missing = rows.t()[torch.tensor(variables, device=rows.device)].isnan()
@@ -202,23 +203,19 @@ def _means(
     return torch.where(missing.unsqueeze(1), table, there.unsqueeze(1)).flatten(0, 1)
 
 
-def _mean(function: _Apply, points: Tensor, masses: Tensor) -> Tensor:
-    """The mean at each unit; states that have no mass do not count, whatever their value."""
-    return (masses * torch.where(masses > 0.0, function(points), 0.0)).sum(1)
-
-
 def _spreads(known: Known, number: int, rows: Tensor, functions: Mapping[int, _Apply]) -> Tensor:
     """Variance of the function at each unit, shape (rows * units, batch); 0 where known."""
     units = known.model.plan.layers[number].units
-    points, masses = known.leaves[number].points()
+    points = known.leaves[number].points()
     variables = known.variables(number)
     found = [torch.zeros(units, dtype=torch.float64, device=rows.device)] * len(variables)
     for place, variable in enumerate(variables):
         if variable in functions:
             here = slice(place * units, (place + 1) * units)
-            values = torch.where(masses[here] > 0.0, functions[variable](points[here]), 0.0)
-            centred = values - (masses[here] * values).sum(1, keepdim=True)
-            found[place] = (masses[here] * centred.square()).sum(1)
+            mine = points.pick(here)
+            values = functions[variable](mine.points)
+            centred = values - mine.mean(values).unsqueeze(1)
+            found[place] = mine.mean(centred.square())
     missing = rows.t()[torch.tensor(variables, device=rows.device)].isnan()
     return torch.where(missing.unsqueeze(1), torch.stack(found).unsqueeze(2), 0.0).flatten(0, 1)
 

@@ -17,8 +17,8 @@ from pccompiler.errors import CircuitError, OptionError
 from pccompiler.options import as_float, shown
 from pccompiler.passes.analysis.properties import require
 from pccompiler.torch_backend.data.entrance import check_model
-from pccompiler.torch_backend.leaves.information import leaf_entropy, log_inner, log_share_and_mean
-from pccompiler.torch_backend.leaves.moments import Leaves
+from pccompiler.torch_backend.leaves.base import Units
+from pccompiler.torch_backend.leaves.pairs import leaf_entropy, log_inner, log_share_and_mean
 from pccompiler.torch_backend.queries.evidence import Evidence, sharing_little
 from pccompiler.torch_backend.queries.expectations.ascent import Ascent, Known
 from pccompiler.torch_backend.queries.information.pairs import MOST_PAIRS, evaluate
@@ -117,8 +117,8 @@ def inner_product(p: Queries, q: Queries, *, most_pairs: int = MOST_PAIRS) -> Te
         most_pairs: Refuse more pairs of units.
 
     Raises:
-        CircuitError: If they are not compatible, or their variables differ, or two leaves of
-            different real families meet.
+        CircuitError: If they are not compatible, or their variables differ, or quadrature does not
+            find the integral of two leaves of different families.
 
     Source:
         Vergari et al. (2021), "A Compositional Atlas of Tractable Circuit Operations", section 3.
@@ -153,7 +153,7 @@ def renyi_entropy(model: Queries, alpha: float = 2.0, *, most_pairs: int = MOST_
     return -logs
 
 
-def _inner_leaves(left: Leaves, right: Leaves) -> tuple[Tensor, Tensor]:
+def _inner_leaves(left: Units, right: Units) -> tuple[Tensor, Tensor]:
     found = log_inner(left, right)
     return found, torch.zeros_like(found)
 

@@ -26,7 +26,7 @@ from pccompiler.torch_backend.engines.arena.program import (
     program_of,
 )
 from pccompiler.torch_backend.engines.arena.tables import Tables, tables_of
-from pccompiler.torch_backend.leaves.moments import Leaves
+from pccompiler.torch_backend.leaves.base import Units
 from pccompiler.torch_backend.queries.expectations.model_leaves import leaves_of
 from pccompiler.torch_backend.queries.expectations.store import Store
 from pccompiler.torch_backend.queries.information.factor import Side
@@ -36,7 +36,7 @@ from pccompiler.torch_backend.values import finite, ratio, safe_log
 if TYPE_CHECKING:
     from pccompiler.torch_backend.evaluator import Evaluator
 
-LeafPair = Callable[[Leaves, Leaves], tuple[Tensor, Tensor]]
+LeafPair = Callable[[Units, Units], tuple[Tensor, Tensor]]
 MOST_PAIRS = 5_000_000
 
 
@@ -62,7 +62,7 @@ class Model:
             if leaves.table is None:
                 found[number] = [-1] * len(leaves.parameters)
                 continue
-            packed = np.packbits(leaves.table.detach().cpu().numpy() > 0.0, 1, "little")
+            packed = np.packbits(leaves.table[:, 0].detach().cpu().numpy() > 0.0, 1, "little")
             found[number] = [int.from_bytes(row.tobytes(), "little") for row in packed]
         return found
 

@@ -122,8 +122,9 @@ class Bounds:
             numbers = known.rows_of(layer)
             units = (step.stop - step.start) // len(numbers)
             mass = flows[step.start : step.stop].view(len(numbers), units, len(rows))
-            table = known.tables[layer.number]
-            if table is None and layer.number in known.leaves:
+            leaf_units = known.units.get(layer.number)  # None: indicators
+            table = None if leaf_units is None else leaf_units.table
+            if leaf_units is not None and table is None:
                 continue
             if table is not None:
                 tiny = torch.finfo(table.dtype).tiny

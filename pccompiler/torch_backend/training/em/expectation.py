@@ -16,15 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pccompiler.ir import Family
-from pccompiler.ir.kinds import TABLES
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.torch_backend.engines.base import Batch, Wanted
 from pccompiler.torch_backend.engines.differentiable import run
 from pccompiler.torch_backend.leaves.inputs import LeafLayer
 from pccompiler.torch_backend.model import CompiledCircuit
-
-_TABLE_LEAVES = tuple(f.keyword for f in TABLES if f != Family.INDICATOR)
+from pccompiler.torch_backend.values import has_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +43,7 @@ class Flows:
 
 def has_counts(group: WeightGroup) -> bool:
     """Whether expected counts of its entries are all that the maximisation of a group needs."""
-    return group.is_sum or group.owner in _TABLE_LEAVES
+    return group.tabular
 
 
 def flows(
@@ -117,7 +114,7 @@ def _inputs(
                 density = layer.log_density(column, leaves[layer.number], source.exact)
             inputs.append(density.requires_grad_())
             densities.append((layer, column, inputs[-1]))
-        elif complete or layer.family == Family.INDICATOR:
+        elif complete or not has_table(model.plan.layers[layer.number]):
             inputs.append(layer.one_hot(column))
         else:
             missing = column.isnan()

@@ -10,21 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.materialize import materialize
 from pccompiler.ir.plan.parameters import parameter_name
+from pccompiler.torch_backend.leaves.fitting.columns import Columns
+from pccompiler.torch_backend.leaves.fitting.statistics import Estimate, Setting, Statistics
+from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.assign import assign
-from pccompiler.torch_backend.training.column_statistics import Columns
 from pccompiler.torch_backend.training.course import Facts
 from pccompiler.torch_backend.training.em.expectation import Flows, flows, has_counts
-from pccompiler.torch_backend.training.em.maximisation import (
-    Setting,
-    Statistics,
-    as_tensor,
-    blend,
-    from_counts,
-    statistics,
-)
 from pccompiler.torch_backend.training.history import trained_parameters
 from pccompiler.torch_backend.training.leaf_pools import leaf_owners, leaf_pools
 
@@ -71,7 +66,7 @@ class Learner:
         self.complete = not bool(data.isnan().any())
         self.part = _rows_at_once(model)
         known = materialize(model.plan, model.weights.layout, model.parameters_as_numpy())
-        self.values = [as_tensor(table).to(model.device) for table in known]
+        self.values = [torch.from_numpy(np.array(table)).to(model.device) for table in known]
         self.rows: dict[int, Tensor] = {}
         self.leaves = _leaf_statistics(model, data)
 
@@ -133,22 +128,29 @@ class Learner:
             else:
                 counts[number] = table.double()
         for layer, column, shares in found.shares:
-            self.leaves[self.model.plan.layers[layer.number].group].add(layer, column, shares)
+            leaves = self.leaves[self.model.plan.layers[layer.number].group]
+            leaves.add(layer.number, column, shares, layer.constants)
 
     def _maximise(self, counts: dict[int, Tensor], scale: float) -> None:
         for number, group in enumerate(self.model.plan.groups):
             if number not in self.learning:
                 continue
+            old = self.values[number]
             new = (
-                from_counts(group, scale * counts[number], self.pseudocount)
+                _from_counts(group, scale * counts[number], self.pseudocount)
                 if number in counts
-                else self.leaves[number].estimate(scale, self.pseudocount)
+                else self.leaves[number].estimate(old, scale, self.pseudocount)
             )
             seen = self.step_size * new.rows
             before = self.rows.get(number, new.rows)
             self.rows[number] = (1.0 - self.step_size) * before + seen
             part = torch.where(seen > 0.0, seen / self.rows[number], 0.0)
-            self.values[number] = blend(group, self.values[number], new.values, part)
+            fresh = torch.where(part > 0.0, new.values, old)
+            self.values[number] = (
+                old + part * (fresh - old)
+                if group.is_sum
+                else leaf_of(group.owner).blend(old, fresh, part)
+            )
             assign(self.model, number, self.values[number])
 
 
@@ -160,8 +162,17 @@ def _leaf_statistics(model: CompiledCircuit, data: Tensor) -> dict[int, Statisti
     for number, group in enumerate(model.plan.groups):
         if not has_counts(group):
             _, pools = leaf_pools(owners, group, columns)
-            found[number] = statistics(Setting(model.plan, group, columns, pools, model.device))
+            setting = Setting(model.plan, group, columns, pools, model.device)
+            found[number] = leaf_of(group.owner).statistics(setting)
     return found
+
+
+def _from_counts(group: WeightGroup, counts: Tensor, pseudocount: float) -> Estimate:
+    """Sums and leaves that are tables: counts by their sum."""
+    spread = counts + pseudocount / counts.shape[-1]
+    rows = spread.sum(-1, keepdim=True)
+    values = spread / rows
+    return Estimate(values if group.is_sum else leaf_of(group.owner).from_counts(values), rows)
 
 
 def _rows_at_once(model: CompiledCircuit) -> int:

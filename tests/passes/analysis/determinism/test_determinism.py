@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from pccompiler.imports.read import read
 from pccompiler.ir import Builder, Circuit, Family, Kind, real
+from pccompiler.ir.families.classes import classes, representative
 from pccompiler.ir.kinds import SUMS
 from pccompiler.passes.analysis.determinism.decide import _Open, _Work, determinism
 from pccompiler.passes.analysis.determinism.gates import OR, find_gates
-from pccompiler.passes.analysis.determinism.leaves import classes, representative
 from pccompiler.passes.analysis.determinism.witness import log_values
 from pccompiler.passes.analysis.determinism.worlds import Evaluator, meet_in
 from pccompiler.structures import hmm, rat_spn

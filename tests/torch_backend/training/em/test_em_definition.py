@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 import pccompiler as pc
 from pccompiler.ir import Builder, Circuit, Family, Kind, Variable
-from pccompiler.ir.families import registry as leaves
+from pccompiler.ir.families.histogram import bin_of
 from pccompiler.testing import random_weights, with_values
 from pccompiler.testing.families import FAMILIES, PARAMETRIC
 from pccompiler.testing.families import family_mixture as mixture
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend import fit_em
-from pccompiler.torch_backend.training.column_statistics import LEAST_RATE, Columns
+from pccompiler.torch_backend.leaves.fitting.columns import LEAST_RATE, Columns
 
 Use = tuple[int, int, int]
 """Weight, row, column."""
@@ -77,14 +77,14 @@ def _trees(
 
 def leaf_log(circuit: Circuit, leaf: tuple[int, int], x: float) -> float:
     node, unit = leaf
-    family = Family(int(circuit.family[node]))
+    family = circuit.family_of(node)
     if np.isnan(x):
         return 0.0
     if family == Family.INDICATOR:
         return 0.0 if x == unit else -np.inf
     variable = circuit.variables[int(circuit.variable[node])]
     table = circuit.weights.values[int(circuit.weight[node])][None, [unit]]
-    return float(leaves.log_density(family, table, np.array([[[x]]]), [variable])[0, 0, 0])
+    return float(family.log_density(table, np.array([[[x]]]), [variable])[0, 0, 0])
 
 
 def one_step(circuit: Circuit, x: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
@@ -127,7 +127,7 @@ def maximised(
                 new = np.array([counts[weight, unit, c] for c in range(len(old))])
                 result[weight, unit] = new / new.sum() if new.sum() > 0 else old
             else:
-                family = Family(int(circuit.family[node]))
+                family = circuit.family_of(node)
                 found = np.array(seen[weight, unit]).reshape(-1, 3)
                 pool = tuple(np.unique(circuit.variable[circuit.weight == weight]).tolist())
                 least = columns.least(columns.pool(pool))
@@ -160,7 +160,7 @@ def fitted(
     if family == Family.HISTOGRAM:
         edges = [np.array(circuit.variables[int(v)].edges) for v in variable]
         pairs = zip(value, edges, strict=True)
-        states = np.array([leaves.bin_of(np.array(v), e) for v, e in pairs])
+        states = np.array([bin_of(np.array(v), e) for v, e in pairs])
     result: np.ndarray = np.array([share[states == s].sum() for s in range(len(old))]) / total
     return result
 

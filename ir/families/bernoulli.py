@@ -1,0 +1,34 @@
+"""Bernoulli distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pccompiler.ir.arrays import Float
+from pccompiler.ir.families.base import DISCRETE, Family
+from pccompiler.ir.families.supports import Parameter, unit_interval
+from pccompiler.ir.variables import Variable
+
+
+class Bernoulli(Family):
+    """Two states; the parameter is the probability of state 1."""
+
+    keyword = "bernoulli"
+    domains = DISCRETE
+    parameters = (Parameter("p", unit_interval),)
+    tabular = True
+
+    def misfit(self, variable: Variable) -> str | None:
+        """Two states, of whatever domain."""
+        return (
+            None if variable.cardinality == 2 else "give bernoulli inputs a variable with 2 states"
+        )
+
+    def log_value(
+        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
+    ) -> Float:
+        """Of state 1, and of the other."""
+        (p,) = parameters
+        return np.log(np.where(x == 1, p, 1.0 - p))

@@ -1,0 +1,27 @@
+"""Categorical distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pccompiler.ir.arrays import Float
+from pccompiler.ir.families.base import DISCRETE, Family
+from pccompiler.ir.families.supports import Parameter, simplex
+from pccompiler.ir.variables import Variable
+
+
+class Categorical(Family):
+    """Finitely many states; the parameters are their probabilities."""
+
+    keyword = "categorical"
+    domains = DISCRETE
+    parameters = (Parameter("probabilities", simplex, lambda v: v.cardinality),)
+    tabular = True
+
+    def log_value(
+        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
+    ) -> Float:
+        """Looked up."""
+        return np.log(np.take_along_axis(parameters[0], x.astype(np.int64), axis=2))

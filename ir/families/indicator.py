@@ -1,0 +1,30 @@
+"""Indicators: one unit a state, without parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pccompiler.ir.arrays import Float
+from pccompiler.ir.families.base import DISCRETE, Family
+from pccompiler.ir.variables import Variable
+
+
+class Indicator(Family):
+    """Unit j is 1 where the variable has state j."""
+
+    keyword = "indicator"
+    domains = DISCRETE
+    tabular = True
+
+    def misfit(self, variable: Variable) -> str | None:
+        """What it wants has two parts."""
+        fault = super().misfit(variable)
+        return fault and f"{fault.replace(self.keyword, 'indicators', 1)}, and one unit a state"
+
+    def log_value(
+        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
+    ) -> Float:
+        """0 at one state."""
+        return np.where(x == np.arange(variables[0].cardinality)[:, None], 0.0, -np.inf)

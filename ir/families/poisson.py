@@ -1,0 +1,35 @@
+"""Poisson distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pccompiler.ir.arrays import Float
+from pccompiler.ir.families.base import Bool, Family
+from pccompiler.ir.families.counting import log_factorial, times_log
+from pccompiler.ir.families.supports import Parameter, nonnegative
+from pccompiler.ir.variables import Variable
+
+
+class Poisson(Family):
+    """A count; the parameter is its mean. A rate of 0 gives 0."""
+
+    keyword = "poisson"
+    domains = ("count",)
+    parameters = (Parameter("rate", nonnegative, logs=True),)
+    everywhere = True
+    in_float64 = True
+    work = (3, 1, 3)
+
+    def log_value(
+        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
+    ) -> Float:
+        """Written with the logarithm of the factorial."""
+        (rate,) = parameters
+        return times_log(x, rate) - rate - log_factorial(x)
+
+    def positive(self, table: Float, variable: Variable) -> Bool:
+        """At zero; elsewhere if the rate is."""
+        return np.concatenate([np.ones_like(table, np.bool_), table > 0.0], axis=1)

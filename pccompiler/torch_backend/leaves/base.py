@@ -1,0 +1,356 @@
+"""What a leaf family is to the torch backend: one class, whose methods answer one question each.
+
+A family must have its log-density. What else it leaves out falls to a generic way (states, or
+quadrature over `TorchLeaf.panels`; Newton steps in the maximisation) or to a refusal that names the
+missing method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from pccompiler.errors import CircuitError
+from pccompiler.ir import Variable
+from pccompiler.ir.families import Family
+from pccompiler.ir.families.supports import Parameter, Real, slices
+from pccompiler.torch_backend.leaves.fitting.columns import Float
+from pccompiler.torch_backend.leaves.fitting.generic import GenericStatistics, started
+from pccompiler.torch_backend.leaves.fitting.start import Start
+from pccompiler.torch_backend.leaves.fitting.statistics import Setting, Statistics
+from pccompiler.torch_backend.leaves.quadrature import OUTER, Points, check_settled, panel_points
+from pccompiler.torch_backend.weights.supports import Support, support_of
+
+LEAST_LOG_DENSITY = -1e30  # finite in float32: the forms rely on densities above zero
+Constants = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Units of one family. The units of a row are over one variable.
+
+    Attributes:
+        leaf: Their family.
+        parameters: Shape (rows, units, columns), as `TorchLeaf.constrain` gives them.
+        constants: As `TorchLeaf.constants` gives them, each with a row for each row.
+        table: Probabilities of states, shape (rows, units, states), where there are finitely many.
+    """
+
+    leaf: TorchLeaf
+    parameters: Tensor
+    constants: Constants = ()
+    table: Tensor | None = None
+
+    def pick(self, index: Tensor) -> Units:
+        """Some of the rows."""
+        return replace(
+            self,
+            parameters=self.parameters.index_select(0, index),
+            constants=tuple(c.index_select(0, index) for c in self.constants),
+            table=None if self.table is None else self.table.index_select(0, index),
+        )
+
+    def double(self) -> Units:
+        """The same in float64."""
+        table = None if self.table is None else self.table.double()
+        return replace(self, parameters=self.parameters.double(), table=table)
+
+    def apart(self) -> Units:
+        """Each unit as a row of its own, shape (rows * units, 1, columns)."""
+        number = self.parameters.shape[1]
+        return replace(
+            self,
+            parameters=self.parameters.flatten(0, 1).unsqueeze(1),
+            constants=tuple(c.repeat_interleave(number, 0) for c in self.constants),
+            table=None if self.table is None else self.table.flatten(0, 1).unsqueeze(1),
+        )
+
+    def points(self) -> Points:
+        """Points and masses of units that are rows of their own."""
+        if self.table is None:
+            return self.leaf.points(self)
+        table = self.table[:, 0]
+        states = torch.arange(table.shape[1], device=table.device)
+        return Points(states.to(table).expand_as(table), table)
+
+    def log_density(self, points: Tensor) -> Tensor:
+        """Of units that are rows of their own, at points of shape (rows, points)."""
+        return self.leaf.log_density(points.unsqueeze(1), self)[:, 0]
+
+
+class TorchLeaf:
+    """A leaf family in torch.
+
+    Methods take `Units`, and most of them answer with one number a unit, shape (rows, units). Where
+    a method says "apart", each unit is a row of its own (`Units.apart`), and answers have shape
+    (rows,).
+
+    Attributes:
+        keyword: The family's word in the text form.
+        starts_anywhere: Whether random parameters are a start for training, whatever the data.
+        somewhere: A value of positive density, which stands for missing ones.
+        infinite_moments: Whether means may be infinite or not exist.
+        has_constants: Whether the density needs more of a variable than its value (`constants`).
+    """
+
+    keyword: str
+    starts_anywhere: ClassVar[bool] = False
+    somewhere: float = 0.0
+    infinite_moments: ClassVar[bool] = False
+    has_constants: bool = False
+
+    def lacks(self, method: str) -> CircuitError:
+        """The refusal of a question that needs a method which the family does not have."""
+        return CircuitError.of(
+            "PC460",
+            f"{self.keyword} leaves do not answer this question: their torch class "
+            f"{type(self).__name__} has no method {method!r}",
+            help=f"define {type(self).__name__}.{method}; docs/howto/add-a-family.md says how",
+        )
+
+    # Parameters, from the family's supports
+
+    @cached_property
+    def family(self) -> Family:
+        """What the IR says of the family."""
+        return Family[self.keyword]
+
+    @property
+    def counts(self) -> bool:
+        """Whether values are whole numbers without end."""
+        return "count" in self.family.domains
+
+    def constrain(self, raw: Tensor, floor: float) -> Tensor:
+        """Parameters from unconstrained numbers, both of shape (..., columns).
+
+        Some families hold logarithms, so that no digits are lost; Bernoulli leaves hold the
+        probabilities of both states.
+        """
+        parts = [
+            (support.log_constrain if parameter.logs else support.constrain)(part, floor)
+            for parameter, support, part in self._split(raw)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+
+    def values(self, raw: Tensor, floor: float) -> Tensor:
+        """Parameters as the IR has them, from unconstrained numbers of their shape."""
+        return torch.cat([s.constrain(part, floor) for _, s, part in self._split(raw)], dim=-1)
+
+    def unconstrain(self, values: Tensor, floor: float) -> Tensor:
+        """Unconstrained numbers that give ``values`` under ``floor``; the inverse of `values`."""
+        parts = [support.unconstrain(part, floor) for _, support, part in self._split(values)]
+        return torch.cat(parts, dim=-1)
+
+    def unsound(self, raw: Tensor) -> Tensor:
+        """Whether ``raw`` holds what no parameter can be: a boolean of no dimension."""
+        return torch.stack([support.unsound(part) for _, support, part in self._split(raw)]).any()
+
+    def useless(self, table: Tensor) -> Tensor:
+        """Which numbers that `constrain` gave nothing can be computed with."""
+        if any(parameter.logs for parameter in self.family.parameters):
+            return Support().useless(table)
+        return torch.cat([support.useless(part) for _, support, part in self._split(table)], -1)
+
+    def guess(self, centre: Tensor, spread: Tensor, columns: int) -> Tensor:
+        """First parameters for data of a centre and a spread, shape (weights, columns).
+
+        Args:
+            centre: Shape (weights, 1).
+            spread: Likewise.
+            columns: Parameters of a unit.
+        """
+        like = centre.expand(-1, columns)
+        parts = [s.begin(part, spread.expand_as(part)) for _, s, part in self._split(like)]
+        return torch.cat(parts, dim=-1)
+
+    def reach(self, like: Tensor) -> Tensor:
+        """How far unconstrained numbers may be from those of a guess, shape (columns,)."""
+        parts = [torch.full_like(part, s.reach) for _, s, part in self._split(like[0, :1])]
+        return torch.cat(parts, dim=-1)[0]
+
+    def random(self, uniform: Tensor) -> Tensor:
+        """Unconstrained numbers to start from, of uniform ones between 0 and 1.
+
+        Between -2 and 2 for real parameters, with scales of 1; between -1 and 1 if none is real.
+        """
+        parts = list(self._split(uniform))
+        if not any(isinstance(parameter.support, Real) for parameter, _, _ in parts):
+            return 2.0 * uniform - 1.0
+        found = [
+            4.0 * part - 2.0 if isinstance(parameter.support, Real) else 0.0 * part
+            for parameter, _, part in parts
+        ]
+        return torch.cat(found, dim=-1)
+
+    def _split(self, table: Tensor) -> list[tuple[Parameter, Support, Tensor]]:
+        """The columns of each parameter."""
+        parameters = self.family.parameters
+        return [
+            (parameter, support_of(parameter.support), table[..., place])
+            for parameter, place in zip(
+                parameters, slices(parameters, table.shape[-1]), strict=True
+            )
+        ]
+
+    # The density
+
+    def constants(
+        self, variables: Sequence[Variable], device: torch.device, dtype: torch.dtype
+    ) -> Constants:
+        """What the density needs to know of the variable of each row."""
+        return ()
+
+    def log_density(self, x: Tensor, units: Units) -> Tensor:
+        """Log-densities in nats, shape (rows, units, batch), ``-inf`` where they are 0.
+
+        Args:
+            x: Shape (rows, 1, batch); nothing missing.
+            units: Shape (rows, units, columns).
+        """
+        raise self.lacks("log_density")
+
+    def log_likelihood(self, x: Tensor, raw: Tensor, floor: float, constants: Constants) -> Tensor:
+        """`log_density` from unconstrained numbers, shape (rows, units, columns)."""
+        return self.log_density(x, Units(self, self.constrain(raw, floor), constants))
+
+    def bounded(self, logs: Tensor, exact: bool) -> Tensor:
+        """Log-densities as engines take them: finite where no value is impossible.
+
+        Args:
+            logs: Of `log_density`.
+            exact: Whether probabilities and rates may be exactly 0.
+        """
+        if not self.family.everywhere:
+            return logs
+        if exact and any(parameter.logs for parameter in self.family.parameters):
+            return logs.masked_fill(logs < 0.1 * LEAST_LOG_DENSITY, -torch.inf)
+        return logs.clamp_min(LEAST_LOG_DENSITY)
+
+    # Queries
+
+    def draw(self, units: Units, generator: torch.Generator | None) -> Tensor:
+        """A value of each unit, shape (rows, units)."""
+        raise self.lacks("draw")
+
+    def mode(self, units: Units) -> Tensor:
+        """A most probable value of each unit, shape (rows, units)."""
+        raise self.lacks("mode")
+
+    def top(self, units: Units) -> Tensor:
+        """The largest log-density of each unit, shape (rows, units)."""
+        logs = self.log_density(self.mode(units).view(-1, 1, 1), units.apart())
+        return self.bounded(logs, exact=True).view(units.parameters.shape[:2]).to(units.parameters)
+
+    def mean(self, units: Units) -> Tensor:
+        """The mean of each unit, shape (rows, units)."""
+        return self._moment(units, 1)
+
+    def square(self, units: Units) -> Tensor:
+        """The mean of the square of each unit, shape (rows, units)."""
+        return self._moment(units, 2)
+
+    def _moment(self, units: Units, power: int) -> Tensor:
+        points = units.double().apart().points()
+        found = points.mean(points.points**power)
+        return found.view(units.parameters.shape[:2]).to(units.parameters)
+
+    # Quadrature, and what follows from it
+
+    def panels(self, units: Units) -> Tensor:
+        """Edges between which the density is smooth, ascending, shape (rows, edges). Apart.
+
+        They are in the coordinate of `chart`. What lies beyond the outer ones must not matter.
+        """
+        raise self.lacks("panels")
+
+    def chart(self, units: Units) -> torch.distributions.Transform:
+        """From the real line to where the density is above 0. Apart."""
+        return torch.distributions.identity_transform
+
+    def points(self, units: Units) -> Points:
+        """Points with masses, from which means follow. Apart.
+
+        Raises:
+            CircuitError: If the masses do not sum to 1.
+        """
+        if self.counts:
+            raise self.lacks("points")
+        places, logs = panel_points(self.panels(units))
+        x, log_density = self.on_chart(units, places)
+        masses = (log_density + logs).exp()
+        check_settled(masses.detach().sum(1) - 1.0, f"the mass of {self.keyword} leaves")
+        return Points(x, masses, OUTER)
+
+    def on_chart(self, units: Units, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Values, and log-densities by the coordinate of `chart`, both (rows, points). Apart."""
+        chart = self.chart(units)
+        x: Any = chart(places)
+        slope: Any = chart.log_abs_det_jacobian(places, x)
+        inside = x.isfinite() & slope.isfinite()
+        logs = units.log_density(x.masked_fill(~inside, self.somewhere))
+        logs = logs + slope.masked_fill(~inside, 0.0)
+        return x, logs.masked_fill(~inside | logs.isnan(), -torch.inf)
+
+    def entropy(self, units: Units) -> Tensor:
+        """Entropy in nats, differential for real variables, shape (rows,). Apart."""
+        points = units.points()
+        logs = units.log_density(points.points)
+        return -points.mean(logs.masked_fill(points.masses <= 0.0, 0.0))
+
+    def inner(self, left: Units, right: Units) -> Tensor | None:
+        """Log of the integral of the product of row i of both, which are of this family. Apart.
+
+        ``None``: there is no closed form.
+        """
+        return None
+
+    def mean_log(self, left: Units, right: Units) -> tuple[Tensor, Tensor] | None:
+        """What ``left`` expects of the logarithm of ``right``, which is of this family. Apart.
+
+        Returns:
+            The logarithm of the mass of ``left`` where ``right`` is above 0, and the mean of the
+            logarithm of ``right`` there, each of shape (rows,). ``None``: there is no closed form.
+        """
+        return None
+
+    def mean_distance(self, units: Units, location: Tensor) -> Tensor | None:
+        """Mean absolute distance from ``location``, shape (rows,), if in closed form. Apart."""
+        return None
+
+    def masses(self, units: Units, edges: Tensor) -> Tensor | None:
+        """Mass between neighbours of ascending ``edges``, shape (rows, edges - 1). Apart.
+
+        ``None``: there is no closed form.
+        """
+        return None
+
+    # Learning
+
+    def start(self, start: Start, size: int) -> Float:
+        """First estimates from data, shape (weights, units, columns), as the IR has parameters.
+
+        Args:
+            start: The data, and where units start.
+            size: Columns.
+        """
+        return started(self, start, size)
+
+    def from_counts(self, shares: Tensor) -> Tensor:
+        """Parameters from probabilities of states; of tables only."""
+        return shares
+
+    def statistics(self, setting: Setting) -> Statistics:
+        """What the maximisation step gathers."""
+        return GenericStatistics(self, setting)
+
+    def blend(self, old: Tensor, new: Tensor, part: Tensor) -> Tensor:
+        """``part`` of the way from ``old`` to ``new`` parameters, so that parts add up.
+
+        That is, linear in what is linear in the statistics, where the family has such parameters.
+        """
+        return old + part * (new - old)

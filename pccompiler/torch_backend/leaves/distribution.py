@@ -1,0 +1,186 @@
+"""A leaf family from any univariate class of `torch.distributions`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Transform, biject_to, constraints
+
+from pccompiler.errors import CircuitError
+from pccompiler.ir.families import supports as ir
+from pccompiler.torch_backend.leaves.base import TorchLeaf, Units
+from pccompiler.torch_backend.leaves.quadrature import Points, check_settled, panels_about
+
+_DRAWS = 512
+_MOST_COUNTS = 2**20
+_LEFT_OUT = 1e-13  # mass of counts, before as many again are added
+
+
+class DistributionLeaf(TorchLeaf):
+    """Densities by ``log_prob``, draws by ``sample``; all else as `TorchLeaf` has it.
+
+    The family's parameters are called as the distribution's arguments are, and their supports are
+    those of ``arg_constraints``.
+
+    Args:
+        keyword: Of the family.
+        distribution: The class.
+        support: Where the density is above 0, if the class does not say, or not rightly: von Mises
+            distributions are on a circle, but their class says the real line.
+
+    Raises:
+        CircuitError: If the support depends on the parameters, and none is given: PC465.
+
+    Example:
+        >>> from torch.distributions import StudentT
+        >>> DistributionLeaf("student_t", StudentT).keyword
+        'student_t'
+    """
+
+    infinite_moments: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        keyword: str,
+        distribution: type[Distribution],
+        support: constraints.Constraint | None = None,
+    ) -> None:
+        given: Any = distribution.support if support is None else support
+        if not isinstance(given, constraints.Constraint) or (given.is_discrete and support is None):
+            given = given if given is constraints.nonnegative_integer else None
+        if given is None:
+            raise self._unfit(keyword, "its support is not one for all parameters", "give support=")
+        self.keyword, self.distribution, self.support = keyword, distribution, given
+        self.on_line = not given.is_discrete
+        self.bounded_support = isinstance(given, type(constraints.unit_interval))
+        self.somewhere = float(biject_to(given)(torch.zeros(()))) if self.on_line else 0.0
+
+    @staticmethod
+    def _unfit(keyword: str, fault: str, way_out: str) -> CircuitError:
+        return CircuitError.of(
+            "PC465", f"the distribution of {keyword!r} makes no leaf family: {fault}", help=way_out
+        )
+
+    def of(self, units: Units) -> Distribution:
+        """The distributions, with a last axis of length 1 for values."""
+        family = self.family
+        wanted: Any = self.distribution.arg_constraints
+        for parameter in family.parameters:
+            kind = _KINDS.get(str(wanted.get(parameter.name)))
+            if kind is None or not isinstance(parameter.support, kind):
+                raise self._unfit(
+                    self.keyword,
+                    f"its argument {parameter.name!r} is {wanted.get(parameter.name)}, but the "
+                    f"family's parameter is {type(parameter.support).__name__.lower()}",
+                    f"declare the parameters as {sorted(wanted)}, in supports that fit",
+                )
+        arguments = dict(
+            zip([p.name for p in family.parameters], units.parameters.split(1, -1), strict=True)
+        )
+        made: Any = self.distribution
+        found: Distribution = made(**arguments, validate_args=False)
+        return found
+
+    def constrain(self, raw: Tensor, floor: float) -> Tensor:
+        """As the IR has parameters: nothing is held as a logarithm."""
+        return self.values(raw, floor)
+
+    def log_density(self, x: Tensor, units: Units) -> Tensor:
+        """``log_prob`` where the support allows values."""
+        check: Any = self.support.check
+        inside = check(x)
+        known = x.masked_fill(~inside, self.somewhere)
+        logs: Any = self.of(units).log_prob(known)
+        found: Tensor = logs.masked_fill(~inside, -torch.inf)
+        return found
+
+    def draw(self, units: Units, generator: torch.Generator | None) -> Tensor:
+        """By ``sample``, seeded by the generator."""
+        seed = None
+        if generator is not None:
+            where = generator.device
+            seed = int(torch.randint(2**62, (), generator=generator, device=where))
+        with _seeded(seed, units.parameters.device):
+            drawn: Tensor = self.of(units).sample()
+        return drawn.squeeze(-1)
+
+    def mode(self, units: Units) -> Tensor:
+        """``mode``, if the class has one that is in the support."""
+        try:
+            found: Tensor = self.of(units).mode.squeeze(-1)
+        except NotImplementedError:
+            raise self.lacks("mode") from None
+        check: Any = self.support.check
+        if not bool(check(found).all()):
+            raise self.lacks("mode")
+        return found
+
+    def mean(self, units: Units) -> Tensor:
+        """``mean``; on an interval by quadrature, since means of angles are no means of values."""
+        try:
+            return super().mean(units) if self.bounded_support else self.of(units).mean[..., 0]
+        except NotImplementedError:
+            return super().mean(units)
+
+    def square(self, units: Units) -> Tensor:
+        """From ``variance``, likewise."""
+        try:
+            if self.bounded_support:
+                return super().square(units)
+            found = self.of(units)
+            return (found.variance + found.mean.square())[..., 0]
+        except NotImplementedError:
+            return super().square(units)
+
+    def chart(self, units: Units) -> Transform:
+        """Torch's bijection from the real line to the support."""
+        return biject_to(self.support)
+
+    def panels(self, units: Units) -> Tensor:
+        """About the median of some draws, as wide as their middle half."""
+        with torch.no_grad(), _seeded(0, units.parameters.device):
+            draws = self.of(units).sample(torch.Size([_DRAWS]))[..., 0, 0].double()
+        places: Any = self.chart(units).inv(draws)
+        low, middle, high = places.quantile(places.new_tensor([0.25, 0.5, 0.75]), dim=0)
+        scale = (high - low).clamp_min(1e-12).maximum(1e-12 * middle.abs())
+        return panels_about(middle.unsqueeze(1), scale.unsqueeze(1))
+
+    def points(self, units: Units) -> Points:
+        """Of counts, twice as many as hold all mass but 1e-13."""
+        if self.on_line:
+            return super().points(units)
+        number = 64
+        while True:
+            counts = (
+                torch.arange(2.0 * number).to(units.parameters).expand(len(units.parameters), -1)
+            )
+            masses = units.log_density(counts).exp()
+            left = (1.0 - masses.detach()[:, :number].sum(1)).abs()
+            if number > _MOST_COUNTS or bool((left < _LEFT_OUT).all()):
+                check_settled(left, f"the mass of {self.keyword} leaves")
+                return Points(counts, masses)
+            number *= 4
+
+
+_KINDS: dict[str, type[ir.Support]] = {
+    "Real()": ir.Real,
+    "GreaterThan(lower_bound=0.0)": ir.Positive,
+    "GreaterThanEq(lower_bound=0.0)": ir.Positive,
+    "Interval(lower_bound=0.0, upper_bound=1.0)": ir.UnitInterval,
+}
+"""Torch's constraints as supports."""
+
+
+@contextmanager
+def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
+    """Torch's global generators, which distributions draw from, seeded, and put back afterwards."""
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

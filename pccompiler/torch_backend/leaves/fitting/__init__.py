@@ -1,0 +1,1 @@
+"""Fitting leaves to data: first estimates, and the maximisation step."""

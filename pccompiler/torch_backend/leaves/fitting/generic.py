@@ -1,0 +1,180 @@
+"""Starts and maximisation steps for families that have none of their own: a few Newton steps.
+
+They climb in the expected complete log-likelihood, which sees a column's values as `Cells` does:
+exactly, up to 4,096 distinct ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pccompiler.errors import CircuitError
+from pccompiler.ir import Variable
+from pccompiler.torch_backend.leaves.fitting.cells import CellStatistics, SomeWeights
+from pccompiler.torch_backend.leaves.fitting.columns import Float
+from pccompiler.torch_backend.leaves.fitting.newton import climb
+from pccompiler.torch_backend.leaves.fitting.start import Start
+from pccompiler.torch_backend.leaves.fitting.statistics import Setting
+
+_STEPS = 5  # of a maximisation
+_STARTING_STEPS = 30
+_AT_ONCE = 2**21  # densities
+_VALUES = 512  # of a column, for a start
+
+
+class Leaf(Protocol):
+    """What is needed of `TorchLeaf`, which says more of each."""
+
+    has_constants: bool
+
+    def lacks(self, method: str) -> CircuitError:
+        """The refusal of a question."""
+        ...
+
+    def constants(
+        self, variables: Sequence[Variable], device: torch.device, dtype: torch.dtype
+    ) -> tuple[Tensor, ...]:
+        """What the density needs to know of variables."""
+        ...
+
+    def log_likelihood(
+        self, x: Tensor, raw: Tensor, floor: float, constants: tuple[Tensor, ...]
+    ) -> Tensor:
+        """Log-densities from unconstrained numbers."""
+        ...
+
+    def values(self, raw: Tensor, floor: float) -> Tensor:
+        """Parameters from unconstrained numbers."""
+        ...
+
+    def unconstrain(self, values: Tensor, floor: float) -> Tensor:
+        """The inverse of `values`."""
+        ...
+
+    def guess(self, centre: Tensor, spread: Tensor, columns: int) -> Tensor:
+        """First parameters."""
+        ...
+
+    def reach(self, like: Tensor) -> Tensor:
+        """How far unconstrained numbers may be from the guess."""
+        ...
+
+
+class GenericStatistics(CellStatistics):
+    """Any family. Rows seen beforehand lie as the column does among all units of a weight."""
+
+    def __init__(self, leaf: Leaf, setting: Setting) -> None:
+        super().__init__(setting)
+        self.leaf, columns = leaf, setting.columns
+        centre = setting.fact(lambda pool: columns.spread(pool)[0])
+        spread = setting.fact(lambda pool: columns.spread(pool)[1])
+        self.guess = leaf.guess(centre, spread, setting.group.columns)
+
+    def solve(self, some: SomeWeights, pseudocount: float) -> tuple[Tensor, Tensor]:
+        """A few steps from the old parameters; these, if no step goes up."""
+        if some.constants is None and self.leaf.has_constants:
+            raise self.leaf.lacks("statistics")
+        seen = some.mass.sum(1, keepdim=True)
+        share = seen / seen.sum(2, keepdim=True).clamp_min(1e-300)
+        mass = some.mass + pseudocount * share
+        size = max(1, _AT_ONCE // max(1, mass[0].numel()))
+        constants = some.constants or ()
+        parts = [
+            climbed(
+                self.leaf,
+                some.old[part],
+                self.guess[some.place[part]],
+                some.points[part],
+                mass[part],
+                tuple(c[part] for c in constants),
+                self.setting.plan.floor,
+                _STEPS,
+            )
+            for part in (slice(i, i + size) for i in range(0, len(mass), size))
+        ]
+        return torch.cat(parts), some.mass.sum(2)
+
+
+def climbed(
+    leaf: Leaf,
+    old: Tensor,
+    guess: Tensor,
+    points: Tensor,
+    mass: Tensor,
+    constants: tuple[Tensor, ...],
+    floor: float,
+    steps: int,
+) -> Tensor:
+    """Parameters under which weighted values are at least as likely as under the old ones.
+
+    Args:
+        leaf: The family.
+        old: Shape (weights, units, columns).
+        guess: What positive parameters keep near to, shape (weights, columns).
+        points: Values, shape (weights, cells).
+        mass: Shape (weights, units, cells).
+        constants: Of the weights.
+        floor: Of probabilities.
+        steps: At most.
+    """
+    raw = leaf.unconstrain(old, floor)
+    middle, reach = leaf.unconstrain(guess, floor).unsqueeze(1), leaf.reach(old)
+    low, high = torch.minimum(middle - reach, raw), torch.maximum(middle + reach, raw)
+    share = mass / mass.sum(2, keepdim=True).clamp_min(1e-300)
+    values = points.unsqueeze(1)
+
+    def likelihood(place: Tensor) -> Tensor:
+        kept = torch.minimum(torch.maximum(place, low), high)
+        logs = leaf.log_likelihood(values, kept, floor, constants)
+        return (share * logs.masked_fill(share <= 0.0, 0.0)).sum(2)
+
+    found = climb(raw, likelihood, steps)
+    stayed = (found == raw).all(-1, keepdim=True)
+    kept = leaf.values(torch.minimum(torch.maximum(found, low), high), floor)
+    return torch.where(stayed, old, kept)
+
+
+def started(leaf: Leaf, start: Start, size: int) -> Float:
+    """First estimates, shape (weights, units, columns).
+
+    Each unit is fitted to its column, in which the quarter of values nearest to the unit's own
+    counts as much again as all. Columns of one value, or of none, give the first guess.
+    """
+    found: list[Tensor] = []
+    cpu = torch.device("cpu")
+    for weight, pool in enumerate(start.pools.tolist()):
+        own = start.values[weight]
+        points = _sample(start.columns.observed(pool))
+        facts = torch.tensor([start.columns.spread(pool)], dtype=torch.float64, device=cpu)
+        centre, spread = facts.split(1, dim=1)
+        guess = leaf.guess(centre, spread, size)
+        old = guess.unsqueeze(1).expand(-1, len(own), -1).contiguous()
+        if len(np.unique(points)) > 1:
+            mass = _near(points, own, float(start.apart[weight, 0]))
+            variable = start.columns.variables[int(start.variables[weight, 0])]
+            constants = leaf.constants([variable], cpu, torch.float64)
+            values = torch.from_numpy(points)[None]
+            old = climbed(leaf, old, guess, values, mass[None], constants, 0.0, _STARTING_STEPS)
+        found.append(old)
+    return torch.cat(found).numpy()
+
+
+def _sample(values: Float) -> Float:
+    """Some of many ascending values, evenly."""
+    if len(values) <= _VALUES:
+        return values
+    return values[np.linspace(0, len(values) - 1, _VALUES).astype(np.int64)]
+
+
+def _near(points: Float, own: Float, apart: float) -> Tensor:
+    """Masses of points for units, shape (units, points)."""
+    away = np.abs(points - np.where(np.isnan(own), 0.0, own)[:, None])
+    reach = np.quantile(away, 0.25, axis=1, keepdims=True)
+    near = (away <= reach) & ~np.isnan(own)[:, None]
+    share = near / np.maximum(near.sum(1, keepdims=True), 1)
+    return torch.from_numpy(1.0 / len(points) + apart * share)

@@ -1,0 +1,18 @@
+"""Differences of distribution functions that keep their digits in both tails."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def between(scaled: Tensor, below: Tensor, above: Tensor) -> Tensor:
+    """Mass between neighbouring edges, from that below and above each edge, shape (rows, edges).
+
+    Args:
+        scaled: Edges from the middle of a symmetric density.
+        below: Mass below each edge.
+        above: Mass above each edge.
+    """
+    upper = scaled[:, :-1] > 0.0  # differences of the smaller tail keep their digits
+    return torch.where(upper, -above.diff(dim=1), below.diff(dim=1))
