@@ -1,4 +1,6 @@
-"""All passes by name."""
+"""All passes by name: ours, and those that other packages declare in ``pccompiler.passes``."""
+
+from typing import TypeGuard
 
 from pccompiler.passes.base import Pass
 from pccompiler.passes.transforms.attach_direct import AttachDirect
@@ -14,8 +16,14 @@ from pccompiler.passes.transforms.prune import Prune
 from pccompiler.passes.transforms.share_equal import ShareEqual
 from pccompiler.passes.transforms.smooth import Smooth
 from pccompiler.passes.transforms.square import Square
+from pccompiler.plugins import Registry
 
-PASSES: dict[str, type[Pass]] = {
+
+def _is_pass(thing: object) -> TypeGuard[type[Pass]]:
+    return isinstance(thing, type) and issubclass(thing, Pass)
+
+
+_OURS: dict[str, type[Pass]] = {
     "check": Check,
     "condition": Condition,
     "direct": AttachDirect,
@@ -30,3 +38,4 @@ PASSES: dict[str, type[Pass]] = {
     "smooth": Smooth,
     "square": Square,
 }
+PASSES = Registry("pccompiler.passes", _OURS, _is_pass, "a subclass of pccompiler.passes.Pass")

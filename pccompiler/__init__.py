@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pccompiler import datasets, errors, ir, limits, passes, structures
     from pccompiler.api import compile, export_onnx, load, save
     from pccompiler.errors import PCCompilerError
+    from pccompiler.explanation.explain import explain
     from pccompiler.ir import Circuit, Direct, Hypernetwork, Sectors
     from pccompiler.onnx_backend import OnnxModel
     from pccompiler.plots import plot_history
@@ -30,6 +31,7 @@ _HOME = {
     "PCCompilerError": "pccompiler.errors",
     "Sectors": "pccompiler.ir",
     "compile": "pccompiler.api",
+    "explain": "pccompiler.explanation.explain",
     "export_onnx": "pccompiler.api",
     "fit": "pccompiler.torch_backend",
     "fit_em": "pccompiler.torch_backend",
@@ -56,6 +58,7 @@ __all__ = [
     "compile",
     "datasets",
     "errors",
+    "explain",
     "export_onnx",
     "fit",
     "fit_em",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pccompiler.errors import CheckpointError, OptionError
 from pccompiler.ir import Circuit, Direct, Generator, Hypernetwork, Sectors
 from pccompiler.ir.generators import WEIGHT_FLOOR, uses_sectors
+from pccompiler.ir.plan.plan import Plan
 from pccompiler.ir.sectors import Cut, partition
 from pccompiler.options import one_of, path_of, seed_of, shown
 from pccompiler.passes import plan, verify
@@ -65,16 +66,14 @@ def compile(
     from pccompiler.torch_backend import CompiledCircuit
     from pccompiler.torch_backend.runtime.devices import usable_device
 
-    precision = _precision(dtype)
+    precision = precision_of(dtype)
     one_of("numerics", numerics, ("auto", "log"))
     _check_kinds(circuit, hypernetwork)
     where, start = usable_device(device), seed_of(seed)
-    verify(circuit)
-    prepared = _with_generator(circuit, hypernetwork, sectors)
-    check_domains(prepared, precision)
+    prepared, lowered = prepare(circuit, hypernetwork, sectors, precision, numerics)
     model = CompiledCircuit(
         prepared,
-        plan(prepared, dtype=precision, numerics=numerics),
+        lowered,
         device=where,
         dtype=getattr(torch, precision),
         seed=start,
@@ -84,6 +83,20 @@ def compile(
     if memory_budget is not None:
         model.keep_within(memory_budget)
     return model
+
+
+def prepare(
+    circuit: Circuit,
+    hypernetwork: Hypernetwork | None,
+    sectors: Sectors | Cut | None,
+    precision: Dtype,
+    numerics: Numerics,
+) -> tuple[Circuit, Plan]:
+    """What `compile` makes a model of: the checked circuit with its generator, and its plan."""
+    verify(circuit)
+    prepared = _with_generator(circuit, hypernetwork, sectors)
+    check_domains(prepared, precision)
+    return prepared, plan(prepared, dtype=precision, numerics=numerics)
 
 
 def _check_kinds(circuit: object, hypernetwork: object) -> None:
@@ -101,7 +114,7 @@ def _check_kinds(circuit: object, hypernetwork: object) -> None:
         )
 
 
-def _precision(dtype: object) -> Dtype:
+def precision_of(dtype: object) -> Dtype:
     """The name of a type: torch's and NumPy's are named as ours, the former with a prefix."""
     name = str(dtype).removeprefix("torch.")
     if name == "float32":
@@ -204,6 +217,7 @@ def export_onnx(
     *,
     weights: Literal["compact", "materialized"] = "compact",
     metadata: Mapping[str, str] | None = None,
+    query: str = "log_likelihood",
 ) -> ExportReport:
     """Write the log-likelihood of ``model`` as an ONNX file, checked before it appears.
 
@@ -216,6 +230,8 @@ def export_onnx(
         weights: ``"compact"``: the parameters, and the hypernetwork as nodes. ``"materialized"``:
             the weights that it generates.
         metadata: Further entries of the file's metadata.
+        query: What the file answers instead, as other packages declare it in
+            ``pccompiler.onnx_queries`` (see `pccompiler.onnx_backend.queries`).
 
     Raises:
         ExportError: If ONNX Runtime's answers differ from the oracle's by more than rounding to
@@ -231,4 +247,5 @@ def export_onnx(
         weights=weights,
         fingerprint=model.circuit.fingerprint,
         metadata=metadata,
+        query=query,
     )

@@ -13,6 +13,7 @@ from pccompiler.commands.bench import bench
 from pccompiler.commands.check import check
 from pccompiler.commands.datasets import datasets
 from pccompiler.commands.draw import draw
+from pccompiler.commands.explain import explain
 from pccompiler.commands.export import export
 from pccompiler.commands.import_ import import_
 from pccompiler.commands.opt import opt, passes
@@ -55,6 +56,7 @@ for command in (
     draw,
     import_,
     properties,
+    explain,
     datasets,
     bench,
     check,

@@ -82,6 +82,10 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
             raise _twice(name, self.group, ["pccompiler or a package", "this call"])
         self._own[name] = self._checked(name, thing, "given to add()")
 
+    def remove(self, name: str) -> None:
+        """Undo `add`."""
+        del self._own[name]
+
     def _checked(self, name: str, thing: object, whence: str) -> Thing:
         if self._fits(thing):
             return thing

@@ -16,8 +16,13 @@ MOST_FILES = 15
 MOST_LINES = 300
 MOST_FUNCTION = 60
 SOURCES = ("pccompiler", "ir", "passes")
-SPARED = ("torch_backend", "ir/families", "ir/build/builder.py")
-"""What is still being sorted, and is not judged yet."""
+LONGER = (
+    "ir/build/builder.py",
+    "pccompiler/torch_backend/engines/dense/kernels.py",
+    "pccompiler/torch_backend/engines/trees/cpu.py",
+    "pccompiler/torch_backend/engines/trees/cuda_weights.py",
+)
+"""Files that still have to be split. Do not add to them."""
 LINKED = {"ir": "pccompiler/ir", "passes": "pccompiler/passes"}
 
 
@@ -28,7 +33,7 @@ def files(*folders: str) -> tuple[Path, ...]:
         path.relative_to(ROOT)
         for folder in folders
         for path in sorted((ROOT / folder).rglob("*.py"))
-        if "golden" not in path.parts and not any(part in str(path) for part in SPARED)
+        if "golden" not in path.parts
     )
 
 
@@ -58,7 +63,7 @@ def test_no_folder_holds_too_many_files() -> None:
 
 def test_no_source_file_is_too_long() -> None:
     lengths = {str(p): len((ROOT / p).read_text().splitlines()) for p in files(*SOURCES)}
-    assert {path: n for path, n in lengths.items() if n > MOST_LINES} == {}
+    assert {p: n for p, n in lengths.items() if n > MOST_LINES and p not in LONGER} == {}
 
 
 def test_no_function_is_too_long() -> None:
@@ -97,6 +102,7 @@ def test_every_folder_of_sources_has_tests_in_a_folder_of_its_name() -> None:
         for path in files(*SOURCES)
         if path.name != "__init__.py"
     }
+    wanted -= {Path("tests", "ir", "families")}  # asked in all the other folders
     missing = {folder for folder in wanted if not any(t.is_relative_to(folder) for t in tested)}
     assert sorted(map(str, missing)) == []
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import pccompiler as pc
+from pccompiler.api import compile as compiled
 from pccompiler.bench.cases import Case
 from pccompiler.bench.ceilings import Rates, datasheet, floor_ms, matrix_precision
 from pccompiler.bench.subjects import Material, Subject, material
@@ -140,7 +140,7 @@ class _Built:
         before = baseline(device)
         made = material(subject)
         start = time.perf_counter()
-        model = pc.compile(made.circuit, subject.hypernetwork, device=device)
+        model = compiled(made.circuit, subject.hypernetwork, device=device)
         seconds = time.perf_counter() - start
         data = model.sample(ERROR_ROWS, seed=0) if made.data is None else model.prepare(made.data)
         return cls(subject, made, model, data, seconds, before)
@@ -160,7 +160,7 @@ def _errors(built: _Built) -> Record:
     rows[holes.to(rows.device)] = torch.nan
     found: list[tuple[Tensor, Tensor]] = []
     for dtype in ("float32", "float64"):
-        model = pc.compile(
+        model = compiled(
             built.made.circuit,
             built.subject.hypernetwork,
             device=rows.device,

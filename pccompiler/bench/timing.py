@@ -117,11 +117,12 @@ def captured(run: Run) -> Run:
 
 def onnx_run(model: CompiledCircuit, data: Tensor, batch: int) -> Run:
     """Log-likelihoods by ONNX Runtime from an exported file, conversions included."""
-    import pccompiler as pc
+    from pccompiler.api import export_onnx
+    from pccompiler.onnx_backend import OnnxModel
 
     rows = data[:batch].double().cpu().numpy()
     with tempfile.TemporaryDirectory() as folder:
-        loaded = pc.OnnxModel(pc.export_onnx(model, Path(folder) / "model.onnx").path)
+        loaded = OnnxModel(export_onnx(model, Path(folder) / "model.onnx").path)
     loaded.log_likelihood(rows)
     return lambda: loaded.log_likelihood(rows)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
+from typing import Any, TypeGuard
 
 from pccompiler.errors import ImportFormatError, OptionError
 from pccompiler.imports.bayesian.elimination import MOST_NODES
@@ -18,8 +20,35 @@ from pccompiler.imports.formats.spn import read_spn
 from pccompiler.ir import Circuit
 from pccompiler.ir import read_circuit as read_text_circuit
 from pccompiler.ir.text.weight_files import parse_beside
+from pccompiler.plugins import Registry
 
-FORMATS = ("pcir", "psdd", "spn", "sdd", "nnf", "ddnnf", "bif")
+Reader = Callable[..., Circuit]
+"""Takes the path of a file, and by name those options of `read` that make sense for its format."""
+
+
+def _is_reader(thing: object) -> TypeGuard[Reader]:
+    return callable(thing)
+
+
+def _read_pcir(path: Path) -> Circuit:
+    return parse_beside(read_text(path), path)
+
+
+IMPORTERS = Registry[Reader](
+    "pccompiler.importers",
+    {
+        "pcir": _read_pcir,
+        "psdd": read_psdd,
+        "spn": read_spn,
+        "sdd": read_sdd,
+        "nnf": read_nnf,
+        "ddnnf": read_nnf,
+        "bif": read_bif,
+    },
+    _is_reader,
+    "a function from a path to a Circuit",
+)
+"""Readers by the ending of the files, ours and those of other packages."""
 
 
 def read(
@@ -37,7 +66,7 @@ def read(
         path: The file; ``.gz`` is unpacked.
         vtree: The vtree of a PSDD or SDD; by default ``NAME.vtree`` next to ``NAME.psdd``, if it
             exists.
-        format: One of `FORMATS`; by default the file's extension.
+        format: One of `IMPORTERS`; by default the file's extension.
         order: Elimination order of a Bayesian network: its variables in order, ``"min-fill"`` or
             ``"min-weight"``; by default the cheapest of several (see `compile_network`).
         restarts: How many further orders are tried for a Bayesian network.
@@ -46,32 +75,44 @@ def read(
     Raises:
         ImportFormatError: Names the file and line that is wrong.
         ParseError: If a ``.pcir`` file is wrong.
+        PluginError: If the reader of another package cannot be loaded.
     """
     file = Path(path)
     name = file.name.removesuffix(".gz")
     kind = (format or name.rpartition(".")[2]).removeprefix(".").lower()
-    if kind not in FORMATS:
+    if kind not in IMPORTERS:
         raise _unknown(file, kind, format)
-    if kind == "bif" and vtree is None:
-        return read_bif(file, order=order, restarts=restarts, most_nodes=most_nodes)
-    if (order, restarts, most_nodes) != (None, RESTARTS, MOST_NODES):
+    reader = IMPORTERS[kind]
+    takes = signature(reader).parameters
+    search: dict[str, Any] = {"order": order, "restarts": restarts, "most_nodes": most_nodes}
+    if "order" not in takes:
+        if search != {"order": None, "restarts": RESTARTS, "most_nodes": MOST_NODES}:
+            raise ImportFormatError.of(
+                "PC747",
+                "order, restarts and most_nodes are only for Bayesian networks",
+                location=str(file),
+                help="leave them out, or give a .bif file",
+            )
+        search = {}
+    if "vtree" not in takes and vtree is not None:
         raise ImportFormatError.of(
-            "PC747",
-            "order, restarts and most_nodes are only for Bayesian networks",
+            "PC706",
+            f"a .{kind} file has no vtree, but {vtree} was given with it",
             location=str(file),
-            help="leave them out, or give a .bif file",
+            help="leave the vtree out, or give the .psdd or .sdd file that it belongs to",
         )
-    if kind not in ("psdd", "sdd"):
-        return _read_alone(file, kind, vtree)
+    if "vtree" not in takes:
+        return reader(file, **search)
     beside = file.with_name(name.rpartition(".")[0] + ".vtree")
     tree = vtree if vtree is not None else beside if os.path.exists(beside) else None
-    return (read_psdd if kind == "psdd" else read_sdd)(file, tree)
+    return reader(file, vtree=tree, **search)
 
 
 def read_circuit(path: Path) -> Circuit:
     """A circuit from a text file, a checkpoint folder, or a file of another program."""
     file = path / "circuit.pcir" if path.is_dir() else path
-    if file.suffix == ".gz" or file.suffix.removeprefix(".") in FORMATS[1:]:
+    kind = file.suffix.removeprefix(".")
+    if kind == "gz" or (kind != "pcir" and kind in IMPORTERS):
         return read(file)
     try:
         return read_text_circuit(file)
@@ -83,23 +124,8 @@ def read_circuit(path: Path) -> Circuit:
         ) from None
 
 
-def _read_alone(file: Path, kind: str, vtree: str | Path | None) -> Circuit:
-    if vtree is not None:
-        raise ImportFormatError.of(
-            "PC706",
-            f"a .{kind} file has no vtree, but {vtree} was given with it",
-            location=str(file),
-            help="leave the vtree out, or give the .psdd or .sdd file that it belongs to",
-        )
-    if kind in ("nnf", "ddnnf"):
-        return read_nnf(file)
-    if kind == "spn":
-        return read_spn(file)
-    return parse_beside(read_text(file), file)
-
-
 def _unknown(file: Path, kind: str, format: str | None) -> ImportFormatError:
-    ways = "use one of " + ", ".join(f".{name}" for name in FORMATS) + ", or give the format"
+    ways = "use one of " + ", ".join(f".{name}" for name in IMPORTERS) + ", or give the format"
     if kind == "vtree":
         ways = "give the .psdd or .sdd file; a .vtree file of the same name next to it is found"
     what = "has no circuit extension" if format is None else f"has unknown format {format!r}"

@@ -13,16 +13,16 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from pccompiler.errors import ExportError, OptionError
+from pccompiler.errors import ExportError, OptionError, closest
 from pccompiler.files import write_bytes
 from pccompiler.ir import Variable
 from pccompiler.ir.plan.materialize import materialize
 from pccompiler.ir.plan.parameters import lay_out
 from pccompiler.ir.plan.plan import Plan
-from pccompiler.ir.plan.rounding import bounded_log_likelihood
 from pccompiler.onnx_backend.digest import KEY, UNSIGNED, sign
 from pccompiler.onnx_backend.graph import Graph
 from pccompiler.onnx_backend.lower import Lowering
+from pccompiler.onnx_backend.queries import LOG_LIKELIHOOD, QUERIES, OnnxQuery
 from pccompiler.onnx_backend.sectors import Parameters
 from pccompiler.onnx_backend.session import run_rows, start_session
 from pccompiler.onnx_backend.weights import WeightWriter
@@ -68,8 +68,9 @@ def export(
     metadata: Mapping[str, str] | None = None,
     rows_to_check: int | None = None,
     seed: int = 0,
+    query: str = "log_likelihood",
 ) -> ExportReport:
-    """Write the log-likelihood of ``plan`` as an ONNX file; see `pccompiler.export_onnx`.
+    """Write what answers a query on ``plan`` as an ONNX file; see `pccompiler.export_onnx`.
 
     Args:
         plan: A plan for float32.
@@ -81,6 +82,7 @@ def export(
         rows_to_check: At least 3; by default as many as the oracle answers in about a second, from
             8 to 64.
         seed: Of the rows that are checked.
+        query: One of `QUERIES`; its name becomes that of the output.
 
     Raises:
         ExportError: If the file cannot be made, or its answers are wrong. Nothing is written then.
@@ -90,12 +92,15 @@ def export(
     if not is_of(metadata, Mapping | None):
         raise OptionError.of("PC302", f"metadata is {shown(metadata)}", help="give a dict of text")
     rows = random_rows(plan, seed_of(seed), rows_to_check)
-    entries = _entries(plan, weights, fingerprint, metadata or {})
+    if query not in QUERIES:
+        raise OptionError.of("PC794", f"no query {query!r}", help=closest(query, QUERIES))
+    asked = QUERIES[query]
+    entries = {**_entries(plan, weights, fingerprint, metadata or {}), "pccompiler.query": query}
     _check_parameters(plan, parameters)
-    model = build(plan, parameters, compact=weights == "compact")
+    model = build(plan, parameters, compact=weights == "compact", query=query)
     helper.set_model_props(model, entries)
     blob = sign(_checked(model))
-    relative, in_bounds = compare(blob, plan, parameters, rows)
+    relative, in_bounds = compare(blob, plan, parameters, rows, asked)
     _write(path, blob)
     return ExportReport(
         path=Path(path),
@@ -108,15 +113,18 @@ def export(
     )
 
 
-def build(plan: Plan, parameters: Parameters, *, compact: bool) -> onnx.ModelProto:
-    """The graph: ``x`` (batch, variables) to ``log_likelihood`` (batch,)."""
+def build(
+    plan: Plan, parameters: Parameters, *, compact: bool, query: str = "log_likelihood"
+) -> onnx.ModelProto:
+    """The graph: ``x`` (batch, variables) to an output of the query's name, shape (batch,)."""
+    asked = QUERIES[query]
     graph = Graph()
     weights = WeightWriter(graph, plan, lay_out(plan), parameters, compact)
-    Lowering(graph, plan, weights).run("x", "log_likelihood")
+    asked.write(Lowering(graph, plan, weights), "x", query)
     return graph.model(
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", len(plan.variables)])],
-        [helper.make_tensor_value_info("log_likelihood", TensorProto.FLOAT, ["batch"])],
-        "Log-likelihood in nats of each row of x; NaN is a missing value, integrated out.",
+        [helper.make_tensor_value_info(query, TensorProto.FLOAT, ["batch"])],
+        asked.description,
     )
 
 
@@ -137,7 +145,6 @@ def _entries(
         KEY: UNSIGNED,  # first: nothing of the caller's is taken for it
         "pccompiler.version": __version__,
         "pccompiler.fingerprint": fingerprint,
-        "pccompiler.query": "log_likelihood",
         "pccompiler.weights": weights,
         "pccompiler.variables": json.dumps([asdict(v) for v in plan.variables]),
         **further,
@@ -215,7 +222,11 @@ def _column(variable: Variable, rng: np.random.Generator, number: int) -> NDArra
 
 
 def compare(
-    blob: bytes, plan: Plan, parameters: Parameters, rows: NDArray[np.float64]
+    blob: bytes,
+    plan: Plan,
+    parameters: Parameters,
+    rows: NDArray[np.float64],
+    query: OnnxQuery = LOG_LIKELIHOOD,
 ) -> tuple[float, float]:
     """Hold ONNX Runtime's answers against the oracle's.
 
@@ -228,7 +239,7 @@ def compare(
     """
     rounded = rows.astype(np.float32).astype(np.float64)  # the file takes float32
     weights = materialize(plan, lay_out(plan), parameters)
-    want, allowed = bounded_log_likelihood(plan, weights, rounded)
+    want, allowed = query.define(plan, weights, rounded)
     got = run_rows(start_session(blob, _CPU), rounded, batch_size=100)
     with np.errstate(invalid="ignore"):
         errors = np.where(got == want, 0.0, np.abs(got - want))  # both may be -inf

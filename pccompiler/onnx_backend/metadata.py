@@ -26,7 +26,7 @@ def read_variables(
         listed = parse_json(metadata["pccompiler.variables"])
         entries: list[Any] = listed if isinstance(listed, list) else [None]  # of any JSON
         variables = tuple(_variable(entry) for entry in entries)
-        fits = _signature(session, len(variables))
+        fits = _signature(session, len(variables), metadata.get("pccompiler.query"))
     except (KeyError, TypeError, ValueError):  # OptionError is a ValueError
         fits, variables = False, ()
     if not fits:
@@ -54,15 +54,15 @@ def _variable(entry: Any) -> Variable:  # of any JSON
     return made
 
 
-def _signature(session: Any, columns: int) -> bool:
-    """Whether the graph takes ``x`` (batch, columns) and gives ``log_likelihood`` (batch,)."""
+def _signature(session: Any, columns: int, query: str | None) -> bool:
+    """Whether the graph takes ``x`` (batch, columns) and gives the query's answers (batch,)."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     return (
         [i.name for i in inputs] == ["x"]
         and len(inputs[0].shape) == 2
         and inputs[0].shape[1] == columns > 0
         and inputs[0].type == "tensor(float)"
-        and [o.name for o in outputs] == ["log_likelihood"]
+        and [o.name for o in outputs] == [query or "log_likelihood"]
         and len(outputs[0].shape) == 1
         and outputs[0].type == "tensor(float)"
     )

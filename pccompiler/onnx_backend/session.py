@@ -73,10 +73,10 @@ def _choose(wanted: Sequence[str] | None, available: Sequence[str]) -> list[str]
 
 
 def run_rows(session: Any, rows: NDArray[np.float64], batch_size: int) -> NDArray[np.float64]:
-    """Log-likelihoods of ``rows``, batch by batch."""
+    """What a session answers to ``rows``, batch by batch."""
     x = np.ascontiguousarray(rows, np.float32)
     parts = [
-        session.run(["log_likelihood"], {"x": x[start : start + batch_size]})[0]
+        session.run(None, {"x": x[start : start + batch_size]})[0]
         for start in range(0, len(x), batch_size)
     ]
     return np.concatenate([np.zeros(0, np.float32), *parts]).astype(np.float64)
@@ -88,6 +88,7 @@ class OnnxModel:
     Attributes:
         path: The file.
         metadata: Its metadata: version, fingerprint, variables, and the exporter's own entries.
+        query: What it answers: ``"log_likelihood"``, or a query of another package.
     """
 
     def __init__(self, path: str | Path, *, providers: Sequence[str] | None = None) -> None:
@@ -105,6 +106,7 @@ class OnnxModel:
         verify(content, self.path)
         self._session = start_session(content, providers, self.path)
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        self.query = self.metadata.get("pccompiler.query", "log_likelihood")
         self._variables = read_variables(self._session, self.metadata, self.path)
 
     def log_likelihood(self, x: Given, *, batch_size: int = 250) -> NDArray[np.float64]:
@@ -118,8 +120,18 @@ class OnnxModel:
 
         Raises:
             DataError: If the columns do not fit, or a value is no state of its variable.
-            OptionError: If ``batch_size`` is not positive.
+            OptionError: If ``batch_size`` is not positive, or the file answers something else.
         """
+        if self.query != "log_likelihood":
+            raise OptionError.of(
+                "PC795",
+                f"{self.path} answers {self.query!r}, not 'log_likelihood'",
+                help="ask it by answer(x), or export the log-likelihood",
+            )
+        return self.answer(x, batch_size=batch_size)
+
+    def answer(self, x: Given, *, batch_size: int = 250) -> NDArray[np.float64]:
+        """What the file's query says of each row of ``x``; arguments and errors as above."""
         size = whole("batch_size", batch_size)
         rows = np.asarray(as_table(x, [v.name for v in self._variables]), np.float64)
         self._check(rows)
@@ -135,7 +147,7 @@ class OnnxModel:
             raise _wrong(self.path, f"{len(rows)} rows have answers of shape {values.shape}")
         if np.isnan(values).any():
             row = int(np.argmax(np.isnan(values)))
-            raise _wrong(self.path, f"the log-likelihood of row {row} is NaN")
+            raise _wrong(self.path, f"the {self.query.replace('_', '-')} of row {row} is NaN")
         return values
 
     def _check(self, rows: NDArray[np.float64]) -> None:

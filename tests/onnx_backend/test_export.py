@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,7 @@ from pccompiler.ir.plan.plan import Plan
 from pccompiler.ir.plan.rounding import bounded_log_likelihood
 from pccompiler.ir.sectors import partition
 from pccompiler.onnx_backend import OnnxModel, export
+from pccompiler.onnx_backend.queries import LOG_LIKELIHOOD, QUERIES
 from pccompiler.passes import plan
 from pccompiler.testing.strategies import circuits, rows
 
@@ -129,7 +131,8 @@ def test_nothing_is_written_when_answers_differ(
         values, bounds = bounded_log_likelihood(*arguments)  # type: ignore[arg-type]
         return 1.001 * values, bounds
 
-    monkeypatch.setattr("pccompiler.onnx_backend.exporter.bounded_log_likelihood", wrong)
+    query = replace(LOG_LIKELIHOOD, define=wrong)
+    monkeypatch.setitem(QUERIES._own, "log_likelihood", query)
     model = pc.compile(pc.rat_spn(6, 2, 3))
     with pytest.raises(PCCompilerError, match="PC601"):
         pc.export_onnx(model, tmp_path / "m.onnx")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from pccompiler.ir.plan.parameters import lay_out
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.ir.plan.rounding import bounded_log_likelihood
 from pccompiler.onnx_backend import OnnxModel, export
+from pccompiler.onnx_backend.queries import LOG_LIKELIHOOD, QUERIES
 from pccompiler.passes import plan
 from pccompiler.structures import naive_bayes_mixture, rat_spn
 
@@ -44,7 +46,8 @@ def wrong_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
         values[5] *= 1.001
         return values, bounds
 
-    monkeypatch.setattr("pccompiler.onnx_backend.exporter.bounded_log_likelihood", wrong)
+    query = replace(LOG_LIKELIHOOD, define=wrong)
+    monkeypatch.setitem(QUERIES._own, "log_likelihood", query)
 
 
 @pytest.mark.usefixtures("wrong_oracle")

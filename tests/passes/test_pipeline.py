@@ -106,8 +106,8 @@ def test_odd_numbers_are_refused(number: str) -> None:
         PassManager.parse(f"hypernet{{embedding={number}}}")
 
 
-def test_options_of_every_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PASSES, "own", Own)
+def test_options_of_every_type(install: Callable[..., None]) -> None:
+    install("own_pass", PASSES.group, {"own": "own_pass:Own"}, f"from {__name__} import Own")
     for text in ("own", "own{word=hello,count=-3,ratio=2.5,exact=true,mode=slow,widths=1x2x3}"):
         (step,) = PassManager.parse(text).passes
         assert str(step) == text

@@ -1,4 +1,4 @@
-"""What ``pccompiler train`` trains: recipes, hypernetworks and structures, from its options."""
+"""What ``pccompiler train`` trains: recipes, hypernetworks and variables."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from pccompiler import recipes
 from pccompiler.datasets import Splits
 from pccompiler.errors import DataError, OptionError
-from pccompiler.ir import Circuit, Hypernetwork, Variable, binary, categorical, real
-from pccompiler.structures import hmm, naive_bayes_mixture, rat_spn
+from pccompiler.ir import Hypernetwork, Variable, binary, categorical, real
 
 MOST_STATES = 256
 
@@ -40,22 +39,10 @@ def hypernetwork(
     return replace(default, embedding=embedding, hidden=widths)
 
 
-def structure(
-    name: str, rows: Splits, replicas: int, units: int, depth: int | None, seed: int
-) -> Circuit:
-    """A built-in structure over the columns of ``rows``."""
+def variables_of(rows: Splits) -> tuple[Variable, ...]:
+    """Binary, categorical or real, from what the columns of all parts hold."""
     parts = [part for part in (rows.train, rows.valid, rows.test) if part is not None]
-    variables = infer_variables(np.concatenate(parts))
-    if name == "hmm":
-        return hmm(variables, units)
-    if name == "mixture":
-        return naive_bayes_mixture(variables, units)
-    return rat_spn(variables, replicas, units, seed, depth=depth)
-
-
-def infer_variables(rows: NDArray[np.generic]) -> tuple[Variable, ...]:
-    """Binary, categorical or real, from what the columns hold."""
-    table = np.asarray(rows, np.float64)
+    table = np.asarray(np.concatenate(parts), np.float64)
     return tuple(_variable(f"x{i}", table[:, i]) for i in range(table.shape[1]))
 
 

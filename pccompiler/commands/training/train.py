@@ -13,20 +13,13 @@ from pccompiler.commands.support import DataDir, load, usable_device
 from pccompiler.commands.training import setup
 from pccompiler.commands.training.interrupted import forget, interruptible, prepare
 from pccompiler.imports.read import read_circuit
+from pccompiler.structures.registry import make
 
 out = Console(soft_wrap=True, highlight=False)
 
 Data = Annotated[
     str, typer.Option(help="A data set by name, or a file: .npz with train, valid, test; or .csv.")
 ]
-
-
-class Structure(StrEnum):
-    """Built-in structures."""
-
-    RAT_SPN = "rat-spn"
-    HMM = "hmm"
-    MIXTURE = "mixture"
 
 
 class Weights(StrEnum):
@@ -43,8 +36,8 @@ def train(
     ],
     circuit: Annotated[Path | None, typer.Option(help="A circuit of your own (.pcir).")] = None,
     structure: Annotated[
-        Structure, typer.Option(help="Otherwise: a built-in structure.")
-    ] = Structure.RAT_SPN,
+        str, typer.Option(help="Otherwise: rat-spn, hmm or mixture, or one of another package.")
+    ] = "rat-spn",
     replicas: Annotated[int, typer.Option(help="rat-spn: trees.")] = 50,
     units: Annotated[
         int, typer.Option(help="Width of sums; states of an hmm; components of a mixture.")
@@ -109,7 +102,14 @@ def train(
         shape = (
             read_circuit(circuit)
             if circuit
-            else setup.structure(structure, rows, replicas, units, depth, seed)
+            else make(
+                structure,
+                setup.variables_of(rows),
+                units=units,
+                replicas=replicas,
+                depth=depth,
+                seed=seed,
+            )
         )
         if plot:
             check_format(plot)

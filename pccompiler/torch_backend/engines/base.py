@@ -146,7 +146,7 @@ class Engine(ABC):
         try:
             return cls.fit(plan, target)
         except NoMatch as why:
-            return why
+            return NoMatch(why.reason)  # a traceback would keep graphs of callers alive
 
     @classmethod
     def fit(cls, plan: Plan, target: Target) -> Self:
@@ -198,6 +198,13 @@ class Engine(ABC):
             generator: Of draws.
         """
         raise NotImplementedError(f"{self.name} only goes up")
+
+    def launches(self, wanted: Wanted) -> int | None:
+        """Kernels of its own that one evaluation starts, apart from those that make weights.
+
+        ``None``: torch or the device decides. It is known before `load`.
+        """
+        return None
 
     def threads(self, rows: int) -> AbstractContextManager[None]:
         """`few_threads` for so many rows: kernels count their work by themselves."""

@@ -45,6 +45,11 @@ def register(kind: type[Engine]) -> None:
     ENGINES.add(kind.name, kind)
 
 
+def unregister(name: str) -> None:
+    """Undo `register`. Models that have chosen the engine keep it."""
+    ENGINES.remove(name)
+
+
 def engines() -> list[type[Engine]]:
     """All engines in the order in which they are asked.
 
@@ -112,7 +117,7 @@ class Engines:
         try:
             found.load(self.weights, partial(self.evaluate, after=kind))
         except NoMatch as why:
-            return why
+            return NoMatch(why.reason)  # see `Engine.match`
         except KernelError as why:
             return NoMatch(str(why))
         return found

@@ -14,7 +14,6 @@ import pccompiler as pc
 from pccompiler.ir import Circuit
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Layer
-from pccompiler.plugins import Registry
 from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend import CompiledCircuit
 from pccompiler.torch_backend.engines import select
@@ -193,11 +192,16 @@ def test_random_circuits(wanted: Wanted, circuit: Circuit, seed: int) -> None:
     assert "arena" in check_all(circuit, wanted, seed, "float64")
 
 
+def trees() -> str:
+    """The engine for trees on the device that tests run on."""
+    return f"trees-{torch.get_default_device().type}"
+
+
 @pytest.mark.parametrize("wanted", Wanted)
 def test_trees(wanted: Wanted) -> None:
     names = check_all(pc.rat_spn(9, 3, 4, seed=0), wanted, 0, "float32")
     kernels = wanted in (Wanted.VALUE, Wanted.GRADIENT)
-    assert {"arena", *(["trees-cpu", "budgeted", "layered"] if kernels else [])} <= names
+    assert {"arena", *([trees(), "budgeted", "layered"] if kernels else [])} <= names
 
 
 def test_every_engine_says_no_to_what_it_lacks() -> None:
@@ -252,19 +256,18 @@ def test_an_engine_of_another_package_is_chosen(install: Callable[..., None]) ->
     install("own_engine", "pccompiler.engines", entry, FOREIGN)
     small, large = pc.rat_spn(2, 2, 3), pc.rat_spn(16, 2, 3)
     assert chosen_for(small)[Wanted.VALUE] == "by-definition"
-    assert chosen_for(small)[Wanted.GRADIENT] == chosen_for(large)[Wanted.VALUE] == "trees-cpu"
+    assert chosen_for(small)[Wanted.GRADIENT] == chosen_for(large)[Wanted.VALUE] == trees()
 
 
-def test_an_engine_can_be_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = {kind.name: kind for kind in select.OURS}
-    registry = Registry[type[Engine]](
-        "pccompiler.engines", own, select._is_engine, "a subclass of Engine"
-    )
-    monkeypatch.setattr(select, "ENGINES", registry)
+def test_an_engine_can_be_registered() -> None:
     made: dict[str, type[Engine]] = {}
     exec(FOREIGN, made)
     select.register(made["ByDefinition"])
-    assert chosen_for(pc.rat_spn(2, 2, 3))[Wanted.VALUE] == "by-definition"
+    try:
+        assert chosen_for(pc.rat_spn(2, 2, 3))[Wanted.VALUE] == "by-definition"
+    finally:
+        select.unregister("by-definition")
+    assert chosen_for(pc.rat_spn(2, 2, 3))[Wanted.VALUE] == trees()
 
 
 def test_going_down_must_be_written() -> None:
@@ -275,3 +278,14 @@ def test_going_down_must_be_written() -> None:
     assert isinstance(engine, Engine)
     with pytest.raises(NotImplementedError, match="by-definition only goes up"):
         engine.down(Ascent(), torch.ones(1), Wanted.GRADIENT)
+
+
+def test_refusals_keep_nothing_alive() -> None:
+    """A traceback would keep the callers' frames, and with them their autograd graphs."""
+    model = pc.compile(pc.rat_spn(6, 3, 3), memory_budget="1 MiB", device="cpu", dtype="float64")
+    model(torch.zeros(2, 6))
+    refused = [made for made in model.engines.made.values() if isinstance(made, NoMatch)]
+    found = [model.engines.ask(kind, Wanted.GRADIENT) for kind in select.engines()]
+    refused += [made for made in found if isinstance(made, NoMatch)]
+    assert refused
+    assert all(why.__traceback__ is None and why.__context__ is None for why in refused)

@@ -6,79 +6,21 @@ Level by level they would take a launch for every step of a sequence, with littl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from pccompiler.ir.arrays import Int
 from pccompiler.torch_backend.engines.dense import chain_kernels as dense_chain_kernels
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Numbers
-from pccompiler.torch_backend.engines.dense.regions import Level, Lists, Regions
+from pccompiler.torch_backend.engines.dense.parts import MOST_UNITS, Chain, others_of, with_chains
+from pccompiler.torch_backend.engines.dense.regions import Level, Lists
 from pccompiler.torch_backend.engines.dense.tiles import block
 
 _KERNELS: Any = dense_chain_kernels
-_MOST_UNITS = 128
-"""A program keeps a step's weights."""
-_SHORTEST = 3
 _ROWS = (16, 64)
 """Rows of data in a program, at least and at most."""
 _WARPS = 8
-
-
-@dataclass(frozen=True)
-class Chain:
-    """Levels of one shape: region i of each reads region i of the level below.
-
-    What else their terms multiply are leaf rows and given regions.
-    """
-
-    levels: tuple[Level, ...]
-
-
-def with_chains(regions: Regions) -> list[Level | Chain]:
-    """The levels bottom-up, those of chains together."""
-    readers = np.bincount(regions.children.items, minlength=len(regions.values))
-    given = np.zeros(len(regions.values), bool)
-    for each in regions.given:
-        given[each.first : each.first + each.rows] = True
-    runs: list[list[Level]] = []
-    for level in regions.levels:
-        if runs and _follows(regions, level, runs[-1][-1], readers, given):
-            runs[-1].append(level)
-        else:
-            runs.append([level])
-    found: list[Level | Chain] = []
-    for run in runs:
-        found += [run[0], Chain(tuple(run[1:]))] if len(run) > _SHORTEST else run
-    return found
-
-
-def _follows(
-    regions: Regions, level: Level, below: Level, readers: Int, given: NDArray[np.bool_]
-) -> bool:
-    """Whether the regions of a level read those of the level ``below``, which no other reads."""
-    shape = level.shape
-    if (level.first, level.rows) != (below.first + below.rows, below.rows):
-        return False
-    if shape.mixture or shape.arity != 1 or not shape.units == shape.width <= _MOST_UNITS:
-        return False
-    for term, row in enumerate(range(below.first, level.first), regions.terms[level.first]):
-        others = _others(regions.children, term, row)
-        if readers[row] != 1 or not given[others].all():
-            return False
-        if len(others) != regions.children.starts[term + 1] - regions.children.starts[term] - 1:
-            return False
-    return True
-
-
-def _others(children: Lists, term: int, row: int) -> Int:
-    """What a term multiplies besides the region ``row``."""
-    items = children.items[children.starts[term] : children.starts[term + 1]]
-    return np.asarray(items[items != row])
 
 
 class Chains:
@@ -93,7 +35,7 @@ class Chains:
             for level in chain.levels if isinstance(chain, Chain) else ():
                 for row in range(level.first, level.first + level.rows):
                     term = int(regions.terms[row])
-                    others[term] = _others(regions.children, term, row - level.rows).tolist()
+                    others[term] = others_of(regions.children, term, row - level.rows).tolist()
         self.others = runner.lists(Lists.of(others))
 
     def forward(
@@ -129,7 +71,7 @@ class Chains:
         runner, (high, most) = self.runner, _ROWS
         while high < most and level.rows * -(-batch // (2 * high)) >= runner.tiles.programs:
             high *= 2
-        wide = block(level.shape.units, _MOST_UNITS)
+        wide = block(level.shape.units, MOST_UNITS)
         options = {"BB": high, "BK": wide, "PRECISION": runner.products, "num_warps": _WARPS}
         return (level.rows, -(-batch // high)), options
 

@@ -25,6 +25,7 @@ from pccompiler.torch_backend.engines.base import (
 )
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Precision
 from pccompiler.torch_backend.engines.dense.match import regions_of
+from pccompiler.torch_backend.engines.dense.parts import launches
 from pccompiler.torch_backend.engines.dense.regions import Regions
 from pccompiler.torch_backend.engines.dense.tiles import Tiles
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
@@ -75,6 +76,10 @@ class Dense(Engine):
         precision = self.precision or _PRECISIONS[torch.get_float32_matmul_precision()]
         self.runner = Runner(self.regions, self.target.device, precision, Tiles())
         self.leaves = LeafInputs(self.plan, self.target.device, torch.float32)
+
+    def launches(self, wanted: Wanted) -> int:
+        """See `Engine`."""
+        return launches(self.regions, back=wanted is Wanted.GRADIENT)
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
         """Tables of weights, then log-densities of leaves without tables."""

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pccompiler.torch_backend.engines.dense import kernels as dense_kernels
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Numbers, Precision
-from pccompiler.torch_backend.engines.dense.chains import Chain, Chains
+from pccompiler.torch_backend.engines.dense.chains import Chains
+from pccompiler.torch_backend.engines.dense.parts import Chain
 from pccompiler.torch_backend.engines.dense.regions import (
     Inputs,
     Level,

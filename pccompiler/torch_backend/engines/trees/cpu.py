@@ -122,6 +122,11 @@ class TreesOnCPU(Engine):
             self.libraries[block] = known
         return known
 
+    def launches(self, wanted: Wanted) -> int:
+        """See `Engine`: calls of C functions."""
+        each_way = 1 + self.mixed
+        return 1 + each_way * (2 if wanted is Wanted.GRADIENT else 1)
+
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
         """Logarithms of the roots' shares, if they are mixed; then the weights of each group."""
         own = [group for group in dict.fromkeys(self.groups) if group >= 0]

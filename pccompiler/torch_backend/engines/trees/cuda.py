@@ -66,6 +66,12 @@ class TreesOnCUDA(Engine):
         order = root_order(self.plan)
         self.order = None if order is None else torch.from_numpy(order).to(self.target.device)
 
+    def launches(self, wanted: Wanted) -> int | None:
+        """See `Engine`. How gradients are added up depends on the device."""
+        if wanted is Wanted.GRADIENT:
+            return None
+        return 1 + len(self.trees.stages) + self.mixed
+
     @property
     def mixed(self) -> bool:
         """Whether the root mixes several trees."""

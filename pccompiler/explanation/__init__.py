@@ -1,0 +1,1 @@
+"""What will run, where, at what cost, and why: `pccompiler.explain`."""

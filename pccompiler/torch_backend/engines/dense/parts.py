@@ -1,0 +1,78 @@
+"""Levels in the order of their launches; levels that follow one another are one launch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pccompiler.ir.arrays import Int
+from pccompiler.torch_backend.engines.dense.regions import Level, Lists, Regions
+
+MOST_UNITS = 128
+"""A program keeps a step's weights."""
+_SHORTEST = 3
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Levels of one shape: region i of each reads region i of the level below.
+
+    What else their terms multiply are leaf rows and given regions.
+    """
+
+    levels: tuple[Level, ...]
+
+
+def with_chains(regions: Regions) -> list[Level | Chain]:
+    """The levels bottom-up, those of chains together."""
+    readers = np.bincount(regions.children.items, minlength=len(regions.values))
+    given = np.zeros(len(regions.values), bool)
+    for each in regions.given:
+        given[each.first : each.first + each.rows] = True
+    runs: list[list[Level]] = []
+    for level in regions.levels:
+        if runs and _follows(regions, level, runs[-1][-1], readers, given):
+            runs[-1].append(level)
+        else:
+            runs.append([level])
+    found: list[Level | Chain] = []
+    for run in runs:
+        found += [run[0], Chain(tuple(run[1:]))] if len(run) > _SHORTEST else run
+    return found
+
+
+def _follows(
+    regions: Regions, level: Level, below: Level, readers: Int, given: NDArray[np.bool_]
+) -> bool:
+    """Whether the regions of a level read those of the level ``below``, which no other reads."""
+    shape = level.shape
+    if (level.first, level.rows) != (below.first + below.rows, below.rows):
+        return False
+    if shape.mixture or shape.arity != 1 or not shape.units == shape.width <= MOST_UNITS:
+        return False
+    for term, row in enumerate(range(below.first, level.first), regions.terms[level.first]):
+        others = others_of(regions.children, term, row)
+        if readers[row] != 1 or not given[others].all():
+            return False
+        if len(others) != regions.children.starts[term + 1] - regions.children.starts[term] - 1:
+            return False
+    return True
+
+
+def others_of(children: Lists, term: int, row: int) -> Int:
+    """What a term multiplies besides the region ``row``."""
+    items = children.items[children.starts[term] : children.starts[term + 1]]
+    return np.asarray(items[items != row])
+
+
+def launches(regions: Regions, *, back: bool) -> int:
+    """Kernels that an evaluation starts, with the way down or without."""
+    parts = with_chains(regions)
+    up = len(regions.inputs) + len(parts)
+    if not back:
+        return up
+    mixtures = sum(1 for part in parts if isinstance(part, Level) and part.shape.mixture)
+    gradients = len(regions.sums_by_shape()) + len(regions.inputs) + len(regions.given)
+    return up + len(parts) + mixtures + gradients

@@ -1,0 +1,84 @@
+"""Which engine answers each question, and why no other does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.torch_backend.engines.base import Engine, NoMatch, Target, Wanted
+from pccompiler.torch_backend.engines.select import Engines, engines
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passed:
+    """An engine that does not run.
+
+    Attributes:
+        engine: Its name.
+        why: A clause.
+    """
+
+    engine: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The engine for a question.
+
+    Attributes:
+        question: What is asked, see `Wanted`.
+        engine: What runs.
+        started: Whether it was made ready on the device. Otherwise the plan alone was looked at.
+        launches: Kernels of its own that an evaluation starts, apart from those that make weights;
+            ``None``: not known, as torch or the device decides.
+        others: All other engines.
+    """
+
+    question: str
+    engine: str
+    started: bool
+    launches: int | None
+    others: tuple[Passed, ...]
+
+
+def choices(plan: Plan, target: Target, ready: Engines | None) -> tuple[Choice, ...]:
+    """The choice for every question.
+
+    Args:
+        plan: What is to run.
+        target: Where.
+        ready: A model's engines, which are made ready; ``None``: nothing touches the device.
+    """
+
+    def match(kind: type[Engine], wanted: Wanted) -> Engine | NoMatch:
+        return kind.match(plan, target, wanted)
+
+    return tuple(_choice(wanted, match if ready is None else ready.ask, match) for wanted in Wanted)
+
+
+_Ask = Callable[[type[Engine], Wanted], Engine | NoMatch]
+
+
+def _choice(wanted: Wanted, ask: _Ask, match: _Ask) -> Choice:
+    chosen: Engine | None = None
+    others: list[Passed] = []
+    for kind in engines():
+        found = (ask if chosen is None else match)(kind, wanted)
+        if isinstance(found, NoMatch):
+            others.append(Passed(engine=kind.name, why=found.reason))
+        elif chosen is None:
+            chosen = found
+        else:
+            why = f"its turn comes after {chosen.name}"
+            others.append(Passed(engine=kind.name, why=why))
+    if chosen is None:
+        raise AssertionError("the arena runs every plan")  # pragma: no cover
+    return Choice(
+        question=wanted.value,
+        engine=chosen.name,
+        started=ask is not match,
+        launches=chosen.launches(wanted),
+        others=tuple(others),
+    )
