@@ -37,7 +37,10 @@ NOT_RUN = "Not run in the tests: "
 MOST_NOT_RUN = 5
 COMMANDS = {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
 SHOWN = "text", "json", "ebnf", "bibtex"  # nothing to run
-KEYS = {f"pccompiler.{key}" for key in ("digest", "engines", "families", "generators")}
+KEYS = {
+    f"pccompiler.{key}"
+    for key in ("digest", "engines", "families", "generators", "onnx_leaves", "torch_leaves")
+}
 """Keys of metadata and groups of entry points, which look like modules."""
 SAME = doctest.OutputChecker()
 LOOSELY = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
