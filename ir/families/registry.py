@@ -9,10 +9,13 @@ from pccompiler.ir.families.base import Family, add, registered
 from pccompiler.ir.families.bernoulli import Bernoulli
 from pccompiler.ir.families.binomial import Binomial
 from pccompiler.ir.families.categorical import Categorical
+from pccompiler.ir.families.gamma import Gamma
 from pccompiler.ir.families.gaussian import Gaussian
+from pccompiler.ir.families.geometric import Geometric
 from pccompiler.ir.families.histogram import Histogram
 from pccompiler.ir.families.indicator import Indicator
 from pccompiler.ir.families.laplace import Laplace
+from pccompiler.ir.families.negative_binomial import NegativeBinomial
 from pccompiler.ir.families.poisson import Poisson
 from pccompiler.ir.families.supports import (
     WEIGHTS,
@@ -58,7 +61,7 @@ def register(family: type[Family]) -> Family:
     if fault is not None:
         raise OptionError.of(
             "PC130",
-            f"{getattr(family, '__name__', family)} is no leaf family: {fault[0]}",
+            f"{getattr(family, '__name__', family)} is not a leaf family: {fault[0]}",
             help=fault[1],
         )
     number = len(registered())
@@ -88,7 +91,7 @@ def _is_family(given: object) -> TypeGuard[type[Family]]:
 def _fault(family: object) -> tuple[str, str] | None:
     """What is wrong with a class that should be a family, and a way out."""
     if not _is_family(family):
-        return "it is no subclass of Family", "derive a class from pccompiler.ir.Family"
+        return "it is not a subclass of Family", "derive a class from pccompiler.ir.Family"
     keyword, domains = getattr(family, "keyword", None), getattr(family, "domains", ())
     if not isinstance(keyword, str) or not (keyword.isidentifier() and keyword.islower()):
         return f"its keyword is {keyword!r}", "give an identifier in lower case"
@@ -126,6 +129,9 @@ BINOMIAL = register(Binomial)
 POISSON = register(Poisson)
 LAPLACE = register(Laplace)
 HISTOGRAM = register(Histogram)
+GAMMA = register(Gamma)
+GEOMETRIC = register(Geometric)
+NEGATIVE_BINOMIAL = register(NegativeBinomial)
 
 USUAL: dict[Domain, Family] = {
     "binary": BERNOULLI,
