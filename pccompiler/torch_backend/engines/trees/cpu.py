@@ -29,7 +29,7 @@ from pccompiler.torch_backend.engines.base import (
     Target,
     Wanted,
 )
-from pccompiler.torch_backend.engines.trees.match import RegionTrees, read_trees, root_order
+from pccompiler.torch_backend.engines.trees.match import Child, RegionTrees, read_trees, root_order
 from pccompiler.torch_backend.engines.trees.tables import rows_of, separate, tables_of
 from pccompiler.torch_backend.runtime.c_compiler import load_c, say_slower
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
