@@ -281,7 +281,7 @@ def test_going_down_must_be_written() -> None:
     model = pc.compile(pc.rat_spn(2, 2, 3))
     engine = made["ByDefinition"].match(model.plan, model.engines.target, Wanted.VALUE)
     assert isinstance(engine, Engine)
-    with pytest.raises(NotImplementedError, match="by-definition only goes up"):
+    with pytest.raises(NotImplementedError, match="by-definition does not run top-down"):
         engine.down(Ascent(), torch.ones(1), Wanted.GRADIENT)
 
 
