@@ -42,21 +42,21 @@ def _is_leaf(given: object) -> TypeGuard[TorchLeaf]:
 
 
 LEAVES = Registry("pccompiler.torch_leaves", _OWN, _is_leaf, "an instance of TorchLeaf")
-"""Keyword to leaf: ours, those of `register`, and those that other packages declare."""
+"""Keyword to leaf: ours, those added by `register`, and those that other packages declare."""
 
 
 def register(leaf: TorchLeaf) -> TorchLeaf:
-    """Make ``leaf`` the torch side of its keyword's family, in place of an earlier one.
+    """Make ``leaf`` the torch class of the family with its keyword, replacing any earlier one.
 
     Returns:
-        The same.
+        ``leaf`` itself.
     """
     _OWN[leaf.keyword] = leaf
     return leaf
 
 
 def leaf_of(keyword: str) -> TorchLeaf:
-    """The torch side of a family.
+    """The torch class of a family.
 
     Raises:
         CircuitError: If there is none: PC461.

@@ -176,5 +176,5 @@ def test_kernels_that_fail_give_way(
             assert model(rows(3, 6, False)).shape == (3,)
     assert model.kernels is None
     assert [record.getMessage() for record in caplog.records] == [
-        "fused kernels fail, so the circuit runs layer by layer: no luck"
+        "fused kernels failed, so the circuit runs layer by layer: no luck"
     ]
