@@ -1,4 +1,4 @@
-"""Classes of values: what leaves can tell apart by being 0 there."""
+"""Classes of values that supports of leaves can distinguish."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pccompiler.ir.variables import Variable
 
 
 def classes(variable: Variable) -> int:
-    """Number of classes: the states; zero and more of a count; bins, and outside, of a real one."""
+    """Number of classes: states; zero and positive counts; bins of a real variable, and outside."""
     if variable.discrete:
         return variable.cardinality
     if variable.domain == "count":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -138,7 +138,8 @@ class DistributionLeaf(TorchLeaf):
 
     def chart(self, units: Units) -> Transform:
         """Torch's bijection from the real line to the support."""
-        return biject_to(self.support)
+        found: Transform = biject_to(self.support)
+        return found
 
     def panels(self, units: Units) -> Tensor:
         """Around the median of some samples, as wide as their middle half."""
@@ -176,7 +177,7 @@ _KINDS: dict[str, type[ir.Support]] = {
 
 
 @contextmanager
-def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
+def _seeded(seed: int | None, device: torch.device) -> Generator[None]:
     """Seed torch's global generators, which distributions use, and restore them afterwards."""
     if seed is None:
         yield

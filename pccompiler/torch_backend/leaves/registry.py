@@ -10,10 +10,13 @@ from pccompiler.torch_backend.leaves.base import TorchLeaf
 from pccompiler.torch_backend.leaves.bernoulli import BernoulliLeaf
 from pccompiler.torch_backend.leaves.binomial import BinomialLeaf
 from pccompiler.torch_backend.leaves.categorical import CategoricalLeaf
+from pccompiler.torch_backend.leaves.gamma import GammaLeaf
 from pccompiler.torch_backend.leaves.gaussian import GaussianLeaf
+from pccompiler.torch_backend.leaves.geometric import GeometricLeaf
 from pccompiler.torch_backend.leaves.histogram import HistogramLeaf
 from pccompiler.torch_backend.leaves.indicator import IndicatorLeaf
 from pccompiler.torch_backend.leaves.laplace import LaplaceLeaf
+from pccompiler.torch_backend.leaves.negative_binomial import NegativeBinomialLeaf
 from pccompiler.torch_backend.leaves.poisson import PoissonLeaf
 
 _OWN: dict[str, TorchLeaf] = {
@@ -24,6 +27,9 @@ _OWN: dict[str, TorchLeaf] = {
         CategoricalLeaf(),
         BinomialLeaf(),
         PoissonLeaf(),
+        GammaLeaf(),
+        GeometricLeaf(),
+        NegativeBinomialLeaf(),
         GaussianLeaf(),
         LaplaceLeaf(),
         HistogramLeaf(),

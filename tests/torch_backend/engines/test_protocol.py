@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import pickle
 from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import pccompiler as pc
+from pccompiler import log
 from pccompiler.ir import Circuit
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Layer
@@ -19,6 +23,7 @@ from pccompiler.torch_backend import CompiledCircuit
 from pccompiler.torch_backend.engines import select
 from pccompiler.torch_backend.engines.base import Ascent, Batch, Engine, NoMatch, Target, Wanted
 from pccompiler.torch_backend.engines.differentiable import evaluate, run
+from pccompiler.torch_backend.engines.layered.engine import Layered
 from pccompiler.torch_backend.engines.plain import Plain
 from pccompiler.torch_backend.values import safe_log
 
@@ -289,3 +294,28 @@ def test_refusals_keep_nothing_alive() -> None:
     refused += [made for made in found if isinstance(made, NoMatch)]
     assert refused
     assert all(why.__traceback__ is None and why.__context__ is None for why in refused)
+
+
+def test_one_warning_says_why_no_kernel_fits_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(log, "_SAID", set())
+    monkeypatch.setattr(Layered, "load", lambda *_: None)  # nothing is put on the device
+    model = pc.compile(pc.hmm(4, 2))
+    with caplog.at_level(logging.WARNING, logger="pccompiler"):
+        for dtype in (torch.float64, torch.float32, torch.float32):
+            target = Target(torch.device("cuda"), dtype)
+            made = select.Engines(model.plan, target, model.weights, kernels=True)
+            assert made.choose(Wanted.VALUE).name == "layered"
+    assert [record.getMessage() for record in caplog.records] == [
+        "no fused kernels fit the circuit, so it runs layer by layer (trees-cuda: leaves are not "
+        "binary; dense: its widest sum has 2 units, fewer than 4)"
+    ]
+
+
+def test_copies_stay_without_kernels() -> None:
+    model = pc.compile(pc.rat_spn(6, 2, 3, seed=0))
+    model.without_kernels()
+    again = pickle.loads(pickle.dumps(deepcopy(model)))
+    assert again.kernels is None
+    assert again.engines.choose(Wanted.GRADIENT).name == "layered"

@@ -359,8 +359,8 @@ def test_impossible_evidence_is_named() -> None:
     assert model.posterior_marginals(rows).mean[1].isnan().all()
     real_class = pc.compile(family_mixture(2, [Family.GAUSSIAN]), dtype="float64")
     with pytest.raises(OptionError, match="cannot be a class"):
-        real_class.classify(np.zeros((1, 1)), "g")
-    assert real("g") == real_class.circuit.variables[0]
+        real_class.classify(np.zeros((1, 1)), "gaussian")
+    assert real("gaussian") == real_class.circuit.variables[0]
 
 
 @pytest.mark.gpu

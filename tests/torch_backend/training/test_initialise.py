@@ -25,7 +25,7 @@ def table(number: int = 500) -> np.ndarray:
         rng.integers(0, 2, number),
         rng.integers(0, 3, number),  # states 3 to 5 are never seen
         rng.normal(1e4, 50, number),
-        rng.binomial(3, 0.3, number),
+        rng.binomial(5, 0.3, number),
         rng.poisson(40, number),
         rng.laplace(-1e3, 5, number),
         rng.uniform(-2, 1.5, number),
@@ -51,7 +51,7 @@ def test_one_unit_gets_the_fit_of_its_column() -> None:
     median = np.median(x[:, 5])
     assert values[Family.LAPLACE][0] == pytest.approx([median, np.abs(x[:, 5] - median).mean()])
     assert values[Family.POISSON][0] == pytest.approx((x[:, 4].sum() + 0.5) / (n + 1))
-    assert values[Family.BINOMIAL][0] == pytest.approx((x[:, 3].sum() + 0.5) / (3 * n + 1))
+    assert values[Family.BINOMIAL][0] == pytest.approx((x[:, 3].sum() + 0.5) / (5 * n + 1))
     assert values[Family.BERNOULLI][0] == pytest.approx((x[:, 0].sum() + 0.5) / (n + 1))
     seen = np.bincount(x[:, 1].astype(int), minlength=6)
     assert values[Family.CATEGORICAL][0] == pytest.approx((seen + 1 / 6) / (n + 1))

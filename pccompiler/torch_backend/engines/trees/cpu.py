@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pccompiler.ir.arrays import Int
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.base import (
@@ -31,8 +30,10 @@ from pccompiler.torch_backend.engines.base import (
     Wanted,
 )
 from pccompiler.torch_backend.engines.trees.match import Child, RegionTrees, read_trees, root_order
+from pccompiler.torch_backend.engines.trees.tables import rows_of, separate, tables_of
 from pccompiler.torch_backend.runtime.c_compiler import load_c, say_slower
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
+from pccompiler.torch_backend.runtime.macros import macros
 from pccompiler.torch_backend.runtime.threads import threads_for
 from pccompiler.torch_backend.weights.weights import Weights
 
@@ -94,9 +95,9 @@ class TreesOnCPU(Engine):
 
     def load(self, weights: Weights, rest: Evaluate) -> None:
         """See `Engine`; a missing compiler is logged once."""
-        places = {group: _rows(weights, group) for group in self.groups}
-        self.tables = _tables(self.regions, places)
-        self.separate = _separate(self.tables)
+        places = {group: rows_of(weights, group) for group in self.groups}
+        self.tables = tables_of(self.regions, places)
+        self.separate = separate(self.tables)
         try:
             self.library(_BLOCKS[-1])
         except KernelError as why:
@@ -117,7 +118,7 @@ class TreesOnCPU(Engine):
         """The functions compiled for blocks of ``block`` rows."""
         known = self.libraries.get(block)
         if known is None:
-            defines = ("K", self.units), ("B", block)
+            defines = ("K", self.units), ("B", block), *macros(Child)
             known = load_c(_SOURCE, defines, _FUNCTIONS, reorder=True, parallel=True)
             self.libraries[block] = known
         return known
@@ -182,72 +183,6 @@ class TreesOnCPU(Engine):
         by_group = dict(zip(groups, given, strict=True))
         square, root, leaf = (by_group.get(group, given[0]) for group in self.groups)
         return square, root, leaf
-
-
-def _rows(weights: Weights, group: int) -> Int | None:
-    """The parameter row of each weight in order of use; ``None``: it is the identity."""
-    if group < 0 or weights.plan.groups[group].generated:
-        return None
-    rows = weights.orders[str(group)].rows
-    return rows.cpu().numpy() if isinstance(rows, Tensor) else None
-
-
-def _tables(trees: RegionTrees, rows: dict[int, Int | None]) -> dict[str, NDArray[np.int32]]:
-    """Regions tree by tree, in post-order, as kernels/trees.c reads them.
-
-    Args:
-        trees: The regions.
-        rows: Group to the places of its weights (see `_rows`).
-    """
-
-    def placed(group: int, numbers: Int) -> Int:
-        where = rows[group]
-        return numbers if where is None else where[np.maximum(numbers, 0)]
-
-    order: list[int] = []
-    starts = [0]
-    place = np.zeros(len(trees.weight), np.int64)
-    for root in trees.roots:
-        own = _post_order(trees, root)
-        place[own] = np.arange(len(own))
-        order += own
-        starts.append(len(order))
-    kinds, ids = (np.array(table).reshape(-1, 2)[order] for table in (trees.kinds, trees.ids))
-    inner = kinds == Child.LANE
-    source = np.where(inner, place[np.where(inner, ids, 0)], ids)
-    parent = np.full(len(order), -1)
-    tree = np.repeat(np.array(starts[:-1]), np.diff(starts))
-    region, side = np.nonzero(inner)
-    parent[tree[region] + source[region, side]] = region - tree[region]
-    weight, leaf = np.array(trees.weight)[order], np.array(trees.leaves).reshape(-1, 2)[order]
-    square, root, leaves = trees.groups
-    inner_weights = np.where(weight >= 0, placed(square, weight), weight)
-    found = {
-        "starts": np.array(starts),
-        "weight": np.where(weight < -1, -2 - placed(root, -2 - weight), inner_weights),
-        "parent": parent,
-        "kind": kinds,
-        "source": source,
-        "leaf": np.where(leaf >= 0, placed(leaves, leaf), leaf),
-    }
-    return {name: np.ascontiguousarray(table, np.int32) for name, table in found.items()}
-
-
-def _separate(tables: dict[str, NDArray[np.int32]]) -> bool:
-    """Whether no weight is used twice, so that threads never add to the same gradient."""
-    own = (tables["weight"][tables["weight"] != -1], tables["leaf"][tables["kind"] == Child.LEAF])
-    return all(len(np.unique(places)) == places.size for places in own)
-
-
-def _post_order(trees: RegionTrees, root: int) -> list[int]:
-    """Regions below ``root``, children before parents, the root last."""
-    found: list[int] = []
-    stack = [root]
-    while stack:
-        region = stack.pop()
-        found.append(region)
-        stack += trees.below(region)
-    return found[::-1]
 
 
 class _Blocks:

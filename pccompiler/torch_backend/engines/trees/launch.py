@@ -8,7 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.engines.trees.warps import WARP, Arrangement, Stage
+from pccompiler.torch_backend.engines.trees.match import Child
+from pccompiler.torch_backend.engines.trees.warps import (
+    OPERAND,
+    WARP,
+    Arrangement,
+    Field,
+    Role,
+    Stage,
+)
+from pccompiler.torch_backend.runtime.macros import macros
 from pccompiler.torch_backend.runtime.nvrtc import Argument, Kernel, Long, load
 
 _WARPS = 2
@@ -201,6 +210,8 @@ class _Stage:
                 ("MISSING", int(not complete)),
                 ("WARPS", _WARPS),
                 ("MIXERS", _MIXERS),
+                ("OPERAND", OPERAND),
+                *macros(Child, Field, Role),
             )
             self._kernels[complete] = load(self.table.device, _FILES, defines, _NAMES)
         return self._kernels[complete]

@@ -40,7 +40,8 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
   one.open(l, 0, ring, leaf, buffer, lane, pieces, first, batch);
   two.open(l, 1, ring, leaf, buffer, lane, pieces, first, batch);
 #if LEAVES
-  const int of0 = l.kind[0] == 2 ? l.variable[0] : 0, of1 = l.kind[1] == 2 ? l.variable[1] : 0;
+  const int of0 = l.kind[0] == CHILD_LEAF ? l.variable[0] : 0;
+  const int of1 = l.kind[1] == CHILD_LEAF ? l.variable[1] : 0;
   const unsigned* codes0 = codes + (long)of0 * words + (first >> 4);
   const unsigned* codes1 = codes + (long)of1 * words + (first >> 4);
 #endif
@@ -146,7 +147,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
       const int r = t - delay;
 #pragma unroll
       for (int side = 0; side < 2; ++side)
-        if (l.kind[side] == 3 && (unsigned)r < (unsigned)rows)
+        if (l.kind[side] == CHILD_PIECE && (unsigned)r < (unsigned)rows)
           write_wide(piece_flows + piece_at(l.variable[side], batch, first + r), g, 0.f);
 #endif
       next(offset, DOWN_RECORD, SLOTS);
@@ -164,7 +165,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
 #if LEAVES
 #pragma unroll
   for (int side = 0; side < 2; ++side)
-    if (l.kind[side] == 2)
+    if (l.kind[side] == CHILD_LEAF)
 #pragma unroll
       for (int u = 0; u < K; ++u) {
         const float* at = leaf + (side * STATES * K + u) * WARP + l.column[side];

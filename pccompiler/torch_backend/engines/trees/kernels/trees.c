@@ -42,8 +42,8 @@ static void up(const Trees *t, int32_t tree, int64_t first, Units *v, Units *p, 
     const int32_t *kind = t->kind + 2 * (start + r), *source = t->source + 2 * (start + r);
     for (int side = 0; side < 2; ++side) {
       const float(*from)[B] = operand;
-      if (kind[side] == 0) continue;
-      if (kind[side] == 1) from = v[source[side]];
+      if (kind[side] == CHILD_NONE) continue;
+      if (kind[side] == CHILD_LANE) from = v[source[side]];
       else leaf_value(t, t->leaf[2 * (start + r) + side], source[side], first, operand);
       if (side == 0) memcpy(p[r], from, sizeof(Units));
       else
@@ -137,7 +137,7 @@ static void down(const Trees *t, int32_t tree, int64_t first, const float *flow,
     memcpy(p[r], g, sizeof(Units));
     for (int side = 0; side < 2; ++side) {
       const int64_t at = 2 * (int64_t)(start + r) + side;
-      if (t->kind[at] == 2)
+      if (t->kind[at] == CHILD_LEAF)
         leaf_gradient(t, t->leaf[at], t->source[at], first, (const float(*)[B])g, leaves);
     }
   }

@@ -30,12 +30,13 @@ struct Lane {
 __device__ __forceinline__ Lane read_lane(const int* __restrict__ table, int warps, int warp,
                                           int lane) {
   Lane l;
-  l.level = FIELD(0); l.parent = FIELD(1); l.piece = FIELD(2); l.root = FIELD(3);
-  l.entry = FIELD(4); l.role = FIELD(11);
+  l.level = FIELD(FIELD_LEVEL); l.parent = FIELD(FIELD_PARENT); l.piece = FIELD(FIELD_PIECE);
+  l.root = FIELD(FIELD_ROOT); l.entry = FIELD(FIELD_ENTRY); l.role = FIELD(FIELD_ROLE);
 #pragma unroll
   for (int side = 0; side < 2; ++side) {
-    l.kind[side] = FIELD(5 + 3 * side); l.column[side] = FIELD(6 + 3 * side);
-    l.variable[side] = FIELD(7 + 3 * side);
+    l.kind[side] = FIELD(FIELD_KIND + OPERAND * side);
+    l.column[side] = FIELD(FIELD_COLUMN + OPERAND * side);
+    l.variable[side] = FIELD(FIELD_SOURCE + OPERAND * side);
   }
   return l;
 }
@@ -47,8 +48,10 @@ __device__ __forceinline__ void read_weights(const Lane& l, const float* __restr
   for (int u = 0; u < K; ++u)
 #pragma unroll
     for (int j = 0; j < K; ++j) {
-      w[u][j] = l.role == 0 && u != j ? 0.f : 1.f;  // units u > 0 of a root get no flow
-      if (l.role == 1 || (l.role == 2 && u == 0)) w[u][j] = weights[(u * K + j) * lanes];
+      // units u > 0 of a root get no flow
+      w[u][j] = l.role == ROLE_IDENTITY && u != j ? 0.f : 1.f;
+      if (l.role == ROLE_SQUARE || (l.role == ROLE_ROOT && u == 0))
+        w[u][j] = weights[(u * K + j) * lanes];
     }
 }
 
@@ -59,12 +62,12 @@ __device__ __forceinline__ void write_leaves(const Lane& l, const float* __restr
                                              long lanes, float* at) {
 #pragma unroll
   for (int side = 0; side < 2; ++side) {
-    if (l.kind[side] != 2 && l.kind[side] != 0) continue;
+    if (l.kind[side] != CHILD_LEAF && l.kind[side] != CHILD_NONE) continue;
 #pragma unroll
     for (int u = 0; u < RECORD; ++u) {
       float value[3] = {1.f, 1.f, 1.f};
       if (u >= K) value[0] = value[1] = value[2] = 0.f;
-      else if (l.kind[side] == 2) {
+      else if (l.kind[side] == CHILD_LEAF) {
         value[0] = weights[(K * K + side * 2 * K + 2 * u) * lanes];
         value[1] = weights[(K * K + side * 2 * K + 2 * u + 1) * lanes];
         value[2] = value[0] + value[1];
@@ -158,11 +161,11 @@ struct Operand {
                                        const float* leaf, const float* buffer, int lane,
                                        const float* pieces, int first, int batch) {
     kind = l.kind[side];
-    const float* at = kind == 1 ? ring : leaf + side * STATES * RECORD * WARP;
+    const float* at = kind == CHILD_LANE ? ring : leaf + side * STATES * RECORD * WARP;
     at += l.column[side];
 #if PIECES
     buffer += (side * AHEAD * WARP + lane) * WIDE;
-    if (kind == 3) at = buffer;
+    if (kind == CHILD_PIECE) at = buffer;
     target = place(buffer);
     source = pieces + piece_at(l.variable[side], batch, first);
 #endif
@@ -170,7 +173,7 @@ struct Operand {
   }
   __device__ __forceinline__ void fetch_row(int s, int rows) {
 #if PIECES
-    if (kind != 3) return;
+    if (kind != CHILD_PIECE) return;
     const float* from = source + min(max(s, 0), rows - 1) * WIDE;
     const unsigned to = target + (s & (AHEAD - 1)) * (WIDE * WARP * 4);
 #pragma unroll
@@ -181,12 +184,12 @@ struct Operand {
   // two lowest bits.
   __device__ __forceinline__ int times(int offset, int s, unsigned states, float p[K]) const {
 #if LEAVES
-    int at = kind == 1 ? offset : (int)(states & 3) * (RECORD * WARP * 4);
+    int at = kind == CHILD_LANE ? offset : (int)(states & 3) * (RECORD * WARP * 4);
 #else
-    int at = kind == 1 ? offset : 0;
+    int at = kind == CHILD_LANE ? offset : 0;
 #endif
 #if PIECES
-    if (kind == 3) {
+    if (kind == CHILD_PIECE) {
       const float4* from = (const float4*)(base + (s & (AHEAD - 1)) * (WIDE * WARP * 4));
       float flat[WIDE];
 #pragma unroll
