@@ -34,5 +34,5 @@ class NegativeBinomial(Family):
     ) -> Float:
         """Ways to order failures and successes, and the probability of each."""
         successes, p = parameters
-        ways = log_gamma(x + successes) - log_gamma(successes) - log_factorial(x)
+        ways: Float = log_gamma(x + successes) - log_gamma(successes) - log_factorial(x)
         return ways + successes * np.log(p) + times_log(x, 1.0 - p)

@@ -26,7 +26,7 @@ class GeometricLeaf(DistributionLeaf):
 
     def log_density(self, x: Tensor, units: Units) -> Tensor:
         """In float64, as other counts."""
-        log_failure, log_success = units.parameters.double().split(1, dim=-1)
+        log_failure, log_success = torch.split(units.parameters.double(), 1, dim=-1)
         return x.double() * log_failure.clamp_min(LEAST_LOG_DENSITY) + log_success
 
     def mode(self, units: Units) -> Tensor:
