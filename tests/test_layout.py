@@ -25,7 +25,6 @@ LONGER = (
 )
 """Files that still have to be split. Do not add to them."""
 UNMIRRORED = (
-    "tests/ir/families/builtin",
     "tests/onnx_backend/leaves",
     "tests/torch_backend/leaves/fitting",
 )

@@ -1,4 +1,4 @@
-"""Saving that is disturbed: by death between its renames, by failures, by others that save too."""
+"""Saving that is disturbed: by a kill between its renames, by failures, by concurrent saves."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def model_of(seed: int) -> CompiledCircuit:
 
 
 def seed_of(model: CompiledCircuit) -> int:
-    """Which of `model_of` it is."""
+    """The seed with which `model_of` made the model."""
     for seed in range(9):
         pairs = zip(model.parameters(), model_of(seed).parameters(), strict=True)
         if all(torch.equal(one, other) for one, other in pairs):

@@ -14,7 +14,6 @@ class GeometricLeaf(DistributionLeaf):
     """The logarithms of the probabilities of failure and success."""
 
     infinite_moments = False
-    counts = True
     constrain = TorchLeaf.constrain
 
     def __init__(self) -> None:
@@ -26,8 +25,9 @@ class GeometricLeaf(DistributionLeaf):
 
     def log_density(self, x: Tensor, units: Units) -> Tensor:
         """In float64, as other counts."""
-        log_failure, log_success = torch.split(units.parameters.double(), 1, dim=-1)
-        return x.double() * log_failure.clamp_min(LEAST_LOG_DENSITY) + log_success
+        log_failure, log_success = units.parameters.double().split(1, dim=-1)
+        found: Tensor = x.double() * log_failure.clamp_min(LEAST_LOG_DENSITY) + log_success
+        return found
 
     def mode(self, units: Units) -> Tensor:
         """Zero."""

@@ -1,4 +1,4 @@
-"""Expectation maximisation: its definition by enumeration, monotone, robust, refusals."""
+"""Expectation maximisation against enumeration: monotone, robust; and its refusals."""
 
 from __future__ import annotations
 
