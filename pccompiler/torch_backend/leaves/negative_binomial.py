@@ -11,7 +11,7 @@ from pccompiler.torch_backend.leaves.distribution import DistributionLeaf
 
 
 class NegativeBinomialLeaf(DistributionLeaf):
-    """The number of successes, and the logarithms of the probabilities of failure and success."""
+    """Parameters are the number of successes, and the log-probabilities of failure and success."""
 
     infinite_moments = False
     counts = True
@@ -21,13 +21,13 @@ class NegativeBinomialLeaf(DistributionLeaf):
         super().__init__("negative_binomial", NegativeBinomial)
 
     def of(self, units: Units) -> Distribution:
-        """Torch counts successes before failures: with the words exchanged."""
+        """Torch counts successes before failures, so the two are exchanged."""
         successes, log_failure, log_success = units.parameters.split(1, dim=-1)
         logits = log_failure - log_success
         return NegativeBinomial(successes, logits=logits, validate_args=False)
 
     def log_density(self, x: Tensor, units: Units) -> Tensor:
-        """In float64: large terms cancel."""
+        """In float64, since large terms cancel."""
         successes, log_failure, log_success = units.parameters.double().split(1, dim=-1)
         counts = x.double()
         ways = torch.lgamma(counts + successes) - torch.lgamma(successes)
@@ -35,7 +35,7 @@ class NegativeBinomialLeaf(DistributionLeaf):
         return ways - torch.lgamma(counts + 1.0) + gain
 
     def mode(self, units: Units) -> Tensor:
-        """Zero up to one success, else below the mean."""
+        """Zero for at most one success, otherwise below the mean."""
         successes, log_failure, log_success = units.parameters.unbind(-1)
         place = (successes - 1.0).clamp_min(0.0) * (log_failure - log_success).exp()
         return place.floor()
