@@ -14,7 +14,6 @@ class GeometricLeaf(DistributionLeaf):
     """Parameters are the log-probabilities of failure and success."""
 
     infinite_moments = False
-    counts = True
     constrain = TorchLeaf.constrain
 
     def __init__(self) -> None:
@@ -27,7 +26,8 @@ class GeometricLeaf(DistributionLeaf):
     def log_density(self, x: Tensor, units: Units) -> Tensor:
         """In float64, as for other counts."""
         log_failure, log_success = units.parameters.double().split(1, dim=-1)
-        return x.double() * log_failure.clamp_min(LEAST_LOG_DENSITY) + log_success
+        found: Tensor = x.double() * log_failure.clamp_min(LEAST_LOG_DENSITY) + log_success
+        return found
 
     def mode(self, units: Units) -> Tensor:
         """Zero."""

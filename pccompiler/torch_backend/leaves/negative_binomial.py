@@ -14,7 +14,6 @@ class NegativeBinomialLeaf(DistributionLeaf):
     """Parameters are the number of successes, and the log-probabilities of failure and success."""
 
     infinite_moments = False
-    counts = True
     constrain = TorchLeaf.constrain
 
     def __init__(self) -> None:
@@ -32,7 +31,8 @@ class NegativeBinomialLeaf(DistributionLeaf):
         counts = x.double()
         ways = torch.lgamma(counts + successes) - torch.lgamma(successes)
         gain = successes * log_success + counts * log_failure.clamp_min(LEAST_LOG_DENSITY)
-        return ways - torch.lgamma(counts + 1.0) + gain
+        found: Tensor = ways - torch.lgamma(counts + 1.0) + gain
+        return found
 
     def mode(self, units: Units) -> Tensor:
         """Zero for at most one success, otherwise below the mean."""

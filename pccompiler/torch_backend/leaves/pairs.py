@@ -131,7 +131,8 @@ def _logs(left: Units, right: Units, edges: Tensor, order: int) -> tuple[Tensor,
     """Log-densities of both at the points of the panels, and the log-weights of the points."""
     places, weights = panel_points(edges, order)
     x, p = left.leaf.on_chart(left, places)
-    return p, right.log_density(x), weights
+    known = x.masked_fill(~x.isfinite(), right.leaf.somewhere)  # there p is 0
+    return p, right.log_density(known), weights
 
 
 def _log_sum(logs: Tensor) -> Tensor:
