@@ -50,7 +50,8 @@ class VonMisesFamily(Family):
         loc, concentration = parameters
         bessel = np.log(2.0 * math.pi * np.i0(concentration))
         inside = np.abs(x) <= PI
-        return np.where(inside, concentration * np.cos(x - loc) - bessel, -np.inf)
+        logs = concentration * np.cos(x - loc) - bessel
+        return np.asarray(np.where(inside, logs, -np.inf))
 
 
 class VonMisesLeaf(DistributionLeaf):
@@ -83,7 +84,7 @@ class StudentTFamily(Family):
         log_gamma = np.vectorize(math.lgamma, otypes=[np.float64])
         constant = log_gamma((df + 1.0) / 2.0) - log_gamma(df / 2.0) - 0.5 * np.log(df * math.pi)
         squared = ((x - loc) / scale) ** 2
-        return constant - np.log(scale) - 0.5 * (df + 1.0) * np.log1p(squared / df)
+        return np.asarray(constant - np.log(scale) - 0.5 * (df + 1.0) * np.log1p(squared / df))
 
 
 STUDENT_T = register(StudentTFamily)

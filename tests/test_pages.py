@@ -21,6 +21,7 @@ import pkgutil
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,16 @@ from typing import Any, NamedTuple
 import pytest
 
 from pccompiler.cli import app, main
+from pccompiler.imports.read import IMPORTERS
 from pccompiler.ir import parse
+from pccompiler.ir.families import base
+from pccompiler.onnx_backend.leaves.registry import LEAVES as ONNX_LEAVES
+from pccompiler.onnx_backend.queries import QUERIES
+from pccompiler.passes.registry import PASSES
+from pccompiler.plugins import Registry
+from pccompiler.structures.registry import STRUCTURES
+from pccompiler.torch_backend.engines.select import ENGINES
+from pccompiler.torch_backend.leaves.registry import LEAVES as TORCH_LEAVES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -36,9 +46,30 @@ FENCE = re.compile(r'^```(\w+)(?: title="([^"\n]*)")?\n(.*?)^```$', re.MULTILINE
 NOT_RUN = "Not run in the tests: "
 MOST_NOT_RUN = 5
 COMMANDS = {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
-SHOWN = "text", "json", "ebnf", "bibtex"  # nothing to run
-KEYS = {f"pccompiler.{key}" for key in ("digest", "engines", "families", "generators")}
+SHOWN = "text", "json", "toml", "ebnf", "bibtex"  # nothing to run
+KEYS = {
+    f"pccompiler.{key}"
+    for key in (
+        "digest",
+        "engines",
+        "families",
+        "generators",
+        "importers",
+        "onnx_leaves",
+        "onnx_queries",
+        "torch_leaves",
+    )
+}
 """Keys of metadata and groups of entry points, which look like modules."""
+REGISTRIES: tuple[Registry[Any], ...] = (
+    ENGINES,
+    IMPORTERS,
+    PASSES,
+    QUERIES,
+    STRUCTURES,
+    TORCH_LEAVES,
+    ONNX_LEAVES,
+)
 SAME = doctest.OutputChecker()
 LOOSELY = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -149,6 +180,17 @@ def run(block: Block, names: dict[str, Any]) -> None:
             parse(block.text)
         case language:
             assert language in SHOWN, f"{block.page}:{block.line}: {language} is not a language"
+
+
+@pytest.fixture(autouse=True)
+def registries_as_before() -> Iterator[None]:
+    """What a page registers must not reach other tests."""
+    families, own = list(base._MEMBERS), [dict(registry._own) for registry in REGISTRIES]
+    yield
+    base._MEMBERS[:] = families
+    for registry, things in zip(REGISTRIES, own, strict=True):
+        registry._own.clear()
+        registry._own.update(things)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

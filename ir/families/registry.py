@@ -9,10 +9,13 @@ from pccompiler.ir.families.base import Family, add, registered
 from pccompiler.ir.families.bernoulli import Bernoulli
 from pccompiler.ir.families.binomial import Binomial
 from pccompiler.ir.families.categorical import Categorical
+from pccompiler.ir.families.gamma import Gamma
 from pccompiler.ir.families.gaussian import Gaussian
+from pccompiler.ir.families.geometric import Geometric
 from pccompiler.ir.families.histogram import Histogram
 from pccompiler.ir.families.indicator import Indicator
 from pccompiler.ir.families.laplace import Laplace
+from pccompiler.ir.families.negative_binomial import NegativeBinomial
 from pccompiler.ir.families.poisson import Poisson
 from pccompiler.ir.families.supports import (
     WEIGHTS,
@@ -126,6 +129,9 @@ BINOMIAL = register(Binomial)
 POISSON = register(Poisson)
 LAPLACE = register(Laplace)
 HISTOGRAM = register(Histogram)
+GAMMA = register(Gamma)
+GEOMETRIC = register(Geometric)
+NEGATIVE_BINOMIAL = register(NegativeBinomial)
 
 USUAL: dict[Domain, Family] = {
     "binary": BERNOULLI,

@@ -1,4 +1,4 @@
-"""Checkpoints that disks, transfers and editors damaged: refused, or answered as before."""
+"""Checkpoints damaged by disks, transfers or editors: refused, or answered as before."""
 
 from __future__ import annotations
 

@@ -6,9 +6,12 @@ from typing import TypeGuard
 
 from pccompiler.onnx_backend.leaves.base import OnnxLeaf, missing
 from pccompiler.onnx_backend.leaves.binomial import BinomialOnnxLeaf
+from pccompiler.onnx_backend.leaves.gamma import GammaOnnxLeaf
 from pccompiler.onnx_backend.leaves.gaussian import GaussianOnnxLeaf
+from pccompiler.onnx_backend.leaves.geometric import GeometricOnnxLeaf
 from pccompiler.onnx_backend.leaves.histogram import HistogramOnnxLeaf
 from pccompiler.onnx_backend.leaves.laplace import LaplaceOnnxLeaf
+from pccompiler.onnx_backend.leaves.negative_binomial import NegativeBinomialOnnxLeaf
 from pccompiler.onnx_backend.leaves.poisson import PoissonOnnxLeaf
 from pccompiler.plugins import Registry
 
@@ -20,6 +23,9 @@ _OWN: dict[str, OnnxLeaf] = {
         HistogramOnnxLeaf(),
         LaplaceOnnxLeaf(),
         PoissonOnnxLeaf(),
+        GammaOnnxLeaf(),
+        GeometricOnnxLeaf(),
+        NegativeBinomialOnnxLeaf(),
     )
 }
 

@@ -1,8 +1,11 @@
-"""Every engine, against the definition, for every question that it claims to answer."""
+"""Every engine against the definition, for every question that it claims to answer."""
 
 from __future__ import annotations
 
+import logging
+import pickle
 from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import pccompiler as pc
+from pccompiler import log
 from pccompiler.ir import Circuit
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Layer
@@ -19,6 +23,7 @@ from pccompiler.torch_backend import CompiledCircuit
 from pccompiler.torch_backend.engines import select
 from pccompiler.torch_backend.engines.base import Ascent, Batch, Engine, NoMatch, Target, Wanted
 from pccompiler.torch_backend.engines.differentiable import evaluate, run
+from pccompiler.torch_backend.engines.layered.engine import Layered
 from pccompiler.torch_backend.engines.plain import Plain
 from pccompiler.torch_backend.values import safe_log
 
@@ -26,7 +31,7 @@ DRAWS = 3000
 
 
 class Probed(Plain):
-    """The definition, with a probe of zeros added to the logarithm of every leaf."""
+    """The definition, with a probe of zeros added to the log-density of every leaf."""
 
     def __init__(self, model: CompiledCircuit) -> None:
         super().__init__(model.plan, model.device, torch.float64)
@@ -51,7 +56,7 @@ class Probed(Plain):
 
 
 class Tropical(Probed):
-    """The same with maxima in place of sums."""
+    """The same with maxima instead of sums."""
 
     @staticmethod
     def inner(layer: Layer, parts: list[Tensor], weights: list[Tensor]) -> Tensor:
@@ -276,12 +281,12 @@ def test_going_down_must_be_written() -> None:
     model = pc.compile(pc.rat_spn(2, 2, 3))
     engine = made["ByDefinition"].match(model.plan, model.engines.target, Wanted.VALUE)
     assert isinstance(engine, Engine)
-    with pytest.raises(NotImplementedError, match="by-definition only goes up"):
+    with pytest.raises(NotImplementedError, match="by-definition does not run top-down"):
         engine.down(Ascent(), torch.ones(1), Wanted.GRADIENT)
 
 
 def test_refusals_keep_nothing_alive() -> None:
-    """A traceback would keep the callers' frames, and with them their autograd graphs."""
+    """A traceback would keep the callers' frames, and so their autograd graphs."""
     model = pc.compile(pc.rat_spn(6, 3, 3), memory_budget="1 MiB", device="cpu", dtype="float64")
     model(torch.zeros(2, 6))
     refused = [made for made in model.engines.made.values() if isinstance(made, NoMatch)]
@@ -289,3 +294,28 @@ def test_refusals_keep_nothing_alive() -> None:
     refused += [made for made in found if isinstance(made, NoMatch)]
     assert refused
     assert all(why.__traceback__ is None and why.__context__ is None for why in refused)
+
+
+def test_one_warning_says_why_no_kernel_fits_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(log, "_SAID", set())
+    monkeypatch.setattr(Layered, "load", lambda *_: None)  # nothing is put on the device
+    model = pc.compile(pc.hmm(4, 2))
+    with caplog.at_level(logging.WARNING, logger="pccompiler"):
+        for dtype in (torch.float64, torch.float32, torch.float32):
+            target = Target(torch.device("cuda"), dtype)
+            made = select.Engines(model.plan, target, model.weights, kernels=True)
+            assert made.choose(Wanted.VALUE).name == "layered"
+    assert [record.getMessage() for record in caplog.records] == [
+        "no fused kernels fit the circuit, so it runs layer by layer (trees-cuda: leaves are not "
+        "binary; dense: its widest sum has 2 units, fewer than 4)"
+    ]
+
+
+def test_copies_stay_without_kernels() -> None:
+    model = pc.compile(pc.rat_spn(6, 2, 3, seed=0))
+    model.without_kernels()
+    again = pickle.loads(pickle.dumps(deepcopy(model)))
+    assert again.kernels is None
+    assert again.engines.choose(Wanted.GRADIENT).name == "layered"

@@ -1,7 +1,7 @@
 """Trees of small regions on a CPU, in C: one tree and one block of rows at a time, in cache.
 
-The same plans run on a GPU (`pccompiler.torch_backend.engines.trees.cuda`). Trees are shared out
-among threads, each with weights of its own, so repeats agree bit for bit.
+The same plans run on a GPU (`pccompiler.torch_backend.engines.trees.cuda`). Trees are distributed
+over threads, each with weights of its own, so results are reproducible bit for bit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pccompiler.ir.arrays import Int
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.base import (
@@ -31,17 +30,19 @@ from pccompiler.torch_backend.engines.base import (
     Wanted,
 )
 from pccompiler.torch_backend.engines.trees.match import Child, RegionTrees, read_trees, root_order
+from pccompiler.torch_backend.engines.trees.tables import rows_of, separate, tables_of
 from pccompiler.torch_backend.runtime.c_compiler import load_c, say_slower
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
+from pccompiler.torch_backend.runtime.macros import macros
 from pccompiler.torch_backend.runtime.threads import threads_for
 from pccompiler.torch_backend.weights.weights import Weights
 
 _SOURCE = Path(__file__).parent / "kernels" / "trees.c"
 
 MOST_UNITS = 16
-"""Above, torch's matrix products are as quick."""
+"""With more units, torch's matrix products are as fast."""
 _BLOCKS = (1, 32, 64)
-"""Rows of a block, for one or two, few, and many: between 1 and 32, compilers give up vectors."""
+"""Rows of a block for one or two, few, and many; between 1 and 32, compilers do not vectorize."""
 _local = threading.local()
 
 
@@ -93,10 +94,10 @@ class TreesOnCPU(Engine):
         return cls(plan, target, trees)
 
     def load(self, weights: Weights, rest: Evaluate) -> None:
-        """See `Engine`; the lack of a compiler is said once."""
-        places = {group: _rows(weights, group) for group in self.groups}
-        self.tables = _tables(self.regions, places)
-        self.separate = _separate(self.tables)
+        """See `Engine`; a missing compiler is logged once."""
+        places = {group: rows_of(weights, group) for group in self.groups}
+        self.tables = tables_of(self.regions, places)
+        self.separate = separate(self.tables)
         try:
             self.library(_BLOCKS[-1])
         except KernelError as why:
@@ -105,30 +106,30 @@ class TreesOnCPU(Engine):
 
     @property
     def trees(self) -> int:
-        """How many there are."""
+        """Number of trees."""
         return len(self.tables["starts"]) - 1
 
     @cached_property
     def most_regions(self) -> int:
-        """Of a tree."""
+        """Regions of the largest tree."""
         return int(np.diff(self.tables["starts"]).max())
 
     def library(self, block: int) -> ctypes.CDLL:
-        """The compiled functions for blocks of so many rows."""
+        """The functions compiled for blocks of ``block`` rows."""
         known = self.libraries.get(block)
         if known is None:
-            defines = ("K", self.units), ("B", block)
+            defines = ("K", self.units), ("B", block), *macros(Child)
             known = load_c(_SOURCE, defines, _FUNCTIONS, reorder=True, parallel=True)
             self.libraries[block] = known
         return known
 
     def launches(self, wanted: Wanted) -> int:
-        """See `Engine`: calls of C functions."""
+        """See `Engine`: the number of calls of C functions."""
         each_way = 1 + self.mixed
         return 1 + each_way * (2 if wanted is Wanted.GRADIENT else 1)
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
-        """Logarithms of the roots' shares, if they are mixed; then the weights of each group."""
+        """Log-weights of the roots if they are mixed, then the weights of each group."""
         own = [group for group in dict.fromkeys(self.groups) if group >= 0]
         mixture = [self.plan.layers[-1].group] if self.mixed else []
         made = [group for group in own if self.plan.groups[group].generated]
@@ -177,81 +178,15 @@ class TreesOnCPU(Engine):
         return Descent((*sums, *grads))
 
     def named(self, given: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights of regions, roots and leaves; the same tensor where groups are the same."""
+        """Weights of regions, roots and leaves; the same tensor if they share a group."""
         groups = [group for group in dict.fromkeys(self.groups) if group >= 0]
         by_group = dict(zip(groups, given, strict=True))
         square, root, leaf = (by_group.get(group, given[0]) for group in self.groups)
         return square, root, leaf
 
 
-def _rows(weights: Weights, group: int) -> Int | None:
-    """Of weights in the order of their uses: rows of the parameter; ``None``: they are the same."""
-    if group < 0 or weights.plan.groups[group].generated:
-        return None
-    rows = weights.orders[str(group)].rows
-    return rows.cpu().numpy() if isinstance(rows, Tensor) else None
-
-
-def _tables(trees: RegionTrees, rows: dict[int, Int | None]) -> dict[str, NDArray[np.int32]]:
-    """Regions tree by tree, in post-order, as kernels/trees.c reads them.
-
-    Args:
-        trees: The regions.
-        rows: Group to the places of its weights (see `_rows`).
-    """
-
-    def placed(group: int, numbers: Int) -> Int:
-        where = rows[group]
-        return numbers if where is None else where[np.maximum(numbers, 0)]
-
-    order: list[int] = []
-    starts = [0]
-    place = np.zeros(len(trees.weight), np.int64)
-    for root in trees.roots:
-        own = _post_order(trees, root)
-        place[own] = np.arange(len(own))
-        order += own
-        starts.append(len(order))
-    kinds, ids = (np.array(table).reshape(-1, 2)[order] for table in (trees.kinds, trees.ids))
-    inner = kinds == Child.LANE
-    source = np.where(inner, place[np.where(inner, ids, 0)], ids)
-    parent = np.full(len(order), -1)
-    tree = np.repeat(np.array(starts[:-1]), np.diff(starts))
-    region, side = np.nonzero(inner)
-    parent[tree[region] + source[region, side]] = region - tree[region]
-    weight, leaf = np.array(trees.weight)[order], np.array(trees.leaves).reshape(-1, 2)[order]
-    square, root, leaves = trees.groups
-    inner_weights = np.where(weight >= 0, placed(square, weight), weight)
-    found = {
-        "starts": np.array(starts),
-        "weight": np.where(weight < -1, -2 - placed(root, -2 - weight), inner_weights),
-        "parent": parent,
-        "kind": kinds,
-        "source": source,
-        "leaf": np.where(leaf >= 0, placed(leaves, leaf), leaf),
-    }
-    return {name: np.ascontiguousarray(table, np.int32) for name, table in found.items()}
-
-
-def _separate(tables: dict[str, NDArray[np.int32]]) -> bool:
-    """Whether no weight is used twice, so that threads never add to the same gradient."""
-    own = (tables["weight"][tables["weight"] != -1], tables["leaf"][tables["kind"] == Child.LEAF])
-    return all(len(np.unique(places)) == places.size for places in own)
-
-
-def _post_order(trees: RegionTrees, root: int) -> list[int]:
-    """Regions below ``root``, children before parents, the root last."""
-    found: list[int] = []
-    stack = [root]
-    while stack:
-        region = stack.pop()
-        found.append(region)
-        stack += trees.below(region)
-    return found[::-1]
-
-
 class _Blocks:
-    """The trees with weights and rows."""
+    """The trees with their weights and the rows, cut into blocks."""
 
     def __init__(self, circuit: TreesOnCPU, x: Tensor, given: Sequence[Tensor]) -> None:
         self.circuit, self.batch = circuit, len(x)
@@ -282,7 +217,7 @@ class _Blocks:
         return roots
 
     def down(self, flows: Tensor, grads: tuple[Tensor, Tensor, Tensor]) -> None:
-        """Add to gradients of weights."""
+        """Add to the gradients of weights."""
         threads = self._threads() if self.circuit.separate else 1
         places = (grad.data_ptr() for grad in (flows, *grads))
         self.library.trees_down(
@@ -290,13 +225,13 @@ class _Blocks:
         )
 
     def _threads(self) -> int:
-        """Threads that the trees are shared out among."""
+        """Number of threads that share the trees."""
         circuit = self.circuit
         values = len(circuit.tables["weight"]) * circuit.units * self.rows
         return min(threads_for(values), circuit.trees)
 
     def _space(self, threads: int) -> tuple[int, int]:
-        """Where threads have memory for the values of a tree and a block, and how much each."""
+        """Address of the threads' memory for values of a tree and a block, and floats for each."""
         needed = -(-2 * self.circuit.units * self.circuit.most_regions * self.block // 16) * 16
         known: Tensor | None = getattr(_local, "space", None)
         if known is None or known.numel() < threads * needed + 16:

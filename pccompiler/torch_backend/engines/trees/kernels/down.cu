@@ -1,4 +1,4 @@
-// Flows of regions, from roots to leaves, and gradients of weights; values are found anew.
+// Flows of regions, from roots to leaves, and gradients of weights; values are computed again.
 extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
     const int* __restrict__ table, int warps, int first_lane, long lanes,
     const unsigned* __restrict__ codes, int words, const float* __restrict__ weights,
@@ -34,13 +34,14 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
 #endif
   const int level = max(l.level, 0), delay = SLOTS - level;
   for (int i = 0; i < SLOTS * DOWN_RECORD; ++i)
-    ring[i * WARP + lane] = i % DOWN_RECORD < K ? 1.f : 0.f;  // no flow comes from it
+    ring[i * WARP + lane] = i % DOWN_RECORD < K ? 1.f : 0.f;  // gives no flow
   for (int i = 0; i < BLOCKS * K; ++i) inflow[i * WARP + lane] = 0.f;
   Operand<K> one, two;
   one.open(l, 0, ring, leaf, buffer, lane, pieces, first, batch);
   two.open(l, 1, ring, leaf, buffer, lane, pieces, first, batch);
 #if LEAVES
-  const int of0 = l.kind[0] == 2 ? l.variable[0] : 0, of1 = l.kind[1] == 2 ? l.variable[1] : 0;
+  const int of0 = l.kind[0] == CHILD_LEAF ? l.variable[0] : 0;
+  const int of1 = l.kind[1] == CHILD_LEAF ? l.variable[1] : 0;
   const unsigned* codes0 = codes + (long)of0 * words + (first >> 4);
   const unsigned* codes1 = codes + (long)of1 * words + (first >> 4);
 #endif
@@ -48,7 +49,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
   const bool starts = l.parent < 0;
   const char* above = (const char*)(starts ? inflow + (l.entry / 8) * K * WARP + l.entry % 8
                                            : ring + K * WARP + l.parent);
-  // A lane fetches one unit of one lane without a parent, in each round.
+  // In each round, a lane fetches one unit of one lane without a parent.
   const unsigned parentless = __ballot_sync(0xffffffffu, starts && l.level >= 0);
   const float* source[ROUNDS];
   unsigned target[ROUNDS];
@@ -96,7 +97,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
       const int t = t0 + i, s = t - level;
       wait();
       __syncwarp();
-      // A row on its way down.
+      // A row on the way down.
       const char* from = above + (starts ? ((t - delay) & (AHEAD - 1)) * 32 : back);
       float f[K], g[K], m[K];
 #pragma unroll
@@ -105,7 +106,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
         f[u] *= reciprocal(*(const float*)(own + back + u * WARP * 4));
         m[u] = *(const float*)(own + back + (K + u) * WARP * 4);
       }
-      // A row on its way up.
+      // A row on the way up.
       float p[K], v[K];
 #pragma unroll
       for (int u = 0; u < K; ++u) p[u] = 1.f;
@@ -146,7 +147,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
       const int r = t - delay;
 #pragma unroll
       for (int side = 0; side < 2; ++side)
-        if (l.kind[side] == 3 && (unsigned)r < (unsigned)rows)
+        if (l.kind[side] == CHILD_PIECE && (unsigned)r < (unsigned)rows)
           write_wide(piece_flows + piece_at(l.variable[side], batch, first + r), g, 0.f);
 #endif
       next(offset, DOWN_RECORD, SLOTS);
@@ -164,12 +165,12 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
 #if LEAVES
 #pragma unroll
   for (int side = 0; side < 2; ++side)
-    if (l.kind[side] == 2)
+    if (l.kind[side] == CHILD_LEAF)
 #pragma unroll
       for (int u = 0; u < K; ++u) {
         const float* at = leaf + (side * STATES * K + u) * WARP + l.column[side];
         const float zero = at[0], one = at[K * WARP];
-        float rest = -ones[side][u], share = 0.f;  // the flow of all rows, less others' states
+        float rest = -ones[side][u], share = 0.f;  // the flow of all rows, less other states'
 #pragma unroll
         for (int i = 0; i < K; ++i) rest = fmaf(w[i][u], d[i][u], rest);
 #if MISSING

@@ -24,7 +24,8 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_up(
   left.open(l, 0, ring, leaf, buffer, lane, pieces, first, batch);
   right.open(l, 1, ring, leaf, buffer, lane, pieces, first, batch);
 #if LEAVES
-  const int of0 = l.kind[0] == 2 ? l.variable[0] : 0, of1 = l.kind[1] == 2 ? l.variable[1] : 0;
+  const int of0 = l.kind[0] == CHILD_LEAF ? l.variable[0] : 0;
+  const int of1 = l.kind[1] == CHILD_LEAF ? l.variable[1] : 0;
   const unsigned* codes0 = codes + (long)of0 * words + (first >> 4);
   const unsigned* codes1 = codes + (long)of1 * words + (first >> 4);
 #endif

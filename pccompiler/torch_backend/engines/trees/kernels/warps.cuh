@@ -1,13 +1,13 @@
-// A warp holds regions of trees, one a lane. Row s of the batch is at level l in step s + l, and on
-// its way down in step s + 2 DEPTH + 1 - l: lanes read what others wrote in earlier steps. Every lane
-// works in every step; rows beyond the batch find valid memory, and no flow.
+// A warp holds regions of trees, one per lane. Row s of the batch is at level l in step s + l going
+// up and in step s + 2 DEPTH + 1 - l going down: lanes read what others wrote before. All lanes
+// work in every step; rows beyond the batch read valid memory and get no flow.
 //
 // Shared memory of a warp, in columns of 32 lanes:
-//   ring    SLOTS records; on the way up v[K] and the exponent, on the way down v[K] and p[K],
-//           whose place the flow g[K] takes once it is known
+//   ring    SLOTS records: on the way up v[K] and the exponent, on the way down v[K] and p[K],
+//           which the flow g[K] replaces once it is known
 //   leaf    for each side STATES tables of v[K] (then a zero exponent on the way up)
 //   pieces  for each side AHEAD records of WIDE numbers a lane: v[K], then the exponent, if PIECES
-//   inflow  AHEAD records of f[K] of lanes without a parent, on the way down: eight lanes a block,
+//   inflow  on the way down AHEAD records of f[K] for lanes without a parent: eight lanes a block,
 //           in columns of 8 AHEAD
 #define WARP 32
 #define FIELD(f) table[((f) * warps + warp) * WARP + lane]
@@ -20,7 +20,7 @@
 #define DOWN_RECORD (2 * K)
 #define SLOTS (2 * DEPTH + 1)
 #define BLOCKS ((ENTRIES + 7) / 8)
-#define ROUNDS ((ENTRIES * K + WARP - 1) / WARP)  // of fetching the flows of a row
+#define ROUNDS ((ENTRIES * K + WARP - 1) / WARP)  // to fetch the flows of a row
 
 struct Lane {
   int level, parent, piece, root, entry, role;
@@ -30,12 +30,13 @@ struct Lane {
 __device__ __forceinline__ Lane read_lane(const int* __restrict__ table, int warps, int warp,
                                           int lane) {
   Lane l;
-  l.level = FIELD(0); l.parent = FIELD(1); l.piece = FIELD(2); l.root = FIELD(3);
-  l.entry = FIELD(4); l.role = FIELD(11);
+  l.level = FIELD(FIELD_LEVEL); l.parent = FIELD(FIELD_PARENT); l.piece = FIELD(FIELD_PIECE);
+  l.root = FIELD(FIELD_ROOT); l.entry = FIELD(FIELD_ENTRY); l.role = FIELD(FIELD_ROLE);
 #pragma unroll
   for (int side = 0; side < 2; ++side) {
-    l.kind[side] = FIELD(5 + 3 * side); l.column[side] = FIELD(6 + 3 * side);
-    l.variable[side] = FIELD(7 + 3 * side);
+    l.kind[side] = FIELD(FIELD_KIND + OPERAND * side);
+    l.column[side] = FIELD(FIELD_COLUMN + OPERAND * side);
+    l.variable[side] = FIELD(FIELD_SOURCE + OPERAND * side);
   }
   return l;
 }
@@ -47,24 +48,26 @@ __device__ __forceinline__ void read_weights(const Lane& l, const float* __restr
   for (int u = 0; u < K; ++u)
 #pragma unroll
     for (int j = 0; j < K; ++j) {
-      w[u][j] = l.role == 0 && u != j ? 0.f : 1.f;  // of a root, units u > 0 get no flow
-      if (l.role == 1 || (l.role == 2 && u == 0)) w[u][j] = weights[(u * K + j) * lanes];
+      // units u > 0 of a root get no flow
+      w[u][j] = l.role == ROLE_IDENTITY && u != j ? 0.f : 1.f;
+      if (l.role == ROLE_SQUARE || (l.role == ROLE_ROOT && u == 0))
+        w[u][j] = weights[(u * K + j) * lanes];
     }
 }
 
-// Leaf tables of a warp: [side][state][RECORD][WARP]; columns are chosen so that lanes that read
-// leaves and lanes that read rings use different banks. Without a second operand: ones.
+// Leaf tables of a warp: [side][state][RECORD][WARP]; columns are chosen so that lanes reading
+// leaves and lanes reading rings use different banks. Ones if there is no second operand.
 template <int RECORD>
 __device__ __forceinline__ void write_leaves(const Lane& l, const float* __restrict__ weights,
                                              long lanes, float* at) {
 #pragma unroll
   for (int side = 0; side < 2; ++side) {
-    if (l.kind[side] != 2 && l.kind[side] != 0) continue;
+    if (l.kind[side] != CHILD_LEAF && l.kind[side] != CHILD_NONE) continue;
 #pragma unroll
     for (int u = 0; u < RECORD; ++u) {
       float value[3] = {1.f, 1.f, 1.f};
       if (u >= K) value[0] = value[1] = value[2] = 0.f;
-      else if (l.kind[side] == 2) {
+      else if (l.kind[side] == CHILD_LEAF) {
         value[0] = weights[(K * K + side * 2 * K + 2 * u) * lanes];
         value[1] = weights[(K * K + side * 2 * K + 2 * u + 1) * lanes];
         value[2] = value[0] + value[1];
@@ -76,8 +79,8 @@ __device__ __forceinline__ void write_leaves(const Lane& l, const float* __restr
   }
 }
 
-// 16 states of a variable from row t0 - delay on, two bits a row; codes start with 16 rows of
-// nothing, and end with as many.
+// 16 states of a variable from row t0 - delay on, two bits per row; codes start and end with 16
+// empty rows.
 __device__ __forceinline__ unsigned sixteen(const unsigned* __restrict__ at, int t0, int delay) {
   return __funnelshift_rc(at[t0 >> 4], at[(t0 >> 4) + 1], 32 - 2 * delay);
 }
@@ -101,7 +104,7 @@ __device__ __forceinline__ unsigned place(const void* shared) {
   return (unsigned)__cvta_generic_to_shared(shared);
 }
 
-// Copies a number to shared memory while work goes on; zero if not wanted.
+// Copies a number to shared memory asynchronously; zero if not wanted.
 __device__ __forceinline__ void fetch(unsigned to, const float* from, bool wanted) {
   int bytes = wanted ? 4 : 0;
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(bytes));
@@ -114,7 +117,7 @@ __device__ __forceinline__ void wait() {  // for all but the latest AHEAD - 2
   asm volatile("cp.async.wait_group %0;" ::"n"(AHEAD - 2) : "memory");
 }
 
-__device__ __forceinline__ int normalize(float p[K]) {  // the largest comes to [1, 2)
+__device__ __forceinline__ int normalize(float p[K]) {  // scales the largest to [1, 2)
   float top = p[0];
 #pragma unroll
   for (int u = 1; u < K; ++u) top = fmaxf(top, p[u]);
@@ -158,11 +161,11 @@ struct Operand {
                                        const float* leaf, const float* buffer, int lane,
                                        const float* pieces, int first, int batch) {
     kind = l.kind[side];
-    const float* at = kind == 1 ? ring : leaf + side * STATES * RECORD * WARP;
+    const float* at = kind == CHILD_LANE ? ring : leaf + side * STATES * RECORD * WARP;
     at += l.column[side];
 #if PIECES
     buffer += (side * AHEAD * WARP + lane) * WIDE;
-    if (kind == 3) at = buffer;
+    if (kind == CHILD_PIECE) at = buffer;
     target = place(buffer);
     source = pieces + piece_at(l.variable[side], batch, first);
 #endif
@@ -170,23 +173,23 @@ struct Operand {
   }
   __device__ __forceinline__ void fetch_row(int s, int rows) {
 #if PIECES
-    if (kind != 3) return;
+    if (kind != CHILD_PIECE) return;
     const float* from = source + min(max(s, 0), rows - 1) * WIDE;
     const unsigned to = target + (s & (AHEAD - 1)) * (WIDE * WARP * 4);
 #pragma unroll
     for (int i = 0; i < WIDE / 4; ++i) fetch4(to + 16 * i, from + 4 * i);
 #endif
   }
-  // Multiplies p by the operand's value, and returns its exponent. states: of this row in the two
-  // lowest bits.
+  // Multiplies p by the operand's value, and returns its exponent. states: the row's state in the
+  // two lowest bits.
   __device__ __forceinline__ int times(int offset, int s, unsigned states, float p[K]) const {
 #if LEAVES
-    int at = kind == 1 ? offset : (int)(states & 3) * (RECORD * WARP * 4);
+    int at = kind == CHILD_LANE ? offset : (int)(states & 3) * (RECORD * WARP * 4);
 #else
-    int at = kind == 1 ? offset : 0;
+    int at = kind == CHILD_LANE ? offset : 0;
 #endif
 #if PIECES
-    if (kind == 3) {
+    if (kind == CHILD_PIECE) {
       const float4* from = (const float4*)(base + (s & (AHEAD - 1)) * (WIDE * WARP * 4));
       float flat[WIDE];
 #pragma unroll

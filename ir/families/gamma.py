@@ -1,0 +1,35 @@
+"""Gamma distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pccompiler.ir.arrays import Float
+from pccompiler.ir.families.base import Family
+from pccompiler.ir.families.counting import log_gamma
+from pccompiler.ir.families.supports import Parameter, positive
+from pccompiler.ir.variables import Variable
+
+
+class Gamma(Family):
+    """A positive real variable; the parameters are concentration and rate.
+
+    The density is 0 at 0 and below, whatever its limit there.
+    """
+
+    keyword = "gamma"
+    domains = ("real",)
+    parameters = (Parameter("concentration", positive), Parameter("rate", positive))
+    in_float64 = True
+    work = (6, 2, 6)
+
+    def log_value(
+        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
+    ) -> Float:
+        """A power and an exponential."""
+        concentration, rate = parameters
+        known = np.where(x > 0.0, x, 1.0)
+        logs = concentration * np.log(rate) + (concentration - 1.0) * np.log(known) - rate * known
+        return np.where(x > 0.0, logs - log_gamma(concentration), -np.inf)
