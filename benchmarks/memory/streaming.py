@@ -1,4 +1,4 @@
-"""Evaluation in blocks beside level order: live values, bytes, time, answers; k = 5, r = 50.
+"""Evaluation in blocks and in level order: live values, bytes, time, answers; k = 5, r = 50.
 
     python -m benchmarks.memory.streaming [LARGEST]
 
@@ -44,7 +44,7 @@ def seconds(run: Callable[[], object]) -> float:
 def measure(
     model: pc.CompiledCircuit, x: torch.Tensor, splits: int
 ) -> tuple[dict[str, object], torch.Tensor | None]:
-    """One schedule: what it takes, and its answers."""
+    """One schedule: its cost and its answers."""
     start = time.perf_counter()
     cut = model.plan if splits == 0 else plan(model.circuit, splits=splits)
     planned = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Exports and calls that are refused: the text, and that nothing is left behind."""
+"""Refused exports and calls: the error text, and no file left behind."""
 
 from __future__ import annotations
 
