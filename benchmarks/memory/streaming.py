@@ -3,7 +3,7 @@
     python -m benchmarks.memory.streaming [LARGEST]
 
 The paper's structure over n = 2^6 ... 2^14 variables with a hypernetwork, a batch of 500 rows.
-Bytes are those of live tensors beyond parameters and data (`torch_backend.live_bytes`), beside the
+Bytes are those of live tensors beyond parameters and data (`benchmarks.memory.live_bytes`), and the
 planner's prediction. Level order is run where it is predicted to take less than 3 GiB.
 """
 
