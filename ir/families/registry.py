@@ -6,17 +6,17 @@ from typing import TypeGuard
 
 from pccompiler.errors import OptionError
 from pccompiler.ir.families.base import Family, add, registered
-from pccompiler.ir.families.bernoulli import Bernoulli
-from pccompiler.ir.families.binomial import Binomial
-from pccompiler.ir.families.categorical import Categorical
-from pccompiler.ir.families.gamma import Gamma
-from pccompiler.ir.families.gaussian import Gaussian
-from pccompiler.ir.families.geometric import Geometric
-from pccompiler.ir.families.histogram import Histogram
-from pccompiler.ir.families.indicator import Indicator
-from pccompiler.ir.families.laplace import Laplace
-from pccompiler.ir.families.negative_binomial import NegativeBinomial
-from pccompiler.ir.families.poisson import Poisson
+from pccompiler.ir.families.builtin.bernoulli import Bernoulli
+from pccompiler.ir.families.builtin.binomial import Binomial
+from pccompiler.ir.families.builtin.categorical import Categorical
+from pccompiler.ir.families.builtin.gamma import Gamma
+from pccompiler.ir.families.builtin.gaussian import Gaussian
+from pccompiler.ir.families.builtin.geometric import Geometric
+from pccompiler.ir.families.builtin.histogram import Histogram
+from pccompiler.ir.families.builtin.indicator import Indicator
+from pccompiler.ir.families.builtin.laplace import Laplace
+from pccompiler.ir.families.builtin.negative_binomial import NegativeBinomial
+from pccompiler.ir.families.builtin.poisson import Poisson
 from pccompiler.ir.families.supports import (
     WEIGHTS,
     Parameter,

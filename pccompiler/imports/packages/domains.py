@@ -14,7 +14,7 @@ import numpy as np
 from pccompiler.errors import ImportFormatError
 from pccompiler.ir import Family, Variable, binary, categorical, count, real
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.histogram import bin_of
+from pccompiler.ir.families.builtin.histogram import bin_of
 
 _ROUNDING = 1e-5
 """Tolerance of sums of float32 probabilities that count as 1."""

@@ -7,17 +7,17 @@ from typing import TypeGuard
 from pccompiler.errors import CircuitError
 from pccompiler.plugins import Registry
 from pccompiler.torch_backend.leaves.base import TorchLeaf
-from pccompiler.torch_backend.leaves.bernoulli import BernoulliLeaf
-from pccompiler.torch_backend.leaves.binomial import BinomialLeaf
-from pccompiler.torch_backend.leaves.categorical import CategoricalLeaf
-from pccompiler.torch_backend.leaves.gamma import GammaLeaf
-from pccompiler.torch_backend.leaves.gaussian import GaussianLeaf
-from pccompiler.torch_backend.leaves.geometric import GeometricLeaf
-from pccompiler.torch_backend.leaves.histogram import HistogramLeaf
-from pccompiler.torch_backend.leaves.indicator import IndicatorLeaf
-from pccompiler.torch_backend.leaves.laplace import LaplaceLeaf
-from pccompiler.torch_backend.leaves.negative_binomial import NegativeBinomialLeaf
-from pccompiler.torch_backend.leaves.poisson import PoissonLeaf
+from pccompiler.torch_backend.leaves.families.bernoulli import BernoulliLeaf
+from pccompiler.torch_backend.leaves.families.binomial import BinomialLeaf
+from pccompiler.torch_backend.leaves.families.categorical import CategoricalLeaf
+from pccompiler.torch_backend.leaves.families.gamma import GammaLeaf
+from pccompiler.torch_backend.leaves.families.gaussian import GaussianLeaf
+from pccompiler.torch_backend.leaves.families.geometric import GeometricLeaf
+from pccompiler.torch_backend.leaves.families.histogram import HistogramLeaf
+from pccompiler.torch_backend.leaves.families.indicator import IndicatorLeaf
+from pccompiler.torch_backend.leaves.families.laplace import LaplaceLeaf
+from pccompiler.torch_backend.leaves.families.negative_binomial import NegativeBinomialLeaf
+from pccompiler.torch_backend.leaves.families.poisson import PoissonLeaf
 
 _OWN: dict[str, TorchLeaf] = {
     leaf.keyword: leaf

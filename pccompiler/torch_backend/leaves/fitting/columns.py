@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pccompiler.ir import Variable
 from pccompiler.ir.arrays import Int
-from pccompiler.ir.families.histogram import bin_of
+from pccompiler.ir.families.builtin.histogram import bin_of
 
 Float = NDArray[np.float64]
 LEAST_SPREAD = 1e-3

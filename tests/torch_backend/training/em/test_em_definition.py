@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import pccompiler as pc
 from pccompiler.ir import Builder, Circuit, Family, Kind, Variable
-from pccompiler.ir.families.histogram import bin_of
+from pccompiler.ir.families.builtin.histogram import bin_of
 from pccompiler.testing import random_weights, with_values
 from pccompiler.testing.families import FAMILIES, PARAMETRIC
 from pccompiler.testing.families import family_mixture as mixture

@@ -27,7 +27,7 @@ class NegativeBinomialLeaf(DistributionLeaf):
 
     def log_density(self, x: Tensor, units: Units) -> Tensor:
         """In float64: large terms cancel."""
-        successes, log_failure, log_success = units.parameters.double().split(1, dim=-1)
+        successes, log_failure, log_success = torch.split(units.parameters.double(), 1, dim=-1)
         counts = x.double()
         ways = torch.lgamma(counts + successes) - torch.lgamma(successes)
         gain = successes * log_success + counts * log_failure.clamp_min(LEAST_LOG_DENSITY)
