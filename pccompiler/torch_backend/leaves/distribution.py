@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Transform, biject_to, constraints
+from torch.overrides import TorchFunctionMode
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir.families import supports as ir
@@ -82,7 +83,8 @@ class DistributionLeaf(TorchLeaf):
             zip([p.name for p in family.parameters], units.parameters.split(1, -1), strict=True)
         )
         made: Any = self.distribution
-        found: Distribution = made(**arguments, validate_args=False)
+        with _without_host(units.parameters.device):
+            found: Distribution = made(**arguments, validate_args=False)
         return found
 
     def constrain(self, raw: Tensor, floor: float) -> Tensor:
@@ -94,7 +96,9 @@ class DistributionLeaf(TorchLeaf):
         check: Any = self.support.check
         inside = check(x)
         known = x.masked_fill(~inside, self.somewhere)
-        logs: Any = self.of(units).log_prob(known)
+        distribution: Any = self.of(units)
+        with _without_host(x.device):
+            logs: Any = distribution.log_prob(known)
         found: Tensor = logs.masked_fill(~inside, -torch.inf)
         return found
 
@@ -174,6 +178,41 @@ _KINDS: dict[str, type[ir.Support]] = {
     "Interval(lower_bound=0.0, upper_bound=1.0)": ir.UnitInterval,
 }
 """Torch constraints as supports."""
+
+
+class _Filled(TorchFunctionMode):
+    """Makes tensors of single numbers by filling them on their device instead of copying them."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        if func in (torch.tensor, torch.as_tensor) and args and isinstance(args[0], (int, float)):
+            return torch.full((), args[0], **given)
+        return func(*args, **given)
+
+
+@contextmanager
+def _without_host(device: torch.device) -> Generator[None]:
+    """Keep distributions on a GPU from copying from or waiting for the CPU.
+
+    CUDA graphs refuse to capture either. Student's t, for example, makes a chi-squared distribution
+    whose rate is copied in each call, and whose arguments are validated.
+    """
+    if device.type == "cpu":
+        yield
+        return
+    validated = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        with _Filled():
+            yield
+    finally:
+        Distribution.set_default_validate_args(validated)
 
 
 @contextmanager

@@ -135,7 +135,8 @@ def test_extreme_parameters_stay_finite(dtype: pc.api.Dtype) -> None:
             )
             parameter.copy_(25.0 * draw)
     x = table(circuit)
-    x[:, -1] = 0.5  # inside the edges
+    x[:, list(FAMILIES).index(Family.HISTOGRAM)] = 0.5  # inside the edges
+    x[:, list(FAMILIES).index(Family.GAMMA)] = np.linspace(1e-3, 40.0, len(x))  # positive
     value = model.log_likelihood(x)
     assert bool(value.isfinite().all())
     value.sum().backward()

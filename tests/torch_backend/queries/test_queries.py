@@ -18,7 +18,7 @@ from pccompiler.errors import DataError, OptionError, PCCompilerError
 from pccompiler.ir import Builder, Circuit, Family, Hypernetwork, binary, real
 from pccompiler.ir.plan.materialize import materialize
 from pccompiler.ir.plan.oracle import log_likelihood
-from pccompiler.testing import random_circuit, worlds
+from pccompiler.testing import random_circuit, random_weights, with_values, worlds
 from pccompiler.testing.families import FAMILIES, family_mixture
 from pccompiler.testing.strategies import DISCRETE, circuits
 
@@ -256,13 +256,19 @@ def test_real_posteriors_against_numerical_integration(family: Family) -> None:
 
 
 def test_mpe_of_leaves_over_real_numbers_and_counts() -> None:
-    model = pc.compile(family_mixture(1), dtype="float64", seed=4)
+    circuit = family_mixture(1)
+    gamma = list(FAMILIES).index(Family.GAMMA)  # which has a maximum above a concentration of 1
+    values = random_weights(circuit, 4)
+    values[gamma] = np.array([[2.5, 1.5]])
+    model = pc.compile(with_values(circuit, values), dtype="float64")
     best = model.mpe()
     rng = np.random.default_rng(0)
-    for column in range(len(FAMILIES)):
+    for column, (family, variable) in enumerate(FAMILIES.items()):
         others = best.rows.repeat(200, 1)
-        shifts = rng.normal(size=200) if column in (2, 5, 6) else rng.integers(0, 2, 200)
-        others[:, column] = torch.from_numpy(np.abs(shifts) if column == 4 else shifts)
+        shifts = rng.normal(size=200) if variable.domain == "real" else rng.integers(0, 2, 200)
+        if variable.domain == "count":
+            shifts = rng.integers(0, 12, 200)
+        others[:, column] = torch.from_numpy(np.abs(shifts) if family == Family.GAMMA else shifts)
         assert bool((model.log_likelihood(others) <= best.log_value + 1e-12).all())
 
 

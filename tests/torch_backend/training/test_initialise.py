@@ -29,8 +29,15 @@ def table(number: int = 500) -> np.ndarray:
         rng.poisson(40, number),
         rng.laplace(-1e3, 5, number),
         rng.uniform(-2, 1.5, number),
+        rng.gamma(3.0, 2.0, number),
+        rng.geometric(0.2, number) - 1,
+        rng.negative_binomial(3, 0.4, number),
     ]
     return np.stack(columns, axis=1).astype(np.float64)
+
+
+def digamma(x: float) -> float:
+    return float(torch.digamma(torch.tensor(x, dtype=torch.float64)))
 
 
 def leaf_values(model: pc.CompiledCircuit) -> dict[Family, np.ndarray]:
@@ -58,6 +65,14 @@ def test_one_unit_gets_the_fit_of_its_column() -> None:
     bins = np.histogram(x[:, 6], [-2, -0.5, 0.1, 1.5])[0]
     prior = np.array([1.5, 0.6, 1.4]) / 3.5
     assert values[Family.HISTOGRAM][0] == pytest.approx((bins + prior) / (n + 1))
+    assert values[Family.GEOMETRIC][0] == pytest.approx(n / (n + x[:, 8].sum()))
+    concentration, rate = values[Family.GAMMA][0]
+    assert concentration / rate == pytest.approx(x[:, 7].mean())
+    assert np.log(rate) + np.log(x[:, 7]).mean() == pytest.approx(digamma(concentration))
+    successes, p = values[Family.NEGATIVE_BINOMIAL][0]
+    assert successes * (1.0 - p) / p == pytest.approx(x[:, 9].mean())
+    gains = [digamma(successes + k) - digamma(successes) for k in x[:, 9]]
+    assert np.log(p) == pytest.approx(-np.mean(gains))
 
 
 def test_units_start_at_rows_and_differ() -> None:
@@ -83,7 +98,7 @@ def test_it_is_a_good_start_for_data_far_away(dtype: pc.api.Dtype) -> None:
     initialise(started, x)
     before, after = (mean_log_likelihood(m, m.prepare(x)) for m in (plain, started))
     assert after > before + 1000
-    assert after > -25.0  # the six columns' entropies add up to about 18 nats
+    assert after > -35.0  # the ten columns' entropies add up to about 26 nats
     pc.fit(started, x, steps=200, batch_size=100, learning_rate=1e-2, evaluate_every=200)
     assert mean_log_likelihood(started, started.prepare(x)) > after
 
@@ -91,12 +106,12 @@ def test_it_is_a_good_start_for_data_far_away(dtype: pc.api.Dtype) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("components", [1, 3])
 def test_degenerate_columns_give_usable_parameters(components: int, dtype: pc.api.Dtype) -> None:
-    ones = np.tile([1.0, 2.0, 5e5, 0.0, 0.0, -3.0, 0.0], (20, 1))
+    ones = np.tile([1.0, 2.0, 5e5, 0.0, 0.0, -3.0, 0.0, 2.0, 0.0, 0.0], (20, 1))
     tables = {
         "one value": ones,
-        "all missing": np.full((20, 7), np.nan),
+        "all missing": np.full((20, 10), np.nan),
         "one row": ones[:1],
-        "outside the edges": np.where(np.arange(7) == 6, 9.0, ones),
+        "outside the edges": np.where(np.arange(10) == 6, 9.0, ones),
         "nearly all missing": np.where(np.arange(20)[:, None] == 4, ones, np.nan),
     }
     for name, x in tables.items():
@@ -104,7 +119,7 @@ def test_degenerate_columns_give_usable_parameters(components: int, dtype: pc.ap
         initialise(model, x)
         for parameter in model.parameters():
             assert bool(parameter.isfinite().all()), name
-        other = np.array([[0.0, 3.0, 5.1e5, 3.0, 4.0, 2.0, 1.4]])
+        other = np.array([[0.0, 3.0, 5.1e5, 3.0, 4.0, 2.0, 1.4, 0.1, 3.0, 4.0]])
         value = model.log_likelihood(np.concatenate([other, ones]))
         assert bool(value.isfinite().all()), name
         value.sum().backward()
@@ -140,9 +155,9 @@ def test_a_hypernetwork_keeps_its_sums() -> None:
 
 def test_data_are_checked() -> None:
     with pytest.raises(DataError, match="have no rows"):
-        initialise(pc.compile(mixture(1)), np.zeros((0, 7)))
+        initialise(pc.compile(mixture(1)), np.zeros((0, 10)))
     with pytest.raises(DataError, match="not a value of variable 'poisson'"):
-        initialise(pc.compile(mixture(1)), [[0, 0, 0.0, 0, 1.5, 0, math.nan]])
+        initialise(pc.compile(mixture(1)), [[0, 0, 0.0, 0, 1.5, 0, math.nan, 1.0, 0, 0]])
 
 
 def test_a_seed_gives_the_same_parameters_in_every_version() -> None:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
 from torch import Tensor
 from torch.distributions import Gamma, constraints
 
 from pccompiler.errors import CircuitError
-from pccompiler.torch_backend.leaves.base import Units
+from pccompiler.torch_backend.leaves.base import Constants, Units
 from pccompiler.torch_backend.leaves.distribution import DistributionLeaf
+from pccompiler.torch_backend.leaves.fitting.columns import LEAST_SPREAD, Columns
+from pccompiler.torch_backend.leaves.fitting.profile import root
+from pccompiler.torch_backend.leaves.fitting.statistics import (
+    Estimate,
+    Moments,
+    Setting,
+    Statistics,
+)
+
+LEAST_CONCENTRATION = 1e-6
 
 
 class GammaLeaf(DistributionLeaf):
@@ -43,3 +55,64 @@ class GammaLeaf(DistributionLeaf):
         """In closed form."""
         found: Tensor = self.of(units).entropy()[:, 0, 0]
         return found
+
+    def statistics(self, setting: Setting) -> Statistics:
+        """Rows, sums and sums of logarithms."""
+        return _Logarithms(setting)
+
+
+def most_concentration(columns: Columns, pool: int) -> float:
+    """The largest concentration in an M-step, since that of a single value would be infinite.
+
+    A deviation is at least 0.001 of the mean, or 0.1 of the column's, whichever is smaller.
+    """
+    mean, deviation = columns.spread(pool)
+    return max(1.0 / LEAST_SPREAD, 10.0 * mean / deviation) ** 2
+
+
+class _Logarithms(Moments):
+    """The logarithms are of values divided by the column's mean."""
+
+    def __init__(self, setting: Setting) -> None:
+        columns = setting.columns
+        self.size = setting.fact(lambda pool: self._mean(columns, pool))
+        super().__init__(setting)
+        most = setting.fact(lambda pool: most_concentration(columns, pool))
+        self.most = most.unsqueeze(1)
+
+    @staticmethod
+    def _mean(columns: Columns, pool: int) -> float:
+        values = columns.observed(pool)
+        return float(values[values > 0.0].mean()) if (values > 0.0).any() else 1.0
+
+    def prior(self) -> Tensor:
+        """One row, distributed as the column; an exponential distribution without data."""
+
+        def log(pool: int) -> float:
+            values = self.setting.columns.observed(pool)
+            known = values[values > 0.0]
+            return (
+                float(np.log(known / known.mean()).mean()) if len(known) else -float(np.euler_gamma)
+            )
+
+        one = torch.ones_like(self.size)
+        return torch.cat([one, one, self.setting.fact(log)], dim=1)
+
+    def features(self, x: Tensor, index: Tensor, constants: Constants) -> Tensor:
+        """Rows, values and logarithms; values that are not positive are nobody's."""
+        scaled = x / self.size[index].unsqueeze(1)
+        logs = scaled.where(x > 0.0, 1.0).log()
+        return torch.cat([torch.ones_like(x), scaled, logs], dim=1)
+
+    def solve(self, found: Tensor, totals: Tensor) -> Estimate:
+        """The rate is the concentration divided by the mean, whatever the concentration."""
+        rows = totals[..., :1]
+        mean, log = totals[..., 1:2] / rows, totals[..., 2:] / rows
+        gap = mean.log() - log
+        concentration = root(
+            lambda place: place.log() - torch.digamma(place) - gap,
+            torch.full_like(gap, LEAST_CONCENTRATION),
+            self.most.expand_as(gap),
+        )
+        rate = concentration / (mean * self.size.unsqueeze(1))
+        return Estimate(torch.cat([concentration, rate], dim=-1), rows)

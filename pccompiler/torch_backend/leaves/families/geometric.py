@@ -6,8 +6,15 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Geometric
 
-from pccompiler.torch_backend.leaves.base import LEAST_LOG_DENSITY, TorchLeaf, Units
+from pccompiler.torch_backend.leaves.base import LEAST_LOG_DENSITY, Constants, TorchLeaf, Units
 from pccompiler.torch_backend.leaves.distribution import DistributionLeaf
+from pccompiler.torch_backend.leaves.fitting.columns import LEAST_RATE
+from pccompiler.torch_backend.leaves.fitting.statistics import (
+    Estimate,
+    Moments,
+    Setting,
+    Statistics,
+)
 
 
 class GeometricLeaf(DistributionLeaf):
@@ -32,3 +39,28 @@ class GeometricLeaf(DistributionLeaf):
     def mode(self, units: Units) -> Tensor:
         """Zero."""
         return torch.zeros_like(units.parameters[..., 0])
+
+    def statistics(self, setting: Setting) -> Statistics:
+        """Rows and failures."""
+        return _Failures(setting)
+
+    def blend(self, old: Tensor, new: Tensor, part: Tensor) -> Tensor:
+        """Linear in the mean."""
+        trials = (1.0 - part) / old.clamp_min(1e-300) + part / new.clamp_min(1e-300)
+        return torch.where(part > 0.0, 1.0 / trials, old)
+
+
+class _Failures(Moments):
+    def prior(self) -> Tensor:
+        """One row at the column's mean."""
+        mean = self.setting.fact(self.setting.columns.rate)
+        return torch.cat([torch.ones_like(mean), mean], dim=1)
+
+    def features(self, x: Tensor, index: Tensor, constants: Constants) -> Tensor:
+        """Rows and failures."""
+        return torch.cat([torch.ones_like(x), x], dim=1)
+
+    def solve(self, found: Tensor, totals: Tensor) -> Estimate:
+        """Successes, of which each row has one, divided by trials."""
+        rows, failures = totals.split(1, dim=-1)
+        return Estimate(rows / (rows + failures.maximum(LEAST_RATE * rows)), rows)

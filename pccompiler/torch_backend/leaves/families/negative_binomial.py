@@ -8,6 +8,18 @@ from torch.distributions import Distribution, NegativeBinomial
 
 from pccompiler.torch_backend.leaves.base import LEAST_LOG_DENSITY, TorchLeaf, Units
 from pccompiler.torch_backend.leaves.distribution import DistributionLeaf
+from pccompiler.torch_backend.leaves.fitting.cells import CellStatistics, SomeWeights
+from pccompiler.torch_backend.leaves.fitting.columns import LEAST_RATE
+from pccompiler.torch_backend.leaves.fitting.profile import root
+from pccompiler.torch_backend.leaves.fitting.statistics import Setting, Statistics
+
+LEAST_SUCCESSES = 1e-6
+MOST_SUCCESSES = 1e4
+"""In an M-step, relative to the mean, or to 1 if that is larger.
+
+The variance is then at most 1.0001 times the mean. Counts of less variance than that would have the
+limit, a Poisson distribution.
+"""
 
 
 class NegativeBinomialLeaf(DistributionLeaf):
@@ -39,3 +51,36 @@ class NegativeBinomialLeaf(DistributionLeaf):
         successes, log_failure, log_success = units.parameters.unbind(-1)
         place = (successes - 1.0).clamp_min(0.0) * (log_failure - log_success).exp()
         return place.floor()
+
+    def statistics(self, setting: Setting) -> Statistics:
+        """The mass on each count."""
+        return _Counts(setting)
+
+
+class _Counts(CellStatistics):
+    def solve(self, some: SomeWeights, pseudocount: float) -> tuple[Tensor, Tensor]:
+        """Maximises over the successes; given these, the mean is that of the counts.
+
+        Prior rows are distributed as the column is over all units of a weight.
+
+        Source:
+            Aragon, Eberly and Eberly (1992), "Existence and uniqueness of the maximum likelihood
+            estimator for the two-parameter negative binomial distribution".
+        """
+        seen = some.mass.sum(1, keepdim=True)
+        share = seen / seen.sum(2, keepdim=True).clamp_min(1e-300)
+        mass = some.mass + pseudocount * share
+        mass = mass / mass.sum(2, keepdim=True).clamp_min(1e-300)
+        points = some.points.unsqueeze(1)
+        mean = (mass * points).sum(2).clamp_min(LEAST_RATE)
+
+        def score(successes: Tensor) -> Tensor:
+            # digamma(x + r) - digamma(r), less log(1 + mean / r)
+            place = successes.unsqueeze(2)
+            gain = torch.digamma(points + place) - torch.digamma(place)
+            return (mass * gain).sum(2) - torch.log1p(mean / successes)
+
+        most = MOST_SUCCESSES * mean.clamp_min(1.0)
+        successes = root(score, torch.full_like(mean, LEAST_SUCCESSES), most)
+        p = successes / (successes + mean)
+        return torch.stack([successes, p], dim=2), some.mass.sum(2)

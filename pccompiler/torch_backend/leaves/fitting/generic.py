@@ -143,7 +143,7 @@ def started(leaf: Leaf, start: Start, size: int) -> Float:
     """First estimates, shape (weights, units, columns).
 
     Each unit is fitted to its column, with as much mass again on the quarter of values nearest to
-    the unit's own. Columns with at most one distinct value give the first guess.
+    the unit's own, with noise. Columns with at most one distinct value give the first guess.
     """
     found: list[Tensor] = []
     cpu = torch.device("cpu")
@@ -155,7 +155,7 @@ def started(leaf: Leaf, start: Start, size: int) -> Float:
         guess = leaf.guess(centre, spread, size)
         old = guess.unsqueeze(1).expand(-1, len(own), -1).contiguous()
         if len(np.unique(points)) > 1:
-            mass = _near(points, own, float(start.apart[weight, 0]))
+            mass = _near(points, own, float(start.apart[weight, 0]), start.rng)
             variable = start.columns.variables[int(start.variables[weight, 0])]
             constants = leaf.constants([variable], cpu, torch.float64)
             values = torch.from_numpy(points)[None]
@@ -171,10 +171,14 @@ def _sample(values: Float) -> Float:
     return values[np.linspace(0, len(values) - 1, _VALUES).astype(np.int64)]
 
 
-def _near(points: Float, own: Float, apart: float) -> Tensor:
-    """Mass of each point for each unit, shape (units, points)."""
+def _near(points: Float, own: Float, apart: float, rng: np.random.Generator) -> Tensor:
+    """Mass of each point for each unit, shape (units, points).
+
+    Noise tells units with the same value apart, which counts often have.
+    """
     away = np.abs(points - np.where(np.isnan(own), 0.0, own)[:, None])
     reach = np.quantile(away, 0.25, axis=1, keepdims=True)
     near = (away <= reach) & ~np.isnan(own)[:, None]
-    share = near / np.maximum(near.sum(1, keepdims=True), 1)
+    noisy = near * rng.uniform(0.5, 1.5, near.shape)
+    share = noisy / np.maximum(noisy.sum(1, keepdims=True), 1e-300)
     return torch.from_numpy(1.0 / len(points) + apart * share)

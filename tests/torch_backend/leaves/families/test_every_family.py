@@ -9,13 +9,14 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.distributions import StudentT
+from torch.overrides import TorchFunctionMode
 
 import pccompiler as pc
 from pccompiler.errors import PCCompilerError
@@ -26,6 +27,7 @@ from pccompiler.testing import random_weights, with_values
 from pccompiler.testing.families import FAMILIES
 from pccompiler.torch_backend import fit, fit_em, initialise
 from pccompiler.torch_backend.leaves import registry
+from pccompiler.torch_backend.leaves.base import Units
 from pccompiler.torch_backend.leaves.distribution import DistributionLeaf
 
 OUTSIDE = "outside_t"
@@ -294,6 +296,29 @@ def test_every_family_answers_every_question(keyword: str, question: str, tmp_pa
     except PCCompilerError as error:
         refused = error.diagnostics[0].code
     assert refused == REFUSALS.get((keyword, question))
+
+
+class Calls(TorchFunctionMode):
+    """The functions of torch that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[Any] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen.add(func)
+        return func(*args, **(kwargs or {}))
+
+
+def test_distributions_on_a_gpu_neither_copy_from_nor_wait_for_the_cpu() -> None:
+    """Meta tensors show it without a GPU: they have no values to wait for."""
+    units = Units(registry.leaf_of(OUTSIDE), torch.ones(2, 3, 3, device="meta"))
+    x = torch.zeros(2, 1, 4, device="meta")
+    with Calls() as calls:
+        logs = units.leaf.log_density(x, units)
+    assert logs.shape == (2, 3, 4)
+    assert torch.full in calls.seen
+    assert not calls.seen & {torch.tensor, torch.as_tensor}
 
 
 def test_the_refusals_are_of_families_and_questions_that_there_are() -> None:

@@ -94,10 +94,10 @@ def test_small_steps_of_mini_batches_come_as_far() -> None:
 @pytest.mark.parametrize("pseudocount", [0.0, 0.5])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_degenerate_columns_never_give_nan(pseudocount: float, dtype: pc.api.Dtype) -> None:
-    ones = np.tile([1.0, 2.0, 5e5, 0.0, 0.0, -3.0, 0.0], (20, 1))
+    ones = np.tile([1.0, 2.0, 5e5, 0.0, 0.0, -3.0, 0.0, 2.0, 0.0, 0.0], (20, 1))
     tables = {
         "one value": ones,
-        "all missing": np.full((20, 7), np.nan),
+        "all missing": np.full((20, 10), np.nan),
         "one row": ones[:1],
         "nearly all missing": np.where(np.arange(20)[:, None] == 4, ones, np.nan),
     }
@@ -111,7 +111,7 @@ def test_degenerate_columns_never_give_nan(pseudocount: float, dtype: pc.api.Dty
                 assert np.isfinite(table).all(), name
             assert bool(model.log_likelihood(x).isfinite().all()), name
             if pseudocount > 0:
-                other = [[0.0, 3.0, 5.1e5, 3.0, 4.0, 2.0, 1.4]]
+                other = [[0.0, 3.0, 5.1e5, 3.0, 4.0, 2.0, 1.4, 0.1, 3.0, 4.0]]
                 assert bool(model.log_likelihood(other).isfinite().all()), name
 
 

@@ -21,13 +21,20 @@ from pccompiler.testing.families import family_mixture as mixture
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend import fit_em
+from pccompiler.torch_backend.leaves.families.gamma import most_concentration
+from pccompiler.torch_backend.leaves.families.negative_binomial import MOST_SUCCESSES
 from pccompiler.torch_backend.leaves.fitting.columns import LEAST_RATE, Columns
 
 Use = tuple[int, int, int]
 """Weight, row, column."""
 Tree = tuple[list[Use], list[tuple[int, int]]]
 """One choice at each sum: the weights used, and the leaves, as node and unit."""
+Seen = dict[tuple[int, int], list[tuple[float, float, int]]]
+"""The share, value and variable of each row, by weight and unit."""
 MOST_TREES = 400
+GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
+UPHILL = (Family.GAMMA, Family.NEGATIVE_BINOMIAL)
+"""Families without a closed form: an M-step must be as likely as the maximum."""
 
 
 def trees(circuit: Circuit) -> list[Tree]:
@@ -87,10 +94,10 @@ def leaf_log(circuit: Circuit, leaf: tuple[int, int], x: float) -> float:
     return float(family.log_density(table, np.array([[[x]]]), [variable])[0, 0, 0])
 
 
-def one_step(circuit: Circuit, x: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
+def one_step(circuit: Circuit, x: np.ndarray) -> tuple[dict[tuple[int, int], np.ndarray], Seen]:
     """The definition: posteriors of all trees, then weighted maximum likelihood, unit by unit."""
     counts: dict[Use, float] = defaultdict(float)
-    seen: dict[tuple[int, int], list[tuple[float, float, int]]] = defaultdict(list)
+    seen: Seen = defaultdict(list)
     all_trees, values = trees(circuit), circuit.weights.values
     for row in x:
         with np.errstate(divide="ignore"):
@@ -107,14 +114,14 @@ def one_step(circuit: Circuit, x: np.ndarray) -> dict[tuple[int, int], np.ndarra
                 variable, weight = int(circuit.variable[node]), int(circuit.weight[node])
                 if weight >= 0 and not np.isnan(row[variable]):
                     seen[weight, unit].append((share, row[variable], variable))
-    return maximised(circuit, x, counts, seen)
+    return maximised(circuit, x, counts, seen), seen
 
 
 def maximised(
     circuit: Circuit,
     x: np.ndarray,
     counts: dict[Use, float],
-    seen: dict[tuple[int, int], list[tuple[float, float, int]]],
+    seen: Seen,
 ) -> dict[tuple[int, int], np.ndarray]:
     result: dict[tuple[int, int], np.ndarray] = {}
     columns = Columns(x, circuit.variables)
@@ -130,15 +137,53 @@ def maximised(
                 family = circuit.family_of(node)
                 found = np.array(seen[weight, unit]).reshape(-1, 3)
                 pool = tuple(np.unique(circuit.variable[circuit.weight == weight]).tolist())
-                least = columns.least(columns.pool(pool))
+                number = columns.pool(pool)
+                limits = columns.least(number), most_concentration(columns, number)
                 result[weight, unit] = (
-                    fitted(family, circuit, found, old, least) if found[:, 0].sum() > 0 else old
+                    fitted(family, circuit, found, old, *limits) if found[:, 0].sum() > 0 else old
                 )
     return result
 
 
+def uphill(family: Family, circuit: Circuit, found: np.ndarray, most: float) -> np.ndarray:
+    """By golden sections over the first parameter; given it, the mean is that of the values."""
+    share, value, _ = found.T
+    total = share.sum()
+    mean = max(share @ value / total, LEAST_RATE if family == Family.NEGATIVE_BINOMIAL else 0.0)
+
+    def unit(log_first: float) -> np.ndarray:
+        first = np.exp(log_first)
+        return np.array([first, first / mean if family == Family.GAMMA else first / (first + mean)])
+
+    if family == Family.NEGATIVE_BINOMIAL:
+        most = MOST_SUCCESSES * max(mean, 1.0)
+    low, high = np.log(1e-6), np.log(most)
+    for _ in range(100):
+        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+        if expected(family, circuit, found, unit(left)) < expected(
+            family, circuit, found, unit(right)
+        ):
+            low = left
+        else:
+            high = right
+    return unit(0.5 * (low + high))
+
+
+def expected(family: Family, circuit: Circuit, found: np.ndarray, unit: np.ndarray) -> float:
+    """The mean log-density of weighted values."""
+    share, value, variable = found.T
+    some = circuit.variables[int(variable[0])]
+    logs = family.log_density(unit[None, None], value[None, None], [some])[0, 0]
+    return float(share @ logs / share.sum())
+
+
 def fitted(
-    family: Family, circuit: Circuit, found: np.ndarray, old: np.ndarray, least: float
+    family: Family,
+    circuit: Circuit,
+    found: np.ndarray,
+    old: np.ndarray,
+    least: float,
+    most: float,
 ) -> np.ndarray:
     """Weighted maximum likelihood; ``found`` has the share, value and variable of each row."""
     share, value, variable = found.T
@@ -146,6 +191,10 @@ def fitted(
     if family in (Family.BERNOULLI, Family.POISSON):
         mean = share @ value / total
         return np.array([max(mean, LEAST_RATE) if family == Family.POISSON else mean], np.float64)
+    if family == Family.GEOMETRIC:
+        return np.array([total / (total + max(share @ value, LEAST_RATE * total))])
+    if family in UPHILL:
+        return uphill(family, circuit, found, most)
     if family == Family.BINOMIAL:
         trials = np.array([circuit.variables[int(v)].cardinality - 1.0 for v in variable])
         return np.array([share @ value / (share @ trials)])
@@ -174,7 +223,7 @@ def possible(circuit: Circuit, x: np.ndarray) -> np.ndarray:
 
 
 def check_step(circuit: Circuit, x: np.ndarray, batch: int = 3) -> None:
-    want = one_step(circuit, x)
+    want, seen = one_step(circuit, x)
     model = pc.compile(circuit, dtype="float64")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pccompiler.torch_backend.training.em.learner._BYTES", 24 * batch)
@@ -183,6 +232,13 @@ def check_step(circuit: Circuit, x: np.ndarray, batch: int = 3) -> None:
     owner = {int(w): int(f) for w, f in zip(circuit.weight, circuit.family, strict=True)}
     for (weight, unit), row in want.items():
         found = got[weight][unit]
+        if owner[weight] in UPHILL and seen[weight, unit]:
+            family = Family(owner[weight])
+            data = np.array(seen[weight, unit])
+            if data[:, 0].sum() > 0.0:
+                best, reached = (expected(family, circuit, data, u) for u in (row, found))
+                assert reached == pytest.approx(best, rel=1e-8, abs=1e-8)
+                continue
         if owner[weight] == Family.LAPLACE:  # medians need not be unique: their scales are
             found, row = found[1:], row[1:]
         np.testing.assert_allclose(found, row, rtol=1e-10, atol=1e-10)
