@@ -66,8 +66,8 @@ def most_concentration(columns: Columns, pool: int) -> float:
 
     A deviation is at least 0.001 of the mean, or 0.1 of the column's, whichever is smaller.
     """
-    mean, deviation = columns.spread(pool)
-    return max(1.0 / LEAST_SPREAD, 10.0 * mean / deviation) ** 2
+    mean, _ = columns.spread(pool)
+    return max(1.0 / LEAST_SPREAD, mean / (100.0 * columns.least(pool))) ** 2
 
 
 class _Logarithms(Moments):

@@ -171,7 +171,7 @@ def uphill(family: Family, circuit: Circuit, found: np.ndarray, most: float) -> 
 
 def expected(family: Family, circuit: Circuit, found: np.ndarray, unit: np.ndarray) -> float:
     """The mean log-density of weighted values."""
-    share, value, variable = found.T
+    share, value, variable = found[found[:, 0] > 0.0].T
     some = circuit.variables[int(variable[0])]
     logs = family.log_density(unit[None, None], value[None, None], [some])[0, 0]
     return float(share @ logs / share.sum())
