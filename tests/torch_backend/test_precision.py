@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 import pccompiler as pc
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Builder, Circuit, Direct, Family, Hypernetwork
+from pccompiler.ir.families.supports import Nonnegative, Positive, Real, Support, UnitInterval
 from pccompiler.ir.plan.materialize import by_group
 from pccompiler.ir.plan.rounding import bounded_log_likelihood
-from pccompiler.ir.variables import count, real
+from pccompiler.ir.variables import binary, categorical, count, real
 from pccompiler.passes import plan
 
 Golden = Callable[[str], None]
@@ -25,16 +26,17 @@ MAGNITUDES = st.floats(-320.0, 320.0).map(lambda e: float(10.0 ** min(e, 308.0))
 POSITIVE = st.one_of(MAGNITUDES, st.floats(1e-3, 1e3))
 SHARES = st.one_of(st.floats(-320.0, -0.01).map(lambda e: 10.0**e), st.sampled_from([0.0, 1.0]))
 REALS = st.tuples(POSITIVE, st.sampled_from([-1.0, 1.0])).map(lambda pair: pair[0] * pair[1])
+STRATEGIES: dict[type[Support], st.SearchStrategy[float]] = {
+    Real: REALS,
+    Positive: POSITIVE,
+    Nonnegative: st.one_of(POSITIVE, st.just(0.0)),
+    UnitInterval: SHARES,
+}
 
 
 def variable_of(b: Builder, family: Family, edges: list[float]) -> int:
-    if family in (Family.GAUSSIAN, Family.LAPLACE):
-        return b.real("x")
-    if family == Family.HISTOGRAM:
-        return b.variable(real("x", edges=edges))
-    if family == Family.POISSON:
-        return b.variable(count("x"))
-    return b.binary("x") if family == Family.BERNOULLI else b.categorical("x", 3)
+    some = (real("x"), real("x", edges=edges), count("x"), categorical("x", 3), binary("x"))
+    return b.variable(next(variable for variable in some if family.fits(variable)))
 
 
 def leaf_circuit(family: Family, tables: list[list[float]], shares: list[float]) -> Circuit:
@@ -50,19 +52,15 @@ def leaf_circuit(family: Family, tables: list[list[float]], shares: list[float])
 
 
 def parameters(family: Family) -> st.SearchStrategy[list[float]]:
-    if family in (Family.GAUSSIAN, Family.LAPLACE):
-        return st.tuples(REALS, POSITIVE).map(list)
-    if family == Family.POISSON:
-        return st.one_of(POSITIVE, st.just(0.0)).map(lambda rate: [rate])
-    if family in (Family.BERNOULLI, Family.BINOMIAL):
-        return SHARES.map(lambda p: [p])
-    return st.tuples(SHARES, st.floats(0.0, 1.0)).map(
-        lambda pair: [pair[0], (1.0 - pair[0]) * pair[1], (1.0 - pair[0]) * (1.0 - pair[1])]
-    )
+    if family.simplex:
+        return st.tuples(SHARES, st.floats(0.0, 1.0)).map(
+            lambda pair: [pair[0], (1.0 - pair[0]) * pair[1], (1.0 - pair[0]) * (1.0 - pair[1])]
+        )
+    return st.tuples(*(STRATEGIES[type(p.support)] for p in family.parameters)).map(list)
 
 
 def points(family: Family) -> list[float]:
-    if family in (Family.GAUSSIAN, Family.LAPLACE, Family.HISTOGRAM):
+    if not family.discrete:
         return [-0.5, 0.0, 1.5, np.nan, 100.0]
     return [0.0, 1.0, np.nan]
 

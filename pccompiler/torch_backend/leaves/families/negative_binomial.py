@@ -14,10 +14,10 @@ from pccompiler.torch_backend.leaves.fitting.profile import root
 from pccompiler.torch_backend.leaves.fitting.statistics import Setting, Statistics
 
 LEAST_SUCCESSES = 1e-6
-MOST_SUCCESSES = 1e4
+MOST_SUCCESSES = 1e3
 """In an M-step, relative to the mean, or to 1 if that is larger.
 
-The variance is then at most 1.0001 times the mean. Counts of less variance than that would have the
+The variance is then at least 1.001 times the mean. Counts of less variance than that would have the
 limit, a Poisson distribution.
 """
 
@@ -42,7 +42,9 @@ class NegativeBinomialLeaf(DistributionLeaf):
         successes, log_failure, log_success = torch.split(units.parameters.double(), 1, dim=-1)
         counts = x.double()
         ways = torch.lgamma(counts + successes) - torch.lgamma(successes)
-        gain = successes * log_success + counts * log_failure.clamp_min(LEAST_LOG_DENSITY)
+        won = successes * log_success.clamp_min(LEAST_LOG_DENSITY)
+        won = won.masked_fill(log_success == -torch.inf, LEAST_LOG_DENSITY)
+        gain = won + counts * log_failure.clamp_min(LEAST_LOG_DENSITY)
         found: Tensor = ways - torch.lgamma(counts + 1.0) + gain
         return found
 
