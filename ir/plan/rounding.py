@@ -6,7 +6,9 @@ arithmetic in the plan's forms can make in a row, so a larger difference is a fa
 absolute errors of logarithms, in multiples of the unit roundoff ``u = 2**-24``:
 
 * *Leaves.* An entry of a table is rounded once. Densities formed in float64 are rounded at the end;
-  for those formed in float32, the effect of changing each parameter by ``4 u`` is added. A missing
+  for those formed in float32, the effect of changing each parameter by ``4 u`` is added; for those
+  in float64 with positive parameters ``p``, by ``(4 + abs(log p)) u``, since backends keep their
+  logarithms in float32. A missing
   value gives exactly 1.
 * *Products* add up the errors of their operands. In linear form they also round ``n - 1``
   multiplications, and a division if they are normalized. In log form they round partial sums:
@@ -31,7 +33,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pccompiler.ir.families import Family
-from pccompiler.ir.families.supports import UnitInterval
+from pccompiler.ir.families.supports import Positive, Support, UnitInterval, slices
 from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.plan.layers import Form, Layer, Operands
 from pccompiler.ir.plan.oracle import gather, kronecker, layer_value
@@ -51,6 +53,12 @@ _LOG = 4.0
 """Roundings of one logarithm, relative to it."""
 _PARAMETER = 4.0
 _STEP = 1e-6
+
+
+def _rounded_logarithm(parameter: Float) -> Float:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moved = parameter * (1.0 + (_PARAMETER + np.abs(np.log(parameter))) * UNIT_ROUNDOFF)
+    return np.where(parameter > 0.0, moved, parameter)
 
 
 def bounded_log_likelihood(
@@ -143,6 +151,8 @@ class _Walk:
             own = 1.0 + (_LOG * _size(value) if layer.form == Form.LOG else 0.0)
         elif layer.family.in_float64:
             own = _size(value)
+            if any(isinstance(p.support, Positive) for p in layer.family.parameters):
+                own = own + self._change(layer, _rounded_logarithm, Positive) / UNIT_ROUNDOFF
         else:
             moved = self._change(layer, lambda p: p * (1.0 + _STEP))
             own = 1.0 + 3.0 * _size(value) + _PARAMETER * moved / _STEP
@@ -151,8 +161,10 @@ class _Walk:
             own = own + 2.0 * self._change(layer, lambda p: np.nextafter(p, 0.0)) / UNIT_ROUNDOFF
         return np.where(seen, own, 0.0)
 
-    def _change(self, layer: Layer, move: Callable[[Float], Float]) -> Float:
-        """How much log-densities change with each of their parameters."""
+    def _change(
+        self, layer: Layer, move: Callable[[Float], Float], kind: type[Support] = Support
+    ) -> Float:
+        """How much log-densities change with each of their parameters of a kind of support."""
         if layer.family is None or layer.variables is None:
             raise AssertionError("an input layer has a family and variables")  # pragma: no cover
         table = self.weights[layer.group][layer.index]
@@ -160,7 +172,14 @@ class _Walk:
         states = np.nan_to_num(self.x.T[layer.variables][:, None])
         value = layer.family.log_density(table, states, variables)
         total = np.zeros_like(value)
-        for column in range(table.shape[2]):
+        parameters, size = layer.family.parameters, table.shape[2]
+        columns = [
+            column
+            for parameter, place in zip(parameters, slices(parameters, size), strict=True)
+            if isinstance(parameter.support, kind)
+            for column in range(*place.indices(size))
+        ]
+        for column in columns:
             moved = table.copy()
             moved[..., column] = move(table[..., column])
             other = layer.family.log_density(moved, states, variables)
