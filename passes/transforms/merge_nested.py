@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from pccompiler.ir import Circuit, Hypernetwork, Kind
+from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Float, Int, segments
+from pccompiler.ir.generators import uses_sectors
 from pccompiler.ir.kinds import PRODUCTS, SUMS
 from pccompiler.passes.base import Pass
 from pccompiler.passes.rewriting.editor import Draft
@@ -82,7 +83,7 @@ class _Merger:
         return np.unique(np.concatenate([owner[nested], twice, single]))
 
     def _has_values(self, node: int) -> bool:
-        generated = isinstance(self.circuit.generator, Hypernetwork)
+        generated = uses_sectors(self.circuit.generator)
         return not generated and self.table(node) is not None
 
     def table(self, node: int) -> Float | None:
