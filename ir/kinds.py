@@ -1,4 +1,4 @@
-"""What nodes compute: a closed vocabulary."""
+"""The closed set of operations that nodes compute."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class Kind(IntEnum):
     """What a node computes from its operands, unit by unit."""
 
     INPUT = 0
-    """A family of distributions over one variable, one distribution a unit."""
+    """A family of distributions over one variable, one distribution per unit."""
     PRODUCT = 1
     """Elementwise product of operands of equal width."""
     KRONECKER = 2

@@ -16,7 +16,7 @@ Parameters = Mapping[str, Float]
 
 ALLOCATIONS = ("used", "reference")
 WEIGHT_FLOOR = 1e-12
-"""Default smallest weight: invisible beside 1 in float32, yet it bounds every sum from below."""
+"""Default smallest weight: negligible next to 1 in float32, yet it bounds every sum from below."""
 
 
 @dataclass(frozen=True, eq=False)

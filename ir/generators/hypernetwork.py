@@ -33,13 +33,13 @@ class Hypernetwork(Generator):
 
     Attributes:
         embedding: Length of a sector's embedding.
-        hidden: Width of each hidden layer; a number is that of a single one.
+        hidden: Width of each hidden layer; a number means a single layer.
         heads: ``"per-shape"``: one output layer for each sector shape. ``"slice"``: one output
-            layer of the largest shape, of which smaller sectors take the upper left part (as the
-            paper's authors do).
+            layer of the largest shape, whose upper left part smaller sectors use (as the paper's
+            authors do).
         allocation: ``"used"``: an embedding for each sector. ``"reference"``: as the authors
-            allocate, two embeddings for each leaf sector (2n a replica, where 2n - 1 are used at
-            most); implies ``heads="slice"``.
+            allocate, two embeddings for each leaf sector (2n per replica, of which at most 2n - 1
+            are used); implies ``heads="slice"``.
         floor: Smallest weight, see `Direct`.
     """
 

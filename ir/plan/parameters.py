@@ -1,4 +1,4 @@
-"""Where trainable parameters lie, and how sectors make up weight groups, for every backend."""
+"""The layout of trainable parameters, and how sectors form weight groups, for all backends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pccompiler.ir.sizes import CODE, MOST_ENTRIES, number
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Parameters and their assembly into weights.
+    """Parameters and how they are assembled into weights.
 
     Attributes:
         shapes: Name to shape of every trainable parameter, in order.
@@ -27,7 +27,7 @@ class Layout:
         codes: Rows of the generator's table.
         shared: Parameters of the generator that all sectors share.
         assembly: Group number to positions of its entries in the concatenated, flattened heads,
-            shape ``(weights * rows * columns,)``; or a (start, stop) range where they lie in order.
+            shape ``(weights * rows * columns,)``; or a (start, stop) range if they are contiguous.
     """
 
     shapes: Shapes
@@ -38,15 +38,15 @@ class Layout:
 
     @property
     def num_parameters(self) -> int:
-        """Trainable numbers, as allocated."""
+        """Number of allocated trainable numbers."""
         return sum(prod(shape) for shape in self.shapes.values())
 
 
 def lay_out(plan: Plan) -> Layout:
-    """The parameters of ``plan`` and how its weight groups come from them.
+    """The parameters of ``plan``, and how its weight groups are assembled from them.
 
     Raises:
-        CircuitError: If there are more than can be counted.
+        CircuitError: If there are too many.
     """
     generator = plan.generator
     sectors = plan.sectors if plan.sectors and uses_sectors(generator) else None
@@ -80,7 +80,7 @@ def _heads(sectors: Sectors) -> tuple[Head, ...]:
 
 
 def parameter_name(plan: Plan, group: int) -> str:
-    """The parameter that holds a group which no sector covers."""
+    """The parameter that holds a group without sectors."""
     entry = plan.groups[group]
     return f"logits_{entry.name}" if entry.is_sum else f"leaf_{entry.name}"
 
@@ -101,7 +101,7 @@ def _assembly(plan: Plan, heads: tuple[Head, ...]) -> dict[int, Int | tuple[int,
 
 
 def positions(group: WeightGroup, sectors: Sectors, start: Int) -> Int:
-    """Position in the flattened heads of every entry of the group's weights, row-major."""
+    """For every entry of the group's weights, row-major, its position in the flattened heads."""
     mine, taken = entries_of(group, sectors)
     positions = ranges(start[mine], (sectors.rows * sectors.columns)[mine])
     if len(positions) != len(group.weights) * group.rows * group.columns:
@@ -114,9 +114,9 @@ def positions(group: WeightGroup, sectors: Sectors, start: Int) -> Int:
 
 
 def entries_of(group: WeightGroup, sectors: Sectors) -> tuple[Int, Int | None]:
-    """The sectors of a group's weights, and the entries of the stacked weights that they take.
+    """The sectors of a group's weights, and the entries of the stacked weights that they cover.
 
-    Entries are listed sector by sector; ``None``: they are all entries, in order.
+    Entries are listed sector by sector; ``None`` means all entries, in order.
     """
     mine = np.flatnonzero(np.isin(sectors.weight, group.weights))  # sorted by weight, then offset
     if ((sectors.rows[mine] == 1) | (sectors.columns[mine] == group.columns)).all():

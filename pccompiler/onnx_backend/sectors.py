@@ -48,7 +48,7 @@ class SectorWriter:
         return class_of(generator.keyword)(generator, self.graph, self.parameters, order)
 
     def _scattered(self, number: int) -> str:
-        """Raw numbers of a group whose weights are cut in different ways."""
+        """Raw numbers of a group whose weights are partitioned differently."""
         group, order = self.plan.groups[number], self.orders[number]
         pieces = [self.graph.reshape(self.generator.run(run), -1) for run in self.runs[number]]
         flat = pieces[0] if len(pieces) == 1 else self.graph.concat(pieces, axis=0)
@@ -89,7 +89,7 @@ def _runs(plan: Plan, layout: Layout, orders: Mapping[int, Int]) -> dict[int, li
 
 
 def _tables(plan: Plan, group: WeightGroup, order: Int) -> list[Int]:
-    """Sectors of a group, a table for each run, shape ``(weights, pieces)``."""
+    """Sectors of a group: one table per run, shape ``(weights, pieces)``."""
     table, shapes = _alike(plan, group), _shapes_of(plan)
     if table is not None:
         changes = np.flatnonzero((np.diff(shapes[table[0]], axis=0) != 0).any(axis=1)) + 1
@@ -100,9 +100,9 @@ def _tables(plan: Plan, group: WeightGroup, order: Int) -> list[Int]:
 
 
 def _alike(plan: Plan, group: WeightGroup) -> Int | None:
-    """Sectors of each weight, shape ``(weights, pieces)``, if all weights are cut the same way.
+    """Sectors of each weight, shape ``(weights, pieces)``, if all are partitioned the same way.
 
-    And if the sectors of a weight, one after another, are its entries in order.
+    The sectors of a weight must also contain its entries in order.
     """
     mine, taken = entries_of(group, _sectors(plan))
     if taken is not None or len(mine) % len(group.weights):
@@ -123,7 +123,7 @@ def _shapes_of(plan: Plan) -> Int:
 
 
 def _places(plan: Plan, group: WeightGroup, runs: list[Run]) -> Int:
-    """Where each entry of the group's weights lies in its runs, shape ``(weights, entries)``."""
+    """The place of each entry of the group's weights in its runs, shape ``(weights, entries)``."""
     sectors = _sectors(plan)
     sizes = sectors.rows * sectors.columns
     start = np.zeros(len(sectors), np.int64)

@@ -22,15 +22,15 @@ Parameters = Mapping[str, NDArray[np.floating]]
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Sectors of one shape that lie side by side in each weight of a group.
+    """Sectors of one shape that are adjacent in each weight of a group.
 
     Attributes:
         sectors: Sector numbers, shape ``(weights, pieces)``, weights in order of use.
         head: The shape.
-        start: Where the run begins among all runs' sectors.
+        start: The position of the run among all runs' sectors.
 
-    A group whose weights are cut in different ways has one piece a row here, of all its weights,
-    and an order that puts the entries of all runs in their places.
+    A group whose weights are partitioned differently has one piece per row here, for all its
+    weights, and an order that permutes the entries of all runs into place.
     """
 
     sectors: Int
@@ -81,7 +81,7 @@ class OnnxGenerator(Generic[G]):
         return self.features(self.wide(table, self.parameters[table][self.order]))
 
     def wide(self, name: str, values: NDArray[np.floating]) -> str:
-        """A parameter, stored in float32, in float64: written once."""
+        """A parameter in float64, stored in float32 and written once."""
         if name not in self._widened:
             self._widened[name] = self.graph.wide(self.graph.parameter(name, values))
         return self._widened[name]
