@@ -50,7 +50,7 @@ class Generator:
 
     Attributes:
         keyword: Its name in the text form and in the registries.
-        table: Name of the parameter whose rows are the codes, one a sector.
+        table: Name of the parameter whose rows are the codes, one per sector.
         floor: Smallest weight. A row of F logits z becomes
             ``(softmax(z) + floor) / (1 + F floor)``.
     """
@@ -84,7 +84,7 @@ class Generator:
         return 0
 
     def codes(self, sectors: int, leaf_sectors: int) -> int:
-        """How many rows the table has: by default one a sector.
+        """How many rows the table has: by default one per sector.
 
         Args:
             sectors: Of the partition.

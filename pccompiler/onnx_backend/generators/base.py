@@ -50,16 +50,12 @@ class OnnxGenerator(Generic[G]):
         generator: Its options.
         graph: Where nodes go.
         parameters: All of the model's, by name.
-        order: The sectors that are used, in order of use: codes are stored that way.
+        order: The sectors that are used, in order of use: codes are stored in this order.
     """
 
     def __init__(self, generator: G, graph: Graph, parameters: Parameters, order: Int) -> None:
-        self.generator, self.graph, self.parameters, self.order = (
-            generator,
-            graph,
-            parameters,
-            order,
-        )
+        self.generator, self.graph = generator, graph
+        self.parameters, self.order = parameters, order
         self._widened: dict[str, str] = {}
 
     def features(self, codes: str) -> str:
