@@ -15,6 +15,8 @@ from pccompiler.errors import CircuitError, ExportError, OptionError
 from pccompiler.ir import Sectors, parse, to_text
 from pccompiler.ir.generators.registry import GENERATORS
 from pccompiler.ir.plan.materialize import materialize
+from pccompiler.torch_backend.engines.base import NoMatch
+from pccompiler.torch_backend.engines.trees.cuda_weights import network_of
 
 Install = Callable[..., None]
 
@@ -162,3 +164,13 @@ def test_what_is_missing_is_named(install: Install) -> None:
         model_of(GENERATORS["low_rank"]())
     with pytest.raises(OptionError, match=r"PC796.*'low_rank'.*'products'"):
         GENERATORS["low_rank"]().products([])
+
+
+def test_fused_kernels_refuse_it(low_rank: Any) -> None:
+    with pytest.raises(NoMatch, match="low_rank"):
+        network_of(model_of(low_rank()).weights)
+    assert network_of(model_of(pc.Direct()).weights) is None
+    assert network_of(model_of(pc.Hypernetwork()).weights) == pc.Hypernetwork()
+    for generator in (pc.Direct(allocation="reference"), pc.Hypernetwork(heads="slice")):
+        with pytest.raises(NoMatch):
+            network_of(model_of(generator).weights)

@@ -119,7 +119,7 @@ class Generated:
             NoMatch: If the generator is not supported, with the reason.
         """
         self.launcher = launcher
-        self.net = _network(weights)
+        self.net = network_of(weights)
         hidden = self.net.hidden if self.net else ()
         _check(weights, hidden)
         self.heads = self._heads(weights)
@@ -273,7 +273,7 @@ def _partial(weights: Weights, hidden: tuple[int, ...], heads: list[_Head]) -> _
     return _Partial(*_sizes(width, hidden, heads), (4 * shared[0], 4 * shared[1]))
 
 
-def _network(weights: Weights) -> Hypernetwork | None:
+def network_of(weights: Weights) -> Hypernetwork | None:
     """The hypernetwork that fills the sectors; ``None`` if there are none.
 
     Raises:
