@@ -59,7 +59,10 @@ class _Merger:
 
     def run(self) -> Circuit:
         for node in self._candidates().tolist():
-            if self.circuit.kind[node] in PRODUCTS:
+            product = PRODUCTS.get(int(self.circuit.kind[node]))
+            if product:
+                if not product.nests:
+                    continue
                 self.product(node)
             elif self._has_values(node):
                 self.sum(node)
