@@ -10,7 +10,7 @@ import numpy as np
 
 from pccompiler.ir import Circuit, Hypernetwork, Kind
 from pccompiler.ir.arrays import Float, Int, segments
-from pccompiler.ir.kinds import PRODUCTS, SUMS
+from pccompiler.ir.kinds import PRODUCTS, SUMS, is_product
 from pccompiler.passes.base import Pass
 from pccompiler.passes.rewriting.editor import Draft
 
@@ -76,7 +76,7 @@ class _Merger:
         circuit = self.circuit
         owner = np.repeat(np.arange(circuit.num_nodes), circuit.fan_in)
         once = self.uses[circuit.operands] == 1
-        family = np.array([0, 1, 1, 2, 2])[circuit.kind]
+        family = is_product(circuit.kind) + 2 * np.isin(circuit.kind, SUMS)
         nested = once & (family[owner] == family[circuit.operands])
         pairs = np.sort(owner * circuit.num_nodes + circuit.operands)
         twice = pairs[1:][pairs[1:] == pairs[:-1]] // max(circuit.num_nodes, 1)
