@@ -170,7 +170,7 @@ def _repeat(draft: Draft, node: int, gone: Bool) -> None:
             help="give its operands fewer units, or query the model with evidence instead",
         )
     places = PRODUCTS[kind].places(widths.tolist())[:, stays]
-    column = np.ravel_multi_index(tuple(places.T), widths[stays])
+    column = np.asarray(np.ravel_multi_index(tuple(places.T), widths[stays]))
     table = np.zeros((len(column), left))
     table[np.arange(len(column)), column] = 1.0
     below = rest[0]
