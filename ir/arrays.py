@@ -1,4 +1,4 @@
-"""Small array tools that the IR and the passes share. Everything here is vectorised."""
+"""Small vectorised array tools that the IR and the passes share."""
 
 from __future__ import annotations
 
@@ -68,5 +68,5 @@ def hash_rows(rows: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def power_of_two(size: int) -> int:
-    """The power of two that covers ``size``."""
+    """The smallest power of two that is at least ``size``."""
     return 1 << (size - 1).bit_length()

@@ -1,4 +1,4 @@
-"""The circuit: its columns, and what follows from them."""
+"""The circuit: its columns, and properties derived from them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pccompiler.ir.topology import Consumers, by_level, find_consumers, find_lev
 class Circuit(NodeTable):
     """An immutable circuit. Build one with `Builder`, `parse` or a structure.
 
-    Its columns are the attributes of `NodeTable`; what is below follows from them.
+    Its columns are the attributes of `NodeTable`; everything below is derived from them.
     """
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ class Circuit(NodeTable):
 
     @cached_property
     def levels(self) -> Int:
-        """Shape ``(nodes,)``: 0 for inputs, else one more than the highest operand."""
+        """Shape ``(nodes,)``: 0 for inputs, otherwise one more than the highest operand."""
         return find_levels(self, self.consumers)
 
     @cached_property
@@ -62,7 +62,7 @@ class Circuit(NodeTable):
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Counts that people ask for first."""
+        """The basic counts of the circuit."""
         return count(self, int(self.levels.max(initial=0)))
 
     @cached_property
@@ -78,7 +78,7 @@ class Circuit(NodeTable):
     def replace(self, **changes: Any) -> Circuit:
         """A copy with some fields changed (any field, hence ``Any``).
 
-        What has been found out about the nodes is kept where only annotations change.
+        Cached facts about the nodes are kept if only annotations change.
         """
         result = replace(self, **changes)
         if changes.keys() <= {"sectors", "generator", "log_scale"}:
@@ -90,7 +90,7 @@ class Circuit(NodeTable):
 def select(circuit: Circuit, keep: NDArray[np.bool_]) -> Circuit:
     """The circuit with only the nodes in ``keep``, a mask closed under operands; ids are packed.
 
-    Weights that lose all their users go too. Sectors and generator are dropped: partition anew.
+    Unused weights are dropped too, and so are sectors and generator: partition again.
     """
     nodes = np.flatnonzero(keep)
     new_id = np.cumsum(keep) - 1
@@ -122,7 +122,7 @@ def select(circuit: Circuit, keep: NDArray[np.bool_]) -> Circuit:
 
 
 def input_columns(circuit: Circuit) -> Int:
-    """Shape ``(nodes,)``: parameters a unit of each input; 0 for other nodes."""
+    """Shape ``(nodes,)``: parameters per unit of each input; 0 for other nodes."""
     result = np.zeros(circuit.num_nodes, np.int64)
     inputs = np.flatnonzero(circuit.kind == Kind.INPUT)
     pairs = np.stack([circuit.family[inputs], circuit.variable[inputs]], axis=1)

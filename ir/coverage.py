@@ -1,4 +1,4 @@
-"""Whether a table of sectors covers each weight that it names exactly once."""
+"""Check that a table of sectors covers each weight that it names exactly once."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def entries(sectors: Sectors, chosen: Int, width: Int) -> Int:
-    """The entries that sectors ``chosen`` take of their weights, sector by sector, row-major.
+    """The entries of their weights that sectors ``chosen`` cover, sector by sector, row-major.
 
     Args:
         sectors: The table.
         chosen: Numbers of sectors.
-        width: Shape ``(chosen,)``, columns of each one's weight.
+        width: Shape ``(chosen,)``, columns of the weight of each.
     """
     begin, length, _ = _runs(sectors, chosen, width)
     return ranges(begin, length)
@@ -32,7 +32,7 @@ def gap(circuit: Circuit, sectors: Sectors) -> str | None:
 
 
 def _outside(circuit: Circuit, sectors: Sectors) -> str | None:
-    """The first sector that lies in no weight of a sum."""
+    """The first sector that does not lie within the weight of a sum."""
     table = circuit.weights
     owned = np.zeros(len(table) + 1, np.bool_)
     owned[circuit.weight[np.isin(circuit.kind, SUMS)]] = True
@@ -53,7 +53,7 @@ def _outside(circuit: Circuit, sectors: Sectors) -> str | None:
 
 
 def _ends(sectors: Sectors, width: Int) -> Int:
-    """One more than the last entry of each sector. Wraps where a column is out of bounds."""
+    """One past the last entry of each sector. Wraps if a column is out of bounds."""
     with np.errstate(over="ignore"):
         return np.asarray(sectors.offset + (sectors.rows - 1) * width + sectors.columns)
 
@@ -69,7 +69,7 @@ def _told(circuit: Circuit, sectors: Sectors, number: int) -> str:
 
 
 def _uneven(circuit: Circuit, sectors: Sectors) -> str | None:
-    """The first entry that is covered twice, or not at all, of the first such weight."""
+    """The first entry that is covered twice or not at all, in the first such weight."""
     table = circuit.weights
     number = np.arange(len(sectors))
     named, first, counts = np.unique(sectors.weight, return_index=True, return_counts=True)
@@ -91,7 +91,7 @@ def _uneven(circuit: Circuit, sectors: Sectors) -> str | None:
 
 
 def _first_uneven_entry(circuit: Circuit, sectors: Sectors, mine: Int) -> str:
-    """Which entry of the weight of sectors ``mine`` is covered twice, or not at all."""
+    """The first entry of the weight of sectors ``mine`` covered twice or not at all."""
     weight = int(sectors.weight[mine[0]])
     table = circuit.weights
     width = int(table.columns[weight])
@@ -114,7 +114,7 @@ def _entry(entry: int, width: int) -> str:
 
 
 def _runs(sectors: Sectors, chosen: Int, width: Int) -> tuple[Int, Int, Int]:
-    """Entries as runs side by side: first entry, length, and which of ``chosen`` it is of.
+    """Entries as contiguous runs: first entry, length, and index into ``chosen``.
 
     Sectors of whole rows are one run each.
     """

@@ -1,7 +1,7 @@
-"""How sum weights come to be: sectors, and the generator that fills them.
+"""How sum weights are produced: sectors, and the generator that fills them.
 
-A *sector* is a block of one sum's weights. The partition is a policy, from which the blocks follow
-(HyperSPN paper, section 3: one sector for each sum layer of a region), or a table of your own.
+A *sector* is a block of one sum's weights. The partition follows from a policy
+(HyperSPN paper, section 3: one sector for each sum layer of a region), or is a table of your own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ POLICIES: tuple[SectorPolicy, ...] = get_args(SectorPolicy)
 TABLE = ("weight", "offset", "rows", "columns")
 """The columns of a sector table."""
 WEIGHT_FLOOR = 1e-12
-"""Default smallest weight: invisible beside 1 in float32, yet it bounds every sum from below."""
+"""Default smallest weight: negligible next to 1 in float32, yet it bounds every sum from below."""
 
 
 def _empty() -> Int:
@@ -39,10 +39,10 @@ class Sectors:
     order of weights and offsets, whatever the order it is given in.
 
     Attributes:
-        by: ``"block"``: one sector a weight matrix; ``"rows"``: one sector for each ``size`` rows
+        by: ``"block"``: one sector per weight matrix; ``"rows"``: one sector for each ``size`` rows
             of a weight matrix; ``"size"``: runs of ``size`` entries in row-major order. The last
-            sector of a matrix may be smaller. ``"own"``: what the table says. By default
-            ``"own"`` if there is a table, else ``"block"``.
+            sector of a matrix may be smaller. ``"own"``: as in the table. By default
+            ``"own"`` if there is a table, otherwise ``"block"``.
         size: Rows or entries in a sector; ignored by ``"block"`` and ``"own"``.
         mixtures: Whether ``mixture`` weights are partitioned too (the paper: no); ignored by
             ``"own"``, whose table may name them.
@@ -67,7 +67,7 @@ class Sectors:
     def __post_init__(self) -> None:
         table = table_columns({name: getattr(self, name) for name in TABLE})
         by = self.by or ("own" if len(table["weight"]) else "block")
-        if by != "own":  # which a table makes it
+        if by != "own":  # set by a table
             one_of("sector policy", by, POLICIES[:-1])
         object.__setattr__(self, "size", whole("sector size", self.size))
         if by == "own":
@@ -82,7 +82,7 @@ class Sectors:
         return len(self.weight)
 
     def __eq__(self, other: object) -> bool:
-        """Whether both have the same policy; of tables of one's own, the same table."""
+        """Whether both have the same policy; for user-defined tables, the same table."""
         if not isinstance(other, Sectors):
             return NotImplemented
         alike = (self.by, self.size, self.mixtures) == (other.by, other.size, other.mixtures)
@@ -92,11 +92,11 @@ class Sectors:
         return hash((self.by, self.size, self.mixtures))
 
     def same_table(self, other: Sectors) -> bool:
-        """Whether both have the same sectors, whatever policy made them."""
+        """Whether both have the same sectors, regardless of policy."""
         return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in TABLE)
 
     def policy(self) -> Sectors:
-        """The policy without a table, to cut another circuit by."""
+        """The policy without its table, to partition another circuit."""
         return Sectors(self.by, self.size, self.mixtures)
 
 
@@ -113,7 +113,7 @@ def table_columns(columns: Mapping[str, ArrayLike]) -> dict[str, Int]:
         raise OptionError.of(
             "PC126",
             f"the columns of the sector table have different lengths: {told}",
-            help=f"give {', '.join(TABLE)}: one entry a sector in each",
+            help=f"give {', '.join(TABLE)}, each with one entry per sector",
         )
     return arrays
 
@@ -130,7 +130,7 @@ def _whole_numbers(name: str, column: ArrayLike) -> Int:
         raise OptionError.of(
             "PC126",
             f"column {name!r} of the sector table is not a list of whole numbers",
-            help=f"give {name} as integers, one a sector",
+            help=f"give {name} as integers, one per sector",
         )
     return array.astype(np.int64)
 
@@ -164,13 +164,13 @@ class Hypernetwork:
 
     Attributes:
         embedding: Length of a sector's embedding.
-        hidden: Width of each hidden layer; a number is that of a single one.
+        hidden: Width of each hidden layer; a number means a single layer.
         heads: ``"per-shape"``: one output layer for each sector shape. ``"slice"``: one output
-            layer of the largest shape, of which smaller sectors take the upper left part (as the
-            paper's authors do).
+            layer of the largest shape, whose upper left part smaller sectors use (as the paper's
+            authors do).
         allocation: ``"used"``: an embedding for each sector. ``"reference"``: as the authors
-            allocate, two embeddings for each leaf sector (2n a replica, where 2n - 1 are used at
-            most); implies ``heads="slice"``.
+            allocate, two embeddings for each leaf sector (2n per replica, of which at most 2n - 1
+            are used); implies ``heads="slice"``.
         floor: Smallest weight, see `Direct`.
     """
 

@@ -1,4 +1,4 @@
-"""What nodes compute: a closed vocabulary, and how the units of products pair up.
+"""The closed set of operations that nodes compute, and how the units of products pair up.
 
 A new kind of product is a member of `Kind` and an entry of `PRODUCTS`. Everything else reads its
 table of units; a few places are faster for the kinds that they name.
@@ -23,7 +23,7 @@ class Kind(IntEnum):
     """What a node computes from its operands, unit by unit."""
 
     INPUT = 0
-    """A family of distributions over one variable, one distribution a unit."""
+    """A family of distributions over one variable, one distribution per unit."""
     PRODUCT = 1
     """Elementwise product of operands of equal width."""
     KRONECKER = 2

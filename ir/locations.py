@@ -8,9 +8,9 @@ from types import FrameType
 
 
 def caller() -> str:
-    """``file:line`` of the innermost frame that is not this package's.
+    """``file:line`` of the innermost frame outside this package.
 
-    Told apart by module name, not by path: an installed package and a checkout look the same.
+    Compares module names, not paths, so that an installed package and a checkout behave alike.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _ours(frame.f_globals):

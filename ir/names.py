@@ -1,4 +1,4 @@
-"""The names that the text form can hold."""
+"""Names that are valid in the text form."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a circuit stores: its nodes and its weights, as columns.
+"""The data of a circuit: its nodes and its weights, as columns.
 
 Node ids are ``0 ... num_nodes - 1``, and every operand has a smaller id than its node. A *unit* is
 a scalar output; a node is a vector of units over one scope.
@@ -26,7 +26,7 @@ class WeightTable:
 
     Attributes:
         rows: Shape ``(weights,)``; the units of the node that owns the weight.
-        columns: Shape ``(weights,)``; fan-in of a sum, parameters a unit of an input.
+        columns: Shape ``(weights,)``; fan-in of a sum, parameters per unit of an input.
         names: Weight id to name, for the weights that have one.
         values: Weight id to given values, shape ``(rows, columns)``: probabilities for sums, the
             family's parameters for inputs. Weights without an entry are left to training.
@@ -47,7 +47,7 @@ class WeightTable:
         return len(self.rows)
 
     def label(self, weight: int) -> str:
-        """The weight as the text form writes it: ``@name`` or ``@id``."""
+        """The weight as in the text form: ``@name`` or ``@id``."""
         return f"@{self.names.get(weight, weight)}"
 
     @cached_property
@@ -71,7 +71,7 @@ class WeightTable:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NodeTable:
-    """The columns of a circuit, without anything that follows from them.
+    """The columns of a circuit, without anything derived from them.
 
     Attributes:
         variables: The columns of the data, in order.
@@ -80,18 +80,18 @@ class NodeTable:
         pointer: Shape ``(nodes + 1,)``; node i's operands are
             ``operands[pointer[i]:pointer[i + 1]]``.
         operands: Shape ``(edges,)``, node ids.
-        family: Shape ``(nodes,)``, `Family` values of inputs, else -1; see `family_of`.
-        variable: Shape ``(nodes,)``, variable index of inputs, else -1.
-        weight: Shape ``(nodes,)``, weight id of sums and parametric inputs, else -1.
-        root: The node that is the circuit's value.
+        family: Shape ``(nodes,)``, `Family` values of inputs, otherwise -1; see `family_of`.
+        variable: Shape ``(nodes,)``, variable index of inputs, otherwise -1.
+        weight: Shape ``(nodes,)``, weight id of sums and parametric inputs, otherwise -1.
+        root: The node whose value is the circuit's.
         weights: The parameters that ``weight`` refers to.
         names: Node id to name, for the nodes that have one.
         location: Shape ``(nodes,)``, index into ``locations`` of the declaring source line, or -1.
         locations: ``file:line`` texts.
         sectors: The partition of sum weights, once a pass has made it.
-        generator: How sum weights come to be, once a pass has said it.
-        log_scale: The circuit's value is ``exp(log_scale)`` times that of its root, in nats. Not 0
-            where a rewrite made a function that does not sum to one.
+        generator: How sum weights are produced, once a pass has attached it.
+        log_scale: The circuit's value is ``exp(log_scale)`` times that of its root, in nats. It is
+            not 0 after a rewrite whose function does not sum to one.
     """
 
     variables: tuple[Variable, ...]
@@ -150,11 +150,11 @@ class NodeTable:
         return Family(int(self.family[node]))
 
     def label(self, node: int) -> str:
-        """The node as the text form writes it: ``%name`` or ``%id``."""
+        """The node as in the text form: ``%name`` or ``%id``."""
         return f"%{self.names.get(node, node)}"
 
     def where(self, node: int) -> str | None:
-        """``file:line`` of the declaration, where known."""
+        """``file:line`` of the declaration, if known."""
         if self.location is None or self.location[node] < 0:
             return None
         return self.locations[int(self.location[node])]

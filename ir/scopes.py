@@ -52,7 +52,7 @@ class _Interner:
         self.known: dict[int, int] = {}
 
     def add(self, rows: Words) -> Int:
-        """The table index of each row, adding those that are new."""
+        """The table index of each row; new rows are added."""
         hashes, first, inverse = np.unique(hash_rows(rows), return_index=True, return_inverse=True)
         if not np.array_equal(rows[first][inverse], rows):
             raise AssertionError("64-bit hash collision between scopes")  # pragma: no cover
@@ -76,7 +76,7 @@ class _Interner:
 
 
 def find_scopes(circuit: NodeTable, by_level: Sequence[Int]) -> Scopes:
-    """The scope of every node: an input's variable, else the union of the operands' scopes.
+    """The scope of every node: an input's variable, otherwise the union of its operands' scopes.
 
     Args:
         circuit: Its nodes.

@@ -1,4 +1,4 @@
-"""The sectors of a circuit: by a policy, by a table, or by a function that cuts each weight."""
+"""The sectors of a circuit, by a policy, a table, or a function that partitions each weight."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 Block = tuple[int, int, int]
 """Offset, rows and columns of a sector in its weight."""
 Cut = Callable[[int, tuple[int, int]], Iterable[Block]]
-"""From a weight and its shape to its sectors."""
+"""Maps a weight and its shape to its sectors."""
 
 
 def partition(circuit: Circuit, sectors: Sectors | Cut) -> Circuit:
-    """``circuit`` with its sum weights cut into sectors.
+    """``circuit`` with its sum weights partitioned into sectors.
 
-    A weight that several sums share is cut once. Sectors are ordered by weight, then by offset.
+    A weight that several sums share is partitioned once. Sectors are ordered by weight and offset.
 
     Args:
         circuit: Any circuit.
-        sectors: A policy; a table, which is taken as it is (`verify` says whether it fits); or a
-            function that takes each weight of a dense sum, and its shape, to blocks
-            ``(offset, rows, columns)``. A weight that it gives no block has logits of its own.
+        sectors: A policy; a table, which is used as it is (`verify` checks that it fits); or a
+            function from each weight of a dense sum and its shape to blocks
+            ``(offset, rows, columns)``. A weight without blocks has logits of its own.
 
     Raises:
-        OptionError: If a function gives something else than blocks.
+        OptionError: If a function returns anything other than blocks.
     """
     if not isinstance(sectors, Sectors):
         return circuit.replace(sectors=_cut_by(circuit, sectors))
@@ -53,16 +53,16 @@ def partition(circuit: Circuit, sectors: Sectors | Cut) -> Circuit:
 def partition_again(old: Circuit, new: Circuit, place: Int, changed: NDArray[np.bool_]) -> Circuit:
     """``new``, a rewritten ``old``, with the sectors of ``old``.
 
-    A policy cuts anew. A table of one's own goes with its weights.
+    A policy partitions again. A user-defined table follows its weights.
 
     Args:
         old: The circuit before.
         new: The circuit after.
-        place: Shape ``(old weights,)``, the new id of each old weight, -1 for those that are gone.
-        changed: Shape ``(old weights,)``, the weights in whose place some node has a new one.
+        place: Shape ``(old weights,)``, the new id of each old weight, -1 if it was removed.
+        changed: Shape ``(old weights,)``, weights that were replaced at some node.
 
     Raises:
-        CircuitError: If a weight that the table covers was replaced by one of another content.
+        CircuitError: If a weight that the table covers was replaced by a different one.
     """
     sectors = old.sectors
     if sectors is None:
@@ -75,7 +75,7 @@ def partition_again(old: Circuit, new: Circuit, place: Int, changed: NDArray[np.
             "PC127",
             f"the rewrite replaces weight {old.weights.label(int(replaced[0]))}, which the table "
             "of sectors covers",
-            help="run the 'sectors' pass, or give the table, after whatever changes weights",
+            help="run the 'sectors' pass, or give the table, after every pass that changes weights",
         )
     stays = place[sectors.weight] >= 0
     columns = (place[sectors.weight], sectors.offset, sectors.rows, sectors.columns)
@@ -127,7 +127,7 @@ def _blocks(circuit: Circuit, cut: Cut, weight: int, shape: tuple[int, int]) -> 
             case _:
                 raise OptionError.of(
                     "PC126",
-                    "the function that cuts weights gave something else than blocks for weight "
+                    "the function that partitions weights did not return blocks for weight "
                     f"{circuit.weights.label(weight)}, of shape {shape[0]} x {shape[1]}",
                     help="return (offset, rows, columns) for each sector, as integers, such as "
                     f"[(0, {shape[0]}, {shape[1]})]",
@@ -136,12 +136,12 @@ def _blocks(circuit: Circuit, cut: Cut, weight: int, shape: tuple[int, int]) -> 
 
 
 def _listed(value: object) -> list[object]:
-    """The items of what a user's function gave, or the thing itself if it has none."""
+    """The items of what a user's function returned, or the object itself if it has none."""
     return list(value) if isinstance(value, Iterable) else [value]
 
 
 def _whole(value: object) -> int | None:
-    """A whole number that 64 bits hold, or ``None``."""
+    """A whole number that fits in 64 bits, or ``None``."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         return None
     return int(value) if abs(int(value)) < 2**63 else None

@@ -1,4 +1,4 @@
-"""How wide a node and how large a weight may be, and products of counts that do not wrap."""
+"""Limits on the width of nodes and the size of weights, and products that do not overflow."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pccompiler.errors import CircuitError
 from pccompiler.ir.arrays import Int
 
 MOST_UNITS = 2**31 - 1
-"""Units of a node, as the text form can write them."""
+"""The most units of a node; the largest number in the text form."""
 MOST_ENTRIES = 2**40
-"""Entries of all weights together: 4 TiB in float32. Sums of counts below it do not wrap."""
+"""The most entries of all weights together: 4 TiB in float32. Sums below it do not overflow."""
 _CAP = 2**62
 CODE = "PC128"
 UNITS_HELP = (
-    "multiply fewer or narrower operands at once, with a sum of fewer units between, or use the "
+    "multiply fewer or narrower operands at once, with a narrower sum in between, or use the "
     "elementwise 'product'"
 )
 MOST_MADE = 2**29
-"""Entries of a table that a rewrite makes: 4 GiB."""
+"""The most entries of a table that a rewrite makes: 4 GiB."""
 ENTRIES_HELP = "give the sum fewer units, or narrower or fewer operands"
 
 
 def products(factors: Int, starts: Int) -> Int:
-    """The product of each run ``factors[starts[i]:starts[i + 1]]``; 2^62 where it is larger.
+    """The product of each run ``factors[starts[i]:starts[i + 1]]``, at most 2^62.
 
     Runs have at least one factor each, and no factor is negative.
     """
@@ -40,7 +40,7 @@ def products(factors: Int, starts: Int) -> Int:
 
 
 def row_products(table: Int) -> Int:
-    """The product of each row of ``table``, at most 2^62 instead of wrapped; 1 for empty rows."""
+    """The product of each row of ``table``, at most 2^62; 1 for empty rows."""
     rows, arity = table.shape
     if arity == 0:
         return np.ones(rows, np.int64)
@@ -60,21 +60,21 @@ def check_width(units: int, factors: Sequence[int], name: str, location: str | N
 
 
 def wide(units: int, factors: Sequence[int] | None = None) -> str:
-    """What is wrong with a node of so many units."""
+    """The message for a node with too many units."""
     made = f" ({times(factors)})" if factors else ""
     return f"has {number(units)} units{made}; the most is {MOST_UNITS:,}"
 
 
 def large(rows: int, columns: int) -> str:
-    """What is wrong with a weight of so many entries."""
+    """The message for a weight with too many entries."""
     return (
         f"needs {rows:,} x {columns:,} = {number(rows * columns)} weights; the most is "
-        f"{MOST_ENTRIES:,}, in all sums together"
+        f"{MOST_ENTRIES:,} for all sums together"
     )
 
 
 def check_entries(rows: int, columns: int, name: str, location: str | None) -> None:
-    """Refuse a weight of more than `MOST_ENTRIES`.
+    """Refuse a weight of more than `MOST_ENTRIES` entries.
 
     Raises:
         CircuitError: If it has more.

@@ -1,4 +1,4 @@
-"""Counts of a circuit that people ask for first."""
+"""Basic counts of a circuit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Statistics:
     weight_entries: int
 
     def summary(self) -> str:
-        """One line for people."""
+        """One readable line."""
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in self.kinds.items() if number)
         return (
             f"circuit over {self.variables:,} variables: {self.nodes:,} nodes ({kinds}), "

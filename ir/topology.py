@@ -11,7 +11,7 @@ from pccompiler.ir.node_table import NodeTable
 
 
 class Consumers(NamedTuple):
-    """Who uses each node: node i's consumers are ``nodes[pointer[i]:pointer[i + 1]]``."""
+    """The consumers of each node: those of node i are ``nodes[pointer[i]:pointer[i + 1]]``."""
 
     pointer: Int
     nodes: Int
@@ -26,7 +26,7 @@ def find_consumers(circuit: NodeTable) -> Consumers:
 
 
 def find_levels(circuit: NodeTable, consumers: Consumers) -> Int:
-    """Longest distance of each node from the inputs, by peeling off one level at a time."""
+    """Longest distance of each node from the inputs, computed one level at a time."""
     waiting = circuit.fan_in.copy()
     levels = np.zeros(circuit.num_nodes, np.int64)
     frontier = np.flatnonzero(waiting == 0)

@@ -18,7 +18,7 @@ class Variable:
     """A random variable.
 
     Attributes:
-        name: Unique in its circuit; letters, digits, ``_``, ``.``, ``-``, ``[``, ``]``.
+        name: Unique within its circuit; letters, digits, ``_``, ``.``, ``-``, ``[``, ``]``.
         domain: ``"binary"``, ``"categorical"``, ``"real"`` or ``"count"``.
         cardinality: Number of states; 2 for a binary variable, 0 for a real one or a count.
         edges: Ascending edges of the bins of histogram leaves over a real variable; may be empty.
@@ -59,7 +59,7 @@ def categorical(name: str, cardinality: int) -> Variable:
         raise OptionError.of(
             "PC301",
             f"categorical variable {name!r} has {cardinality:,} states",
-            help=f"give it at most {MOST_STATES:,} states, or make it a count",
+            help=f"give it at most {MOST_STATES:,} states, or declare it as a count",
         )
     if cardinality < 2:
         raise OptionError.of(
@@ -76,22 +76,22 @@ def real(name: str, edges: Iterable[float] = ()) -> Variable:
     Args:
         name: Its name.
         edges: Ascending, at least two; the bins of histogram leaves. Bin j is
-            ``edges[j] <= x < edges[j + 1]``; the last one has its upper edge too.
+            ``edges[j] <= x < edges[j + 1]``; the last one includes its upper edge.
 
     Raises:
-        OptionError: If edges do not ascend.
+        OptionError: If edges are not ascending.
     """
     given = tuple(float(edge) for edge in edges)
     ascending = all(low < high for low, high in pairwise(given))
     if given and not (len(given) > 1 and ascending and all(map(math.isfinite, given))):
         raise OptionError.of(
             "PC301",
-            f"the edges of real variable {name!r} do not ascend",
+            f"the edges of real variable {name!r} are not ascending",
             help="give two or more finite numbers in ascending order",
         )
     return Variable(name, "real", 0, given)
 
 
 def count(name: str) -> Variable:
-    """A variable with states 0, 1, 2, ... without end."""
+    """A variable with states 0, 1, 2, ... without an upper bound."""
     return Variable(name, "count", 0)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pccompiler.ir import Circuit, Direct, Hypernetwork, Sectors
     from pccompiler.onnx_backend import OnnxModel
     from pccompiler.plots import plot_history
-    from pccompiler.structures.hmm import hmm  # by module: inside a cycle mypy takes it for one
+    from pccompiler.structures.hmm import hmm  # in a cycle mypy takes the name for the module
     from pccompiler.structures.mixture import naive_bayes_mixture
     from pccompiler.structures.rat_spn import rat_spn
     from pccompiler.torch_backend import CompiledCircuit, History, fit, fit_em, initialise

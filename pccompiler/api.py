@@ -1,4 +1,4 @@
-"""The road from a circuit to a trained, saved and exported model."""
+"""Compile, save, load and export circuits."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ def compile(
     numerics: Numerics = "auto",
     memory_budget: int | str | None = None,
 ) -> CompiledCircuit:
-    """Check a circuit, lower it, and make it a torch module.
+    """Check a circuit, lower it, and return it as a torch module.
 
     Args:
         circuit: Any circuit; one with a generator (from passes or a file) keeps it.
         hypernetwork: Generates the sum weights from sector embeddings. ``None``: every weight has
             its own logit.
-        sectors: Partition for the hypernetwork; by default one block a sum. A policy, such as
+        sectors: Partition for the hypernetwork; by default one block per sum. A policy, such as
             ``Sectors(by="rows")``; a table of your own, ``Sectors(weight=, offset=, rows=,
-            columns=)``; or a function that takes the weight of each dense sum and its shape,
+            columns=)``; or a function from the weight of each dense sum and its shape,
             ``(weight, (rows, columns))``, to blocks ``(offset, rows, columns)``. Weights without a
             sector have logits of their own.
         device: Such as ``"cpu"`` or ``"cuda"``; by default torch's (``torch.set_default_device``),
             which is the CPU unless you change it.
         dtype: Precision of parameters and evaluation: a name, or torch's own type.
-        seed: Of the initial parameters. Weights with given values start (exactly) there instead.
+        seed: Seed of the initial parameters. Weights with given values start (exactly) there.
         numerics: ``"auto"``: linear arithmetic where it provably cannot underflow. ``"log"``: log
             space everywhere.
-        memory_budget: Bytes, or text such as ``"64 MiB"``, that evaluation and training may
-            take beyond parameters and data; ``model.schedule`` is how (docs/howto/memory.md).
+        memory_budget: The most bytes, or text such as ``"64 MiB"``, for evaluation and training
+            beyond parameters and data; ``model.schedule`` shows how (docs/howto/memory.md).
 
     Raises:
         CircuitError: If the circuit breaks a rule; all findings at once.
-        OptionError: If an option cannot be used.
+        OptionError: If an option is invalid.
     """
     import torch
 
@@ -92,7 +92,7 @@ def prepare(
     precision: Dtype,
     numerics: Numerics,
 ) -> tuple[Circuit, Plan]:
-    """What `compile` makes a model of: the checked circuit with its generator, and its plan."""
+    """The first stage of `compile`: the checked circuit with its generator, and its plan."""
     verify(circuit)
     prepared = _with_generator(circuit, hypernetwork, sectors)
     check_domains(prepared, precision)
@@ -115,7 +115,7 @@ def _check_kinds(circuit: object, hypernetwork: object) -> None:
 
 
 def precision_of(dtype: object) -> Dtype:
-    """The name of a type: torch's and NumPy's are named as ours, the former with a prefix."""
+    """The name of a type; torch's and NumPy's names are the same, the former with a prefix."""
     name = str(dtype).removeprefix("torch.")
     if name == "float32":
         return "float32"
@@ -134,7 +134,7 @@ def _with_generator(
             "the circuit has a generator already, and compile was given another one",
             help="compile it without hypernetwork=, or drop it: circuit.replace(generator=None)",
         )
-    if generator is None:  # given weights mean what they say; trained ones stay off zero
+    if generator is None:  # given weights stay exact; trained ones stay above zero
         generator = Direct(floor=0.0 if circuit.weights.values else WEIGHT_FLOOR)
     if sectors is not None or (uses_sectors(generator) and circuit.sectors is None):
         circuit = partition(circuit, Sectors() if sectors is None else sectors)
@@ -158,19 +158,19 @@ def _check_given(circuit: Circuit, sectors: Sectors) -> None:
         raise OptionError.of(
             "PC309",
             f"{len(clash)} weights have given values that the generator would replace: {names}",
-            help="compile without a hypernetwork, or give these weights no values",
+            help="compile without a hypernetwork, or remove the values of these weights",
         )
 
 
 def save(model: CompiledCircuit, directory: str | Path) -> Path:
-    """Write ``model`` to a folder: IR text, safetensors and JSON, whole or not at all.
+    """Write ``model`` to a folder atomically: IR text, safetensors and JSON.
 
-    If the process is killed meanwhile, `load` finds the model before or the new one.
+    If the process is killed while writing, `load` finds either the old model or the new one.
 
     Raises:
-        CheckpointError: If ``directory`` exists and is no checkpoint, or parameters are NaN or
+        CheckpointError: If ``directory`` exists and is not a checkpoint, or parameters are NaN or
             infinite (a weight that is exactly zero may be).
-        FileError: If the folder cannot be written, as when the disk is full.
+        FileError: If the folder cannot be written, for example because the disk is full.
     """
     from pccompiler.torch_backend import checkpoint
 
@@ -178,12 +178,12 @@ def save(model: CompiledCircuit, directory: str | Path) -> Path:
 
 
 def load(directory: str | Path, *, device: str | torch.device | None = None) -> CompiledCircuit:
-    """Read a model that `save` wrote; on the CPU it gives the same answers, bit for bit.
+    """Read a model that `save` wrote; on the CPU its answers are bit-identical.
 
-    ``device`` is as `compile` takes it.
+    ``device`` is as in `compile`.
 
     Raises:
-        CheckpointError: If a file is missing, damaged or from another format, or parameters are no
+        CheckpointError: If a file is missing, damaged or in another format, or parameters are not
             finite floating-point numbers.
     """
     import torch
@@ -200,7 +200,7 @@ def load(directory: str | Path, *, device: str | torch.device | None = None) -> 
         raise CheckpointError.of(
             "PC503",
             f"the parameters in {directory} do not fit its circuit",
-            help="the files are of different models; save the model again",
+            help="the files belong to different models; save the model again",
         )
     checkpoint.check_parameters(model, tensors, f"the model in {directory} cannot be loaded")
     with torch.no_grad():
@@ -219,9 +219,9 @@ def export_onnx(
     metadata: Mapping[str, str] | None = None,
     query: str = "log_likelihood",
 ) -> ExportReport:
-    """Write the log-likelihood of ``model`` as an ONNX file, checked before it appears.
+    """Write the log-likelihood of ``model`` as an ONNX file, verified before it is published.
 
-    The file takes ``x``, float32, shape ``(batch, variables)``, NaN where missing, and gives
+    The file takes ``x``, float32, shape ``(batch, variables)``, NaN where missing, and returns
     ``log_likelihood``, shape ``(batch,)``, in nats.
 
     Args:
@@ -230,13 +230,13 @@ def export_onnx(
         weights: ``"compact"``: the parameters, and the hypernetwork as nodes. ``"materialized"``:
             the weights that it generates.
         metadata: Further entries of the file's metadata.
-        query: What the file answers instead, as other packages declare it in
+        query: The query that the file answers; other packages may declare more in
             ``pccompiler.onnx_queries`` (see `pccompiler.onnx_backend.queries`).
 
     Raises:
         ExportError: If ONNX Runtime's answers differ from the oracle's by more than rounding to
             float32 explains (`pccompiler.ir.plan.rounding`), or the file cannot be written.
-            Nothing is left behind.
+            No file is left behind.
     """
     from pccompiler.onnx_backend import export
 

@@ -1,4 +1,4 @@
-"""The command line: what `pccompiler.commands` has, put together."""
+"""The command line, assembled from `pccompiler.commands`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ app = typer.Typer(
 
     pccompiler query out/nltcs.onnx rows.csv           # log-likelihoods through ONNX Runtime
 
-Circuits of your own are text files (`.pcir`); `pccompiler check FILE` says what is wrong with one.
+Circuits of your own are text files (`.pcir`); `pccompiler check FILE` reports errors in one.
 """,
 )
 for command in (
@@ -68,7 +68,7 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line; what a user can mend is told without a traceback."""
+    """Run the command line; user errors are reported without a traceback."""
     try:
         try:
             app()
@@ -77,14 +77,14 @@ def main() -> None:
     except PCCompilerError as error:
         print(error, file=sys.stderr)
         raise SystemExit(1) from None
-    except OSError as error:  # of files: what cannot be read or written
+    except OSError as error:  # files that cannot be read or written
         print(_of_file(error), file=sys.stderr)
         _give_up_output()
         raise SystemExit(1) from None
 
 
 def _of_file(error: OSError) -> OptionError:
-    """What went wrong with a file, as an error that can be told."""
+    """An `OSError` as an error with a diagnostic."""
     return OptionError.of(
         "PC312",
         f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}",
@@ -93,8 +93,8 @@ def _of_file(error: OSError) -> OptionError:
 
 
 def _give_up_output() -> None:
-    """Drop what is left to print: Python would try again at its end, and complain once more."""
-    # Streams that are no files need nothing.
+    """Discard pending output: Python would try to print it again at exit, and fail again."""
+    # Streams that are not files need nothing.
     with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 

@@ -1,7 +1,7 @@
-"""Errors and findings: what is wrong, where, and a way out.
+"""Errors and findings: the fault, its location, and a way out.
 
-Every error that a user can cause derives from `PCCompilerError` and carries `Diagnostic` values. A
-diagnostic names the culprit, where it was declared, the rule (a stable code) and a way out.
+Every user error derives from `PCCompilerError` and carries `Diagnostic` values. A diagnostic names
+the culprit, where it was declared, the rule (a stable code) and a way out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 
 _WORD = 100
-"""Longer words are nobody's slip of the pen; comparing them takes the square of their length."""
+"""Longer words are unlikely to be typos, and comparing them takes quadratic time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +21,10 @@ class Diagnostic:
 
     Attributes:
         code: Stable rule number, such as ``PC102``. ``docs/reference/errors.md`` lists them.
-        message: What is wrong, with the culprit's name.
-        location: ``file:line`` of the declaration, or ``None`` where there is none.
-        excerpt: The line that is wrong, and carets below the culprit.
-        notes: Further facts, one line each.
+        message: The fault, with the culprit's name.
+        location: ``file:line`` of the declaration, or ``None`` if there is none.
+        excerpt: The faulty line, and carets below the culprit.
+        notes: More facts, one line each.
         help: A way out, in the imperative.
     """
 
@@ -46,7 +46,7 @@ class Diagnostic:
 
 
 class PCCompilerError(Exception):
-    """Base of all errors that a user can cause. Its text is its diagnostics, one after another."""
+    """Base class of all user errors. Its text is its diagnostics, one after another."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics = tuple(diagnostics)
@@ -74,11 +74,11 @@ class CircuitError(PCCompilerError, ValueError):
 
 
 class ParseError(PCCompilerError, ValueError):
-    """A text is not IR (codes PC2xx)."""
+    """A text is not a valid circuit (codes PC2xx)."""
 
 
 class OptionError(PCCompilerError, ValueError):
-    """An option or an argument has a value that cannot be used (codes PC3xx)."""
+    """An option or an argument has an invalid value (codes PC3xx)."""
 
 
 class DataError(PCCompilerError, ValueError):
@@ -86,7 +86,7 @@ class DataError(PCCompilerError, ValueError):
 
 
 class FileError(PCCompilerError, OSError):
-    """A file cannot be written (codes PC440 to PC442). It has the ``errno`` of its cause."""
+    """A file cannot be written (codes PC440 to PC442). Its ``errno`` is that of the cause."""
 
     def __str__(self) -> str:
         return "\n".join(str(diagnostic) for diagnostic in self.diagnostics)
@@ -97,7 +97,7 @@ class CheckpointError(PCCompilerError):
 
 
 class ExportError(PCCompilerError):
-    """An export was refused, and nothing was written (codes PC6xx)."""
+    """An export failed, and nothing was written (codes PC6xx)."""
 
 
 class ImportFormatError(PCCompilerError, ValueError):
@@ -105,15 +105,15 @@ class ImportFormatError(PCCompilerError, ValueError):
 
 
 class LimitError(ImportFormatError):
-    """Reading a file would take more than `pccompiler.limits` allow (code PC760)."""
+    """Reading a file would exceed one of `pccompiler.limits` (code PC760)."""
 
 
 class PluginError(PCCompilerError):
-    """Something that another package adds to ours cannot be used (codes PC790 to PC792)."""
+    """A plug-in of another package cannot be used (codes PC790 to PC792)."""
 
 
 def closest(word: str, known: Iterable[str]) -> str:
-    """A way out for an unknown word."""
+    """The help text for an unknown word."""
     names = list(known)
     short = [name for name in names[:10_000] if len(name) <= _WORD] if len(word) <= _WORD else []
     near = difflib.get_close_matches(word, short, n=3)

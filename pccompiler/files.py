@@ -1,7 +1,7 @@
-"""Files and folders that appear whole or not at all, and what to say when they cannot.
+"""Atomic writes of files and folders, and the errors when they fail.
 
-A temporary name tells the machine and the process that made it, so that what a dead process left
-behind can be told from what a living one is writing.
+A temporary name contains the machine and the process that made it, so that leftovers of a dead
+process can be distinguished from files that a live one is writing.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _living: set[str] = set()
 
 @contextmanager
 def replacing(path: str | Path) -> Generator[Path]:
-    """A temporary path in the folder of ``path``; it takes ``path``'s place if the block succeeds.
+    """A temporary path in the folder of ``path``; it replaces ``path`` if the block succeeds.
 
-    Folders above are made. The temporary name keeps the ending, for writers that go by it. What
-    writers of the same file left when they were killed is removed.
+    Parent folders are created. The temporary name keeps the ending, which some writers depend on.
+    Leftovers of killed writers of the same file are removed.
 
     Raises:
-        FileError: If the file cannot be written; it is as before then.
+        FileError: If the file cannot be written; the old one is then unchanged.
     """
     target = Path(path)
     with writing(target):
@@ -49,7 +49,7 @@ def replacing(path: str | Path) -> Generator[Path]:
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write ``content`` to ``path``, on disk before it takes the old file's place.
+    """Write ``content`` to ``path``; it is on disk before it replaces the old file.
 
     Raises:
         FileError: If that fails.
@@ -62,9 +62,9 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 @contextmanager
 def writing(path: str | Path) -> Generator[None]:
-    """Turn an `OSError` of the block into a `FileError` about ``path``, if it is about writing it.
+    """Turn an `OSError` raised by the block into a `FileError`, if it is about writing ``path``.
 
-    An error that names another file, such as one that the block reads, passes unchanged.
+    An error that names another file, such as one that the block reads, is not changed.
     """
     try:
         yield
@@ -75,9 +75,9 @@ def writing(path: str | Path) -> Generator[None]:
 
 
 def write_failure(path: str | Path, error: OSError) -> FileError:
-    """What to tell when ``path`` cannot be written because of ``error``."""
+    """The error for ``path``, which cannot be written because of ``error``."""
     if error.errno in _FULL:
-        code, why, way = "PC440", "no space is left", "make room, or choose another disk"
+        code, why, way = "PC440", "no space is left", "free some space, or choose another disk"
     elif error.errno in _FORBIDDEN:
         code, why = "PC441", "that is not permitted, or the disk is read-only"
         way = "choose another folder, or change its permissions"
@@ -94,12 +94,12 @@ def write_failure(path: str | Path, error: OSError) -> FileError:
 
 
 def is_write_failure(error: OSError) -> bool:
-    """Whether the system refused to write: no space, or no permission."""
+    """Whether the system refused to write, for lack of space or permission."""
     return error.errno in (*_FULL, *_FORBIDDEN)
 
 
 def _concerns(error: OSError, target: Path) -> bool:
-    """Whether ``error`` names ``target``, a temporary of it or a folder above, or nothing."""
+    """Whether ``error`` names ``target``, its temporary file, a parent folder, or nothing."""
     if not isinstance(error.filename, str | os.PathLike):
         return True
     named, wanted = Path(error.filename).absolute(), target.absolute()
@@ -111,14 +111,14 @@ def _concerns(error: OSError, target: Path) -> bool:
 
 @contextmanager
 def replacing_folder(path: str | Path) -> Generator[Path]:
-    """A new, empty folder beside ``path``; it takes ``path``'s place if the block succeeds.
+    """A new, empty folder next to ``path``; it replaces ``path`` if the block succeeds.
 
-    The place is taken in two renames. A process that is killed between them leaves both folders
+    Replacing takes two renames. A process that is killed between them leaves both folders
     under temporary names, which `left_behind` finds; the next writer removes them. If several
     processes write at the same time, one of them wins.
 
     Raises:
-        FileError: If the folder cannot be written; the old one is as before then.
+        FileError: If the folder cannot be written; the old one is then unchanged.
     """
     target = Path(path)
     with writing(target):
@@ -133,38 +133,38 @@ def replacing_folder(path: str | Path) -> Generator[Path]:
 
 
 def _swap(staging: Path, target: Path) -> None:
-    """Put ``staging`` in the place of ``target``; the old folder survives a failure."""
+    """Replace ``target`` by ``staging``; the old folder survives a failure."""
     replaced: list[Path] = []
     for _ in range(_TRIES):
         replaced.append(_temporary_name(target, _OLD))
         _living.add(replaced[-1].name)
         try:
-            with contextlib.suppress(FileNotFoundError):  # nothing there, or another took it away
+            with contextlib.suppress(FileNotFoundError):  # absent, or removed by another process
                 target.rename(replaced[-1])
             staging.rename(target)
             break
         except BaseException as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                continue  # another process has put its own there
+                continue  # another process put its own folder there
             if replaced[-1].exists() and not target.exists():
                 replaced[-1].rename(target)
             raise
     else:
-        raise FileExistsError(errno.EEXIST, "other processes keep writing it", str(target))
+        raise FileExistsError(errno.EEXIST, "other processes keep replacing it", str(target))
     for path in replaced:
         _remove(path)
         _living.discard(path.name)
 
 
 def _temporary_name(target: Path, mark: str = "") -> Path:
-    """A name in the folder of ``target`` that nothing has."""
+    """An unused name in the folder of ``target``."""
     maker = f"{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     return target.with_name(f".{target.stem}-{maker}{mark}{target.suffix}")
 
 
 @contextmanager
 def temporary(target: Path) -> Generator[Path]:
-    """A name in the folder of ``target`` that nothing has; what has it at the end is removed."""
+    """An unused name in the folder of ``target``; whatever has it at the end is removed."""
     path = _temporary_name(target)
     _living.add(path.name)
     try:
@@ -183,7 +183,7 @@ def _pattern(target: Path) -> re.Pattern[str]:
 def left_behind(target: Path) -> list[tuple[Path, bool]]:
     """Temporary files or folders of ``target``, and whether the process that made each is dead.
 
-    Only those of this machine. Those of a living process may vanish at any moment.
+    Only those of this machine. Those of a live process may vanish at any moment.
     """
     pattern = _pattern(target)
     with contextlib.suppress(OSError):
@@ -197,15 +197,15 @@ def left_behind(target: Path) -> list[tuple[Path, bool]]:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove what dead processes left when they were writing ``target``."""
+    """Remove leftovers of dead processes that were writing ``target``."""
     for path, dead in left_behind(target):
         if dead:
             _remove(path)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make sure that names in ``folder`` survive a loss of power, where the system can."""
-    with contextlib.suppress(OSError):  # not every file system can
+    """Make names in ``folder`` survive a loss of power, if the system supports it."""
+    with contextlib.suppress(OSError):  # not all file systems support it
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -218,8 +218,8 @@ def _host() -> str:
 
 
 def _is_dead(process: int) -> bool:
-    """Whether no process of this number lives. Our own number was an earlier process's."""
-    if os.name != "posix":  # elsewhere there is no signal that only asks
+    """Whether no live process has this number. Our own number belonged to an earlier process."""
+    if os.name != "posix":  # other systems have no signal that only tests
         return False
     if process == os.getpid():
         return True
@@ -227,7 +227,7 @@ def _is_dead(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return True
-    except (OSError, OverflowError):  # it lives, and is another user's
+    except (OSError, OverflowError):  # it is alive, and belongs to another user
         return False
     return False
 

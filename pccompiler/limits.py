@@ -1,7 +1,7 @@
-"""How much a reader unpacks and builds at most, so that no file fills the memory.
+"""Limits on what readers unpack and build, so that no file can exhaust memory.
 
-All readers keep to these limits, and an error says which one a file passes. They are raised for a
-while by `allow`, or for a whole process by the environment::
+All readers respect these limits, and an error names the one that a file exceeds. Raise them within
+a block with `allow`, or for a whole process in the environment::
 
     with pccompiler.limits.allow(states=1_000_000):
         circuit = pccompiler.imports.read("large.bif")
@@ -28,18 +28,18 @@ ENVIRONMENT: Final = "PCCOMPILER_LIMITS"
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The most that readers take. The defaults fit a machine of 24 GiB.
+    """The most that readers accept. The defaults fit a machine with 24 GiB.
 
     Attributes:
-        text: Bytes of a text, once unpacked.
-        arrays: Bytes of the arrays in an archive, once unpacked.
-        variables: Variables, where a single number of a file says how many there are.
-        states: States of a variable whose states get a node each; the nodes' tables take the
-            square of this number.
+        text: Bytes of an unpacked text.
+        arrays: Bytes of the unpacked arrays in an archive.
+        variables: Variables, if a single number in a file states how many there are.
+        states: States of a variable with one node per state; the nodes' tables take the square
+            of this number.
         nodes: Nodes of a circuit.
-        edges: Operands of nodes and parameters of leaves in all; sectors of weights, too.
-        scopes: Bytes of the table of scopes, with a bit for each node and variable. Making it takes
-            some five times as much.
+        edges: Operands of nodes plus parameters of leaves; also sectors of weights.
+        scopes: Bytes of the table of scopes, with a bit for each node and variable. Building it
+            takes about five times as much.
     """
 
     text: int = 2**28
@@ -53,20 +53,20 @@ class Limits:
     def check(
         self, limit: str, found: int, location: str | Path, notes: Iterable[str] = ()
     ) -> None:
-        """Refuse ``found``, of what ``limit`` names, if it is more.
+        """Refuse ``found`` if it exceeds the limit named ``limit``.
 
         Raises:
-            LimitError: Naming the limit, the file and the ways to raise it.
+            LimitError: Names the limit, the file and the ways to raise it.
         """
         most: int = getattr(self, limit)
         if found > most:
             what = _UNITS.get(limit, limit)
             raise LimitError.of(
                 "PC760",
-                f"this takes {found:,} {what} or more, and the limit is {most:,}",
+                f"this takes at least {found:,} {what}, but the limit is {most:,}",
                 location=str(location),
                 notes=notes,
-                help=f"if the file can be trusted: with pccompiler.limits.allow({limit}={found}), "
+                help=f"if you trust the file: with pccompiler.limits.allow({limit}={found}), "
                 f"or in the environment {ENVIRONMENT}={limit}={found}",
             )
 
@@ -77,10 +77,10 @@ _ALLOWED: ContextVar[Limits | None] = ContextVar("limits", default=None)
 
 
 def current() -> Limits:
-    """The limits that hold here.
+    """The limits in effect.
 
     Raises:
-        OptionError: If the environment sets none that can be.
+        OptionError: If the environment sets an invalid limit.
     """
     return _ALLOWED.get() or _of_text(os.environ.get(ENVIRONMENT, ""))
 
@@ -116,6 +116,6 @@ def _of_text(text: str) -> Limits:
 def _unfit(what: str) -> OptionError:
     return OptionError.of(
         "PC761",
-        f"{what} is no limit",
+        f"{what} is not a valid limit",
         help=f"give positive whole numbers to some of: {', '.join(_NAMES)}",
     )

@@ -1,4 +1,4 @@
-"""What the backend has to say once in a process: why something runs in a slower way."""
+"""Warnings that are logged once per process, such as why something runs more slowly."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _SAID: set[str] = set()
 
 
 def say_once(what: str, about: str | None = None) -> None:
-    """Log a warning, if none about the same matter was logged in this process.
+    """Log a warning, unless one on the same subject was logged in this process.
 
     Args:
         what: The warning.
-        about: The matter; by default the warning itself.
+        about: The subject; by default the warning itself.
     """
     key = what if about is None else about
     if key not in _SAID:

@@ -1,7 +1,7 @@
-"""Checks of options that are numbers, for every entrance that takes some.
+"""Checks of options, shared by all public functions.
 
-Each check returns the option as a plain ``int`` or ``float``, so that what follows need not care
-whether it was NumPy's or torch's. Text is refused, even text that spells a number.
+Each check of a number returns a plain ``int`` or ``float``, so that callers need not distinguish
+NumPy and torch numbers. Text is refused, even if it spells a number.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ MOST = 2**63 - 1
 
 
 def whole(name: str, value: object, least: int = 1, most: int = MOST) -> int:
-    """An option that counts something.
+    """An option that is a count.
 
     Args:
-        name: The option's, for the error.
+        name: The option's name, for the error.
         value: A whole number; 1e4 counts as one.
         least: Smallest value allowed.
         most: Largest value allowed.
@@ -44,16 +44,16 @@ def whole(name: str, value: object, least: int = 1, most: int = MOST) -> int:
 
 
 def seed_of(value: object) -> int:
-    """A random seed: a whole number of at least 0.
+    """A random seed: a nonnegative whole number.
 
     Raises:
-        OptionError: If it is none.
+        OptionError: If it is not one.
     """
     return whole("seed", value, 0)
 
 
 def at_least(name: str, value: object, least: float) -> float:
-    """An option that is a number from ``least`` on, infinity included.
+    """An option that is a number of at least ``least``, possibly infinite.
 
     Raises:
         OptionError: If ``value`` is not a number, or too small.
@@ -68,10 +68,10 @@ def at_least(name: str, value: object, least: float) -> float:
 
 
 def one_of(name: str, value: object, choices: Sequence[str]) -> None:
-    """Refuse an option that is none of its choices.
+    """Refuse an option that is not one of its choices.
 
     Raises:
-        OptionError: Naming the choices.
+        OptionError: Lists the choices.
     """
     if not isinstance(value, str) or value not in choices:
         raise OptionError.of(
@@ -82,10 +82,10 @@ def one_of(name: str, value: object, choices: Sequence[str]) -> None:
 
 
 def listed(name: str, value: object) -> list[object]:
-    """An option that is a list of things; text is none.
+    """An option that is a list; text does not count as one.
 
     Raises:
-        OptionError: If ``value`` cannot be gone through.
+        OptionError: If ``value`` is not iterable.
     """
     try:
         if not isinstance(value, str | bytes):
@@ -109,25 +109,25 @@ def path_of(value: object) -> Path:
 
 
 def as_float(value: object) -> float | None:
-    """``value`` as a float if it is a single number, else ``None``."""
+    """``value`` as a float if it is a single number, otherwise ``None``."""
     if isinstance(value, bool | str | bytes | bytearray) or getattr(value, "ndim", 0) != 0:
         return None
     if value is np.ma.masked or (isinstance(value, Complex) and not isinstance(value, Real)):
         return None
     try:
-        detach: object = getattr(value, "detach", None)  # float() of a variable would warn
+        detach: object = getattr(value, "detach", None)  # float() of a tensor with gradients warns
         return float(cast(SupportsFloat, detach() if callable(detach) else value))
     except (TypeError, ValueError, OverflowError, RuntimeError):
         return None
 
 
 def is_of(value: object, kind: type | UnionType) -> bool:
-    """Whether ``value`` is of the kind that an annotation promises: callers may not check types."""
+    """Whether ``value`` has the annotated type, as callers may not check types."""
     return isinstance(value, kind)
 
 
 def shown(value: object) -> str:
-    """``value`` for a message, on one line and cut short if it is long."""
+    """``value`` for a message, on one line and truncated if it is long."""
     return " ".join(reprlib.repr(value).split())
 
 

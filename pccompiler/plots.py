@@ -1,4 +1,4 @@
-"""Pictures of a training run."""
+"""Plots of training runs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ FORMATS = (".png", ".svg", ".pdf")
 def plot_history(
     histories: History | Mapping[str, History], path: str | Path, *, title: str = ""
 ) -> Path:
-    """Draw training and validation curves to ``path`` (its ending gives the format).
+    """Draw training and validation curves to ``path`` (its ending selects the format).
 
     Args:
         histories: One run, or several by name.
-        path: Written whole or not at all.
-        title: Over the picture.
+        path: The file, written atomically.
+        title: Title of the plot.
 
     Raises:
-        OptionError: If the ending names no format.
+        OptionError: If the ending is not a supported format.
     """
     import matplotlib
 
@@ -61,21 +61,21 @@ def plot_history(
 
 
 def check_format(path: str | Path) -> None:
-    """Refuse a path whose ending is no picture's.
+    """Refuse a path whose ending is not an image format.
 
     Raises:
-        OptionError: Naming the endings that are.
+        OptionError: Lists the supported endings.
     """
     if Path(path).suffix not in FORMATS:
         raise OptionError.of(
             "PC313",
-            f"{path} does not end as a picture does",
+            f"{path} does not have the ending of an image format",
             help=f"use one of {', '.join(FORMATS)}",
         )
 
 
 def _limits(runs: Mapping[str, History]) -> tuple[float | None, float | None]:
-    """Vertical limits that leave out the first steps, which would flatten all others."""
+    """Vertical limits that exclude the first steps, which would flatten all others."""
     later = [e for history in runs.values() for e in history.evaluations[1:]]
     values = [v for e in later for v in (e.train, e.valid) if v is not None]
     if not values:

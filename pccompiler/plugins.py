@@ -1,12 +1,12 @@
-"""What other packages add to ours, through entry points.
+"""Plug-ins: additions by other packages, through entry points.
 
 A package that declares, for instance::
 
     [project.entry-points."pccompiler.passes"]
     flip = "my_package.flip:Flip"
 
-adds the pass ``flip``. Nothing is imported before it is asked for by name, so that a plug-in that
-is broken troubles nobody else.
+adds the pass ``flip``. A plug-in is imported only when it is used by name, so that a broken one
+affects nothing else.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ Thing = TypeVar("Thing")
 
 
 def load(group: str) -> dict[str, object]:
-    """Everything that installed packages declare in ``group``, by name.
+    """All objects that installed packages declare in ``group``, by name.
 
     Raises:
-        PluginError: Naming the package, if something cannot be imported, or if two packages
-            declare one name.
+        PluginError: Names the package, if an object cannot be imported, or if two packages
+            declare the same name.
     """
     return {name: _load(entry) for name, entry in _declared(group).items()}
 
 
 class Registry(Mapping[str, Thing], Generic[Thing]):
-    """Things by name: our own, those added by hand, and those that other packages declare.
+    """Objects by name: pccompiler's own, registered ones, and those that other packages declare.
 
     Args:
-        group: The entry points that belong here, such as ``"pccompiler.passes"``.
-        own: Our own things. The dict is kept, not copied.
+        group: The group of entry points, such as ``"pccompiler.passes"``.
+        own: pccompiler's own objects. The dict is kept, not copied.
         fits: Whether an object can be registered here.
-        expected: What ``fits`` asks for, in words: "a subclass of Pass".
+        expected: The condition of ``fits`` in words, such as "a subclass of Pass".
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         return name in self._own or name in _declared(self.group)
 
     def __iter__(self) -> Iterator[str]:
-        """Our own names, then those of other packages."""
+        """The names of pccompiler, then those of other packages."""
         declared = _declared(self.group)
         for name in self._own.keys() & declared.keys():
             raise _twice(name, self.group, ["pccompiler", _package(declared[name])])
@@ -73,10 +73,10 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         return sum(1 for _ in self)
 
     def add(self, name: str, thing: Thing) -> None:
-        """Register ``thing`` for this process, without an entry point.
+        """Register ``thing`` in this process, without an entry point.
 
         Raises:
-            PluginError: If the name is taken, or the object is not what belongs here.
+            PluginError: If the name is taken, or the object is not of the expected kind.
         """
         if name in self:
             raise _twice(name, self.group, ["pccompiler or a package", "this call"])
@@ -114,7 +114,7 @@ def _found(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
 def _load(entry: EntryPoint) -> object:
     try:
         return entry.load()
-    except Exception as error:  # whatever the import of somebody else's module may raise
+    except Exception as error:  # importing a foreign module may raise anything
         raise PluginError.of(
             "PC790",
             f"cannot load {entry.name!r} in {entry.group}, which {_package(entry)!r} declares: "

@@ -7,12 +7,12 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 Advance = Callable[[int, str], None]
-"""Takes steps done since the call before, and what to say beside the bar."""
+"""Takes the steps done since the last call, and the text next to the bar."""
 
 
 @contextmanager
 def progress_bar(title: str, steps: int, *, left: bool) -> Generator[Advance]:
-    """A bar with the time so far, or that ``left``; on a terminal only."""
+    """A bar with the elapsed time, or with the time ``left``; only on a terminal."""
     if not sys.stderr.isatty():
         yield lambda steps, text: None
         return

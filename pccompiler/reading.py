@@ -1,4 +1,4 @@
-"""Files of strangers, read without harm: none that blocks, none that fills the memory."""
+"""Safe reading of untrusted files, which must neither block nor exhaust memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pccompiler.limits import current
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a regular file; names that no file can have are answered, too."""
+    """Whether ``path`` is a regular file; False for invalid names."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # a name too long, or with a NUL
@@ -23,15 +23,15 @@ def is_file(path: Path) -> bool:
 
 
 def open_regular(path: str | Path) -> IO[bytes]:
-    """Open a file for reading that is one: a FIFO or a device would block, or never end.
+    """Open a regular file for reading. A FIFO or a device could block, or never end.
 
     Raises:
-        OSError: If it cannot be opened, or is something else.
+        OSError: If it cannot be opened, or is not a regular file.
     """
     try:
         file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  # the caller closes it
     except ValueError:
-        raise OSError(errno.EINVAL, "no file can have this name", str(path)) from None
+        raise OSError(errno.EINVAL, "this is not a valid file name", str(path)) from None
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
@@ -43,7 +43,7 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def read_regular(path: str | Path) -> bytes:
-    """The content of a file, as `open_regular` opens it.
+    """The content of a regular file.
 
     Raises:
         OSError: If it cannot be read, or is not a regular file.
@@ -53,7 +53,7 @@ def read_regular(path: str | Path) -> bytes:
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a file in UTF-8, unpacked if it is packed by gzip, without a byte order mark.
+    """The text of a file in UTF-8, decompressed if it is a gzip file, without a byte order mark.
 
     Raises:
         OSError: If it cannot be read, is damaged, or is not a regular file.
@@ -76,11 +76,11 @@ def read_text(path: str | Path) -> str:
 
 
 def parse_json(content: str | bytes) -> object:
-    """What a JSON text says.
+    """The value of a JSON text.
 
     Raises:
-        ValueError: If it is not JSON in UTF-8, or is nested too deeply or has too long an integer
-            for Python to read.
+        ValueError: If it is not JSON in UTF-8, is nested too deeply, or has an integer that is too
+            long for Python.
     """
     try:
         found: object = json.loads(content)

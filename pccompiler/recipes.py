@@ -1,7 +1,7 @@
 """The paper's training recipes, by data set.
 
 Source:
-    Shih, Sadigh and Ermon (2021), section 5, and the settings that the authors' code adds to it.
+    Shih, Sadigh and Ermon (2021), section 5, and further settings from the authors' code.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _LONG_AMAZON = ("carseats", "gifts", "moms", "safety")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How the paper trains one model on one data set.
+    """The paper's settings for training one model on one data set.
 
     Attributes:
         hypernetwork: ``None`` for the SPN with weight decay.
-        learning_rate: Adam's.
+        learning_rate: Learning rate of Adam.
         weight_decay: L2 penalty inside Adam.
         steps: Training steps.
-        batch_size: Rows a step.
+        batch_size: Rows per step.
         evaluate_every: Steps between evaluations.
         num_replicas: Trees of the structure.
         units: Width of its sums.
@@ -49,10 +49,10 @@ class Recipe:
 
 
 def paper(name: str, *, hypernetwork: bool = True) -> Recipe:
-    """The recipe for data set ``name``; sets that are not in the paper get the Twenty Datasets'.
+    """The recipe for data set ``name``; others than the paper's use that of the Twenty Datasets.
 
     Args:
-        name: As `pccompiler.datasets.info` takes it.
+        name: As in `pccompiler.datasets.info`.
         hypernetwork: Whether to train the HyperSPN, or the SPN with weight decay.
 
     Raises:

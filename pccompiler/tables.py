@@ -1,8 +1,8 @@
-"""Rows as people give them, as one table of numbers with a column for each variable.
+"""Converts users' rows to one table of numbers with a column for each variable.
 
-Every entrance that takes data or evidence reads it here: arrays and nested lists by position; data
-frames (pandas, polars, pyarrow) and dicts by name. No library of frames is imported. What is
-missing is NaN: ``None``, pandas' ``NA`` and masked entries mean the same.
+All functions that take data or evidence read it here: arrays and nested lists by position; data
+frames (pandas, polars, pyarrow) and dicts by name. No data frame library is imported. Missing
+values are NaN; ``None``, pandas' ``NA`` and masked entries mean the same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pccompiler.options import as_float, shown
 Block: TypeAlias = NDArray[Any]  # real numbers of any type
 Record: TypeAlias = Mapping[str, float] | Mapping[int, float] | Mapping[str | int, float]
 Given: TypeAlias = ArrayLike | Sequence[Sequence[float | None]] | Record | Sequence[Record]
-"""What people give as rows; data frames too, which have no type here."""
+"""Accepted forms of rows; also data frames, which have no common type."""
 
 _SHOWN = 5
 
@@ -29,16 +29,16 @@ def as_table(x: object, names: Sequence[str], *, partial: bool = False) -> Block
     """``x`` as a table of numbers, shape ``(rows, len(names))``, NaN where missing.
 
     Args:
-        x: An array or nested list, one column a variable, in order; a data frame, whose columns may
-            come in any order; or a dict, or a list of dicts, from names (or numbers of columns) to
-            values, one a row, in which whatever is left out is missing.
-        names: Of the variables.
-        partial: Whether a variable that a data frame has no column for is missing in every row;
-            otherwise that is an error.
+        x: An array or nested list, one column per variable, in order; a data frame, whose columns
+            may come in any order; or a dict (one row) or list of dicts, from names or numbers of
+            columns to values, where omitted variables are missing.
+        names: Names of the variables.
+        partial: Whether a variable without a column in a data frame is missing in every row;
+            otherwise it is an error.
 
     Returns:
-        Booleans, integers or floats of at most 64 bits. No copy is made where ``x`` is such an
-        array: it may be read-only, and its strides negative.
+        Booleans, integers or floats of at most 64 bits. No copy is made if ``x`` is such an
+        array, so the result may be read-only and have negative strides.
 
     Raises:
         DataError: If ``x`` is not a table of real numbers, or does not fit the variables.
@@ -55,7 +55,7 @@ def as_table(x: object, names: Sequence[str], *, partial: bool = False) -> Block
 
 
 def as_records(x: object) -> Sequence[object] | None:
-    """The rows of a dict, which is one, or of a list of dicts; ``None`` if ``x`` is neither."""
+    """The rows of a list of dicts, or of a dict as one row; ``None`` if ``x`` is neither."""
     if isinstance(x, Mapping):
         return [x]
     if isinstance(x, list | tuple) and (not x or isinstance(x[0], Mapping)):
@@ -66,11 +66,11 @@ def as_records(x: object) -> Sequence[object] | None:
 def is_frame(x: object) -> bool:
     """Whether ``x`` is a table whose columns have names."""
     named = hasattr(x, "to_numpy") and hasattr(x, "columns")
-    return named or hasattr(x, "column_names")  # the latter is pyarrow's
+    return named or hasattr(x, "column_names")  # the latter for pyarrow
 
 
 def frame_labels(frame: Any) -> list[object]:  # of any library
-    """What a data frame calls its columns, in its order.
+    """The column labels of a data frame, in order.
 
     Raises:
         DataError: If two columns have the same name.
@@ -87,14 +87,14 @@ def frame_labels(frame: Any) -> list[object]:  # of any library
 
 
 def as_numbers(x: object, name: str | None = None) -> Block:
-    """Anything like an array as one of real numbers, of any shape.
+    """Any array-like object as an array of real numbers, of any shape.
 
     Args:
-        x: What `numpy.asarray` takes, and tensors.
-        name: Of the column that ``x`` is, for errors.
+        x: Anything that `numpy.asarray` accepts, or a tensor.
+        name: Name of the column in ``x``, for errors.
 
     Raises:
-        DataError: If it is no array of real numbers.
+        DataError: If it is not an array of real numbers.
     """
     try:
         found = _array(x)
@@ -107,18 +107,18 @@ def as_numbers(x: object, name: str | None = None) -> Block:
         if isinstance(error, DataError):
             raise
         why = (str(error).splitlines() or [type(error).__name__])[0]
-        if "inhomogeneous" in why:  # NumPy's word
+        if "inhomogeneous" in why:  # as NumPy's message says
             raise _no_numbers("have rows of different lengths") from error
         raise _no_numbers(f"cannot be read as a table: {why}") from error
     if found.ndim == 0:
-        raise _no_numbers(f"come as {shown(x)}, of type {type(x).__name__}, not as a table")
+        raise _no_numbers(f"are {shown(x)}, of type {type(x).__name__}, not a table")
     where = "" if name is None else f"column {name!r}: "
     what = "text" if kind in "SU" else str(found.dtype)
     raise _no_numbers(f"hold {what}, not numbers", where)
 
 
 def column_of(label: object, names: Sequence[str]) -> int:
-    """The column that a name or a number stands for.
+    """The index of the column with a name or a number.
 
     Raises:
         DataError: If there is none.
@@ -151,32 +151,32 @@ def _near(label: object, names: Sequence[str]) -> str:
 
 
 def few(names: Sequence[object]) -> str:
-    """The first names of a list."""
+    """The first names in a list."""
     return ", ".join(map(str, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
 
 
-def _array(x: Any) -> Block:  # whatever has a way to become an array
-    if hasattr(x, "detach"):  # a tensor, of whatever device
+def _array(x: Any) -> Block:  # anything that converts to an array
+    if hasattr(x, "detach"):  # a tensor on any device
         x = x.detach().cpu()
         return np.asarray(x if not x.is_floating_point() else x.double())
     return x if isinstance(x, np.ma.MaskedArray) else np.asarray(x)
 
 
 def _filled(table: Block) -> Block:
-    """Without a mask: masked entries become NaN."""
+    """Remove the mask: masked entries become NaN."""
     if not isinstance(table, np.ma.MaskedArray):
         return table
     return np.asarray(np.ma.filled(table.astype(np.float64), np.nan))
 
 
 def _rounded(table: Block) -> Block:
-    """Extended precision in float64; what is too large becomes infinite."""
+    """Convert extended precision to float64; overflow becomes infinite."""
     with np.errstate(over="ignore"):
         return table.astype(np.float64)
 
 
 def _of_objects(table: Block, name: str | None) -> Block:
-    """An array of Python objects, number by number."""
+    """Convert an array of Python objects, number by number."""
     if isinstance(table, np.ma.MaskedArray):
         mask, table = np.ma.getmaskarray(table), np.array(table.data)
         table[mask] = None
@@ -190,7 +190,7 @@ def _of_objects(table: Block, name: str | None) -> Block:
 
 
 def _number(value: object) -> float | None:
-    """A number, NaN if it is missing, ``None`` if it is something else."""
+    """A number, NaN if it is missing, or ``None`` for anything else."""
     if value is None or value is np.ma.masked or type(value).__name__ == "NAType":
         return np.nan
     return float(value) if isinstance(value, bool) else as_float(value)
@@ -205,7 +205,7 @@ def _no_numbers(what: str, where: str = "") -> DataError:
 
 
 def _of_records(records: Sequence[object], names: Sequence[str]) -> Block:
-    """Dicts from names to values, one a row."""
+    """Convert dicts from names to values, one per row."""
     table = np.full((len(records), len(names)), np.nan)
     columns = {name: index for index, name in enumerate(names)}
     for row, record in enumerate(records):
@@ -225,7 +225,7 @@ def _no_number_of(label: object, row: int, value: object) -> DataError:
     return DataError.of(
         "PC452",
         f"row {row}: the value of {label!r} is {shown(value)}, not a number",
-        help="give one number a name; for several rows give a list of dicts, or a data frame",
+        help="give one number per name; for several rows give a list of dicts, or a data frame",
     )
 
 
@@ -238,9 +238,9 @@ def _of_frame(frame: Any, names: Sequence[str], partial: bool) -> Block:  # of a
         raise DataError.of(
             "PC450",
             f"the data frame has no column {absent[0]!r}",
-            notes=(f"{len(absent)} of {len(names)} variables have none: {few(absent)}",),
-            help="add the column, filled with NaN if nothing is known; or ask a query such as "
-            "log_marginal, for which what is absent is missing",
+            notes=(f"{len(absent)} of {len(names)} variables have no column: {few(absent)}",),
+            help="add the column, filled with NaN if it is unknown; or use a query such as "
+            "log_marginal, which treats absent columns as missing",
         )
     parts = {column: _column(frame, label, names[column]) for column, label in home.items()}
     rows = len(frame) if not parts else len(next(iter(parts.values())))
@@ -251,7 +251,7 @@ def _of_frame(frame: Any, names: Sequence[str], partial: bool) -> Block:  # of a
 
 
 def _columns(labels: Sequence[object], names: Sequence[str]) -> dict[int, object]:
-    """Variable's column to the label that the frame has for it."""
+    """Maps each variable's column to its label in the frame."""
     home: dict[int, object] = {}
     columns = {name: index for index, name in enumerate(names)}
     for label in labels:
@@ -263,7 +263,7 @@ def _columns(labels: Sequence[object], names: Sequence[str]) -> dict[int, object
 
 
 def _place(label: object, columns: Mapping[str, int]) -> int | None:
-    """The column of a name, or of its number: pandas numbers columns that nobody named."""
+    """The column with a name or a number: pandas numbers columns without names."""
     if isinstance(label, str):
         return columns.get(label)
     if isinstance(label, bool) or not isinstance(label, int | np.integer):
@@ -274,7 +274,7 @@ def _place(label: object, columns: Mapping[str, int]) -> int | None:
 def _stranger(label: object, labels: Sequence[object], names: Sequence[str]) -> DataError:
     known = set(names)
     strange = [repr(other) for other in labels if other not in known]
-    note = f"{len(strange)} columns are no variable of the circuit: {few(strange)}"
+    note = f"{len(strange)} columns are not variables of the circuit: {few(strange)}"
     return DataError.of(
         "PC451",
         f"the data frame has a column {label!r}, which is not a variable of the circuit",

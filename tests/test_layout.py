@@ -24,10 +24,7 @@ LONGER = (
     "pccompiler/torch_backend/engines/trees/cuda_weights.py",
 )
 """Files that still have to be split. Do not add to them."""
-CROWDED = ("pccompiler/torch_backend/leaves",)
-"""Folders that still have to be sorted."""
 UNMIRRORED = (
-    "tests/ir/families",
     "tests/onnx_backend/leaves",
     "tests/torch_backend/leaves/fitting",
 )
@@ -67,11 +64,7 @@ def imported(path: Path, modules: frozenset[str]) -> Iterator[str]:
 def test_no_folder_holds_too_many_files() -> None:
     everything = files(*SOURCES, "tests", "benchmarks", "examples", "docs")
     numbers = Counter(path.parent for path in everything)
-    assert {
-        str(folder): n
-        for folder, n in numbers.items()
-        if n > MOST_FILES and str(folder) not in CROWDED
-    } == {}
+    assert {str(folder): n for folder, n in numbers.items() if n > MOST_FILES} == {}
 
 
 def test_no_source_file_is_too_long() -> None:

@@ -1,4 +1,4 @@
-"""The Python way to declare a circuit."""
+"""Declare a circuit in Python, node by node."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Float = NDArray[np.float64]
 
 
 class Builder:
-    """Records nodes, and the line of your program that made each.
+    """Records nodes, and the line of your program that declared each.
 
     Scalar methods add one node and return its id; bulk methods (`inputs`, `products`, `sums`,
     `mixtures`) add a whole array of nodes at once and return an array of ids.
@@ -119,7 +119,7 @@ class Builder:
         return self._leaf(Family.GAUSSIAN, variable, parameters, units, weight, name)
 
     def __getattr__(self, keyword: str) -> Callable[..., int]:
-        """``builder.KEYWORD(variable, parameters, units=, weight=, name=)``, of any leaf family.
+        """``builder.KEYWORD(variable, parameters, units=, weight=, name=)``, for any leaf family.
 
         ``parameters`` have shape ``(units, columns)``, or ``(units,)`` for one column.
         """
@@ -149,9 +149,9 @@ class Builder:
 
         Args:
             operands: Node ids.
-            units: Width of the sum; by default the rows of ``weights``, else 1.
+            units: Width of the sum; by default the number of rows of ``weights``, or 1.
             weights: Mixture weights, shape ``(units, fan-in)`` or ``(fan-in,)`` for one unit; each
-                row sums to 1. Without it, training finds them.
+                row sums to 1. If omitted, they are trained.
             weight: Name of the weight. Sums that name the same weight share it.
             name: Name of the node.
         """
@@ -214,7 +214,7 @@ class Builder:
     def sums(self, operands: ArrayLike, units: int, *, weights: Int | None = None) -> Int:
         """Add a dense sum of ``units`` units for each row of ``operands``, ``(nodes, arity)``.
 
-        ``weights`` are weight ids to share, as `weight_of` gives them.
+        ``weights`` are weight ids to share, as returned by `weight_of`.
         """
         check_units(units)
         table = self._table(operands)
@@ -240,7 +240,7 @@ class Builder:
         return self._units[np.asarray(nodes, np.int64)]
 
     def build(self, root: int) -> Circuit:
-        """The circuit whose value is ``root``. The builder can go on, and build again."""
+        """The circuit whose value is ``root``. You can add nodes afterwards and build again."""
         self._table([root])
         columns = {name: np.concatenate([EMPTY, *parts]) for name, parts in self._columns.items()}
         return Circuit(
@@ -365,7 +365,7 @@ _COLUMNS = ("kind", "fan_in", "operands", "family", "variable", "weight", "locat
 
 
 def _width(units: int | None, given: Float | None) -> int:
-    """Units of a node: as asked, else one for each row of its values, else 1."""
+    """Units of a node: as given, otherwise one for each row of its values, or 1."""
     width = units if units is not None else 1 if given is None else len(given)
     check_units(width)
     return width

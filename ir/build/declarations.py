@@ -1,4 +1,4 @@
-"""What `Builder` keeps beside its columns: the weights declared so far, and checks of input."""
+"""Weights that a `Builder` has declared so far, and checks of its arguments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Weights:
         self.values: dict[int, Float] = {}
 
     def add(self, rows: Int, columns: Int) -> Int:
-        """New weights of these shapes; their ids."""
+        """Declare weights of these shapes; returns their ids."""
         sizes = rows.astype(np.float64) * columns
         for place in np.flatnonzero(sizes > MOST_ENTRIES)[:1].tolist():
             check_entries(int(rows[place]), int(columns[place]), "a node", caller())
@@ -73,7 +73,7 @@ def _shape_error(
         "PC106",
         f"weight {name} has shape {_by(found)}, but {_by(wanted)} is needed",
         location=location,
-        help="give one row a unit, and one column an input of the sum",
+        help="give one row per unit, and one column per input of the sum",
     )
 
 
@@ -82,11 +82,11 @@ def _by(shape: tuple[int, ...]) -> str:
 
 
 def check_units(units: int) -> None:
-    """Refuse a node without units, or with more than can be counted."""
+    """Refuse a node without units, or with too many."""
     if units < 1:
         raise OptionError.of(
             "PC302",
-            f"a node of {units} units has no value",
+            f"a node cannot have {units} units",
             location=caller(),
             help="give it at least 1 unit",
         )
@@ -103,5 +103,5 @@ def check_name(name: str, what: str) -> None:
             "PC305",
             f"{what} name {name!r} cannot be written in the text form",
             location=caller(),
-            help=f"use {ALPHABET}, and not digits alone",
+            help=f"use {ALPHABET}, but not only digits",
         )

@@ -1,7 +1,7 @@
-"""Nodes written down one by one, with their lines: what expressions and networks end in.
+"""A list of nodes with their source lines, which expressions and networks are converted to.
 
-`Builder` is for programs that add nodes as they go. Here the whole circuit is known beforehand, and
-each node brings its name, weight and source line along.
+`Builder` is for programs that add nodes as they go. Here the whole circuit is known in advance, and
+each node has its name, weight and source line.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 
 
 class Ledger:
-    """Entries so far. Operands are the numbers that `add` gave."""
+    """The entries added so far. Operands are numbers that `add` returned."""
 
     def __init__(self, variables: Sequence[Variable]) -> None:
         self.variables = tuple(variables)
@@ -52,11 +52,11 @@ class Ledger:
         self._shared: dict[Hashable, int] = {}
 
     def add(self, entry: Entry) -> int:
-        """Write down one node; its id.
+        """Add one node; returns its id.
 
         Raises:
-            OptionError: If it shares a weight of another shape, or gives it other values.
-            CircuitError: If it has more units or weights than can be counted.
+            OptionError: If it shares a weight with a different shape or different values.
+            CircuitError: If it has too many units or weights.
         """
         if entry.units > MOST_UNITS:
             raise CircuitError.of(
@@ -121,7 +121,7 @@ class Ledger:
         if same and self._shapes[weight] == shape:
             return
         wanted = " x ".join(map(str, self._shapes[weight]))
-        found = "other values"
+        found = "different values"
         if self._shapes[weight] != shape:
             found = f"shape {shape[0]} x {shape[1]}"
         raise OptionError.of(
@@ -129,7 +129,7 @@ class Ledger:
             f"{'a node' if entry.name is None else entry.name} shares weight {entry.share!r}, "
             f"which has shape {wanted}, and gives it {found}",
             location=entry.location or None,
-            help="share a weight between nodes of one shape, and give its values once",
+            help="share a weight between nodes of the same shape, and give its values once",
         )
 
 
@@ -147,7 +147,7 @@ def literal(variable: Variable, state: int) -> tuple[Family, Float]:
 
 
 def mend_names(keys: Iterable[Hashable]) -> list[str]:
-    """A distinct name that the text form can hold for each of ``keys``, as close as may be."""
+    """A distinct, valid name for each of ``keys``, as close to the key as possible."""
     found: list[str] = []
     taken: set[str] = set()
     again: dict[str, int] = {}
@@ -165,7 +165,7 @@ def mend_names(keys: Iterable[Hashable]) -> list[str]:
 
 
 def topological(operands: Sequence[Sequence[int]]) -> NDArray[np.int64]:
-    """Node numbers with operands first, else in the given order; without nodes above a cycle."""
+    """Node numbers, operands first, otherwise in the given order; omits nodes above a cycle."""
     users: list[list[int]] = [[] for _ in operands]
     waiting = [len(row) for row in operands]
     for node, row in enumerate(operands):

@@ -1,4 +1,4 @@
-"""Checks of what formulas are made of."""
+"""Checks of the operands and weights of formulas."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pccompiler.ir.expressions.messages import fail, listing
 
 
 def equal_widths(nodes: Sequence[Formula], sign: str) -> None:
-    """Refuse operands of several widths."""
+    """Refuse operands of different widths."""
     first = nodes[0]
     for node in nodes:
         if node.units != first.units:
             fail(
                 f"{first} {sign} {node}: the first has {_units(first.units)}, "
                 f"the second {_units(node.units)}",
-                "give both one width, or use kron()"
+                "give both the same width, or use kron()"
                 if sign == "*"
                 else "use dense() for widths that differ",
             )
@@ -38,7 +38,7 @@ def dense_table(
     if table is not None and table.shape != (width, fan_in):
         fail(
             f"weights of shape {shape(table)} do not fit a sum of {_units(width)} over "
-            f"{listing(below)}, of {_units(fan_in)} together",
+            f"{listing(below)}, which have {_units(fan_in)} together",
             "give a row for each unit of the sum, and a column for each unit of its operands",
         )
     return width, table
@@ -53,19 +53,19 @@ def mix_table(below: Sequence[Formula], weights: ArrayLike | None) -> tuple[int,
     if table.shape not in ((len(below),), (units, len(below))):
         fail(
             f"weights of shape {shape(table)} do not fit a mixture of {listing(below)}, "
-            f"of {_units(units)} each",
-            "give one weight an operand, or such a row for each unit",
+            f"which have {_units(units)} each",
+            "give one weight per operand, or such a row for each unit",
         )
     return units, np.broadcast_to(table, (units, len(below)))
 
 
 def unit_weights(value: object, node: Formula) -> Float:
-    """A weight, or one for each unit of ``node``."""
+    """One weight, or one for each unit of ``node``."""
     weights = numbers(value)
     if weights.shape not in ((), (node.units,)):
         fail(
             f"weights of shape {shape(weights)} do not fit {node}, which has {_units(node.units)}",
-            "give one number, or one a unit; matrices are multiplied with @",
+            "give one number, or one per unit; matrices are multiplied with @",
         )
     return weights
 

@@ -1,4 +1,4 @@
-"""What formulas consist of, without the operators that make them."""
+"""The parts of formulas, without the operators that combine them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pccompiler.ir.variables import Variable
 
 
 class Declared:
-    """A variable of formulas. Equal ones are the same object.
+    """A variable of formulas. Equal variables are the same object.
 
     Attributes:
-        variable: What it ranges over.
-        serial: Earlier ones have smaller numbers.
+        variable: The variable of the circuit.
+        serial: Variables declared earlier have smaller numbers.
     """
 
     def __init__(self, variable: Variable, serial: int) -> None:
@@ -26,19 +26,19 @@ class Declared:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Formula:
-    """A node of a circuit to be, with the nodes under it.
+    """A node of a future circuit, with the nodes below it.
 
     Attributes:
         kind: What the node computes.
         units: Its width.
-        operands: The nodes under it.
-        variable: Of an input: what it is over.
-        family: Of an input, else -1.
-        values: Weights or parameters, shape ``(units, columns)``; ``None`` leaves them to training.
+        operands: The nodes below it.
+        variable: The variable of an input.
+        family: The family of an input, otherwise -1.
+        values: Weights or parameters, shape ``(units, columns)``; ``None``: to be trained.
         weight: Nodes that name the same weight share it.
         name: The name in the circuit.
-        location: ``file:line`` that made it.
-        pending: Whether a further ``*`` or ``+`` goes into the same node.
+        location: ``file:line`` where it was made.
+        pending: Whether a further ``*`` or ``+`` extends the same node.
     """
 
     kind: Kind

@@ -1,4 +1,4 @@
-"""How formulas are told in messages, and how they are refused."""
+"""How formulas appear in error messages, and how errors are raised."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pccompiler.ir.locations import caller
 
 
 def fail(message: str, help: str, code: str = "PC394") -> NoReturn:
-    """Refuse, at the line of the user's program."""
+    """Raise an error at the line of the user's program."""
     raise OptionError.of(code, message, location=caller(), help=help)
 
 
 def whole(value: object) -> int | None:
     """``value`` as ``int`` if it is an integer of any kind."""
     try:
-        return operator.index(value)  # type: ignore[arg-type]  # refuses what is no integer
+        return operator.index(value)  # type: ignore[arg-type]  # raises for non-integers
     except TypeError:
         return None
 
@@ -35,7 +35,7 @@ _FUNCTIONS = {Kind.KRONECKER: "kron"}
 
 
 def show(node: Formula, depth: int, inner: bool = False) -> str:
-    """The formula, of bounded length."""
+    """The formula as text of bounded length."""
     if node.name is not None:
         return node.name
     if node.kind == Kind.INPUT:
@@ -66,7 +66,7 @@ def _state(node: Formula) -> int | None:
 
 
 def number(weights: Float) -> str:
-    """One number, where all weights are the same."""
+    """A single number if all weights are the same."""
     values = np.unique(weights)
     return f"{values[0]:g}" if len(values) == 1 else "[...]"
 

@@ -1,4 +1,4 @@
-"""Nodes as formulas: what ``0.3 * a + 0.7 * b`` and ``a * b`` make, before they are a circuit."""
+"""Nodes of formulas such as ``0.3 * a + 0.7 * b`` and ``a * b``, before they become a circuit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pccompiler.ir.locations import caller
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Node(Formula):
-    """A node of a circuit to be, with the nodes under it. Immutable; ``circuit()`` builds it.
+    """A node of a future circuit, with the nodes below it. Immutable; ``circuit()`` builds it.
 
     ``a * b`` is a product, ``a + b`` a sum whose weights are to be trained, ``0.3 * a + 0.7 * b``
     one with given weights, and ``W @ a`` a dense sum with the rows of ``W`` as weights. Vectors are
@@ -37,7 +37,7 @@ class Node(Formula):
 
     operands: tuple[Node, ...] = ()
 
-    __array_ufunc__ = None  # NumPy numbers and arrays leave ``w * node`` and ``w @ node`` to us
+    __array_ufunc__ = None  # NumPy numbers and arrays defer ``w * node`` and ``w @ node`` to us
 
     def named(self, name: str) -> Node:
         """The same node with a name; further ``*`` and ``+`` make new nodes over it."""
@@ -54,8 +54,8 @@ class Node(Formula):
         """A dense sum of ``units`` units over all units; ``(a + b).sum(5)`` is over those of both.
 
         Args:
-            units: Width; by default the rows of ``weights``, else 1.
-            weights: Shape ``(units, fan-in)`` or ``(fan-in,)``; without it, training finds them.
+            units: Width; by default the number of rows of ``weights``, or 1.
+            weights: Shape ``(units, fan-in)`` or ``(fan-in,)``; if omitted, they are trained.
             weight: Name of the weight, to share it.
         """
         added = self.pending and self.values is None and self.kind in (Kind.SUM, Kind.MIXTURE)
@@ -70,7 +70,7 @@ class Node(Formula):
                 the order in which they were declared.
 
         Raises:
-            OptionError: If a name is used twice, or ``variables`` lacks one that occurs.
+            OptionError: If a name is used twice, or ``variables`` omits one that occurs.
         """
         return write(self, variables)
 
@@ -108,7 +108,7 @@ class Node(Formula):
 
 @dataclass(frozen=True, eq=False)
 class Weighted:
-    """``0.3 * a``: a term of a sum to be. ``weights`` has shape ``()`` or ``(units,)``."""
+    """``0.3 * a``: a term of a future sum. ``weights`` has shape ``()`` or ``(units,)``."""
 
     weights: Float
     node: Node
@@ -132,7 +132,7 @@ class Weighted:
         return _add(other, self)
 
     def circuit(self, variables: Sequence[Declared] | None = None) -> Circuit:
-        """As `Node.circuit`, if the weight is 1."""
+        """Like `Node.circuit`; the weight must be 1."""
         return as_node(self).circuit(variables)
 
     def __str__(self) -> str:
@@ -142,7 +142,7 @@ class Weighted:
 
 
 def product(*nodes: Node | Weighted) -> Node:
-    """The elementwise product of ``nodes``, which have one width."""
+    """The elementwise product of ``nodes``, which have the same width."""
     below = _operands("product", nodes)
     equal_widths(below, "*")
     return Node(kind=Kind.PRODUCT, units=below[0].units, operands=below, location=caller())
@@ -164,9 +164,9 @@ def dense(
     """A sum of ``units`` units, each of which mixes all units of all ``nodes``.
 
     Args:
-        nodes: Of any widths.
-        units: Width; by default the rows of ``weights``, else 1.
-        weights: Shape ``(units, fan-in)`` or ``(fan-in,)``; without it, training finds them.
+        nodes: Nodes of any widths.
+        units: Width; by default the number of rows of ``weights``, or 1.
+        weights: Shape ``(units, fan-in)`` or ``(fan-in,)``; if omitted, they are trained.
         weight: Name of the weight, to share it.
     """
     below = _operands("dense", nodes)
@@ -184,7 +184,7 @@ def dense(
 def mix(
     *nodes: Node | Weighted, weights: ArrayLike | None = None, weight: str | None = None
 ) -> Node:
-    """A mixture unit by unit; ``weights`` of shape ``(operands,)`` or ``(units, operands)``."""
+    """A unit-wise mixture; ``weights`` of shape ``(operands,)`` or ``(units, operands)``."""
     below = _operands("mix", nodes)
     equal_widths(below, "+")
     units, table = mix_table(below, weights)
@@ -200,7 +200,7 @@ def mix(
 
 
 def as_node(value: object) -> Node:
-    """A node as it is, and a term whose weight is 1 as its node."""
+    """A node itself, or the node of a term whose weight is 1."""
     if isinstance(value, Node):
         return value
     if isinstance(value, Weighted):
@@ -213,13 +213,13 @@ def as_node(value: object) -> Node:
         )
     fail(
         f"{value!r} is not an expression",
-        "use literals such as rain == 1, leaves such as rain.bernoulli(0.3), and what is made of "
+        "use literals such as rain == 1, leaves such as rain.bernoulli(0.3), and combinations of "
         "them",
     )
 
 
 def _multiply(left: Node, right: Node) -> Node:
-    """One flat product; operands that are pending products give theirs."""
+    """One flat product; pending products are merged into it."""
     parts = [
         part
         for node in (left, right)
@@ -229,9 +229,9 @@ def _multiply(left: Node, right: Node) -> Node:
 
 
 def _add(left: object, right: object) -> Node:
-    """One flat sum; operands that are pending sums give their terms."""
+    """One flat sum; pending sums are merged into it."""
     for zero, node in ((left, right), (right, left)):
-        if isinstance(zero, int | float) and zero == 0:  # as sum([a, b]) begins
+        if isinstance(zero, int | float) and zero == 0:  # the start value of sum([a, b])
             return as_node(node) if isinstance(node, Node) else _add_terms([node], node, zero)
     return _add_terms([left, right], left, right)
 
@@ -242,7 +242,7 @@ def _add_terms(addends: Sequence[object], left: object, right: object) -> Node:
     if weights and len(weights) < len(terms):
         fail(
             f"{left} + {right} mixes weighted and unweighted terms",
-            "weigh all terms, or none; to mix a finished sum with others, weigh it too",
+            "weight all terms, or none; to mix a finished sum with others, weight it too",
             "PC393",
         )
     nodes = [node for _, node in terms]
@@ -266,5 +266,5 @@ def _terms(addend: object) -> list[tuple[Float | None, Node]]:
 
 def _operands(what: str, nodes: Sequence[Node | Weighted]) -> tuple[Node, ...]:
     if not nodes:
-        fail(f"{what}() of nothing", "give it at least one node")
+        fail(f"{what}() without nodes", "give it at least one node")
     return tuple(as_node(node) for node in nodes)

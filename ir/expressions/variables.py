@@ -10,7 +10,7 @@ A scalar circuit:
     >>> print(circuit.statistics.nodes, "nodes")
     7 nodes
 
-A region graph, whose weights training finds; vectors are multiplied unit by unit:
+A region graph with weights to be trained; vectors are multiplied unit by unit:
 
     >>> a, b, c, d = (x.categorical(units=4) for x in variables("a", "b", "c", "d"))
     >>> ab, cd = (a * b).sum(4), (c * d).sum(4)
@@ -75,12 +75,12 @@ def variables(*declared: str | Variable) -> tuple[RandomVariable, ...]:
 
 
 class RandomVariable(Declared):
-    """What leaves are over. ``rain == 1`` is the literal, 1 where ``rain`` has state 1.
+    """A variable, from which leaves are made. ``rain == 1`` is the literal: 1 if ``rain`` is 1.
 
     Every leaf family has a method of its name, such as ``x.gaussian(mean, deviation)``, which makes
-    an input: its arguments are the family's parameters, numbers or arrays with one row a unit.
-    Without parameters the input has ``units`` units, and training finds them. Inputs that name the
-    same ``weight`` share their parameters.
+    an input: its arguments are the family's parameters, numbers or arrays with one row per unit.
+    Without parameters the input has ``units`` units with parameters to be trained. Inputs that
+    name the same ``weight`` share their parameters.
     """
 
     def __init__(self, variable: Variable) -> None:
@@ -94,7 +94,7 @@ class RandomVariable(Declared):
         number = whole(state)
         if number is None or not 0 <= number < self.variable.cardinality:
             fail(
-                f"{self} == {state!r} is no literal: {self} is {self.variable}",
+                f"{self} == {state!r} is not a valid literal: {self} is {self.variable}",
                 "use one of the states 0, 1, ... of a discrete variable",
                 "PC391",
             )
@@ -106,7 +106,7 @@ class RandomVariable(Declared):
     __hash__ = object.__hash__
 
     def indicator(self) -> Node:
-        """One unit a state: unit j is 1 where the variable has state j."""
+        """One unit per state: unit j is 1 where the variable has state j."""
         self._check(Family.INDICATOR)
         return self._node(Family.INDICATOR, self.variable.cardinality, None)
 
@@ -115,7 +115,7 @@ class RandomVariable(Declared):
         if family is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {keyword!r}")
 
-        def leaf(*given: ArrayLike | None, **options: Any) -> Node:  # what the signature says
+        def leaf(*given: ArrayLike | None, **options: Any) -> Node:  # see the signature
             bound = signature.bind(*given, **options)
             bound.apply_defaults()
             units, weight = bound.arguments.pop("units"), bound.arguments.pop("weight")
@@ -123,7 +123,7 @@ class RandomVariable(Declared):
             return self._input(family, values, units, weight)
 
         signature = leaf.__signature__ = _signature(family)  # type: ignore[attr-defined]
-        leaf.__doc__ = f"{family.__doc__}\n\nParameters are numbers, or arrays with a row a unit."
+        leaf.__doc__ = f"{family.__doc__}\n\nParameters are numbers, or arrays with a row per unit."
         return leaf
 
     def __dir__(self) -> list[str]:
@@ -140,7 +140,7 @@ class RandomVariable(Declared):
             fail(
                 f"{self}.{family.keyword}: parameters of shape {shape(values)}, but {wanted[0]} x "
                 f"{wanted[1]} are needed",
-                "give one row a unit, and one column a parameter",
+                "give one row per unit, and one column per parameter",
             )
         if weight is not None:
             check_name(weight, "weight")
@@ -178,7 +178,7 @@ class RandomVariable(Declared):
 
 
 def _signature(family: Family) -> Signature:
-    """Its parameters, the first of which may be left out to train them all; units and weight."""
+    """Its parameters (the first may be omitted, to train them all), units and weight."""
     each, named = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
     first, *others = family.parameters
     return Signature(

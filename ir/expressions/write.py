@@ -1,4 +1,4 @@
-"""From a formula to the circuit."""
+"""Convert a formula to a circuit."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _check_variables(ordered: Sequence[Declared], used: set[Declared]) -> None:
             fail(f"variable {name!r} is declared twice", "give each variable its own name", "PC303")
     for variable in sorted(used - set(ordered), key=lambda v: v.serial):
         fail(
-            f"variable {variable} occurs, but is not one of the given columns",
-            "give it too, or leave 'variables' out",
+            f"variable {variable} is used, but is not one of the given columns",
+            "add it, or omit 'variables'",
             "PC395",
         )

@@ -1,4 +1,4 @@
-"""What a leaf family is: a class that says which variables it fits, its parameters, its density."""
+"""Leaf families: classes that define the variables they fit, their parameters and density."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Bool = NDArray[np.bool_]
 M = TypeVar("M")
 
 GROUP = "pccompiler.families"
-"""Entry points of other packages: each names a family, `register`'s answer."""
+"""Entry points of other packages: each names a family returned by `register`."""
 DISCRETE: tuple[Domain, ...] = ("binary", "categorical")
 _WORDS = {"real": "a real variable", "count": "a count"}
 _MEMBERS: list[Any] = []  # instances of subclasses of Family, in the order of their numbers
 
 
 class Vocabulary(type):
-    """Lets a class list its registered members, as an enumeration does.
+    """Lets a class list its registered members, like an enumeration.
 
     ``Family.GAUSSIAN`` and ``Family["GAUSSIAN"]`` are the family of that keyword; ``list(Family)``
-    are all of them, those of installed packages too.
+    are all of them, including those of installed packages.
     """
 
     def __iter__(cls: type[M]) -> Iterator[M]:
@@ -62,8 +62,8 @@ class Vocabulary(type):
 class Family(int, metaclass=Vocabulary):
     """A family of distributions over one variable: subclass it, and `register` the class.
 
-    A family is the number by which a circuit's columns know it in this process, so that arrays
-    of families compare with one. Files and messages have keywords, never numbers.
+    A family is an integer, its number in a circuit's columns in this process, so arrays of
+    families can be compared with it. Files and messages use keywords, never numbers.
 
     Units of an input have one row of parameters each, the columns of `parameters` in order; of an
     input without parameters, unit j is 1 where the variable has state j.
@@ -71,16 +71,16 @@ class Family(int, metaclass=Vocabulary):
     Attributes:
         keyword: The word in the text form, and the name of the builder's method: an identifier in
             lower case.
-        domains: The domains of variables that it fits.
+        domains: The domains of the variables that it fits.
         parameters: Its parameters.
         tabular: Whether its density over finitely many states is a row of a table, which backends
             look up.
-        everywhere: Whether the density is above 0 at all values, for parameters that training can
-            find. If not, backends expect ``-inf``.
-        in_float64: Whether backends form densities in float64: their terms are much larger than the
-            result.
-        work: Of one unit and value: arithmetic and special functions of the density, arithmetic of
-            its gradients. What is not said counts nothing.
+        everywhere: Whether the density is positive at all values, for all parameters that training
+            can reach. If not, backends expect ``-inf``.
+        in_float64: Whether backends form densities in float64, because terms are much larger than
+            the result.
+        work: Counts per unit and value: arithmetic and special functions of the density, arithmetic
+            of its gradients. Counts that are not given are 0.
     """
 
     keyword: ClassVar[str]
@@ -92,11 +92,11 @@ class Family(int, metaclass=Vocabulary):
     work: ClassVar[tuple[int, int, int]] = (0, 0, 1)
 
     def __new__(cls, number: int) -> Family:
-        """The registered family of a number, as the columns of circuits have it."""
+        """The registered family of a number in a circuit's columns."""
         if cls is not Family:
             return int.__new__(cls, number)
         if not 0 <= number < len(_MEMBERS):
-            raise ValueError(f"{number} is the number of no leaf family")
+            raise ValueError(f"no leaf family has the number {number}")
         found: Family = _MEMBERS[number]
         return found
 
@@ -108,7 +108,7 @@ class Family(int, metaclass=Vocabulary):
 
     @property
     def discrete(self) -> bool:
-        """Whether values are states or counts, so that densities are probabilities."""
+        """Whether values are states or counts, so that densities are probability masses."""
         return "real" not in self.domains
 
     @property
@@ -117,14 +117,14 @@ class Family(int, metaclass=Vocabulary):
         return any(isinstance(p.support, Simplex) for p in self.parameters)
 
     def misfit(self, variable: Variable) -> str | None:
-        """Why no input of the family can be over ``variable``, as a way out; ``None`` if it can."""
+        """If the family does not fit ``variable``, what to do instead; ``None`` if it fits."""
         if variable.domain in self.domains:
             return None
         wanted = dict.fromkeys(_WORDS.get(d, "a discrete variable") for d in self.domains)
         return f"give {self.keyword} inputs {' or '.join(wanted)}"
 
     def fits(self, variable: Variable) -> bool:
-        """Whether an input of the family can be over ``variable``."""
+        """Whether the family fits ``variable``."""
         return self.misfit(variable) is None
 
     def columns(self, variable: Variable) -> int:
@@ -149,16 +149,16 @@ class Family(int, metaclass=Vocabulary):
     def log_value(
         self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
     ) -> Float:
-        """`log_density`, by parameters of shape (rows, units, their columns). Subclasses say it.
+        """`log_density`, from parameters of shape (rows, units, their columns); for subclasses.
 
-        Infinities are welcome, NaN is not. NumPy's warnings of logarithms of 0 are off.
+        It may return infinities but not NaN. NumPy's warnings for logarithms of 0 are off.
         """
         raise NotImplementedError
 
     def positive(self, table: Float, variable: Variable) -> Bool:
-        """Where units may be above 0, shape (units, classes of values).
+        """Where units may be positive, shape (units, classes of values).
 
-        `pccompiler.ir.families.classes` has the classes. ``True`` is a safe answer.
+        `pccompiler.ir.families.classes` defines the classes. ``True`` is always safe.
         """
         if variable.discrete:
             return self.probabilities(table, variable, log=True) > -np.inf
@@ -171,29 +171,29 @@ class Family(int, metaclass=Vocabulary):
         return found if log else np.asarray(np.exp(found))
 
     def certain(self, table: Float, variable: Variable) -> int | None:
-        """The state that a single unit gives probability 1, where its table says so."""
+        """The state that has probability 1 under a single unit, if its table has one."""
         if not (self.tabular and len(table) == 1 and np.isin(table, (0.0, 1.0)).all()):
             return None
         return int(self.probabilities(table, variable)[0].argmax())
 
     def times(self, x: Float, y: Float, variable: Variable) -> tuple[Float, Float] | None:
-        """The products of units of the family over a variable that is not discrete, if closed.
+        """Products of pairs of units over a variable that is not discrete, if the family is closed.
 
         Args:
             x: Parameters of the left units, shape (left, columns).
             y: Parameters of the right units, shape (right, columns).
-            variable: What they are over.
+            variable: The variable of both.
 
         Returns:
-            Parameters of unit (u, v), shape (left * right, columns), and the logarithm of what it
-            integrates to, ``-inf`` where it is 0 everywhere. ``None``: the product of two members
-            of the family is not in it.
+            Parameters of unit (u, v), shape (left * right, columns), and the logarithm of its
+            integral, ``-inf`` where it is 0 everywhere. ``None`` if the family is not closed
+            under products.
         """
         return None
 
 
 def _load() -> None:
-    """Import what installed packages declare: families, which their modules register."""
+    """Import the families that installed packages declare; their modules register them."""
     for name, declared in load(GROUP).items():
         if not isinstance(declared, Family):
             raise PluginError.of(
@@ -208,12 +208,12 @@ def _named(keyword: str) -> Family:
 
 
 def registered() -> tuple[Family, ...]:
-    """The families so far, by number. Installed packages that nobody asked for are not loaded."""
+    """The families so far, by number. Installed packages that are not needed are not loaded."""
     return tuple(_MEMBERS)
 
 
 def find(keyword: str) -> Family | None:
-    """The family of a keyword, or ``None``."""
+    """The family with a keyword, or ``None``."""
     try:
         return Family[keyword] if keyword.islower() else None
     except KeyError:
@@ -221,5 +221,5 @@ def find(keyword: str) -> Family | None:
 
 
 def add(member: Family) -> None:
-    """Append a family, or put it in the place of an older one of its number."""
+    """Append a family, or replace the one with its number."""
     _MEMBERS[int(member) : int(member) + 1] = [member]

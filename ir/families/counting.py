@@ -1,4 +1,4 @@
-"""What densities of counts share: factorials, and 0 log 0."""
+"""Functions that densities of counts share: factorials, and 0 log 0."""
 
 from __future__ import annotations
 

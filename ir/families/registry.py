@@ -1,4 +1,4 @@
-"""All leaf families by name: those of the package, of installed ones, and your own."""
+"""All leaf families by name: of pccompiler, of installed packages, and your own."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import TypeGuard
 
 from pccompiler.errors import OptionError
 from pccompiler.ir.families.base import Family, add, registered
-from pccompiler.ir.families.bernoulli import Bernoulli
-from pccompiler.ir.families.binomial import Binomial
-from pccompiler.ir.families.categorical import Categorical
-from pccompiler.ir.families.gamma import Gamma
-from pccompiler.ir.families.gaussian import Gaussian
-from pccompiler.ir.families.geometric import Geometric
-from pccompiler.ir.families.histogram import Histogram
-from pccompiler.ir.families.indicator import Indicator
-from pccompiler.ir.families.laplace import Laplace
-from pccompiler.ir.families.negative_binomial import NegativeBinomial
-from pccompiler.ir.families.poisson import Poisson
+from pccompiler.ir.families.builtin.bernoulli import Bernoulli
+from pccompiler.ir.families.builtin.binomial import Binomial
+from pccompiler.ir.families.builtin.categorical import Categorical
+from pccompiler.ir.families.builtin.gamma import Gamma
+from pccompiler.ir.families.builtin.gaussian import Gaussian
+from pccompiler.ir.families.builtin.geometric import Geometric
+from pccompiler.ir.families.builtin.histogram import Histogram
+from pccompiler.ir.families.builtin.indicator import Indicator
+from pccompiler.ir.families.builtin.laplace import Laplace
+from pccompiler.ir.families.builtin.negative_binomial import NegativeBinomial
+from pccompiler.ir.families.builtin.poisson import Poisson
 from pccompiler.ir.families.supports import (
     WEIGHTS,
     Parameter,
@@ -31,21 +31,21 @@ from pccompiler.ir.variables import Domain
 RESERVED = {kind.keyword for kind in Kind} | {
     *("auto", "literal", "variable", "binary", "real", "count", "inputs", "build"),
 }
-"""Words that mean something else where keywords of families stand."""
+"""Words that already have another meaning where a family's keyword may stand."""
 
 
 def register(family: type[Family]) -> Family:
-    """Make a family known: to the text form, builders, formulas, checks, structures.
+    """Register a family for use in the text form, builders, formulas, checks and structures.
 
-    The class is registered once; a class of the same module and name replaces it, so that a
-    notebook's cell can run again.
+    A class with the same module and name replaces an earlier one, so that a notebook cell can be
+    run again.
 
     Returns:
-        The family, as ``inputs`` of a builder and others take it.
+        The family, to pass to ``inputs`` of a builder and elsewhere.
 
     Raises:
-        OptionError: PC130, if the class does not say what a family must; PC131, if its keyword is
-            another family's.
+        OptionError: PC130, if the definition of the class is incomplete or invalid; PC131, if its
+            keyword belongs to another family.
 
     Example:
         >>> from pccompiler.ir.families import Family, Parameter, positive, register
@@ -70,7 +70,7 @@ def register(family: type[Family]) -> Family:
             if _name(type(other)) != _name(family):
                 raise OptionError.of(
                     "PC131",
-                    f"leaf families {_name(type(other))} and {_name(family)} have one keyword, "
+                    f"leaf families {_name(type(other))} and {_name(family)} share the keyword "
                     f"{family.keyword!r}",
                     help="give yours another keyword",
                 )
@@ -89,14 +89,14 @@ def _is_family(given: object) -> TypeGuard[type[Family]]:
 
 
 def _fault(family: object) -> tuple[str, str] | None:
-    """What is wrong with a class that should be a family, and a way out."""
+    """The fault of a class that cannot be a family, and a way out."""
     if not _is_family(family):
         return "it is not a subclass of Family", "derive a class from pccompiler.ir.Family"
     keyword, domains = getattr(family, "keyword", None), getattr(family, "domains", ())
     if not isinstance(keyword, str) or not (keyword.isidentifier() and keyword.islower()):
         return f"its keyword is {keyword!r}", "give an identifier in lower case"
     if keyword in RESERVED:
-        return f"its keyword {keyword!r} means something else", "give another keyword"
+        return f"its keyword {keyword!r} already has another meaning", "give another keyword"
     if not domains or not set(domains) <= {"binary", "categorical", "real", "count"}:
         return f"its domains are {domains!r}", "give binary, categorical, real, or count"
     if family.log_value is Family.log_value:
@@ -109,7 +109,7 @@ def _parameter_fault(family: type[Family]) -> tuple[str, str] | None:
     names = [p.name for p in given]
     if not all(isinstance(p.support, Real | Positive | UnitInterval | Simplex) for p in given):
         return (
-            "a parameter has a support of a new kind",
+            "a parameter has an unknown kind of support",
             "use one of pccompiler.ir.families.supports, or a subclass of its class",
         )
     if not given and registered():
@@ -117,7 +117,7 @@ def _parameter_fault(family: type[Family]) -> tuple[str, str] | None:
     if len(set(names)) < len(names) or not all(name.isidentifier() for name in names):
         return f"its parameters are called {', '.join(names)}", "give each an identifier of its own"
     if sum(p.columns is not None for p in given) > 1:
-        return "several of its parameters have many columns", "give one at most"
+        return "several of its parameters have many columns", "give at most one"
     return None
 
 
@@ -139,11 +139,11 @@ USUAL: dict[Domain, Family] = {
     "real": GAUSSIAN,
     "count": POISSON,
 }
-"""Of each domain: the family of leaves that nobody chose."""
+"""The default leaf family of each domain."""
 
 
 def parameters(owner: str) -> tuple[Parameter, ...]:
-    """What the rows of weights are: of a leaf family by its keyword, or of sums."""
+    """The parameters in rows of weights: of a leaf family by its keyword, or of sums."""
     if owner in (Kind.SUM.keyword, Kind.MIXTURE.keyword):
         return (WEIGHTS,)
     return Family[owner].parameters

@@ -1,7 +1,7 @@
-"""Where parameters may be: their constraints, written once for all families and for sum weights.
+"""Supports of parameters: their constraints, written once for all families and for sum weights.
 
-A support checks values, says in an error what to give, maps unconstrained numbers into itself and
-back, and draws random values for tests. All in NumPy float64: the definition for the backends.
+A support checks values, provides the help text of errors, maps unconstrained numbers into itself
+and back, and draws random values for tests. All in NumPy float64: the reference for backends.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Bool = NDArray[np.bool_]
 
 
 class Support:
-    """Where a parameter may be. Arrays have any shape; the last axis is the parameter's columns.
+    """The support of a parameter. Arrays have any shape; the last axis is the parameter's columns.
 
     Attributes:
         help: What to give instead of a value outside; ``{words}`` stands for the parameter.
-        default: A value inside, for what nobody gave.
-        work: Arithmetic and special functions that constrain one number.
+        default: A value inside, used if none is given.
+        work: Number of arithmetic operations and special functions to constrain one number.
     """
 
     help: ClassVar[str]
@@ -38,7 +38,7 @@ class Support:
         raise NotImplementedError
 
     def constrain(self, raw: Float, floor: float = 0.0) -> Float:
-        """Values from unconstrained numbers; probabilities are lifted by ``floor``."""
+        """Values from unconstrained numbers; ``floor`` raises probabilities."""
         raise NotImplementedError
 
     def unconstrain(self, values: Float) -> Float:
@@ -50,7 +50,7 @@ class Support:
         raise NotImplementedError
 
     def outcomes(self, columns: int) -> int:
-        """How many probabilities a row of so many columns stands for; 0: it has none."""
+        """How many probabilities a row with so many columns represents; 0 if it has none."""
         return 0
 
 
@@ -61,7 +61,7 @@ class Real(Support):
     default = 0.0
 
     def outside(self, values: Float) -> Bool:
-        """None is."""
+        """None."""
         return np.zeros(values.shape, np.bool_)
 
     def constrain(self, raw: Float, floor: float = 0.0) -> Float:
@@ -86,7 +86,7 @@ class Positive(Support):
     drawn: ClassVar[tuple[float, float]] = (0.5, 2.0)
 
     def outside(self, values: Float) -> Bool:
-        """Zero and below."""
+        """Zero and negative numbers."""
         return np.asarray(values <= 0)
 
     def constrain(self, raw: Float, floor: float = 0.0) -> Float:
@@ -94,7 +94,7 @@ class Positive(Support):
         return np.exp(raw)
 
     def unconstrain(self, values: Float) -> Float:
-        """Logarithms; that of 0 is ``-inf``."""
+        """Logarithms; ``-inf`` for 0."""
         with np.errstate(divide="ignore"):
             return np.log(values)
 
@@ -111,7 +111,7 @@ class Nonnegative(Positive):
     drawn = (0.2, 4.0)
 
     def outside(self, values: Float) -> Bool:
-        """Below zero."""
+        """Negative numbers."""
         return np.asarray(values < 0)
 
 
@@ -123,12 +123,12 @@ class UnitInterval(Support):
     work = (2, 2)
 
     def outside(self, values: Float) -> Bool:
-        """Below 0, above 1."""
+        """Numbers below 0 or above 1."""
         return np.asarray((values < 0) | (values > 1))
 
     def constrain(self, raw: Float, floor: float = 0.0) -> Float:
-        """Sigmoids, lifted."""
-        return _lift(np.exp(-np.logaddexp(0.0, -raw)), floor, 2)  # every digit, also of 1e-40
+        """Sigmoids, raised by the floor."""
+        return _lift(np.exp(-np.logaddexp(0.0, -raw)), floor, 2)  # accurate even at 1e-40
 
     def unconstrain(self, values: Float) -> Float:
         """Log-odds; infinite at 0 and 1."""
@@ -152,16 +152,16 @@ class Simplex(Support):
     default = 1.0
 
     def outside(self, values: Float) -> Bool:
-        """Below zero; sums are checked row by row."""
+        """Negative numbers; sums are checked row by row."""
         return np.asarray(values < 0)
 
     def constrain(self, raw: Float, floor: float = 0.0) -> Float:
-        """Softmax, lifted."""
+        """Softmax, raised by the floor."""
         shifted = np.exp(raw - raw.max(axis=-1, keepdims=True))
         return _lift(shifted / shifted.sum(axis=-1, keepdims=True), floor, raw.shape[-1])
 
     def unconstrain(self, values: Float) -> Float:
-        """Logarithms; that of 0 is ``-inf``."""
+        """Logarithms; ``-inf`` for 0."""
         with np.errstate(divide="ignore"):
             return np.log(values)
 
@@ -174,7 +174,7 @@ class Simplex(Support):
         return np.asarray(table / table.sum(axis=1, keepdims=True))
 
     def outcomes(self, columns: int) -> int:
-        """One a column."""
+        """One per column."""
         return columns
 
 
@@ -191,14 +191,14 @@ class Parameter:
     """A parameter of a family.
 
     Attributes:
-        name: As an argument of formulas: an identifier.
-        support: Where it may be.
-        columns: How many columns it has over a variable; ``None``: one. At most one parameter of a
-            family has this.
-        words: What errors call it; by default its name.
-        scale: Of a location: the parameter whose size says how exactly it must be held.
-        logs: Whether backends hold its logarithm (and that of the other outcome of a probability),
-            which no value is too small for.
+        name: An identifier, used as argument of formulas.
+        support: Its support.
+        columns: The number of its columns over a variable; ``None``: one. At most one parameter of
+            a family may set it.
+        words: Its name in errors; by default ``name``.
+        scale: For a location, the parameter that sets the precision it needs.
+        logs: Whether backends store its logarithm (and that of the other outcome of a probability),
+            so that no value is too small.
     """
 
     name: str
@@ -213,20 +213,20 @@ class Parameter:
 
 
 def slices(parameters: Sequence[Parameter], columns: int) -> list[slice]:
-    """The columns of each parameter in a table of so many."""
+    """The columns of each parameter in a table with so many columns."""
     rest = columns - sum(p.columns is None for p in parameters)
     ends = np.cumsum([1 if p.columns is None else rest for p in parameters]).tolist()
     return [slice(low, high) for low, high in pairwise([0, *ends])]
 
 
 def split(table: Float, parameters: Sequence[Parameter]) -> list[tuple[Parameter, Float]]:
-    """Each parameter with its columns of a table, shape (..., columns)."""
+    """Each parameter with its columns of a table of shape (..., columns)."""
     places = slices(parameters, table.shape[-1])
     return [(p, table[..., place]) for p, place in zip(parameters, places, strict=True)]
 
 
 def interior(parameters: Sequence[Parameter], rows: int, columns: int) -> Float:
-    """Some parameters inside their supports, shape (rows, columns)."""
+    """Random parameters inside their supports, shape (rows, columns)."""
     table = np.ones((rows, columns))
     for parameter, part in split(table, parameters):
         part[:] = parameter.support.default
@@ -236,4 +236,4 @@ def interior(parameters: Sequence[Parameter], rows: int, columns: int) -> Float:
 
 
 WEIGHTS = Parameter("weights", simplex, lambda _: 0, words="weight")
-"""Of a sum: each row is a mixture."""
+"""The weights of a sum: each row is a mixture."""

@@ -22,7 +22,7 @@ LITERAL = "literal"
 
 
 class Use(NamedTuple):
-    """What a leaf says. ``family`` is `Family.INDICATOR` for a literal."""
+    """The attributes of a leaf. ``family`` is `Family.INDICATOR` for a literal."""
 
     node: Drawn
     variable: str | int
@@ -32,7 +32,7 @@ class Use(NamedTuple):
 
 
 class Leaves:
-    """Reads leaves, and collects what is wrong with them."""
+    """Reads leaves, and collects errors in them."""
 
     def __init__(self, declared: Any, location: str) -> None:  # an attribute of the graph
         self.declared = declared
@@ -42,7 +42,7 @@ class Leaves:
         self.index: dict[str, int] = {}
 
     def read(self, nodes: Iterable[Drawn]) -> list[Use]:
-        """The leaves among ``nodes``; afterwards the variables are known."""
+        """Read the leaves among ``nodes``; afterwards the variables are known."""
         leaves = [node for node in nodes if node.kind == Kind.INPUT]
         uses = [use for node in leaves for use in self._read(node)]
         if not self.findings and self._listed():
@@ -57,7 +57,7 @@ class Leaves:
         return variable if isinstance(variable, int) else self.index[variable]
 
     def parameters(self, use: Use) -> tuple[Family, Float | None]:
-        """The family and parameters as the circuit holds them."""
+        """The family and parameters as stored in the circuit."""
         if use.state is None:
             return use.family, use.values
         return literal(self.variables[self.place(use.variable)], use.state)
@@ -99,7 +99,7 @@ class Leaves:
         yield Use(node, variable, family, values, None)
 
     def _listed(self) -> bool:
-        """Whether the variables are none, or a list of variables and names."""
+        """Whether the variables are undeclared, or a list of variables and names."""
         declared = self.declared
         listed = declared is None or (
             isinstance(declared, Sequence)
@@ -108,11 +108,11 @@ class Leaves:
         )
         if not listed:
             what = f"the variables are {declared!r}"
-            self._find("PC389", what, "give a list of names and Variable, in order")
+            self._find("PC389", what, "give a list of names or Variable objects, in order")
         return listed
 
     def _declare(self, uses: Sequence[Use]) -> None:
-        """Variables as declared, else in the order of the leaves."""
+        """Variables as declared, otherwise in the order of the leaves."""
         of: dict[str | int, list[Use]] = {}
         for use in uses:
             of.setdefault(use.variable, []).append(use)
@@ -167,13 +167,13 @@ class Leaves:
             self._find(
                 "PC390",
                 f"{leaf} is {_word(use)} over {variable.name!r}, which is {variable}",
-                f"{misfit}; where the graph does not tell, declare it: "
+                f"{misfit}; if the graph does not determine its domain, declare it: "
                 "graph.graph['variables'] = [...]",
             )
         elif use.state is not None and use.state >= variable.cardinality:
             self._find(
                 "PC391",
-                f"{leaf} is for state {use.state} of {variable.name!r}, which is {variable}",
+                f"{leaf} uses state {use.state} of {variable.name!r}, which is {variable}",
                 f"use a state from 0 to {variable.cardinality - 1}",
             )
         elif use.values is not None and use.values.shape[1] != use.family.columns(variable):
@@ -185,15 +185,15 @@ class Leaves:
 
 
 def _index(value: object) -> object:
-    """Integers of all kinds as ``int``; anything else as it is."""
+    """Integers of all types as ``int``; anything else unchanged."""
     try:
-        return operator.index(value)  # type: ignore[arg-type]  # refuses what is no integer
+        return operator.index(value)  # type: ignore[arg-type]  # raises for non-integers
     except TypeError:
         return value
 
 
 def _family(given: Mapping[str, Any]) -> Family | None:
-    """As said; a value alone makes a literal, and ``p`` a Bernoulli leaf."""
+    """The given family; by default ``value`` means a literal, and ``p`` a Bernoulli leaf."""
     if "family" in given:
         family = given["family"]
         word = family.keyword if isinstance(family, Family) else str(family).lower()
@@ -208,7 +208,7 @@ def _word(use: Use) -> str:
 
 
 def _domain(name: str, uses: Sequence[Use]) -> Variable:
-    """The smallest domain that the leaves can be over."""
+    """The smallest domain that fits the leaves."""
     for domain, make in (("real", real), ("count", count)):
         if uses and all(use.family.domains == (domain,) for use in uses):
             return make(name)

@@ -1,4 +1,4 @@
-"""What the attributes of a NetworkX graph say about its nodes."""
+"""Reads the nodes of a NetworkX graph from its attributes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ WORDS = {
 LEAF = frozenset({"variable", "family", "parameters", "p", "value"})
 COMMON = frozenset({"kind", "type", "name", "shares"})
 DRAWN = frozenset({"label", "pos", "color"})
-"""For pictures of the graph; not read, but for a label that is the word or sign of a kind."""
+"""Attributes for drawing; ignored, except a label that is the name or sign of a kind."""
 TOLERANCE = 1e-6
-"""As the check of weights: what float32, or six printed digits, leave."""
+"""Same as in the check of weights: rounding to float32 or to six printed digits."""
 
 
 class Network(Protocol):
-    """What is used of a ``networkx.DiGraph``; networkx itself is imported on first use."""
+    """The interface used of a ``networkx.DiGraph``; networkx itself is imported on first use."""
 
     graph: dict[str, Any]
 
@@ -60,13 +60,13 @@ class Drawn:
 
     @property
     def weights(self) -> list[float] | None:
-        """Weights of the edges, where they are given."""
+        """Weights of the edges that have one."""
         given = [edge.get("weight") for edge in self.edges]
         return None if not given or given[0] is None else [float(w) for w in given if w is not None]
 
 
 def read_nodes(graph: Network) -> list[Drawn]:
-    """The nodes and edges of ``graph``, in its order, with the kinds that can be told."""
+    """The nodes and edges of ``graph``, in its order, with kinds where they can be determined."""
     nodes = [Drawn(key, attributes) for key, attributes in graph.nodes(data=True)]
     place = {node.key: position for position, node in enumerate(nodes)}
     for user, operand, attributes in graph.edges(data=True):
@@ -78,7 +78,7 @@ def read_nodes(graph: Network) -> list[Drawn]:
 
 
 def node_findings(nodes: Iterable[Drawn], location: str) -> Iterator[Diagnostic]:
-    """What is wrong with kinds, attributes, numbers of operands and edges."""
+    """Errors in kinds, attributes, numbers of operands and edges."""
     for node in nodes:
         for code, message, help in _faults(node):
             yield Diagnostic(code=code, message=message, location=location, help=help)
@@ -88,7 +88,7 @@ Fault = tuple[str, str, str]
 
 
 def _kind(node: Drawn) -> Kind | None:
-    """As said; else a leaf has leaf attributes, and a sum has weights."""
+    """The given kind; by default, leaf attributes make a leaf and edge weights a sum."""
     for attribute in ("kind", "type"):
         if attribute in node.attributes:
             return WORDS.get(_word(node.attributes[attribute]))
@@ -112,7 +112,7 @@ def _faults(node: Drawn) -> Iterator[Fault]:
     if not isinstance(node.attributes.get("shares"), Hashable):
         yield (
             "PC384",
-            f"node {node.key!r} shares {node.attributes['shares']!r}",
+            f"node {node.key!r} has shares={node.attributes['shares']!r}",
             "give the same name or number to all nodes that share a weight",
         )
     if (node.kind == Kind.INPUT) == bool(node.operands):
@@ -123,15 +123,15 @@ def _faults(node: Drawn) -> Iterator[Fault]:
         yield (
             "PC388",
             f"product {node.key!r} has weights on its edges",
-            "weigh the operands of sums only: put a sum between, or leave the weights out",
+            "only operands of sums have weights: insert a sum, or omit the weights",
         )
 
 
 def _no_kind(node: Drawn) -> Fault:
     said = [node.attributes[a] for a in ("kind", "type") if a in node.attributes]
     if said:
-        return "PC383", f"node {node.key!r} is of kind {said[0]!r}", _KINDS
-    return "PC383", f"node {node.key!r} does not say what it is", _KINDS
+        return "PC383", f"node {node.key!r} is of unknown kind {said[0]!r}", _KINDS
+    return "PC383", f"node {node.key!r} has no kind", _KINDS
 
 
 _KINDS = "give it kind='sum' or kind='product', or make it a leaf with variable= and family="
@@ -142,15 +142,15 @@ def _unknown_attributes(node: Drawn) -> Iterator[Fault]:
     for attribute in sorted(map(str, set(node.attributes) - known - DRAWN)):
         yield (
             "PC384",
-            f"node {node.key!r} has an attribute {attribute!r}, which means nothing for "
+            f"node {node.key!r} has an attribute {attribute!r}, which is not used by "
             f"{_an(node.kind)}",
-            f"use {', '.join(sorted(known))}; for pictures: {', '.join(sorted(DRAWN))}",
+            f"use {', '.join(sorted(known))}; for drawing: {', '.join(sorted(DRAWN))}",
         )
     for attribute in sorted({str(a) for edge in node.edges for a in edge} - {"weight"} - DRAWN):
         yield (
             "PC384",
-            f"an edge of node {node.key!r} has an attribute {attribute!r}, which means nothing",
-            "edges of sums have a weight, other edges nothing",
+            f"an edge of node {node.key!r} has an unknown attribute {attribute!r}",
+            "edges of sums may have a weight, other edges have no attributes",
         )
 
 
@@ -163,7 +163,7 @@ def _operands(node: Drawn) -> Fault:
         return (
             "PC385",
             f"leaf {node.key!r} has operands",
-            "edges go from a node to its operands: turn them round, or make it a sum or product",
+            "edges go from a node to its operands: reverse them, or make it a sum or product",
         )
     return (
         "PC385",
@@ -181,7 +181,7 @@ def _weights(node: Drawn) -> Iterator[Fault]:
         yield (
             "PC386",
             f"{lacking} of {len(given)} edges of sum {node.key!r} have no weight",
-            "give all of them a weight, or none (then training finds them)",
+            "give all of them a weight, or none (to train them)",
         )
         return
     for weight in given:
@@ -199,7 +199,7 @@ def _is_weight(weight: object) -> bool:
 
 
 def _is_finite(value: object) -> bool:
-    """Whether ``value`` is a number that floating point can hold."""
+    """Whether ``value`` is a finite floating-point number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return False
     try:
@@ -209,7 +209,7 @@ def _is_finite(value: object) -> bool:
 
 
 def scale_findings(scale: object, location: str) -> Iterator[Diagnostic]:
-    """A scale that is no number of nats."""
+    """An error if the scale is not a finite number."""
     if not _is_finite(scale):
         yield Diagnostic(
             code="PC384",
@@ -220,7 +220,7 @@ def scale_findings(scale: object, location: str) -> Iterator[Diagnostic]:
 
 
 def total_findings(nodes: Iterable[Drawn], location: str) -> Iterator[Diagnostic]:
-    """Sums whose weights do not sum to one."""
+    """Errors for sums whose weights do not sum to one."""
     for node in nodes:
         weights = node.weights if node.kind == Kind.SUM else None
         if weights is not None and abs(math.fsum(weights) - 1.0) > TOLERANCE:

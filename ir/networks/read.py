@@ -1,19 +1,19 @@
-"""Circuits as NetworkX graphs, and graphs drawn by hand as circuits.
+"""Circuits from NetworkX graphs, written by `to_networkx` or by hand.
 
 Edges go from a node to its operands. `from_networkx` reads what `to_networkx` writes:
 
 | attribute | of | meaning |
 |---|---|---|
-| ``kind`` | node | ``"sum"``, ``"product"`` or ``"input"``; ``type`` does as well |
-| ``weight`` | edge of a sum | the weight of the operand; on all edges of a sum, or on none |
+| ``kind`` | node | ``"sum"``, ``"product"`` or ``"input"``; or ``type`` instead |
+| ``weight`` | edge of a sum | the weight of the operand; on all edges of a sum or none |
 | ``variable`` | leaf | a name, or a column |
 | ``family`` | leaf | ``"literal"``, ``"bernoulli"``, ``"categorical"``, ``"gaussian"``, ... |
-| ``parameters``, ``p`` | leaf | its parameters; without them, training finds them |
-| ``value`` | literal | the state for which it is 1 |
-| ``shares`` | sum or leaf | nodes with the same one share their weight |
-| ``name`` | node | its name in the circuit, if not that of the graph; ``None`` for none |
+| ``parameters``, ``p`` | leaf | its parameters; if omitted, they are trained |
+| ``value`` | literal | the state where it is 1 |
+| ``shares`` | sum or leaf | nodes with the same value share their weight |
+| ``name`` | node | its name in the circuit, if it differs from its key; ``None`` for none |
 | ``variables`` | graph | the variables in order, `Variable` or names |
-| ``root``, ``log_scale`` | graph | the root, if not the only node without users; the scale |
+| ``root``, ``log_scale`` | graph | the root, if several nodes have no consumer; the scale |
 """
 
 from __future__ import annotations
@@ -51,22 +51,21 @@ def from_networkx(
     normalize: bool = False,
     check: bool = True,
 ) -> Circuit:
-    """The circuit that a directed acyclic graph draws, a scalar node for each of its nodes.
+    """The circuit described by a directed acyclic graph, with one scalar node per graph node.
 
     Args:
         graph: A ``networkx.DiGraph``, edges from a node to its operands; attributes as above.
-            Nodes may be any hashable things; their names are mended where a circuit cannot hold
-            them.
-        root: By default the graph attribute ``root``, else the only node that no node uses. What
-            it does not depend on is left out.
-        variables: By default the graph attribute ``variables``, else those of the leaves, in order
-            of the nodes.
+            Nodes may be any hashable objects; names that a circuit cannot hold are changed.
+        root: By default the graph attribute ``root``, otherwise the only node without a consumer.
+            Nodes that it does not depend on are omitted.
+        variables: By default the graph attribute ``variables``, otherwise those of the leaves, in
+            order of the nodes.
         normalize: Divide the weights of each sum by their sum.
         check: Whether weights must sum to 1. Without it, `NormalizeWeights` can make the circuit
-            well-formed and keep its function.
+            well-formed without changing its function.
 
     Raises:
-        OptionError: With all that is wrong, by the names that the graph's nodes have.
+        OptionError: With all errors found, by the names of the graph's nodes.
 
     Example:
         >>> import networkx
@@ -141,7 +140,7 @@ def _root(nodes: Sequence[Drawn], root: Hashable, location: str) -> int:
         found = [i for i in range(len(nodes)) if i not in used]
         keys = ", ".join(repr(nodes[i].key) for i in found[:5]) + ", ..." * (len(found) > 5)
         what = f"{len(found)} nodes could be the root: {keys}" if found else "the graph is empty"
-        way_out = "name one: root=...; or put the others under it" if found else "add nodes"
+        way_out = "name one: root=...; or add a node above them" if found else "add nodes"
     if len(found) != 1:
         raise OptionError.of("PC382", what, location=location, help=way_out)
     return found[0]
@@ -150,12 +149,12 @@ def _root(nodes: Sequence[Drawn], root: Hashable, location: str) -> int:
 def _is(key: Hashable, root: Hashable) -> bool:
     try:
         return hash(key) == hash(root) and key == root
-    except TypeError:  # what cannot be hashed is no node's key
+    except TypeError:  # an unhashable object cannot be a node
         return False
 
 
 def _cycle(nodes: Sequence[Drawn], done: set[int], location: str) -> OptionError:
-    """Walk down nodes that no order holds until one comes again."""
+    """Walk down among nodes that cannot be ordered until one repeats."""
     path: list[int] = []
     node = next(i for i in range(len(nodes)) if i not in done)
     while node not in path:
@@ -167,7 +166,7 @@ def _cycle(nodes: Sequence[Drawn], done: set[int], location: str) -> OptionError
         "PC381",
         "the graph has a cycle: " + " -> ".join(shown),
         location=location,
-        help="a node cannot use itself, directly or through others; break the cycle",
+        help="a node cannot depend on itself: remove one of these edges",
     )
 
 

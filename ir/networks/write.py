@@ -21,16 +21,16 @@ Key = str | int
 def to_networkx(circuit: Circuit, *, scalar: bool = False) -> Network:
     """The circuit as a ``networkx.DiGraph``; `from_networkx` reads it back.
 
-    A node's key is its name, or its id where it has none. A graph has one edge at most between two
-    nodes: an operand that occurs twice is used again through a product of that one operand.
-    Sectors and generator are left out.
+    A node's key is its name, or its id if it has none. A graph has at most one edge between two
+    nodes, so an operand that occurs twice is repeated through a product of that one operand.
+    Sectors and generator are omitted.
 
     Args:
         circuit: Any circuit.
-        scalar: Draw a vector node as one scalar node a unit, ``name[0]``, ``name[1]``, ...
+        scalar: Write a vector node as one scalar node per unit, ``name[0]``, ``name[1]``, ...
 
     Raises:
-        OptionError: If there are vector nodes, and not ``scalar``.
+        OptionError: If there are vector nodes and ``scalar`` is false.
     """
     wide = np.flatnonzero(circuit.units != 1)
     if len(wide) and not scalar:
@@ -38,9 +38,9 @@ def to_networkx(circuit: Circuit, *, scalar: bool = False) -> Network:
         raise OptionError.of(
             "PC392",
             f"{len(wide):,} of {circuit.num_nodes:,} nodes are vectors, such as "
-            f"{circuit.label(node)} of {circuit.units[node]} units; a graph has scalar nodes",
+            f"{circuit.label(node)} with {circuit.units[node]} units; a graph has scalar nodes",
             location=circuit.where(node),
-            help="draw each unit as a node: scalar=True",
+            help="write each unit as a node: scalar=True",
         )
     writer = _Writer(circuit)
     for node in range(circuit.num_nodes):
@@ -50,14 +50,14 @@ def to_networkx(circuit: Circuit, *, scalar: bool = False) -> Network:
 
 
 class _Unit(NamedTuple):
-    """One unit of a node: its operands as unit numbers, and their weights if they are given."""
+    """One unit of a node: its operands as unit numbers, and their weights if given."""
 
     operands: list[int]
     weights: list[float] | None
 
 
 class _Writer:
-    """Draws node after node."""
+    """Writes the graph node by node."""
 
     def __init__(self, circuit: Circuit) -> None:
         self.circuit = circuit
@@ -105,7 +105,7 @@ class _Writer:
             self.graph.add_edge(key, below, **attributes)
 
     def _shares(self, node: int, unit: int) -> Key | None:
-        """A mark for weights that have a name, or several owners."""
+        """A label for weights that have a name or several owners."""
         weight = int(self.circuit.weight[node])
         table = self.circuit.weights
         if weight < 0 or not (self.shared[weight] or weight in table.names):
@@ -145,7 +145,7 @@ class _Writer:
 
 
 def _keys(circuit: Circuit) -> list[Key]:
-    """A key for each unit: the node's name or id, and the unit where there are several."""
+    """A key for each unit: the node's name or id, and the unit if there are several."""
     keys: list[Key] = []
     taken: set[Key] = set(circuit.names.values())
     for node, units in enumerate(circuit.units.tolist()):

@@ -1,1 +1,1 @@
-"""Plans: what a circuit becomes before a backend takes it."""
+"""Plans: lowered circuits, which backends run."""

@@ -10,12 +10,12 @@ from pccompiler.ir.plan.layers import Layer
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one evaluation takes, by counting.
+    """The counted cost of one evaluation.
 
     Attributes:
         flops: Multiplications and additions of sums and products; exp and log count as one each.
-        bytes: Bytes of layer values written and read, at 4 bytes a number.
-        peak_values: Most numbers alive at once when layers are dropped after their last use.
+        bytes: Bytes of layer values written and read, at 4 bytes per number.
+        peak_values: The most numbers alive at once if layers are freed after their last use.
         all_values: Numbers of all layer values, kept alive for a backward pass.
     """
 

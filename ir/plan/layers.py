@@ -1,4 +1,4 @@
-"""What a plan is made of: layers, operands and weight groups."""
+"""The parts of a plan: layers, operands and weight groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pccompiler.ir.kinds import SUMS, Kind
 
 
 class Form(IntEnum):
-    """How a layer's value stands for a probability (or density) v, shape (rows, units, batch)."""
+    """How a layer represents a probability (or density) v, shape (rows, units, batch)."""
 
     LOG = 0
     """log v."""
@@ -36,13 +36,13 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Operands:
-    """Where operands lie: an array of shape (arity, rows), first all first operands, and so on.
+    """Where operands are: an array of shape (arity, rows), all first operands first, and so on.
 
     Attributes:
         rows: Rows of the consuming layer that have these operands.
         arity: Operands of each row.
         units: Width of every operand.
-        sources: The layers that they come from.
+        sources: The layers that hold them.
         start: If not ``None``, the operands are rows ``start, start + 1, ...`` of the only source.
     """
 
@@ -57,7 +57,7 @@ class Operands:
 
         Args:
             first: The number of each layer's first row.
-            step: Between the numbers of a layer's rows.
+            step: The distance between the numbers of a layer's rows.
         """
         found = np.empty(self.arity * self.rows, np.int64)
         for source in self.sources:
@@ -67,27 +67,27 @@ class Operands:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Layer:
-    """Nodes that are computed together.
+    """Nodes that are computed together, one per row.
 
     Attributes:
         kind: What the rows compute.
         units: Width of each row.
         nodes: Shape ``(rows,)``, the circuit node of each row.
         operands: Empty for inputs. For elementwise products one entry for each arity, and for
-            ragged sums one for each weight group, whose rows lie one below the other; for other
-            kinds one entry if all operands have one width, else one for each operand, side by side.
+            ragged sums one for each weight group, whose rows follow one another; for other kinds
+            one entry if all operands have the same width, otherwise one per operand, concatenated.
         group: Index of the weight group, or -1; -1 in ragged sums.
-        groups: Of a ragged sum, the weight group of each entry of ``operands``; else empty.
+        groups: The weight group of each entry of ``operands`` in a ragged sum; otherwise empty.
         index: Shape ``(rows,)``, each row's weight within the group.
         family: Leaf family of an input layer.
         variables: Shape ``(rows,)``, each input's variable.
         form: Form of the value.
         normalize: Whether a linear product divides by its largest unit.
         shift: Whether a dense sum takes its operands in log form, shifted by their largest unit.
-        lowest: A linear value's smallest unit that can occur; 0 where zeros can occur. In log form
-            it is 1 where no unit can be zero, else 0.
-        peak: The least that the largest unit of a linear value can be. In log form it is 1 where
-            not all units can be zero, else 0.
+        lowest: A lower bound on the units of a linear value; 0 if zeros can occur. In log form it
+            is 1 if no unit can be zero, otherwise 0.
+        peak: A lower bound on the largest unit of a linear value. In log form it is 1 if the
+            units cannot all be zero, otherwise 0.
     """
 
     kind: Kind
@@ -112,12 +112,12 @@ class Layer:
 
     @property
     def tabular(self) -> bool:
-        """Whether the layer's values are looked up in tables by state."""
+        """Whether the layer looks its values up in tables by state."""
         return self.family is not None and self.family.tabular
 
     @property
     def ragged(self) -> bool:
-        """Whether the rows are sums of one unit over operands of one unit, of any fan-in."""
+        """Whether the rows are scalar sums over scalar operands, of any fan-in."""
         return len(self.groups) > 0
 
     @property
@@ -134,13 +134,13 @@ class Layer:
 
     @property
     def below(self) -> Iterator[int]:
-        """The layers that this layer reads, repeated where it reads one twice."""
+        """The layers that this layer reads, with repetitions."""
         return (source.layer for o in self.operands for source in o.sources)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WeightGroup:
-    """Weights of one owner kind and shape, stacked: values have shape (weights, rows, columns).
+    """Stacked weights of one owner kind and shape: values have shape (weights, rows, columns).
 
     Attributes:
         owner: Keyword of the node kind or leaf family that uses the weights.
@@ -163,22 +163,22 @@ class WeightGroup:
 
     @property
     def is_sum(self) -> bool:
-        """Whether rows are mixture weights (else leaf parameters)."""
+        """Whether rows are mixture weights; otherwise they are leaf parameters."""
         return self.owner in (kind.keyword for kind in SUMS)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """What the columns are."""
+        """The parameter or parameters in the columns."""
         return parameters(self.owner)
 
     @cached_property
     def tabular(self) -> bool:
-        """Whether layers multiply by the weights, or look them up (else they form densities)."""
+        """Whether layers multiply by the weights or look them up, instead of forming densities."""
         return self.is_sum or Family[self.owner].tabular
 
     @property
     def states(self) -> int:
-        """Of a table: how many probabilities a row stands for."""
+        """The number of probabilities that a row of a table represents."""
         return self.parameters[0].support.outcomes(self.columns)
 
     @cached_property
@@ -189,7 +189,7 @@ class WeightGroup:
 
 @dataclass(frozen=True, eq=False)
 class Use:
-    """A layer's use of a weight group: row i of entry ``part`` takes weight ``index[i]`` of it."""
+    """A layer's use of a weight group: row i of entry ``part`` uses its weight ``index[i]``."""
 
     layer: int
     part: int

@@ -1,4 +1,4 @@
-"""From trainable parameters to weights, in float64 NumPy: the definition for the backends."""
+"""Computes weights from trainable parameters in float64 NumPy: the reference for backends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def materialize(
 ) -> list[Float]:
     """The weights of every group, shape ``(weights, rows, columns)``.
 
-    Mixture weights and leaf parameters as `pccompiler.ir.Family` has them.
+    Mixture weights, and leaf parameters as defined by `pccompiler.ir.Family`.
     """
     tables = {name: np.asarray(value, np.float64) for name, value in parameters.items()}
     flat = _flat_sectors(plan, layout, tables)
@@ -38,7 +38,7 @@ def materialize(
 
 
 def constrain(raw: Float, group: WeightGroup, floor: float) -> Float:
-    """Weights from unconstrained numbers, as the generator's ``floor`` has it."""
+    """Weights from unconstrained numbers, under the generator's ``floor``."""
     parts = split(raw, group.parameters)
     return np.concatenate([p.support.constrain(part, floor) for p, part in parts], axis=-1)
 
@@ -78,7 +78,7 @@ def _slice(blocks: Float, rows: int, columns: int) -> Float:
 
 
 def by_weight(plan: Plan, values: Sequence[Float]) -> dict[int, Float]:
-    """Circuit weight id to values of shape (rows, columns), from stacked groups."""
+    """Maps circuit weight ids to values of shape (rows, columns), from stacked groups."""
     return {
         int(weight): values[number][place]
         for number, group in enumerate(plan.groups)
@@ -87,5 +87,5 @@ def by_weight(plan: Plan, values: Sequence[Float]) -> dict[int, Float]:
 
 
 def by_group(plan: Plan, values: Mapping[int, Float]) -> list[Float]:
-    """Stacked groups, from circuit weight id to values; the inverse of `by_weight`."""
+    """Stacked groups, from values by circuit weight id; the inverse of `by_weight`."""
     return [np.stack([values[int(weight)] for weight in group.weights]) for group in plan.groups]

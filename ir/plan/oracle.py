@@ -1,4 +1,4 @@
-"""The oracle: a plan run in float64 NumPy, all in log space. Slow, plain, and the definition."""
+"""The oracle: runs a plan in float64 NumPy, all in log space. It is slow, and the reference."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def log_likelihood(plan: Plan, weights: Sequence[Float], x: ArrayLike) -> Float:
 
     Args:
         plan: A lowered circuit; numeric forms are ignored, everything is in log space.
-        weights: One array a group, shape ``(weights, rows, columns)``, as `materialize` gives them.
+        weights: One array per group, shape ``(weights, rows, columns)``, from `materialize`.
         x: Shape ``(batch, variables)``; NaN is a missing value and is integrated out.
 
     Returns:
@@ -42,10 +42,10 @@ def layer_value(
     """The logarithms of one layer, shape (rows, units, batch), from those of the layers below.
 
     Args:
-        plan: Has the layer.
-        layer: What to evaluate.
-        weights: As of `log_likelihood`.
-        values: Of the layers before, by number.
+        plan: The plan that has the layer.
+        layer: The layer to evaluate.
+        weights: As in `log_likelihood`.
+        values: Values of the layers before, by number.
         x: Shape ``(batch, variables)``.
     """
     if layer.ragged:
@@ -67,7 +67,7 @@ def layer_value(
 
 
 def _ragged(layer: Layer, weights: Sequence[Float], values: Sequence[Float]) -> Float:
-    """Sums of one unit, fan-in by fan-in."""
+    """Scalar sums, grouped by fan-in."""
     parts: list[Float] = []
     start = 0
     for group, operands in zip(layer.groups, layer.operands, strict=True):

@@ -1,4 +1,4 @@
-"""Where trainable parameters lie, and how sectors make up weight groups, for every backend."""
+"""The layout of trainable parameters, and how sectors form weight groups, for all backends."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class Head:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Parameters and their assembly into weights.
+    """Parameters and how they are assembled into weights.
 
     Attributes:
         shapes: Name to shape of every trainable parameter, in order.
         heads: The distinct sector shapes.
-        block: Shape (rows, columns) of the table that heads slice; ``None``: heads of their own.
+        block: Shape (rows, columns) of the table that heads slice; ``None``: separate heads.
         embeddings: Rows of the embedding table (of the direct table, for sliced direct weights).
         assembly: Group number to positions of its entries in the concatenated, flattened heads,
-            shape ``(weights * rows * columns,)``; or a (start, stop) range where they lie in order.
+            shape ``(weights * rows * columns,)``; or a (start, stop) range if they are contiguous.
     """
 
     shapes: dict[str, tuple[int, ...]]
@@ -57,15 +57,15 @@ class Layout:
 
     @property
     def num_parameters(self) -> int:
-        """Trainable numbers, as allocated."""
+        """Number of allocated trainable numbers."""
         return sum(prod(shape) for shape in self.shapes.values())
 
 
 def lay_out(plan: Plan) -> Layout:
-    """The parameters of ``plan`` and how its weight groups come from them.
+    """The parameters of ``plan``, and how its weight groups are assembled from them.
 
     Raises:
-        CircuitError: If there are more than can be counted.
+        CircuitError: If there are too many.
     """
     generator, sectors = plan.generator, plan.sectors
     sliced = uses_sectors(generator) and sectors is not None and len(sectors) > 0
@@ -140,7 +140,7 @@ def _shapes(
 
 
 def parameter_name(plan: Plan, group: int) -> str:
-    """The parameter that holds a group which no sector covers."""
+    """The parameter that holds a group without sectors."""
     entry = plan.groups[group]
     return f"logits_{entry.name}" if entry.is_sum else f"leaf_{entry.name}"
 
@@ -161,7 +161,7 @@ def _assembly(plan: Plan, heads: tuple[Head, ...]) -> dict[int, Int | tuple[int,
 
 
 def positions(group: WeightGroup, sectors: Sectors, start: Int) -> Int:
-    """Position in the flattened heads of every entry of the group's weights, row-major."""
+    """For every entry of the group's weights, row-major, its position in the flattened heads."""
     mine, taken = entries_of(group, sectors)
     positions = ranges(start[mine], (sectors.rows * sectors.columns)[mine])
     if len(positions) != len(group.weights) * group.rows * group.columns:
@@ -174,9 +174,9 @@ def positions(group: WeightGroup, sectors: Sectors, start: Int) -> Int:
 
 
 def entries_of(group: WeightGroup, sectors: Sectors) -> tuple[Int, Int | None]:
-    """The sectors of a group's weights, and the entries of the stacked weights that they take.
+    """The sectors of a group's weights, and the entries of the stacked weights that they cover.
 
-    Entries are listed sector by sector; ``None``: they are all entries, in order.
+    Entries are listed sector by sector; ``None`` means all entries, in order.
     """
     mine = np.flatnonzero(np.isin(sectors.weight, group.weights))  # sorted by weight, then offset
     if ((sectors.rows[mine] == 1) | (sectors.columns[mine] == group.columns)).all():

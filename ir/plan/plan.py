@@ -1,8 +1,8 @@
 """The plan: a circuit as a short list of tensor layers, which every backend runs.
 
-A layer folds nodes of one level, kind and shape: *rows*. Its value is a tensor of shape
+A layer folds nodes of one level, kind and shape into its *rows*. Its value is a tensor of shape
 ``(rows, units, batch)`` in one of two forms (`Form`). The rows of a layer are ordered so that its
-consumer finds its operands side by side, and needs no gather.
+consumer finds its operands contiguous, and needs no gather.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class Plan:
 
     Attributes:
         variables: The columns of the data.
-        layers: In the order of evaluation.
-        groups: The weights.
+        layers: The layers in order of evaluation.
+        groups: The weight groups.
         sectors: The partition of generated weights.
         leaf_sectors: How many sectors belong to sums over inputs.
-        generator: How sum weights come to be.
+        generator: How sum weights are produced.
         log_scale: Added to the root's log value, in nats.
-        packed: Whether nodes of one unit prevail, and were folded by level whatever their fan-in.
+        packed: Whether most nodes are scalar, so nodes are folded by level whatever their fan-in.
     """
 
     variables: tuple[Variable, ...]
@@ -51,7 +51,7 @@ class Plan:
 
     @cached_property
     def uses(self) -> tuple[Use, ...]:
-        """Who takes which weights, layer by layer; of ragged sums, part by part."""
+        """Which weights each layer uses; for ragged sums, part by part."""
         found: list[Use] = []
         for number, layer in enumerate(self.layers):
             if layer.index is None:
@@ -65,7 +65,7 @@ class Plan:
 
     @cached_property
     def last_use(self) -> tuple[int, ...]:
-        """For each layer, the last layer that reads it (itself if none does)."""
+        """For each layer, the last layer that reads it, or itself if there is none."""
         last = list(range(len(self.layers)))
         for position, layer in enumerate(self.layers):
             for below in layer.below:
@@ -73,7 +73,7 @@ class Plan:
         return tuple(last)
 
     def cost(self, batch: int) -> Cost:
-        """Count the work and the memory of one forward evaluation of ``batch`` rows."""
+        """Count the operations and the memory of one forward evaluation of ``batch`` rows."""
         values = [layer.rows * layer.units * batch for layer in self.layers]
         flops = sum(batch * flops_of(layer) for layer in self.layers)
         reads = sum(values[below] for layer in self.layers for below in layer.below)
@@ -89,7 +89,7 @@ class Plan:
         )
 
     def summary(self) -> str:
-        """One line a layer, for people."""
+        """One readable line per layer."""
         lines = [f"plan: {len(self.layers)} layers, {len(self.groups)} weight groups"]
         for number, layer in enumerate(self.layers):
             name = layer.family.keyword if layer.family is not None else layer.kind.keyword
@@ -104,12 +104,12 @@ class Plan:
 
 
 def default_generator() -> Generator:
-    """The generator of circuits that name none."""
+    """The generator of circuits that specify none."""
     return Direct()
 
 
 def row_ids(layers: tuple[Layer, ...], num_nodes: int) -> tuple[Int, Int]:
-    """For each node, its layer and its row there (-1 where no layer has it)."""
+    """For each node, its layer and its row there, or -1 if it is in no layer."""
     layer_of, row_of = np.full(num_nodes, -1), np.full(num_nodes, -1)
     for number, layer in enumerate(layers):
         layer_of[layer.nodes] = number

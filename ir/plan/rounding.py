@@ -1,26 +1,26 @@
-"""What float32 can hold: the oracle's values with a bound on the error of each, row by row.
+"""Rounding in float32: the oracle's values with a bound on the error of each row.
 
 The bound is a first-order analysis of rounding (Higham 2002, "Accuracy and Stability of Numerical
-Algorithms", chapters 3 and 4), carried along bottom up: the most that correct float32 arithmetic in
-the plan's forms can be off by in a row, so that whatever is off by more has a fault. Errors are
+Algorithms", chapters 3 and 4), carried along bottom up: the largest error that correct float32
+arithmetic in the plan's forms can make in a row, so a larger difference is a fault. Errors are
 absolute errors of logarithms, in multiples of the unit roundoff ``u = 2**-24``:
 
 * *Leaves.* An entry of a table is rounded once. Densities formed in float64 are rounded at the end;
   for those formed in float32, the effect of changing each parameter by ``4 u`` is added. A missing
-  value gives 1, without error.
-* *Products* add up the errors of their operands. In linear form they also make ``n - 1``
-  multiplications, and a division where they are normalized. In log form they round partial sums:
+  value gives exactly 1.
+* *Products* add up the errors of their operands. In linear form they also round ``n - 1``
+  multiplications, and a division if they are normalized. In log form they round partial sums:
   at most ``n - 1`` or 7 (`FEW_OPERANDS`), none larger than the sum of the absolute values.
 * *Sums* average the errors of their operands: the derivative of a sum's logarithm by that of an
-  operand is the operand's share in it (its flow). They also round each weight once, and once for
+  operand is the operand's share of it (its flow). They also round each weight once, and once for
   each term that is not 0. In log form every term is rounded on its way: with its weight as a
   logarithm, by subtracting the largest one and by exp; so is the result, by log and by adding the
   largest one.
 * A linear value that is *read as a logarithm* is rounded by log and by adding its scale. Scales
-  themselves are sums of float64.
+  themselves are summed in float64.
 
-So the bound grows with the number of terms and with the size of what is added. A row in which
-everything is missing has the value 0, but still the errors of its sums.
+So the bound grows with the number of terms and with the size of the summands. A row in which
+everything is missing has the value 0, but its sums still have errors.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from pccompiler.ir.plan.plan import Plan
 Float = NDArray[np.float64]
 
 UNIT_ROUNDOFF = 2.0**-24
-"""Of float32: the largest relative error of one rounding."""
+"""The unit roundoff of float32: the largest relative error of one rounding."""
 FEW_OPERANDS = 8
-"""Backends add so many numbers one after another, and more of them in a tree or in float64: none
-passes through more than 7 roundings of float32."""
+"""Backends add up to this many numbers in sequence, and more in a tree or in float64, so that no
+number passes through more than 7 roundings of float32."""
 
 _EXP = 4.0
-"""Roundings of one exp: libraries are good to 2 units in the last place, which are 4 u."""
+"""Roundings of one exp: libraries are accurate to 2 units in the last place, which is 4 u."""
 _LOG = 4.0
 """Roundings of one logarithm, relative to it."""
 _PARAMETER = 4.0
@@ -56,12 +56,12 @@ _STEP = 1e-6
 def bounded_log_likelihood(
     plan: Plan, weights: Sequence[Float], x: ArrayLike
 ) -> tuple[Float, Float]:
-    """Log-likelihood of each row in float64, and what an evaluation in float32 may be off by.
+    """Log-likelihood of each row in float64, and a bound on the error of an evaluation in float32.
 
     Args:
-        plan: A lowered circuit; its numeric forms matter to the bound, not to the values.
-        weights: One array a group, see `pccompiler.ir.plan.oracle.log_likelihood`.
-        x: Shape ``(batch, variables)``, values that float32 holds; NaN where missing.
+        plan: A lowered circuit; its numeric forms affect the bound, not the values.
+        weights: One array per group, see `pccompiler.ir.plan.oracle.log_likelihood`.
+        x: Shape ``(batch, variables)``, values that float32 represents exactly; NaN where missing.
 
     Returns:
         Values and bounds, each of shape ``(batch,)``, in nats. The bound is 0 where the value is
@@ -79,8 +79,8 @@ def bounded_log_likelihood(
 class _Walk:
     """Layer by layer, all of shape (rows, units, batch).
 
-    Values, their errors, their errors once they are read as logarithms, and the scales of linear
-    values, as `pccompiler.ir.plan.layers.Form` has them.
+    Values, their errors, their errors when read as logarithms, and the scales of linear values
+    (see `pccompiler.ir.plan.layers.Form`).
     """
 
     def __init__(self, plan: Plan, weights: Sequence[Float], x: Float) -> None:
@@ -91,7 +91,7 @@ class _Walk:
         self.scales: list[Float] = []
 
     def step(self, layer: Layer) -> None:
-        """Go on by one layer, and forget what no later layer reads."""
+        """Evaluate one layer, and free the layers that no later layer reads."""
         number = len(self.values)
         self.values.append(layer_value(self.plan, layer, self.weights, self.values, self.x))
         if layer.kind == Kind.INPUT:
@@ -124,7 +124,7 @@ class _Walk:
         return scale
 
     def _reading(self, layer: Layer) -> Float | float:
-        """What taking the logarithm of a linear value, and adding its scale, rounds."""
+        """The rounding error of taking the logarithm of a linear value and adding its scale."""
         if layer.form == Form.LOG or layer.family == Family.INDICATOR:
             return 0.0
         value, scale = self.values[-1], self.scales[-1]
@@ -148,7 +148,7 @@ class _Walk:
         return np.where(seen, own, 0.0)
 
     def _change(self, layer: Layer, move: Callable[[Float], Float]) -> Float:
-        """How much log-densities change with their parameters, parameter by parameter."""
+        """How much log-densities change with each of their parameters."""
         if layer.family is None or layer.variables is None:
             raise AssertionError("an input layer has a family and variables")  # pragma: no cover
         table = self.weights[layer.group][layer.index]
@@ -233,7 +233,7 @@ def _logs(weights: Float) -> Float:
 
 
 def _finite(top: Float) -> Float:
-    """A maximum that can be subtracted: -inf becomes 0."""
+    """A maximum that is safe to subtract: -inf becomes 0."""
     return np.asarray(np.where(np.isneginf(top), 0.0, top))
 
 

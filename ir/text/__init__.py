@@ -1,1 +1,1 @@
-"""The text form of circuits, and the files that it points to."""
+"""The text form of circuits, and the weights files that it names."""

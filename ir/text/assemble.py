@@ -1,4 +1,4 @@
-"""From the statements of a text to a circuit: names to ids, order, widths, weights."""
+"""Assembles the statements of a text into a circuit: ids, order, widths, weights."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from pccompiler.ir.sizes import MOST_UNITS
 from pccompiler.ir.variables import Variable
 
 _DIGITS = 1000
-"""Of an integer, zeros in front included: Python refuses 4,300, and takes their square in time."""
+"""The most digits of an integer, leading zeros included: Python takes quadratic time to parse
+them, and refuses more than 4,300."""
 
 
 class Statements:
-    """What the text has declared so far, as columns in the order of declaration."""
+    """The declarations of the text so far, as columns in order of declaration."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -53,8 +54,8 @@ class Statements:
     def fail(self, code: str, message: str, help: str, line: int | None = None) -> NoReturn:
         """Raise a `ParseError` at the current line or at another, with carets at the culprit.
 
-        The culprit is the first word of the message that is quoted there, or stands for a node or a
-        weight, and occurs in the line.
+        The culprit is the first word of the message that occurs in the line and is quoted, or names
+        a node or a weight.
         """
         number = line or self.line_number
         text = self.text[number - 1] if 0 < number <= len(self.text) else self.line
@@ -74,7 +75,7 @@ class Statements:
         )
 
     def integer(self, word: str) -> int:
-        """A whole number that is not negative."""
+        """Parse a nonnegative whole number."""
         if not word.isdecimal():
             self.fail("PC211", f"{word!r} is not a whole number", "write digits")
         if len(word) > _DIGITS or int(word) > MOST_UNITS:
@@ -83,21 +84,21 @@ class Statements:
         return int(word)
 
     def width(self, word: str) -> int:
-        """A number of units."""
+        """Parse a number of units."""
         units = self.integer(word)
         if units < 1:
-            self.fail("PC211", "a node of 0 units has no value", "give it at least 1 unit")
+            self.fail("PC211", "a node cannot have 0 units", "give it at least 1 unit")
         return units
 
     def real(self, word: str) -> float:
-        """A number."""
+        """Parse a number."""
         try:
             return float(word)
         except ValueError:
             self.fail("PC211", f"{word!r} is not a number", "write a decimal number")
 
     def finish(self) -> Circuit:
-        """The circuit, once all lines have been read, with sectors as its policy cuts them."""
+        """The circuit, after all lines have been read, with the sectors of its policy."""
         if self.root is None:
             self.fail("PC208", "the text names no root", "end it with 'root %NAME'")
         if self.root not in self.nodes:
@@ -113,8 +114,8 @@ class Statements:
         if self.own_sectors and (self.sectors is None or self.sectors.by != "own"):
             self.fail(
                 "PC210",
-                "the text lists sectors, but does not say that they are its own",
-                "write 'sectors by=own', or remove the lines",
+                "the text lists sectors, but lacks the statement 'sectors by=own'",
+                "add it, or remove the 'sector' lines",
                 self.own_sectors[0][0],
             )
         if self.sectors is None or not self.own_sectors:
@@ -148,7 +149,7 @@ class Statements:
                 "the circuit has a cycle: " + " -> ".join(labels[i] for i in cycle),
                 location=f"{self.source}:{self.lines[cycle[0]]}",
                 notes=[f"{labels[i]}, {self.source}:{self.lines[i]}" for i in sorted(set(cycle))],
-                help="a node cannot use itself, directly or through others; break the cycle",
+                help="a node cannot depend on itself: remove an operand of one of these nodes",
             ) from None
 
     def _assemble(self, order: list[int], new_id: Int, below: list[Int]) -> Circuit:
@@ -227,7 +228,7 @@ class Statements:
                     "PC209",
                     f"weight @{label} has shape {' x '.join(map(str, table.shape))}, "
                     f"but its node needs {rows} x {columns}",
-                    "give one row a unit, rows separated by ';'",
+                    "give one row per unit, separated by ';'",
                     line,
                 )
             values[ids[label]] = table
@@ -235,7 +236,7 @@ class Statements:
 
 
 def _culprit(message: str, line: str) -> tuple[int, int]:
-    """Column, from 1, and length of what a message is about; else of the line's first word."""
+    """Column (from 1) and length of the word that a message quotes, or of the line's first word."""
     for match in _QUOTED.finditer(message):
         word = next(group for group in match.groups() if group)
         found = re.search(rf"(?<!\S){re.escape(word)}(?!\S)", line) or re.search(

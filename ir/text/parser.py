@@ -1,4 +1,4 @@
-"""The text form, read back; `pccompiler.ir.text.printer` writes it (docs/reference/grammar.md)."""
+"""Parses the text form (docs/reference/grammar.md); `pccompiler.ir.text.printer` writes it."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def parse(
 ) -> Circuit:
     """Read a circuit from its text form.
 
-    Nodes may come in any order, as long as there is no cycle; they are numbered in the order of the
-    text where that puts operands first.
+    Nodes may come in any order, as long as there is no cycle; they are numbered in the order of
+    the text if that puts operands first.
 
     Args:
         text: As `to_text` writes it. ``#`` starts a comment; blank lines are skipped.
         source: Name of the text in error messages.
-        values: Weight name or id to values, for weights that the text gives none.
+        values: Values by weight name or id, for weights without values in the text.
 
     Raises:
-        ParseError: If lines cannot be read: all of them, up to 20, each with a caret at the word.
+        ParseError: With all lines that cannot be read, up to 20, each with a caret at the word.
         CircuitError: If the nodes form a cycle.
         LimitError: If it takes more nodes, edges or sectors than `pccompiler.limits` allow.
         OptionError: If ``text`` is not a ``str``.
     """
-    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # of strangers
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped calls
         raise OptionError.of(
             "PC302",
             f"the text of a circuit is a str, not {type(text).__name__}",
@@ -67,8 +67,8 @@ class _Parser(Statements):
             if len(words) == 2 and words[0] == "pcir":
                 self.fail(
                     "PC201",
-                    f"the text is of version {words[1]!r}, and this pccompiler reads version 1",
-                    "install a newer pccompiler, or print the circuit by the old one",
+                    f"the text has version {words[1]!r}, but this pccompiler reads version 1",
+                    "install a newer pccompiler, or print the circuit with version 1",
                 )
             self.fail("PC201", "the text does not start with the version line", f"write {HEADER!r}")
         found: list[Diagnostic] = []
@@ -139,7 +139,7 @@ class _Parser(Statements):
         if words[0] in self.nodes:
             first = self.lines[self.nodes[words[0]]]
             self.fail(
-                "PC204", f"node {words[0]} is declared twice, first in line {first}", "rename one"
+                "PC204", f"node {words[0]} is declared twice, first on line {first}", "rename one"
             )
         rest = words[3:]
         label = rest.pop()[1:] if rest and rest[-1][0] == "@" else None
@@ -156,7 +156,7 @@ class _Parser(Statements):
             self.fail("PC205", f"operand {bad!r} is not a node", "write operands as %name")
         wants_weight = kind in SUMS or family > Family.INDICATOR
         if wants_weight != (label is not None):
-            message = "needs a weight at its end" if wants_weight else "takes no weight"
+            message = "needs a weight at its end" if wants_weight else "cannot have a weight"
             way_out = "add one, such as @w" if wants_weight else f"remove @{label}"
             self.fail("PC206", f"this {words[2]} {message}", way_out)
         self.check_name(words[0][1:])
@@ -173,7 +173,7 @@ class _Parser(Statements):
 
     def check_name(self, name: str) -> None:
         if not is_name(name):
-            self.fail("PC212", f"{name!r} is no name", f"use {ALPHABET}")
+            self.fail("PC212", f"{name!r} is not a valid name", f"use {ALPHABET}")
 
     def input(self, words: list[str]) -> tuple[int, int, int]:
         if len(words) != 3:
@@ -192,20 +192,20 @@ class _Parser(Statements):
 
     def set_root(self, words: list[str]) -> None:
         if len(words) != 1:
-            self.fail("PC208", "a root is one node", "write 'root %3'")
+            self.fail("PC208", "a root must be one node", "write 'root %3'")
         if self.root is not None:
-            first = f"first in line {self.root_line}"
+            first = f"first on line {self.root_line}"
             self.fail("PC204", f"the root is declared twice, {first}", "remove one")
         self.root, self.root_line = words[0], self.line_number
 
     def set_scale(self, words: list[str]) -> None:
         if len(words) != 1:
-            self.fail("PC208", "a scale is one number", "write 'scale -1.5': a logarithm, in nats")
+            self.fail("PC208", "a scale must be one number", "write 'scale -1.5', a log in nats")
         if self.log_scale is not None:
             self.fail("PC204", "the scale is declared twice", "remove one")
         scale = self.real(words[0])
         if not math.isfinite(scale):
-            self.fail("PC211", f"{words[0]!r} is no scale", "write a finite number")
+            self.fail("PC211", f"{words[0]!r} is not a valid scale", "write a finite number")
         self.log_scale = scale
 
     def refer(self, words: list[str]) -> None:
@@ -219,7 +219,7 @@ class _Parser(Statements):
         if len(words) < 2 or words[0][0] != "@":
             self.fail("PC209", "a weight needs a name and values", "write 'weight @w 0.3 0.7'")
         if words[0][1:] in self.values:
-            first = f"first in line {self.values[words[0][1:]][0]}"
+            first = f"first on line {self.values[words[0][1:]][0]}"
             self.fail("PC204", f"weight {words[0]} has values twice, {first}", "remove one")
         rows = [row.split() for row in " ".join(words[1:]).split(";")]
         try:

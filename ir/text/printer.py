@@ -1,4 +1,4 @@
-"""The text form: one line a node. `pccompiler.ir.text.parser` reads it back."""
+"""Prints the text form, one line per node. `pccompiler.ir.text.parser` reads it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ HEADER = "pcir 1"
 
 
 def to_text(circuit: NodeTable, *, values: bool = True) -> str:
-    """The text form of ``circuit``; ``parse`` gives back an equal circuit.
+    """The text form of ``circuit``; ``parse`` returns an equal circuit.
 
     Args:
         circuit: Any circuit, well-formed or not.
-        values: Whether given weight values are written too.
+        values: Whether to write given weight values too.
     """
     lines = [HEADER]
     lines += [_variable_line(v) for v in circuit.variables]
@@ -34,7 +34,7 @@ def to_text(circuit: NodeTable, *, values: bool = True) -> str:
 
 
 def _sector_lines(circuit: NodeTable, sectors: Sectors) -> list[str]:
-    """``sectors by=rows size=4 mixtures=false``; of one's own, a line each: ``sector @w 0 5 2``."""
+    """``sectors by=rows size=4 mixtures=false``; for own sectors, one ``sector @w 0 5 2`` each."""
     if sectors.by != "own":
         mixtures = str(sectors.mixtures).lower()
         return [f"sectors by={sectors.by} size={sectors.size} mixtures={mixtures}"]
@@ -64,7 +64,7 @@ def _variable_line(variable: Variable) -> str:
 
 
 def _node_lines(circuit: NodeTable) -> list[str]:
-    """One line a node. Plain loops over Python lists: the fastest way to format text."""
+    """One line per node. Plain loops over Python lists are the fastest way to format text."""
     names = [v.name for v in circuit.variables]
     labels = [f"%{i}" for i in range(circuit.num_nodes)]
     for node, name in circuit.names.items():

@@ -1,4 +1,4 @@
-"""Circuits as files: the text, and its weights inline or in a safetensors file beside it."""
+"""Circuits as files: the text, with weights inline or in a safetensors file next to it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def write_circuit(
     Args:
         circuit: Any circuit.
         path: The text file, such as ``garden.pcir``.
-        weights: Where given values go: ``"inline"``: into the text. ``"file"``: to
-            ``garden.safetensors`` beside it, which the text names with its hash; bit for bit, in
-            float64. ``"none"``: nowhere.
+        weights: Where to write given values. ``"inline"``: in the text. ``"file"``: exactly, in
+            float64, to ``garden.safetensors`` next to it; the text records the name and hash.
+            ``"none"``: nowhere.
 
     Raises:
-        OptionError: If ``weights`` is none of these.
+        OptionError: If ``weights`` has another value.
     """
     target = Path(path)
     if weights not in ("inline", "file", "none"):
@@ -47,17 +47,17 @@ def write_circuit(
     if weights == "file" and circuit.weights.values:
         blob = _packed(circuit)
         beside = target.with_suffix(".safetensors")
-        write_bytes(beside, blob)  # first: a text never names a file that is not there
+        write_bytes(beside, blob)  # first, so that a text never names a file that does not exist
         text += f'weights "{beside.name}" sha256={hashlib.sha256(blob).hexdigest()}\n'
     write_bytes(target, text.encode())
     return target
 
 
 def read_circuit(path: str | Path) -> Circuit:
-    """Read what `write_circuit` wrote, weights included.
+    """Read a circuit that `write_circuit` wrote, with its weights.
 
     Raises:
-        ParseError: If the text cannot be read, or its weights file is missing or another.
+        ParseError: If the text cannot be read, or its weights file is missing or does not match.
         LimitError: If it takes more than `pccompiler.limits` allow.
         OSError: If the text file cannot be read, or is not a regular file.
     """
@@ -75,10 +75,10 @@ def read_circuit(path: str | Path) -> Circuit:
 
 
 def parse_beside(text: str, source: Path) -> Circuit:
-    """Parse the text of the file ``source``, with the weights file beside it that it may name.
+    """Parse the text of the file ``source``, with the weights file next to it, if it names one.
 
     Raises:
-        ParseError: If the text cannot be read, or its weights file is missing or another.
+        ParseError: If the text cannot be read, or its weights file is missing or does not match.
     """
     found = _LINE.search(text)
     if found is None:
@@ -90,8 +90,8 @@ def parse_beside(text: str, source: Path) -> Circuit:
 
 
 def _packed(circuit: Circuit) -> bytes:
-    """Values stacked by shape, so that many small weights are few tensors."""
-    from safetensors.numpy import save  # here, so that files without such weights need it not
+    """Values stacked by shape, so that many small weights become few tensors."""
+    from safetensors.numpy import save  # imported here, as other files do not need it
 
     shapes: dict[tuple[int, ...], list[int]] = {}
     for weight in sorted(circuit.weights.values):
@@ -106,7 +106,7 @@ def _packed(circuit: Circuit) -> bytes:
 
 
 def _unpacked(source: Path, line: int, name: str, digest: str) -> Mapping[str, Float]:
-    """Label to values, from the file that a text names. It is read once: what is hashed is used."""
+    """Values by label, from the file that a text names; read once, so that the hash covers them."""
     from safetensors import SafetensorError
 
     def wrong(why: str, way_out: str) -> ParseError:
@@ -121,32 +121,32 @@ def _unpacked(source: Path, line: int, name: str, digest: str) -> Mapping[str, F
         blob = read_regular(source.parent / name)
     except OSError as error:
         raise wrong(
-            f"cannot be read: {error.strerror}", "put it beside the text, or remove the line"
+            f"cannot be read: {error.strerror}", "put it next to the text, or remove the line"
         ) from None
     if hashlib.sha256(blob).hexdigest() != digest:
-        raise wrong("is not the one that the text names", "write the circuit again")
+        raise wrong("does not have the hash given in the text", "write the circuit again")
     try:
         return _tables(blob)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise wrong(f"has another form: {error}", "write the circuit again") from None
+        raise wrong(f"is malformed: {error}", "write the circuit again") from None
 
 
 def _tables(blob: bytes) -> dict[str, Float]:
-    """Label to values, as `_packed` stacks them: for each shape a tensor, and a list of labels."""
+    """Values by label, from the form of `_packed`: for each shape a tensor and a list of labels."""
     from safetensors.numpy import load
 
     tensors = load(blob)
-    header: Any = parse_json(blob[8 : 8 + int.from_bytes(blob[:8], "little")])  # which load checked
+    header: Any = parse_json(blob[8 : 8 + int.from_bytes(blob[:8], "little")])  # checked by load
     labels = parse_json(header["__metadata__"][_LABELS])
     if not isinstance(labels, dict) or not all(isinstance(v, list) for v in labels.values()):
-        raise ValueError("its labels are no lists by tensor")
+        raise ValueError("its labels are not lists by tensor")
     result: dict[str, Float] = {}
     for tensor, names in cast("dict[str, list[object]]", labels).items():
         tables = tensors[tensor]
         if tables.ndim != 3 or tables.dtype.kind != "f":
-            raise ValueError(f"tensor {tensor!r} holds no stacked tables of numbers")
+            raise ValueError(f"tensor {tensor!r} does not hold stacked tables of numbers")
         for label, table in zip(names, tables.astype(np.float64, copy=False), strict=True):
             if not isinstance(label, str) or label in result:
-                raise ValueError(f"{label!r} is no label, or one that is used twice")
+                raise ValueError(f"{label!r} is not a valid label, or is used twice")
             result[label] = table
     return result

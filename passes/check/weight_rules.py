@@ -1,4 +1,4 @@
-"""The rules of weights: PC106; PC110 and PC125 for sectors."""
+"""Rules for weights: PC106, and for sectors PC110 and PC125."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pccompiler.ir.sectors import partition
 from pccompiler.passes.check.rule import NO_NODE, Fault, Rule, title
 
 TOLERANCE = 1e-6
-"""How far rows may be from summing to 1: what float32, or six printed digits, leave."""
+"""Tolerance of row sums: rounding to float32 or to six printed digits."""
 
 
 def _wrong_shape(circuit: Circuit) -> Int:
@@ -33,7 +33,7 @@ def _describe_wrong_shape(circuit: Circuit, node: int) -> Fault:
     return Fault(
         f"weight {table.label(weight)} has shape {table.rows[weight]} x {table.columns[weight]}, "
         f"but {title(circuit, node)} needs {circuit.units[node]} x {_columns(circuit)[node]}",
-        "share weights only between nodes of one shape",
+        "share weights only between nodes of the same shape",
     )
 
 
@@ -51,7 +51,7 @@ def _describe_wrong_owner(circuit: Circuit, node: int) -> Fault:
     return Fault(
         f"weight {circuit.weights.label(weight)} belongs to {_owner(circuit, first)} and to "
         f"{_owner(circuit, node)}",
-        "share weights only between nodes of one kind and family",
+        "share weights only between nodes of the same kind and family",
     )
 
 
@@ -69,19 +69,19 @@ def _describe_misshapen_values(circuit: Circuit, node: int) -> Fault:
     rows, columns = _shapes(circuit)[weight]
     return Fault(
         f"weight {circuit.weights.label(weight)} of {title(circuit, node)} has shape "
-        f"{rows} x {columns}, but its given values have {values}",
-        "give one row a unit, and one column an operand's unit or a parameter",
+        f"{rows} x {columns}, but its given values have shape {values}",
+        "give one row per unit, and one column per unit of the operands or per parameter",
     )
 
 
 class Flaw(NamedTuple):
-    """Where given values are wrong.
+    """Invalid given values.
 
     Attributes:
-        mask: Over (weights, rows, columns or 1), of the columns of one parameter.
-        message: What to say.
+        mask: Shape (weights, rows, columns or 1), over the columns of one parameter.
+        message: The error message.
         help: A way out.
-        columns: Which columns these are.
+        columns: The columns of the parameter.
     """
 
     mask: NDArray[np.bool_]
@@ -96,7 +96,7 @@ def parameters_of(family: int) -> tuple[Parameter, ...]:
 
 
 def _flaws(family: int, tables: Float) -> Iterator[Flaw]:
-    """What can be wrong with values, shape (weights, rows, columns), of one owner kind."""
+    """The possible flaws of values, shape (weights, rows, columns), of one owner kind."""
     yield Flaw(~np.isfinite(tables), "has {value:g} in row {row}", "give finite numbers")
     parameters = parameters_of(family)
     for place, (parameter, values) in zip(
@@ -119,20 +119,20 @@ def _flaws(family: int, tables: Float) -> Iterator[Flaw]:
 
 
 def _totals(tables: Float) -> Float:
-    """Row sums, as one last column."""
-    with np.errstate(invalid="ignore"):  # infinities are flaws of their own
+    """The flaw of row sums, with a single column."""
+    with np.errstate(invalid="ignore"):  # infinities are separate flaws
         totals: Float = tables.sum(axis=-1, keepdims=True)
     return totals
 
 
 Flaws = Callable[[int, Float], Iterable[Flaw]]
-"""What can be wrong with values, shape (weights, rows, columns), of one family or of sums (-1)."""
+"""The possible flaws of values, shape (weights, rows, columns), of a family or of sums (-1)."""
 
 
 def flawed_values(circuit: Circuit, flaws: Flaws) -> Int:
-    """First owners of given values with flaws, ascending.
+    """The first owner of each flawed table of given values, ascending.
 
-    Values are stacked by owner and shape, so that a million small weights are few operations.
+    Values are stacked by owner and shape, so that a million small weights take few operations.
     """
     given = _given(circuit)
     if not given:
@@ -177,9 +177,9 @@ def _describe_stale_sectors(circuit: Circuit, _node: int) -> Fault:
         (0, "") if circuit.sectors is None else (len(circuit.sectors), circuit.sectors.by)
     )
     return Fault(
-        f"the {recorded:,} recorded sectors are not those of the circuit's sums",
-        "run the 'sectors' pass after whatever changed sums or weights; "
-        f"of a table of your own, say by='own' and not by={by!r}",
+        f"the {recorded:,} recorded sectors do not match the circuit's sums",
+        "run the 'sectors' pass after every pass that changes sums or weights; "
+        f"for a table of your own, use by='own' instead of by={by!r}",
     )
 
 
@@ -195,7 +195,7 @@ def _gap(circuit: Circuit) -> str:
 def _describe_uneven_sectors(circuit: Circuit, _node: int) -> Fault:
     return Fault(
         f"the table of sectors does not cover its weights exactly once: {_gap(circuit)}",
-        "cover every entry of a weight by one sector, or leave the whole weight out: it has logits "
+        "cover every entry of a weight by one sector, or omit the whole weight, which has logits "
         "of its own then",
     )
 
@@ -218,7 +218,7 @@ WEIGHT_RULES = (
 
 
 def _columns(circuit: Circuit) -> Int:
-    """Columns that each node's weight must have."""
+    """The number of columns that each node's weight must have."""
     fan_in = segment_sum(circuit.units[circuit.operands], circuit.pointer)
     columns = np.where(circuit.kind == Kind.MIXTURE, circuit.fan_in, fan_in)
     inputs = circuit.kind == Kind.INPUT
@@ -227,7 +227,7 @@ def _columns(circuit: Circuit) -> Int:
 
 
 def _owner_kinds(circuit: Circuit) -> Int:
-    """A number for each node: nodes of equal numbers may share weights."""
+    """A number for each node: nodes with equal numbers may share weights."""
     return np.where(circuit.kind == Kind.INPUT, len(Kind) + circuit.family, circuit.kind)
 
 
@@ -241,7 +241,7 @@ def _first_owners(circuit: Circuit) -> Int:
     """Shape ``(weights,)``, the first node that uses each weight, or -1."""
     nodes = np.flatnonzero(circuit.weight >= 0)[::-1]
     first = np.full(len(circuit.weights), -1)
-    first[circuit.weight[nodes]] = nodes  # the last assignment, of the first node, stays
+    first[circuit.weight[nodes]] = nodes  # the last assignment is that of the first node
     return first
 
 
@@ -251,7 +251,7 @@ def _shapes(circuit: Circuit) -> list[tuple[int, int]]:
 
 
 def _given(circuit: Circuit) -> dict[int, Float]:
-    """The given values of weights that some node uses."""
+    """The given values of weights that are in use."""
     values = circuit.weights.values
     used = set(circuit.weight.tolist()) if values else set[int]()
     return {weight: table for weight, table in values.items() if weight in used and weight >= 0}

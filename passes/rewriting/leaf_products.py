@@ -9,7 +9,7 @@ import numpy as np
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit, Family, Variable
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.histogram import normalized
+from pccompiler.ir.families.builtin.histogram import normalized
 from pccompiler.passes.check.rule import title
 
 

@@ -1,1 +1,1 @@
-"""Every speed figure, beside the least time that the machine could take (docs/howto/bench.md)."""
+"""Measured times, compared with the least time possible on the machine (docs/howto/bench.md)."""

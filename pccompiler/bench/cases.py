@@ -1,4 +1,4 @@
-"""What `pccompiler bench` times, by name."""
+"""The cases that `pccompiler bench` times, by name."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ Engine = Literal["torch", "onnx"]
 PAPER_BATCH = 500
 BACKWARDS: tuple[Direction, ...] = DIRECTIONS[::-1]
 LARGEST_ON_CPU = 500
-"""Larger circuits are timed on a CPU only by name."""
+"""Larger circuits are timed on a CPU only if named."""
 SUFFIXES = (".pcir", ".psdd", ".spn", ".sdd", ".nnf", ".bif", ".gz")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One figure.
+    """One measurement.
 
     Attributes:
         name: ``group-...``.
         subject: The circuit.
-        direction: What is timed.
+        direction: The part that is timed.
         batch: Rows at once.
-        precision: Of wide sums' products, as torch's setting "highest" or "high".
+        precision: Precision of matrix products in wide sums: torch's setting "highest" or "high".
         engine: What runs it: torch, or ONNX Runtime from an exported file.
-        devices: Where it is timed unless it is named.
+        devices: Devices on which it is timed unless it is named.
         quick: Whether ``--quick`` keeps it.
     """
 
@@ -58,7 +58,7 @@ def paper(n: int, weights: Weights = "hypernetwork") -> Subject:
 
 
 def all_cases() -> tuple[Case, ...]:
-    """Every case, so that those of one circuit stand together."""
+    """All cases, grouped by circuit."""
     cases: list[Case] = []
     for n in (16, 100, 500, 1556):
         cases += _of_paper(n)
@@ -110,7 +110,7 @@ def _hclt() -> list[Case]:
 
 
 def _image() -> list[Case]:
-    """Quad trees, as cirkit's `image_data` builds them."""
+    """Quad trees, as built by cirkit's `image_data`."""
     small = Subject(structure="quad-tree", n=14 * 14, units=32, values=256)
     large = Subject(structure="quad-tree", n=28 * 28, units=32, values=256)
     rows = _three("image", "14x14x256x32", small)
@@ -149,7 +149,7 @@ def of_file(path: Path) -> tuple[Case, ...]:
 def select(
     wanted: Sequence[str], device: str, *, quick: bool = False, batch: int | None = None
 ) -> tuple[Case, ...]:
-    """The cases of these names, groups, patterns (as ``step-*``) or files; none: the device's.
+    """The cases with these names, groups, patterns (``step-*``) or files; by default the device's.
 
     Raises:
         OptionError: If one is unknown (PC780), or ``batch`` is below 1 (PC302).
@@ -181,5 +181,5 @@ def _named(word: str, known: Sequence[Case], device: str) -> Sequence[Case]:
         "PC780",
         f"there is no case {word!r}",
         notes=(f"close: {', '.join(close)}",) if close else (),
-        help="see 'pccompiler bench --list'; a group, a pattern or a circuit's file will do too",
+        help="see 'pccompiler bench --list'; or give a group, a pattern or a circuit's file",
     )

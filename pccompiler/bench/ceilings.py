@@ -1,4 +1,4 @@
-"""What the machine in hand can do in a second: datasheets, and quick measurements."""
+"""The peak rates of a machine, from datasheets or quick measurements."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pccompiler.bench.units import Precision, Work
 SECONDS = 0.4
 """Time for each measurement on a CPU."""
 CHAIN = 64
-"""Exponentials one after the other for each number, so that memory does not matter."""
+"""Exponentials in sequence for each number, so that memory does not matter."""
 _EXPONENTIALS = f"""
 template <typename T> T chain(T x) {{
   for (int i = 0; i < {CHAIN}; ++i) x = exp2f(-x);
@@ -27,15 +27,15 @@ template <typename T> T chain(T x) {{
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """Rates of a machine; 0: not known, and then no limit.
+    """Rates of a machine per second; 0 means unknown, and sets no limit.
 
     Attributes:
         source: Where the rates come from.
-        flops: Multiplications and additions in float32, a second.
-        matrix: The same of matrix units in TF32 (on a CPU, of a float32 matrix product).
-        special: Exponentials, logarithms, reciprocals, a second.
-        bytes: Through device memory, a second.
-        launch: Seconds that the shortest timed piece of work takes: a CUDA graph of one kernel.
+        flops: Multiplications and additions in float32.
+        matrix: The same by matrix units in TF32 (on a CPU, by a float32 matrix product).
+        special: Exponentials, logarithms, reciprocals.
+        bytes: Bytes through device memory.
+        launch: Seconds for the shortest measurable work: a CUDA graph of one kernel.
     """
 
     source: str
@@ -51,8 +51,8 @@ DATASHEET = {
     "H100": replace(_HOPPER, source="NVIDIA H100 SXM datasheet"),
     "H200": replace(_HOPPER, source="NVIDIA H200 SXM datasheet", bytes=4.8e12),
 }
-"""By a word of the device's name, SXM modules: float32 67 TFLOP/s; TF32 dense 494.7 TFLOP/s (the
-datasheet's 989 is with sparsity); memory 3.35 and 4.8 TB/s. Special functions: 16 a clock and
+"""SXM modules by a word of the device's name: float32 67 TFLOP/s; TF32 dense 494.7 TFLOP/s (the
+datasheet's 989 is with sparsity); memory 3.35 and 4.8 TB/s. Special functions: 16 per clock and
 multiprocessor (CUDA C++ Programming Guide, arithmetic throughput of compute capability 9.0), 132
 multiprocessors at 1.98 GHz."""
 
@@ -64,9 +64,9 @@ def datasheet(name: str) -> Rates | None:
 
 
 def floor_ms(work: Work, rates: Rates, precision: Precision = "tf32") -> tuple[float, str]:
-    """The least time that ``work`` can take, in milliseconds, and the unit that sets it.
+    """The least time that ``work`` can take, in milliseconds, and the unit that limits it.
 
-    In ``"fp32"`` matrix units cannot help: all arithmetic is in one unit.
+    In ``"fp32"`` matrix units cannot be used: all arithmetic is in one unit.
     """
     if precision == "fp32":
         work = replace(work, flops=work.flops + work.matrix, matrix=0)
@@ -87,7 +87,7 @@ def measured(device: torch.device) -> Rates:
 
 
 def _of_cpu() -> Rates:
-    """Arithmetic of one thread, times their number: waiting for others' programs is no ceiling."""
+    """One thread's rate times the number of threads, so that other programs do not lower it."""
     source = torch.rand(2**24, device="cpu")
     target = torch.empty_like(source)
     copied = 8 * source.numel() / _best(lambda: target.copy_(source))
@@ -112,7 +112,7 @@ def _product_rate() -> float:
 
 
 def _special_rate() -> float:
-    """Of exponentials or square roots, whichever are quicker, in cache."""
+    """The rate of exponentials or square roots, whichever are faster, in cache."""
     small = torch.rand(2**14, device="cpu")
     out = torch.empty_like(small)
     runs = (lambda: torch.exp(small, out=out), lambda: torch.sqrt(small, out=out))
@@ -120,7 +120,7 @@ def _special_rate() -> float:
 
 
 def _best(run: Callable[[], object]) -> float:
-    """Shortest time of a run, in seconds: others may use the machine too."""
+    """Shortest time of a run, in seconds, since other programs may use the machine."""
     run()
     times: list[float] = []
     begin = time.perf_counter()
@@ -159,7 +159,7 @@ def _product_seconds(a: Tensor, b: Tensor, out: Tensor, precision: Precision) ->
 
 @contextmanager
 def matrix_precision(precision: Precision) -> Generator[None]:
-    """Torch's setting for products of float32 matrices, for a while."""
+    """Sets the precision of torch's float32 matrix products within a block."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     try:
@@ -169,12 +169,12 @@ def matrix_precision(precision: Precision) -> Generator[None]:
 
 
 def _exponentials(device: torch.device) -> float:
-    """Exponentials a second, by a kernel of its own; 0 where torch cannot compile it."""
+    """Exponentials per second, by a kernel for them; 0 if torch cannot compile it."""
     numbers = torch.rand(2**22, device=device)
     try:
         chain = torch.cuda.jiterator._create_jit_fn(_EXPONENTIALS)
         chain(numbers)
-    except Exception:  # a beta interface of torch: where it fails, the datasheet has to do
+    except Exception:  # a beta interface of torch: if it fails, the datasheet is used
         return 0.0
     return CHAIN * numbers.numel() / _cuda_best(lambda: chain(numbers), 5)
 
@@ -186,7 +186,7 @@ def _cuda_best(run: Callable[[], object], repeats: int) -> float:
 
 
 def _launch(tiny: Tensor) -> float:
-    """Median time of a graph of one kernel that does next to nothing, in seconds."""
+    """Median time of a graph of one nearly empty kernel, in seconds."""
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         tiny.add_(1.0)

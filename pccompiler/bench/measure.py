@@ -1,4 +1,4 @@
-"""One case measured: its time, its floor, its errors, its memory."""
+"""Measures one case: its time, floor, errors and memory."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from pccompiler.torch_backend import CompiledCircuit
 Record = dict[str, Any]  # JSON values, hence ``Any``
 ERROR_ROWS = 500
 MISSING = 0.1
-"""Share of values that are missing where errors are measured."""
+"""Fraction of missing values when errors are measured."""
 
 
 @dataclass(eq=False)
 class Bench:
-    """Measures cases on one device; keeps the circuit of the last one."""
+    """Measures cases on one device, and keeps the last circuit."""
 
     device: str
     rates: Rates
@@ -52,7 +52,7 @@ class Bench:
         return self._last
 
     def run(self, case: Case) -> Record:
-        """Measure; the line of the result file."""
+        """Measure a case; returns its line of the result file."""
         with matrix_precision(case.precision):
             return self._run(case, self.built(case.subject))
 
@@ -77,7 +77,7 @@ class Bench:
         }
 
     def _prepared(self, case: Case, built: _Built) -> Run:
-        """What is timed, run once."""
+        """The timed run, run once."""
         if case.engine == "onnx":
             return onnx_run(built.model, built.data, case.batch)
         run = run_of(built.model, built.data, case.batch, case.direction)
@@ -146,7 +146,7 @@ class _Built:
         return cls(subject, made, model, data, seconds, before)
 
     def errors(self, precision: Precision) -> Record:
-        """Against float64 on the device, a tenth of the values missing."""
+        """Errors against float64 on the device, with a tenth of the values missing."""
         if precision not in self._errors:
             self._errors[precision] = _errors(self)
         return self._errors[precision]
@@ -176,9 +176,9 @@ def _errors(built: _Built) -> Record:
 
 
 def _values(model: CompiledCircuit, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-likelihoods, and the gradients of all parameters in one, in float64.
+    """Log-likelihoods, and the gradients of all parameters as one tensor, in float64.
 
-    Gradients are those of a weighted sum over the rows, so that no two rows count alike.
+    The gradients are of a weighted sum over rows, with a different weight for each row.
     """
     with torch.enable_grad():
         values = model.evaluate_unchecked(rows)

@@ -1,4 +1,4 @@
-"""Peers: other packages timed on the same circuits, each in a process and a Python of its own."""
+"""Peers: other packages timed on the same circuits, each in its own process and Python."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ SCRIPT = Path(__file__).parent / "peers" / "run.py"
 PYTHONS = ("bin/python", ".venv/bin/python", "venv/bin/python", "Scripts/python.exe")
 REPEATS = 20
 TIMEOUT = 900.0
-"""Seconds that a peer may take for one circuit and batch."""
+"""Time limit of a peer for one circuit and batch, in seconds."""
 LINES = 4
-"""Last lines of what a peer said before it failed, to be told."""
+"""Number of a failed peer's last lines of output that are reported."""
 
 Answer = dict[str, Any]  # JSON values, hence ``Any``
 
@@ -40,9 +40,9 @@ class Peer:
     """A program that times circuits.
 
     Attributes:
-        name: As the user gave it.
-        command: The words that start it; options follow.
-        folder: A checkout that it imports from.
+        name: The name that the user gave.
+        command: The words of the command; options follow.
+        folder: A checkout to import from.
     """
 
     name: str
@@ -53,18 +53,18 @@ class Peer:
 def parse(text: str) -> Peer:
     """A peer from ``NAME=VALUE``.
 
-    The value is a Python, a virtual environment or a checkout, for the peers that we have scripts
-    of; or a command that follows the protocol (docs/howto/bench.md).
+    For peers with a built-in script, the value is a Python, a virtual environment or a checkout;
+    otherwise a command that follows the protocol (docs/howto/bench.md).
 
     Raises:
-        OptionError: If the text is none of these (PC781), or what it names is not there (PC782).
+        OptionError: If the text is none of these (PC781), or it names something missing (PC782).
     """
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise OptionError.of(
             "PC781",
             f"--peer {text!r} is not NAME=VALUE",
-            help="as cirkit=/path/to/bin/python, or mine='python3 time_mine.py'",
+            help="for example cirkit=/path/to/bin/python, or mine='python3 time_mine.py'",
         )
     path = Path(value).expanduser()
     if path.is_dir():
@@ -99,7 +99,7 @@ def _check_known(name: str, value: str) -> None:
         raise OptionError.of(
             "PC781",
             f"--peer {name}={value}: there is no script that times {name!r}",
-            notes=(f"there is one for {', '.join(KNOWN)}",),
+            notes=(f"there are scripts for {', '.join(KNOWN)}",),
             help="give a command that follows the protocol of docs/howto/bench.md",
         )
 
@@ -107,21 +107,21 @@ def _check_known(name: str, value: str) -> None:
 def _missing(name: str, what: str) -> OptionError:
     return OptionError.of(
         "PC782",
-        f"--peer {name}: {what} is no program, environment or checkout here",
+        f"--peer {name}: {what} is not a program, environment or checkout",
         help="give the Python of an environment with the package, or the folder of its checkout",
     )
 
 
 @dataclass(eq=False)
 class Contest:
-    """Peers beside us: asks each once for a circuit and a batch.
+    """Compares peers with pccompiler; asks each once for a circuit and a batch.
 
     Attributes:
-        peers: Who takes part.
+        peers: The peers.
         device: ``"cpu"`` or ``"cuda"``.
-        threads: On the CPU, as many as torch takes here.
-        repeats: How often each run is timed.
-        failures: What went wrong, in order.
+        threads: Threads on the CPU, as many as torch uses.
+        repeats: How many times each run is timed.
+        failures: All failures, in order.
     """
 
     peers: Sequence[Peer]
@@ -135,9 +135,9 @@ class Contest:
     )
 
     def answers(self, case: Case, milliseconds: float, edges: list[list[int]] | None) -> Answer:
-        """What each peer takes for the case: ``{name: {"ms": ..., "over_ours": ...}}``.
+        """The time of each peer for the case: ``{name: {"ms": ..., "over_ours": ...}}``.
 
-        A peer that fails is told of in `failures`, and as ``{"error": ...}``.
+        A peer that fails is reported in `failures`, and as ``{"error": ...}``.
         """
         return {
             peer.name: _for_case(self._answer(peer, case, edges), case, milliseconds)
@@ -182,7 +182,7 @@ class Contest:
         return [word for name, value in options.items() for word in (f"--{name}", str(value))]
 
     def _run(self, peer: Peer, case: Case, words: list[str]) -> str:
-        """What the peer prints."""
+        """The peer's output."""
         environment = dict(os.environ)
         if peer.folder is not None:
             paths = [str(peer.folder), environment.get("PYTHONPATH", "")]
@@ -200,7 +200,7 @@ class Contest:
             raise PeerError.of(
                 "PC784",
                 f"peer {peer.name} took more than {self.timeout:g} s for {case.name}",
-                help="choose smaller cases, or give it longer: --peer-timeout",
+                help="choose smaller cases, or allow more time: --peer-timeout",
             ) from None
         if done.returncode != 0:
             raise _crashed(peer, case, done)
@@ -224,7 +224,7 @@ def _read(peer: Peer, case: Case, output: str) -> Answer:
     if "skip" not in found and not _times(found):
         raise PeerError.of(
             "PC785",
-            f"peer {peer.name} gave no answer for {case.name}",
+            f"peer {peer.name} printed no result for {case.name}",
             notes=(f"its last line: {lines[-1][:100]!r}",),
             help='let it print {"step_ms": ...} last, or {"skip": "why"}; see docs/howto/bench.md',
         )
@@ -232,7 +232,7 @@ def _read(peer: Peer, case: Case, output: str) -> Answer:
 
 
 def _object(line: str) -> Answer:
-    """A JSON object, empty where the line is none."""
+    """The line as a JSON object, empty if it is not one."""
     try:
         found: object = json.loads(line)
     except json.JSONDecodeError:
@@ -246,7 +246,7 @@ def _times(found: Answer) -> bool:
 
 
 def _for_case(answer: Answer, case: Case, milliseconds: float) -> Answer:
-    """The peer's time in the case's direction, beside ours."""
+    """The peer's time in the case's direction, compared with pccompiler's."""
     if "error" in answer or "skip" in answer:
         return answer
     name = f"{case.direction}_ms"

@@ -23,7 +23,7 @@ REVISION_SECONDS = 10
 
 
 def header(command: str, device: str, rates: Rates, sheet: Rates | None) -> Record:
-    """The first line of a result file: what was run, on what, and what that can do."""
+    """The first line of a result file: the command, the machine and its rates."""
     return {
         "benchmark": "bench",
         "command": command,
@@ -61,7 +61,7 @@ def _cpu() -> str:
 
 
 def _revision() -> str | None:
-    """The commit of the checkout that this file is in, if it is in one."""
+    """The commit of the checkout that contains this file, if any."""
     try:
         done = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"],
@@ -77,12 +77,12 @@ def _revision() -> str | None:
 
 
 def write(path: Path, lines: Sequence[Record]) -> None:
-    """Write JSON lines, whole or not at all."""
+    """Write JSON lines atomically."""
     write_bytes(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
 
 
 def table(records: Sequence[Record]) -> Table:
-    """Measured, floor, their ratio, and peers with theirs."""
+    """A table of measured times, floors, their ratios, and peers."""
     peers = list(dict.fromkeys(name for r in records for name in r.get("peers", {})))
     made = Table(box=None, pad_edge=False)
     made.add_column("case", no_wrap=True)
@@ -123,5 +123,5 @@ def _times(ratio: float) -> str:
 
 
 def _short(value: float) -> str:
-    """Three digits, without an exponent."""
+    """Three significant digits, without an exponent."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 1e-4 else f"{value:.1e}"

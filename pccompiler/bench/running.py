@@ -1,4 +1,4 @@
-"""A run of `pccompiler bench`: case after case, each with its peers."""
+"""A run of `pccompiler bench`: all cases in turn, each with its peers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Keep = Callable[[Sequence[Record]], None]
 
 @dataclass
 class Outcome:
-    """What a run found.
+    """The results of a run.
 
     Attributes:
-        records: A line for each case, in order; of one that failed, its ``error``.
-        failures: What went wrong, peers included.
-        interrupted: Whether the run was stopped by Ctrl-C; the records are those until then.
+        records: A line for each case, in order; with an ``error`` if it failed.
+        failures: All failures, peers included.
+        interrupted: Whether Ctrl-C stopped the run; the records are those until then.
     """
 
     records: list[Record] = field(default_factory=list[Record])
@@ -33,13 +33,13 @@ class Outcome:
 def run_cases(
     cases: Sequence[Case], bench: Bench, contest: Contest, keep: Keep = lambda records: None
 ) -> Outcome:
-    """Measure; a case or a peer that fails costs no other its figure.
+    """Measure all cases; the failure of a case or a peer does not affect the others.
 
     Args:
-        cases: What to measure.
-        bench: What measures it.
+        cases: The cases to measure.
+        bench: Measures them.
         contest: The peers.
-        keep: Called with all records so far whenever there is more of them.
+        keep: Called with all records so far whenever one is added.
     """
     outcome = Outcome()
     try:
@@ -49,17 +49,17 @@ def run_cases(
                 _run_case(case, bench, contest, outcome, keep)
     except KeyboardInterrupt:
         outcome.interrupted = True
-        if outcome.records:  # the last time may have been cut short
+        if outcome.records:  # the last call may have been interrupted
             keep(outcome.records)
     outcome.failures.extend(contest.failures)
     return outcome
 
 
 def _run_case(case: Case, bench: Bench, contest: Contest, outcome: Outcome, keep: Keep) -> None:
-    """Our figure, kept before peers begin: they may take long."""
+    """Measure and keep our own result before the peers start, as they may take long."""
     try:
         record = bench.run(case)
-    except Exception as error:  # of any library below: no other case shall be lost
+    except Exception as error:  # any library may fail, and other cases must not be lost
         outcome.failures.append(_failed(case, error))
         record = {"case": case.name, "batch": case.batch, "error": str(error)}
     outcome.records.append(record)
@@ -84,5 +84,5 @@ def _failed(case: Case, error: Exception) -> PCCompilerError:
         "PC786",
         f"case {case.name} failed: {lines[0]}",
         notes=lines[1:5],
-        help="choose a smaller case or batch, if memory ran out; else report it",
+        help="choose a smaller case or batch if memory ran out; otherwise report it",
     )

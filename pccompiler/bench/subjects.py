@@ -1,4 +1,4 @@
-"""The circuits that are timed, each with rows of data."""
+"""The timed circuits, each with rows of data."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from pccompiler.structures import chow_liu_tree, hclt, hmm, learn_spn, quad_tree
 Structure = Literal["rat-spn", "hclt", "hmm", "quad-tree", "learned", "file"]
 Weights = Literal["hypernetwork", "direct"]
 ROWS = 2000
-"""Rows of data, of which steps gather their batches."""
+"""Rows of data from which steps gather their batches."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A circuit to be timed.
+    """A circuit to time.
 
     Attributes:
-        structure: What builds it.
-        n: Variables; of an HCLT and a quad tree a square. Of a file: 0, as it says itself.
+        structure: The structure that builds it.
+        n: Number of variables; a square for an HCLT or a quad tree, 0 for a file.
         units: Width of sums, or states of latents.
-        replicas: Of a RAT-SPN: random trees.
+        replicas: Number of random trees of a RAT-SPN.
         values: States of each variable.
-        weights: How sum weights come to be.
-        file: Of ``"file"``: where it is.
+        weights: How sum weights are produced.
+        file: The path, for ``"file"``.
     """
 
     structure: Structure
@@ -46,18 +46,18 @@ class Subject:
 
     @property
     def hypernetwork(self) -> Hypernetwork | None:
-        """What generates the weights."""
+        """The generator of the weights."""
         return Hypernetwork() if self.weights == "hypernetwork" else None
 
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """A subject made.
+    """The circuit and data of a subject.
 
     Attributes:
         circuit: Not compiled yet.
-        data: Shape (rows, variables), complete; ``None``: to be sampled from the circuit.
-        tree: Of an HCLT: pairs of variables, shape (n - 1, 2).
+        data: Complete rows, shape (rows, variables); ``None``: to be sampled from the circuit.
+        tree: The pairs of variables of an HCLT, shape (n - 1, 2).
     """
 
     circuit: Circuit
@@ -97,7 +97,7 @@ def _variables(subject: Subject) -> tuple[Variable, ...]:
 
 
 def _states(n: int, values: int) -> Int:
-    """States that depend on those before: a noisy walk along the columns, shape (rows, n)."""
+    """States that depend on the previous ones: noisy walks along columns, shape (rows, n)."""
     rng = np.random.default_rng(0)
     moved = rng.random((ROWS, n)) < 0.3
     steps = np.where(moved, rng.integers(0, values, (ROWS, n)), 0)
@@ -107,7 +107,7 @@ def _states(n: int, values: int) -> Int:
 
 
 def fields(rows: int, side: int, values: int) -> Int:
-    """Smooth random images with noise, shape (rows, side * side): neighbours are alike."""
+    """Smooth random images with noise, shape (rows, side * side)."""
     rng = np.random.default_rng(0)
     places = np.linspace(0.0, 1.0, side)
     phases = rng.uniform(0.0, 2.0 * np.pi, (rows, 4, 1, 1))

@@ -1,4 +1,4 @@
-"""Runs of a case, their times, and the memory that they take."""
+"""Runs of a case, their times, and their memory."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from pccompiler.torch_backend.training.stepper import Stepper
 Run = Callable[[], object]
 LEARNING_RATE = 5e-3
 MOST_SECONDS = 2.0
-"""Time that the repeats of a case may take by default, once there are `FEWEST`."""
+"""Default time limit for the repeats of a case, after the first `FEWEST`."""
 FEWEST, MOST = 5, 200
 WARM_UP = 3
 
 
 @dataclass(frozen=True)
 class Times:
-    """Of a run, in milliseconds."""
+    """Times of a run, in milliseconds."""
 
     median: float
     lowest: float
@@ -42,13 +42,13 @@ class Times:
 
 
 def run_of(model: CompiledCircuit, data: Tensor, batch: int, direction: Direction) -> Run:
-    """What is timed, run once at least; on CUDA the replay of a CUDA graph of all of it.
+    """The timed run, after at least one warm-up; on CUDA, the replay of a CUDA graph of it.
 
     Args:
-        model: On the device.
-        data: Complete rows, there.
+        model: A model on the device.
+        data: Complete rows on the device.
         batch: Rows at once.
-        direction: A training step gathers its rows from ``data``, in the same piece of work.
+        direction: A training step also gathers its rows from ``data``.
     """
     rows = torch.arange(len(data), device=data.device).repeat(batch // len(data) + 1)[:batch]
     if direction == "step":
@@ -74,7 +74,7 @@ def _forward(model: CompiledCircuit, x: Tensor) -> Run:
 
 
 def _gradients(model: CompiledCircuit, x: Tensor) -> Run:
-    """Of all parameters; in a CUDA graph, of aliases, for the reason that `Stepper` gives."""
+    """Gradients of all parameters; in a CUDA graph, of aliases (see `Stepper`)."""
     parameters = list(model.parameters())
     call: Callable[[], Tensor] = partial(model.evaluate_unchecked, x, True)
     if x.device.type == "cuda":
@@ -91,7 +91,7 @@ def _gradients(model: CompiledCircuit, x: Tensor) -> Run:
 
 
 def _replay(graph: torch.cuda.CUDAGraph, owner: object) -> Run:
-    """The graph's replay; ``owner`` keeps its memory."""
+    """The graph's replay; ``owner`` keeps its memory alive."""
 
     def run() -> object:
         graph.replay()
@@ -101,7 +101,7 @@ def _replay(graph: torch.cuda.CUDAGraph, owner: object) -> Run:
 
 
 def captured(run: Run) -> Run:
-    """The run as a CUDA graph, which keeps alive what it reads and writes."""
+    """The run as a CUDA graph, which keeps the tensors that it uses alive."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -116,7 +116,7 @@ def captured(run: Run) -> Run:
 
 
 def onnx_run(model: CompiledCircuit, data: Tensor, batch: int) -> Run:
-    """Log-likelihoods by ONNX Runtime from an exported file, conversions included."""
+    """Log-likelihoods from ONNX Runtime and an exported file, conversions included."""
     from pccompiler.api import export_onnx
     from pccompiler.onnx_backend import OnnxModel
 
@@ -131,9 +131,9 @@ def times_of(run: Run, device: str, repeats: int | None) -> Times:
     """Time a run: by CUDA events, or by the clock.
 
     Args:
-        run: What to time.
-        device: ``"cuda"``, or ``"cpu"``.
-        repeats: How often; ``None``: for about two seconds.
+        run: The function to time.
+        device: ``"cuda"`` or ``"cpu"``.
+        repeats: Number of repeats; ``None``: for about two seconds.
     """
     once = cuda_ms if device == "cuda" else clock_ms
     for _ in range(WARM_UP - 1):
@@ -170,7 +170,7 @@ def cuda_ms(run: Run) -> float:
 
 
 def baseline(device: str) -> int:
-    """Bytes that the process takes now, once it has given back what it can; on CUDA 0."""
+    """Bytes that the process uses after freeing what it can; 0 on CUDA."""
     if device == "cuda" or not Path("/proc/self/status").exists():
         return 0
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -180,7 +180,7 @@ def baseline(device: str) -> int:
 
 
 def forget_peak(device: str) -> bool:
-    """Begin a new peak; whether that is possible here."""
+    """Reset the peak; returns whether that is possible."""
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -193,7 +193,7 @@ def forget_peak(device: str) -> bool:
 
 
 def peak_over(device: str, before: int) -> int:
-    """Bytes at the peak: all that torch holds on CUDA; on a CPU what comes on top of ``before``."""
+    """Bytes at the peak: all of torch's on CUDA; on a CPU, those above ``before``."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     return max(_status("VmHWM") - before, 0)

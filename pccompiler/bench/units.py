@@ -1,4 +1,4 @@
-"""What is counted: work, by the unit of the chip that does it."""
+"""Amounts of work, by the unit of the chip that does it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Precision = Literal["fp32", "tf32"]
-"""How operands of wide sums are rounded."""
+"""How wide sums round their operands."""
 NUMBER = 4
-"""Bytes of a number."""
+"""Bytes per number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +17,9 @@ class Work:
 
     Attributes:
         flops: Multiplications and additions.
-        matrix: Those of dense sums that matrix units can do, in TF32.
+        matrix: Those of dense sums that matrix units can do in TF32.
         special: Exponentials, logarithms, reciprocals and square roots.
-        bytes: Through device memory.
+        bytes: Bytes through device memory.
     """
 
     flops: int = 0
@@ -36,7 +36,7 @@ class Work:
         )
 
     def times(self, number: int) -> Work:
-        """As much for each of ``number`` rows."""
+        """The same work for each of ``number`` rows."""
         return Work(
             flops=number * self.flops,
             matrix=number * self.matrix,

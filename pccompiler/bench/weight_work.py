@@ -1,4 +1,4 @@
-"""The work that makes weights from parameters, whatever the batch: hypernetwork and softmax."""
+"""The work to compute weights from parameters, whatever the batch: hypernetwork and softmax."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pccompiler.ir.plan.parameters import lay_out
 from pccompiler.ir.plan.plan import Plan
 
 LEAF_BACK = 2
-"""Arithmetic of the gradient of one parameter of a leaf that has no softmax."""
+"""Arithmetic of the gradient of one leaf parameter without softmax."""
 
 
 def weight_work(plan: Plan, back: bool) -> Work:
-    """The work of all weights; ``back``: of the gradients of their parameters too."""
+    """The work of all weights; ``back`` adds the gradients of their parameters."""
     total = _network(plan, back)
     for group in plan.groups:
         total += _constraint(group, back)
@@ -21,7 +21,7 @@ def weight_work(plan: Plan, back: bool) -> Work:
 
 
 def _constraint(group: WeightGroup, back: bool) -> Work:
-    """Softmax, or what keeps a leaf's parameters where they may be."""
+    """Softmax, or the constraint of a leaf's parameters."""
     rows = len(group.weights) * group.rows
     entries = rows * group.columns
     if group.is_simplex:
@@ -51,8 +51,8 @@ def _network(plan: Plan, back: bool) -> Work:
 def _linear(rows: int, inputs: int, outputs: int, back: bool) -> Work:
     """``inputs`` multiplications and additions, bias included, for each output.
 
-    On the way down the gradients of weights and of inputs take as many each, and that of the bias
-    an addition for each output.
+    Backward, the gradients of weights and of inputs take as many each, and that of the bias one
+    addition for each output.
     """
     forward = 2 * rows * inputs * outputs
     return Work(flops=3 * forward + rows * outputs if back else forward)

@@ -1,16 +1,16 @@
 """The least work of a plan: arithmetic, special functions, bytes through device memory.
 
-What is counted is the definition's work in linear space, where nothing is done twice:
+The count is of the definition in linear space, where nothing is computed twice:
 
-* Each multiplication and each addition of sums and products counts one. A power-of-two scale
-  needs no arithmetic that floating point does not do anyway, so normalisation counts nothing.
-* A leaf with a table, and a sum over one indicator, look a value up: no arithmetic.
+* Each multiplication and each addition of sums and products counts as one. Normalization counts as
+  nothing, since floating point applies a power-of-two scale anyway.
+* A leaf with a table, and a sum over one indicator, look a value up, without arithmetic.
 * Gradients of weights take a multiplication and an addition for each row of the data; a leaf's, one
   addition.
-* The special functions are those of softmax (an exponential an entry, a reciprocal a row), of
-  leaves, of the root's logarithm and its reciprocal on the way down, and of Adam.
+* Special functions are those of softmax (an exponential per entry, a reciprocal per row), of
+  leaves, of the root's logarithm and, backward, its reciprocal, and of Adam.
 * Bytes: each input is read once and each output written once. Layer values, generated weights and,
-  in a whole step, gradients stay on chip in a fused kernel, so they do not count.
+  in a whole step, gradients stay on chip in a fused kernel and do not count.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from pccompiler.ir.plan.plan import Plan
 Direction = Literal["forward", "gradients", "step"]
 DIRECTIONS: tuple[Direction, ...] = ("forward", "gradients", "step")
 MATRIX = 16
-"""Least units and fan-in of a dense sum that matrix units can do."""
+"""The smallest units and fan-in of a dense sum for matrix units."""
 ADAM = 12, 2
-"""Arithmetic and special functions of one parameter's update."""
+"""Arithmetic and special functions to update one parameter."""
 
 
 def work_of(plan: Plan, batch: int, direction: Direction) -> Work:
@@ -44,8 +44,8 @@ def work_of(plan: Plan, batch: int, direction: Direction) -> Work:
         plan: Any plan.
         batch: Rows.
         direction: ``"forward"``: log-likelihoods from parameters. ``"gradients"``: these and the
-            gradients of all parameters. ``"step"``: a training step with Adam, which leaves only
-            new parameters and moments behind.
+            gradients of all parameters. ``"step"``: a training step with Adam, which writes only
+            new parameters and moments.
     """
     back = direction != "forward"
     parameters = lay_out(plan).num_parameters
@@ -61,7 +61,7 @@ def work_of(plan: Plan, batch: int, direction: Direction) -> Work:
 
 
 def _log(batch: int, back: bool) -> Work:
-    """The root's logarithm; on the way down, its reciprocal."""
+    """The root's logarithm and, backward, its reciprocal."""
     return Work(special=batch * (2 if back else 1))
 
 
@@ -74,12 +74,12 @@ def _bytes(plan: Plan, batch: int, direction: Direction, parameters: int) -> int
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """What is known of each row of each layer.
+    """Facts about each row of each layer.
 
     Attributes:
         indicator: Whether a layer's rows are indicators.
         trained: Whether a row depends on parameters, so that its gradient is needed.
-        readers: How many operands of other rows a row is.
+        readers: How many times a row is an operand of other rows.
     """
 
     indicator: list[bool]
@@ -101,7 +101,7 @@ class _Rows:
         if layer.index is not None:
             return np.ones(layer.rows, np.int64)
         found = [self.of_operands(operands).max(0) for operands in layer.operands]
-        if layer.kind == Kind.PRODUCT:  # one part below the other
+        if layer.kind == Kind.PRODUCT:  # parts are stacked
             return np.concatenate(found)
         return np.max(found, axis=0) if found else np.zeros(layer.rows, np.int64)
 
@@ -148,7 +148,7 @@ def _sums(layer: Layer, flops: int) -> Work:
 
 
 def _backward(tables: _Rows, number: int, layer: Layer) -> Work:
-    """Work for one row of data; of weight gradients, the sum over rows of data too."""
+    """Work for one row of data; weight gradients include the sum over rows of data."""
     shared = layer.units * np.maximum(tables.readers[number] - 1, 0) * tables.trained[number]
     found = Work(flops=int(shared.sum()))
     if layer.kind == Kind.INPUT:
@@ -184,7 +184,7 @@ def _product_back(tables: _Rows, operands: Operands) -> int:
 
 
 def _kronecker_back(tables: _Rows, layer: Layer) -> int:
-    """Operand by operand from the last: the gradient of what is left of it, and its own."""
+    """From the last operand to the first: the gradients of all operands before it, and its own."""
     widths = [w for o in layer.operands for w in [o.units] * o.arity]
     taken = np.concatenate([tables.of_operands(o) for o in layer.operands])
     left, total = int(np.prod(widths)), 0

@@ -18,15 +18,15 @@ Out = Annotated[Path | None, typer.Option("--out", help="Write a .csv here.")]
 
 def sample(
     model: AnyModel,
-    number: Annotated[int, typer.Argument(min=1, help="How many rows, or rows a row of --given.")],
+    number: Annotated[int, typer.Argument(min=1, help="Rows to draw, or per row of --given.")],
     given: Annotated[
         str | None, typer.Option(help="Rows whose missing values are drawn instead.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
     file: Out = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Draw rows, or draw what is missing in given rows; as .csv."""
+    """Draw rows, or the missing values of given rows; as .csv."""
     loaded = any_model(model)
     if given is None:
         draws = loaded.sample(number, seed=seed)
@@ -37,7 +37,7 @@ def sample(
 
 
 def complete(model: AnyModel, data: Rows, file: Out = None, data_dir: DataDir = None) -> None:
-    """Fill in what is missing in each row with a most probable completion; as .csv."""
+    """Fill in the missing values of each row with a most probable completion; as .csv."""
     loaded = any_model(model)
     found = loaded.mpe(query_rows(data, data_dir))
     names = [v.name for v in loaded.circuit.variables]
@@ -53,7 +53,7 @@ def complete(model: AnyModel, data: Rows, file: Out = None, data_dir: DataDir = 
 
 
 def marginals(model: AnyModel, data: Rows, file: Out = None, data_dir: DataDir = None) -> None:
-    """The mean of every variable given what each row knows; as .csv.
+    """The mean of every variable given the known values of each row; as .csv.
 
     For a binary variable it is the probability of 1.
     """

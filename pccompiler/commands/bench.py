@@ -1,4 +1,4 @@
-"""``pccompiler bench``: every speed figure, beside the least time that the machine could take."""
+"""``pccompiler bench``: measured times next to the least time possible on the machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pccompiler.bench.measure import Record
 
 INTERRUPTED = 130
-"""Exit code of a program that Ctrl-C ended: 128 and the signal's number."""
+"""Exit code of a program ended by Ctrl-C: 128 plus the signal's number."""
 
 
 class Device(StrEnum):
@@ -38,10 +38,10 @@ def bench(
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to measure.")] = Device.AUTO,
     batch: Annotated[
-        int | None, typer.Option(help="Rows at once, but in cases of single rows.")
+        int | None, typer.Option(help="Rows at once, except in cases of single rows.")
     ] = None,
     repeats: Annotated[
-        int | None, typer.Option(min=1, help="Runs of each case; by default two seconds' worth.")
+        int | None, typer.Option(min=1, help="Runs of each case; by default, for two seconds.")
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--out", help="Write the results here, as JSON lines.")
@@ -51,14 +51,14 @@ def bench(
         typer.Option(help="NAME=PYTHON, NAME=CHECKOUT or NAME=COMMAND; may be repeated."),
     ] = None,
     peer_timeout: Annotated[
-        float, typer.Option(min=1.0, help="Seconds for a peer, circuit and batch.")
+        float, typer.Option(min=1.0, help="Seconds for each peer, circuit and batch.")
     ] = 900.0,
-    list_: Annotated[bool, typer.Option("--list", help="List the cases, and stop.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the cases and exit.")] = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Few cases, few repeats: a look in seconds.")
+        bool, typer.Option("--quick", help="Few cases and repeats, in seconds.")
     ] = False,
 ) -> None:
-    """Measure speed: time, floor, errors and memory of each case, and peers beside it."""
+    """Measure speed: time, floor, errors and memory of each case, compared with peers."""
     from rich.console import Console
 
     from pccompiler.bench import cases as known
@@ -108,6 +108,6 @@ def bench(
 
 
 def _interrupted(done: int, cases: int, file: Path | None) -> str:
-    """What there is of a run that was stopped."""
+    """A summary of a run that was interrupted."""
     where = f", in {file}" if file is not None and done else ""
     return f"interrupted: {done} of {cases} cases measured{where}"

@@ -1,4 +1,4 @@
-"""``pccompiler check``: what is wrong with a circuit."""
+"""``pccompiler check``: errors in a circuit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pccompiler.imports.read import read_circuit
 
 
 def check(file: Annotated[Path, typer.Argument(help="A circuit as text (.pcir).")]) -> None:
-    """Check a circuit: smooth, decomposable, well-formed. All findings, with a way out."""
+    """Check that a circuit is smooth, decomposable and well-formed; report all findings."""
     from pccompiler.passes import findings
 
     circuit = read_circuit(file)

@@ -1,4 +1,4 @@
-"""``pccompiler draw``: a circuit as a picture."""
+"""``pccompiler draw``: a drawing of a circuit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pccompiler.imports.read import read_circuit
 
 
 class What(StrEnum):
-    """What is drawn."""
+    """What to draw."""
 
     AUTO = "auto"
     CIRCUIT = "circuit"
@@ -23,16 +23,16 @@ class What(StrEnum):
 
 def draw(
     file: CircuitFile,
-    out: Annotated[Path, typer.Argument(help="The picture: .svg or .png.")],
+    out: Annotated[Path, typer.Argument(help="The drawing: .svg or .png.")],
     what: Annotated[
         What,
         typer.Option(
-            help="Every node; a box a region; a bar a depth; or what can be read of these."
+            help="Every node, a box per region, a bar per depth, or the first that is readable."
         ),
     ] = What.AUTO,
-    scale: Annotated[float, typer.Option(help="Of a .png: its pixels for each of the .svg's.")] = 2,
+    scale: Annotated[float, typer.Option(help="Pixels of a .png per pixel of the .svg.")] = 2,
 ) -> None:
-    """Draw a circuit, its region graph or its layers. The caption says what was put together."""
+    """Draw a circuit, its region graph or its layers. The caption says what was merged."""
     from pccompiler.drawing import draw as draw_to
 
     typer.echo(draw_to(read_circuit(file), out, what=what.value, scale=scale))

@@ -12,7 +12,7 @@ from pccompiler.imports.read import read_circuit
 
 
 class Precision(StrEnum):
-    """Of parameters and evaluation."""
+    """Precision of parameters and evaluation."""
 
     FLOAT32 = "float32"
     FLOAT64 = "float64"
@@ -24,17 +24,17 @@ def explain(
         typer.Argument(help="A circuit: .pcir, a model folder, or a file that 'import' reads."),
     ],
     device: Annotated[
-        str | None, typer.Option(help="Such as cpu or cuda, which need not be there.")
+        str | None, typer.Option(help="Such as cpu or cuda, even if not present.")
     ] = None,
     batch: Annotated[int, typer.Option(help="Rows at a time.")] = 512,
     precision: Annotated[
-        Precision, typer.Option(help="Of parameters and evaluation.")
+        Precision, typer.Option(help="Precision of parameters and evaluation.")
     ] = Precision.FLOAT32,
     memory_budget: Annotated[
-        str | None, typer.Option(help="Bytes, such as '64 MiB', that it may take.")
+        str | None, typer.Option(help="The most bytes to use, such as '64 MiB'.")
     ] = None,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Measure this machine, for the floors.")
+        bool, typer.Option("--measure", help="Measure this machine to compute floors.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

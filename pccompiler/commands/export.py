@@ -12,7 +12,7 @@ from pccompiler.commands.support import printer
 
 
 class Weights(StrEnum):
-    """How ONNX files hold weights."""
+    """How ONNX files store weights."""
 
     COMPACT = "compact"
     MATERIALIZED = "materialized"
@@ -22,10 +22,10 @@ def export(
     model: Annotated[Path, typer.Argument(help="A folder that 'train' wrote.")],
     file: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
     weights: Annotated[
-        Weights, typer.Option(help="Parameters and hypernetwork, or the weights it makes.")
+        Weights, typer.Option(help="Parameters and hypernetwork, or the generated weights.")
     ] = Weights.COMPACT,
 ) -> None:
-    """Export a model to ONNX; it is checked against the float64 oracle before the file appears."""
+    """Export a model to ONNX, after checking it against the float64 oracle."""
     import pccompiler as pc
 
     report = pc.export_onnx(pc.load(model), file, weights=weights.value)

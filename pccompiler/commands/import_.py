@@ -1,4 +1,4 @@
-"""``pccompiler import``: circuits that other programs wrote."""
+"""``pccompiler import``: circuits written by other programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def import_(
     out: Annotated[Path, typer.Option(help="The .pcir file to write.")],
     vtree: Annotated[
         Path | None,
-        typer.Option(help="Of a .psdd or .sdd; by default the .vtree of its name beside it."),
+        typer.Option(help="For a .psdd or .sdd; by default the .vtree of its name next to it."),
     ] = None,
     check_data: Annotated[
         str | None,
@@ -25,9 +25,9 @@ def import_(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Read a circuit that another program wrote, and write it as .pcir text.
+    """Read a circuit written by another program, and write it as .pcir text.
 
-    With --check-data, print its mean log-likelihood, to compare with the other program's.
+    With --check-data, print its mean log-likelihood, to compare with the other program.
     """
     import numpy as np
 

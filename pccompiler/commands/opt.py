@@ -16,28 +16,26 @@ def opt(
     file: CircuitFile,
     passes: Annotated[
         str,
-        typer.Option(help="In order, as smooth,prune,merge,share,'condition{evidence=rain:1}'."),
+        typer.Option(help="In order: smooth,prune,merge,share,'condition{evidence=rain:1}'."),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Write the result here; else it is printed.")
+        Path | None, typer.Option(help="Write the result here instead of printing it.")
     ] = None,
     print_between: Annotated[
         bool,
         typer.Option(
-            "--print-between", help="Print the circuit after each pass, to the error stream."
+            "--print-between", help="Print the circuit after each pass to standard error."
         ),
     ] = False,
     time: Annotated[
         bool,
-        typer.Option(
-            "--time", help="Print time, nodes and proof of each pass, to the error stream."
-        ),
+        typer.Option("--time", help="Print time, nodes and proof of each pass to standard error."),
     ] = False,
     verify_semantics: Annotated[
         bool,
         typer.Option(
             "--verify-semantics",
-            help="Prove on small circuits that each pass keeps (or rightly changes) every answer.",
+            help="Prove on small circuits that each pass keeps (or correctly changes) all answers.",
         ),
     ] = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""``pccompiler properties``: what is true of a circuit, and what can be asked of it."""
+"""``pccompiler properties``: the properties of a circuit, and its tractable queries."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pccompiler.imports.read import read_circuit
 def properties(
     file: CircuitFile,
     with_: Annotated[
-        Path | None, typer.Option("--with", help="A second circuit: can both be multiplied?")
+        Path | None, typer.Option("--with", help="A second circuit: can the two be multiplied?")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     vtree: Annotated[
-        bool, typer.Option("--vtree", help="Print the tree of regions, if there is one.")
+        bool, typer.Option("--vtree", help="Print the vtree, if there is one.")
     ] = False,
 ) -> None:
-    """Say which properties a circuit has, and which queries are tractable on it, and why."""
+    """Report which properties a circuit has, which queries are tractable on it, and why."""
     from json import dumps
 
     from pccompiler.passes.analysis.properties import properties as report_of

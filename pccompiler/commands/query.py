@@ -1,4 +1,4 @@
-"""``pccompiler query``: log-likelihoods of rows, by torch or ONNX Runtime."""
+"""``pccompiler query``: log-likelihoods of rows, with torch or ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def query(
         typer.Argument(help="Rows: a .csv (empty cells are missing), or a data set's test rows."),
     ],
     file: Annotated[
-        Path | None, typer.Option("--out", help="Write one log-likelihood a line here.")
+        Path | None, typer.Option("--out", help="Write one log-likelihood per line here.")
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -45,7 +45,7 @@ def query(
 
 
 def _torch_values(folder: Path, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log-likelihoods by the torch backend, in batches."""
+    """Log-likelihoods from the torch backend, in batches."""
     import torch
 
     import pccompiler as pc

@@ -1,4 +1,4 @@
-"""``pccompiler score``: log-likelihoods of rows, of files larger than memory too."""
+"""``pccompiler score``: log-likelihoods of rows, also for files larger than memory."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def score(
     ],
     file: Annotated[Path, typer.Option("--out", help="Write a .npy or .csv here.")],
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Rows in memory at a time; else what suits the model.")
+        int | None, typer.Option(min=1, help="Rows in memory at a time; by default model-specific.")
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Write the log-likelihood of each row, in nats, in order; a batch at a time."""
+    """Write the log-likelihood of each row, in nats, in order, batch by batch."""
     if file.suffix.lower() not in (".npy", ".csv"):
         raise OptionError.of(
             "PC366", f"scores cannot be written as {file.name}", help="name a .npy or .csv"
@@ -43,7 +43,7 @@ def score(
 
 
 def write_scores(file: Path, values: Iterator[NDArray[np.float64]]) -> tuple[int, float]:
-    """Write values batch by batch, whole or not at all; their number and their sum."""
+    """Write values batch by batch, atomically; returns their number and sum."""
     with replacing(file) as staging:
         return (_npy if file.suffix.lower() == ".npy" else _csv)(staging, values)
 
@@ -59,7 +59,7 @@ def _csv(file: Path, values: Iterator[NDArray[np.float64]]) -> tuple[int, float]
 
 
 def _npy(file: Path, values: Iterator[NDArray[np.float64]]) -> tuple[int, float]:
-    """The header tells the number of rows, which is known last: the values come after it."""
+    """Write the header after the values, as the number of rows is known only then."""
     number, total = 0, 0.0
     with tempfile.TemporaryFile(dir=file.parent) as raw:
         for block in values:

@@ -76,7 +76,7 @@ def _sectors(circuit: Circuit) -> Table:
         raise OptionError.of(
             "PC311",
             "the circuit has no sectors",
-            help="train it with a hypernetwork, or add a line 'sectors by=block' to its text",
+            help="train it with a hypernetwork, or add the line 'sectors by=block' to its text",
         )
     shapes = np.stack([circuit.sectors.rows, circuit.sectors.columns], axis=1)
     distinct, number = np.unique(shapes, axis=0, return_counts=True)

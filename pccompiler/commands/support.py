@@ -1,4 +1,4 @@
-"""Arguments, options and ways to read and write that several commands share."""
+"""Arguments, options, readers and writers that several commands share."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def load(data: str, data_dir: Path | None) -> Splits:
 
 
 def query_rows(data: str, data_dir: Path | None) -> NDArray[np.float64]:
-    """The rows of a .csv, or the test rows of a data set (all rows where it has no test part)."""
+    """The rows of a .csv, or the test rows of a data set (all rows if it has no test part)."""
     if Path(data).suffix.lower() == ".csv":
         content = load_file(data)
         if isinstance(content, Table):
@@ -61,7 +61,7 @@ def query_rows(data: str, data_dir: Path | None) -> NDArray[np.float64]:
 
 
 def usable_device(name: str) -> str:
-    """``auto``: CUDA where it is there."""
+    """``auto``: CUDA if available."""
     import torch
 
     from pccompiler.torch_backend.runtime import devices
@@ -72,10 +72,10 @@ def usable_device(name: str) -> str:
 
 
 def write_lines(path: Path, lines: list[str]) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file atomically."""
     write_bytes(path, ("\n".join(lines) + "\n").encode())
 
 
 def printer() -> Console:
-    """Where commands print; numbers stay plain, and lines long."""
+    """The console of commands, without highlighting of numbers or line wrapping."""
     return Console(soft_wrap=True, highlight=False)

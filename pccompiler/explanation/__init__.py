@@ -1,1 +1,1 @@
-"""What will run, where, at what cost, and why: `pccompiler.explain`."""
+"""`pccompiler.explain`: what will run, where, at what cost, and why."""

@@ -39,24 +39,24 @@ def explain(
     memory_budget: int | str | None = None,
     measure: bool = False,
 ) -> Explanation:
-    """What will run for each question, why nothing else does, and what it costs at least.
+    """Explain which engine runs each query and why, and the least it costs.
 
-    Engines are made ready where the device is there, so that kernels are compiled. A GPU need not
-    be there: then engines are matched with the plan alone, and what only the device can tell is
-    said to be unknown.
+    If the device is present, engines are started and their kernels compiled. A GPU need not be
+    present: then engines are only matched with the plan, and facts that depend on the device are
+    reported as unknown.
 
     Args:
-        circuit_or_model: A circuit, which is lowered as `compile` does, or a compiled one.
-        device: Where it is to run: by default where the model is, or torch's default.
+        circuit_or_model: A circuit, which is lowered as in `compile`, or a compiled one.
+        device: The device to run on; by default the model's, or torch's default.
         batch: Rows at a time.
         dtype: Precision; by default the model's, or float32.
-        memory_budget: As `compile` takes it; a model has its own.
-        measure: Whether to measure what this machine can do, in about two seconds, where no
-            datasheet is known: floors need it.
+        memory_budget: As in `compile`; a model has its own.
+        measure: Whether to measure the rates of this machine, in about two seconds, if no
+            datasheet is known; floors need them.
 
     Raises:
         CircuitError: If the circuit breaks a rule.
-        OptionError: If it is no circuit, or an option cannot be used.
+        OptionError: If it is not a circuit, or an option is invalid.
     """
     rows = whole("batch", batch)
     plan, target, ready = _subject(circuit_or_model, device, rows, dtype, memory_budget)
@@ -69,7 +69,7 @@ _Subject = tuple[Plan, Target, "Engines | None"]
 def _subject(
     given: object, device: object, batch: int, dtype: object, memory_budget: int | str | None
 ) -> _Subject:
-    """The plan, where it runs, and its engines where the device is there."""
+    """The plan, its target, and its engines if the device is present."""
     if isinstance(given, CompiledCircuit):
         return _of_model(given, device, batch, dtype, memory_budget)
     if isinstance(given, Circuit):
@@ -84,7 +84,7 @@ def _subject(
 def _of_model(
     model: CompiledCircuit, device: object, batch: int, dtype: object, memory_budget: object
 ) -> _Subject:
-    """A model as it stands; for another device or precision, its circuit."""
+    """A model itself; for another device or precision, its circuit."""
     if memory_budget is not None:
         raise OptionError.of(
             "PC377",
@@ -116,15 +116,15 @@ def _of_circuit(
 
 
 def _device(device: object) -> torch.device:
-    """A device by its name, whether or not it is here."""
+    """A device by its name, present or not."""
     try:
         return device if isinstance(device, torch.device) else torch.device(cast(str, device))
     except (RuntimeError, TypeError):
-        return usable_device(device)  # says what is wrong with it
+        return usable_device(device)  # raises an error that explains the fault
 
 
 def _present(device: torch.device) -> bool:
-    """Whether torch can use the device; only a GPU may be away."""
+    """Whether torch can use the device; only a GPU may be absent."""
     if device.type == "cuda" and not torch.cuda.is_available():
         return False
     usable_device(device)
@@ -183,9 +183,9 @@ def _least(plan: Plan, batch: int, rates: Rates | None) -> list[Least]:
 
 
 def _rates(target: Target, present: bool, measure: bool) -> tuple[Rates | None, str]:
-    """What the device can do in a second, and who says so."""
+    """The rates of the device, and their source."""
     if target.dtype != torch.float32:
-        return None, "unknown, as ceilings are those of float32"
+        return None, "unknown, as ceilings exist for float32 only"
     if not present:
         return None, f"unknown, as there is no {target.device} device here"
     if measure:

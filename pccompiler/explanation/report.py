@@ -1,4 +1,4 @@
-"""What `pccompiler.explain` answers: data that shows itself as text and in notebooks."""
+"""The result of `pccompiler.explain`: data that prints as text and in notebooks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class LayerFacts:
     """One layer of the plan.
 
     Attributes:
-        number: Its place.
-        kind: Of its nodes; of leaves, their family.
-        nodes: How many.
-        units: Of each.
+        number: Its position.
+        kind: The kind of its nodes, or the family of leaves.
+        nodes: Number of nodes.
+        units: Units of each node.
         form: ``"linear"`` or ``"log"``, and whether it is normalized.
         reads: The layers below, in words; empty for leaves.
         flops: Multiplications and additions for the batch; exp and log count as one each.
-        bytes: Of its values for the batch.
+        bytes: Bytes of its values for the batch.
     """
 
     number: int
@@ -39,11 +39,11 @@ class LayerFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Least:
-    """The least work of one direction, whatever runs it, and the least time that follows.
+    """The least work of one direction, whatever runs it, and the least time that it implies.
 
     Attributes:
         direction: ``"forward"``, ``"gradients"`` (both ways) or ``"step"`` (with Adam).
-        work: What is counted, see `pccompiler.bench.work`.
+        work: The counts, see `pccompiler.bench.work`.
         floor_ms: Milliseconds on the target; ``None``: see `Explanation.floor_source`.
         limit: What sets the floor: ``"flops"``, ``"matrix"``, ``"special"``, ``"bytes"`` or
             ``"launch"``; empty without a floor.
@@ -57,7 +57,7 @@ class Least:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """What runs, where, at what cost, and why. It prints itself, also in a notebook.
+    """What runs, where, at what cost, and why. It prints as text and in notebooks.
 
     Attributes:
         device: The target's name.
@@ -67,13 +67,13 @@ class Explanation:
         variables: Columns of the data.
         parameters: Trainable numbers.
         packed: Whether the plan is packed.
-        layers: Of the plan, in the order of evaluation.
+        layers: The layers of the plan, in order of evaluation.
         choices: The engine for each question, and why no other.
         least: The least work of each direction.
-        floor_source: Where the rates behind the floors come from, or why there are none.
+        floor_source: The source of the rates behind the floors, or why there are none.
         evaluation_bytes: Predicted peak of an evaluation that streams layer by layer, beyond
-            parameters and data; ``None`` for packed plans, for which nothing predicts it.
-        training_bytes: Predicted peak of a layered step of training, likewise.
+            parameters and data; ``None`` for packed plans, which have no prediction.
+        training_bytes: Predicted peak of a layered training step, likewise.
         schedule: How a memory budget is kept; empty without one.
     """
 
@@ -93,14 +93,14 @@ class Explanation:
     schedule: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values (hence ``Any``)."""
+        """The explanation as JSON values (hence ``Any``)."""
         return asdict(self)
 
     def __str__(self) -> str:
         return as_text(_headline(self), _tables(self))
 
     def _repr_html_(self) -> str:
-        """For notebooks."""
+        """HTML for notebooks."""
         return as_html(_headline(self), _tables(self))
 
 
@@ -135,7 +135,7 @@ def _layers(found: Explanation) -> Table:
 
 
 def _questions(found: Explanation) -> Table:
-    """The engine of every question; all layers run in it."""
+    """The engine of every question, which runs all layers."""
     rows = [
         (
             choice.question,

@@ -9,7 +9,7 @@ from html import escape
 
 @dataclass(frozen=True)
 class Table:
-    """Cells of text, with lines below."""
+    """Cells of text, and lines below them."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]

@@ -1,4 +1,4 @@
-"""The ONNX backend: plans as ONNX files, checked before they appear."""
+"""The ONNX backend: exports plans as ONNX files, verified before they are published."""
 
 from pccompiler.onnx_backend.exporter import ExportReport, export
 from pccompiler.onnx_backend.session import OnnxModel

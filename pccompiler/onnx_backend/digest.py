@@ -1,7 +1,7 @@
-"""A file's own SHA-256, kept in its metadata, so that damage does not pass for an answer.
+"""The SHA-256 of a file in its own metadata, so that damage cannot go unnoticed.
 
-The digest is over all bytes of the file, with zeros where its own 64 digits stand. No parser is
-needed to check it, and nothing of the file is left out.
+The digest covers all bytes of the file, with zeros in place of its own 64 digits. Checking it needs
+no parser, and no part of the file is left out.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 def sign(content: bytes) -> bytes:
-    """The file with its digest in the place of `UNSIGNED`."""
+    """The file with `UNSIGNED` replaced by its digest."""
     found = _VALUE.search(content)
     assert found is not None  # the exporter has written the entry
     return content[: found.start(1)] + _digest(content, found) + content[found.end(1) :]
 
 
 def verify(content: bytes, path: Path) -> None:
-    """Refuse a file that is not, byte for byte, the one that was exported.
+    """Refuse a file that is not byte-identical to the one that was exported.
 
-    A file of an older version has no digest, which is logged. One bit of damage cannot make a file
-    look like that: both the key and the mark of the value would have to be gone.
+    A file of an older version has no digest, which is logged. A single flipped bit cannot make a
+    file look old: both the key and the marker of the value would have to be missing.
 
     Raises:
-        ExportError: If the digest is wrong, or damaged itself.
+        ExportError: If the digest does not match, or is damaged itself.
     """
     found = _VALUE.search(content)
     if found is None and KEY.encode() not in content and _MARK.encode() not in content:
@@ -44,8 +44,8 @@ def verify(content: bytes, path: Path) -> None:
     elif found is None or found[1] != _digest(content, found):
         raise ExportError.of(
             "PC615",
-            f"{path} is not the file that was exported: its digest is another",
-            help="it was changed or cut short; restore the file, or export the model again",
+            f"{path} is not the file that was exported: its digest differs",
+            help="it was changed or truncated; restore the file, or export the model again",
         )
 
 

@@ -1,4 +1,4 @@
-"""Export: a plan and its parameters to a file that ONNX Runtime has been seen to answer right."""
+"""Exports a plan and its parameters to a file, after ONNX Runtime evaluated it correctly."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from pccompiler.options import is_of, one_of, seed_of, shown
 from pccompiler.version import __version__
 
 _CPU = ("CPUExecutionProvider",)
-_ORACLE_FLOPS = 1.2e8  # that a check may cost: the oracle takes about a second
+_ORACLE_FLOPS = 1.2e8  # the budget of a check: the oracle takes about a second
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportReport:
-    """What was written.
+    """A summary of an export.
 
     Attributes:
         path: The file.
         bytes: Its size.
         nodes: Nodes of the graph.
         weights: ``"compact"`` or ``"materialized"``.
-        rows_checked: Random rows that ONNX Runtime and the oracle answered.
+        rows_checked: Number of random rows that ONNX Runtime and the oracle evaluated.
         max_relative_error: Largest ``|a - b| / max(1, |b|)`` among them, of answers a and the
             oracle's values b, in nats.
-        max_error_in_bounds: Largest ``|a - b|`` in parts of what rounding to float32 explains in
-            the row, at most 1: see `pccompiler.ir.plan.rounding`.
+        max_error_in_bounds: Largest ``|a - b|`` as a fraction of the row's float32 rounding bound,
+            at most 1: see `pccompiler.ir.plan.rounding`.
     """
 
     path: Path
@@ -70,30 +70,30 @@ def export(
     seed: int = 0,
     query: str = "log_likelihood",
 ) -> ExportReport:
-    """Write what answers a query on ``plan`` as an ONNX file; see `pccompiler.export_onnx`.
+    """Write an ONNX file that answers a query on ``plan``; see `pccompiler.export_onnx`.
 
     Args:
         plan: A plan for float32.
-        parameters: By name, as `pccompiler.ir.plan.parameters.lay_out` names them.
+        parameters: Parameters by the names of `pccompiler.ir.plan.parameters.lay_out`.
         path: Where to write.
         weights: Parameters with the hypernetwork as nodes, or the weights that it generates.
         fingerprint: Hash of the circuit's text, for the metadata.
         metadata: Further entries; their keys must not start with ``pccompiler.``.
-        rows_to_check: At least 3; by default as many as the oracle answers in about a second, from
-            8 to 64.
-        seed: Of the rows that are checked.
+        rows_to_check: At least 3; by default as many as the oracle evaluates in about a second,
+            from 8 to 64.
+        seed: Seed of the rows that are checked.
         query: One of `QUERIES`; its name becomes that of the output.
 
     Raises:
         ExportError: If the file cannot be made, or its answers are wrong. Nothing is written then.
-        OptionError: If an option has a value that cannot be used.
+        OptionError: If an option has an invalid value.
     """
     one_of("weights", weights, ("compact", "materialized"))
     if not is_of(metadata, Mapping | None):
         raise OptionError.of("PC302", f"metadata is {shown(metadata)}", help="give a dict of text")
     rows = random_rows(plan, seed_of(seed), rows_to_check)
     if query not in QUERIES:
-        raise OptionError.of("PC794", f"no query {query!r}", help=closest(query, QUERIES))
+        raise OptionError.of("PC794", f"there is no query {query!r}", help=closest(query, QUERIES))
     asked = QUERIES[query]
     entries = {**_entries(plan, weights, fingerprint, metadata or {}), "pccompiler.query": query}
     _check_parameters(plan, parameters)
@@ -131,7 +131,7 @@ def build(
 def _entries(
     plan: Plan, weights: str, fingerprint: str, further: Mapping[str, str]
 ) -> dict[str, str]:
-    """The file's metadata. The caller's entries cannot take the place of ours."""
+    """The file's metadata. The caller's entries cannot replace pccompiler's."""
     if not all(is_of(text, str) for entry in further.items() for text in entry):
         raise OptionError.of("PC302", "metadata has entries that are not text", help="use str(...)")
     taken = sorted(key for key in further if key.startswith("pccompiler."))
@@ -142,7 +142,7 @@ def _entries(
             help="use keys that do not start with 'pccompiler.'",
         )
     return {
-        KEY: UNSIGNED,  # first: nothing of the caller's is taken for it
+        KEY: UNSIGNED,  # first, so that no entry of the caller is mistaken for it
         "pccompiler.version": __version__,
         "pccompiler.fingerprint": fingerprint,
         "pccompiler.weights": weights,
@@ -152,11 +152,11 @@ def _entries(
 
 
 def _check_parameters(plan: Plan, parameters: Parameters) -> None:
-    """Refuse parameters of other names and shapes than the layout's, and NaN; name all of them."""
+    """Refuse parameters whose names or shapes differ from the layout, and NaN; list all of them."""
     wanted = lay_out(plan).shapes
     found = {name: tuple(np.shape(value)) for name, value in parameters.items()}
     notes = [f"{n} is missing, shape {wanted[n]}" for n in wanted if n not in found]
-    notes += [f"{n} is not wanted" for n in found if n not in wanted]
+    notes += [f"{n} is not a parameter of the plan" for n in found if n not in wanted]
     for name in (n for n in wanted if n in found):
         if found[name] != wanted[name]:
             notes.append(f"{name} has shape {found[name]}, not {wanted[name]}")
@@ -187,8 +187,8 @@ def _checked(model: onnx.ModelProto) -> bytes:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError.of(
             "PC603",
-            f"ONNX's checker refuses the graph: {str(error).splitlines()[0]}",
-            help="this is a fault of pccompiler: report it with the circuit's text",
+            f"ONNX's checker rejects the graph: {str(error).splitlines()[0]}",
+            help="this is a bug in pccompiler: report it with the circuit's text",
         ) from error
     blob: bytes = model.SerializeToString()
     return blob
@@ -228,14 +228,14 @@ def compare(
     rows: NDArray[np.float64],
     query: OnnxQuery = LOG_LIKELIHOOD,
 ) -> tuple[float, float]:
-    """Hold ONNX Runtime's answers against the oracle's.
+    """Compare ONNX Runtime's answers with the oracle's.
 
     Returns:
-        The largest relative difference, and the largest one in parts of what the row is allowed:
-        see `ExportReport`.
+        The largest relative difference, and the largest one as a fraction of the row's bound: see
+        `ExportReport`.
 
     Raises:
-        ExportError: If a row is off by more than `pccompiler.ir.plan.rounding` allows it.
+        ExportError: If a row differs by more than its bound from `pccompiler.ir.plan.rounding`.
     """
     rounded = rows.astype(np.float32).astype(np.float64)  # the file takes float32
     weights = materialize(plan, lay_out(plan), parameters)
@@ -251,7 +251,7 @@ def compare(
         raise ExportError.of(
             "PC601",
             f"ONNX Runtime and the oracle differ by {errors[worst]:.1e} nats in check row {worst}, "
-            f"where rounding explains {allowed[worst]:.1e}: {got[worst]:.8g} and {want[worst]:.8g}",
+            f"but rounding explains {allowed[worst]:.1e}: {got[worst]:.8g} and {want[worst]:.8g}",
             notes=(
                 f"{int((parts > 1.0).sum())} of {len(rows)} rows differ by more than rounding "
                 "explains",
@@ -266,7 +266,7 @@ def compare(
 def _way_out(
     want: NDArray[np.float64], got: NDArray[np.float64], weights: list[NDArray[np.float64]]
 ) -> str:
-    """What to do about answers that differ."""
+    """The help text for answers that differ."""
     least = min((float(w[w > 0.0].min()) for w in weights if (w > 0.0).any()), default=1.0)
     if least < np.finfo(np.float32).tiny or (np.isinf(got) & np.isfinite(want)).any():
         return (

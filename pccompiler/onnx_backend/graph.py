@@ -13,9 +13,9 @@ from pccompiler.errors import ExportError
 from pccompiler.ir.plan.rounding import FEW_OPERANDS
 
 OPSET = 18
-IR_VERSION = 9  # what ONNX Runtime 1.16 and newer read
-MOST_BYTES = 2**31 - 2**26  # protobuf holds 2 GiB; leaves room for the nodes
-_SMALL = 1024  # bytes of a constant that is looked up among the others
+IR_VERSION = 9  # read by ONNX Runtime 1.16 and newer
+MOST_BYTES = 2**31 - 2**26  # protobuf's limit is 2 GiB; this leaves room for the nodes
+_SMALL = 1024  # bytes up to which equal constants are shared
 
 
 class Graph:
@@ -28,7 +28,7 @@ class Graph:
         self._known: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
     def constant(self, values: ArrayLike, dtype: type[np.generic] = np.float32) -> str:
-        """An initializer without a name of its own; equal small ones are stored once."""
+        """An unnamed initializer; equal small ones are stored once."""
         array = np.ascontiguousarray(values, dtype=dtype)
         if array.nbytes > _SMALL:
             return self._store(f"c{len(self.initializers)}", array)
@@ -38,7 +38,7 @@ class Graph:
         return self._known[key]
 
     def parameter(self, name: str, values: ArrayLike) -> str:
-        """A named float32 initializer, stored when it is first asked for."""
+        """A named float32 initializer, stored on first use."""
         if name in self.initializers:
             return name
         return self._store(name, np.ascontiguousarray(values, dtype=np.float32))
@@ -77,7 +77,7 @@ class Graph:
         return self.op("Slice", tensor, self.ints(start), self.ints(stop), self.ints(axis))
 
     def take(self, tensor: str, rows: NDArray[np.int64]) -> str:
-        """``tensor[rows]``, as a slice where the rows lie side by side."""
+        """``tensor[rows]``, as a slice if the rows are contiguous."""
         first = int(rows[0])
         if bool((np.diff(rows) == 1).all()):
             return self.slice(tensor, first, first + len(rows))
@@ -96,17 +96,17 @@ class Graph:
         return self.op(kind, tensor, self.ints(axis), keepdims=int(keep))
 
     def sum(self, tensor: str, axis: int, count: int, keep: bool = True) -> str:
-        """The sum over one axis of ``count`` numbers, of float64 where they are many.
+        """The sum over one axis of ``count`` numbers, in float64 if there are many.
 
-        ONNX Runtime adds one after another: of 100,000 equal float32 numbers it makes an error of
-        1e-3, in relative terms.
+        ONNX Runtime adds sequentially: its sum of 100,000 equal float32 numbers has a relative
+        error of 1e-3.
         """
         if count <= FEW_OPERANDS:
             return self.reduce("ReduceSum", tensor, axis, keep)
         return self.cast(self.reduce("ReduceSum", self.wide(tensor), axis, keep))
 
     def concat(self, tensors: list[str], axis: int) -> str:
-        """``tensors`` side by side."""
+        """The concatenation of ``tensors``."""
         return tensors[0] if len(tensors) == 1 else self.op("Concat", *tensors, axis=axis)
 
     def model(

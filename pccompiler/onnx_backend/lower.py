@@ -1,4 +1,4 @@
-"""Lowering: plan to ONNX nodes, layer by layer, in the plan's numeric forms."""
+"""Lowers a plan to ONNX nodes, layer by layer, in the plan's numeric forms."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from pccompiler.onnx_backend.weights import WeightWriter
 
 
 class Value(NamedTuple):
-    """A layer's tensor, and its scale of shape (rows, 1, batch); ``None`` where that is 0.
+    """A layer's tensor, and its scale of shape (rows, 1, batch), or ``None`` if that is 0.
 
-    Scales are float64: along a deep circuit they add up to large numbers, step by small step.
+    Scales are float64, since along a deep circuit many small ones add up to large numbers.
     """
 
     x: str
@@ -95,9 +95,9 @@ class Lowering:
         return [self.operand(operands, place, tensors) for place in range(operands.arity)]
 
     def scales(self, operands: Operands, zeros: bool = False) -> list[str]:
-        """The operands' scales, each of shape (rows, 1, batch); none where all are 0.
+        """The operands' scales, each of shape (rows, 1, batch); none if all are 0.
 
-        With ``zeros``, zeros are written out where all are 0.
+        With ``zeros``, zeros are written out instead.
         """
         values = {s.layer: self.values[s.layer] for s in operands.sources}
         if not zeros and all(value.scale is None for value in values.values()):
@@ -110,7 +110,7 @@ class Lowering:
         return self.graph.wide(zero)
 
     def chain(self, kind: str, tensors: list[str]) -> str:
-        """``tensors`` combined one after another."""
+        """``tensors`` combined in sequence."""
         out = tensors[0]
         for tensor in tensors[1:]:
             out = self.graph.op(kind, out, tensor)
@@ -142,7 +142,7 @@ class Lowering:
         return self.graph.sum(terms, 0, operands.arity, keep=False)
 
     def product_scale(self, layer: Layer) -> str | None:
-        """Sums of the operands' scales; all rows have one as soon as any has one."""
+        """Sums of the operands' scales; if any row has one, all rows have."""
         sources = (self.values[below] for below in layer.below)
         if all(value.scale is None for value in sources):
             return None
@@ -150,7 +150,7 @@ class Lowering:
         return self.graph.concat(sums, axis=0)
 
     def normalized(self, layer: Layer, value: Value) -> Value:
-        """Divided by its largest unit, where the plan says so."""
+        """Divide by the largest unit, if the plan normalizes the layer."""
         if not layer.normalize:
             return value
         top = self.graph.reduce("ReduceMax", value.x, 1)
@@ -186,7 +186,7 @@ class Lowering:
         )
 
     def shifted_sum(self, number: int, layer: Layer) -> Value:
-        """Log-sum-exp over all operands; one unit takes its weights before the maximum."""
+        """Log-sum-exp over all operands; a single unit applies its weights before the maximum."""
         graph = self.graph
         logs = graph.concat([x for o in layer.operands for x in self.xs(o, Form.LOG)], axis=1)
         one = layer.units == 1
@@ -215,7 +215,7 @@ class Lowering:
         return Value(graph.op("Add", total, graph.op("Squeeze", top, graph.ints(0))), None)
 
     def _joined(self, operands: Operands) -> list[str]:
-        """Operands in log form; one tensor of (arity * rows, ...) where they lie side by side."""
+        """Operands in log form; one tensor of (arity * rows, ...) if they are contiguous."""
         if operands.start is None:
             return self.xs(operands, Form.LOG)
         whole = self.log(operands.sources[0].layer)

@@ -1,4 +1,4 @@
-"""What the metadata of an exported file says about its variables."""
+"""Reads the variables of an exported file from its metadata."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_variables(
     """The variables of an exported file, in the order of its columns.
 
     Raises:
-        ExportError: If the file is not one of ours, or its metadata and its graph disagree.
+        ExportError: If pccompiler did not write the file, or its metadata and graph disagree.
     """
     try:
         listed = parse_json(metadata["pccompiler.variables"])
@@ -32,8 +32,8 @@ def read_variables(
     if not fits:
         raise ExportError.of(
             "PC606",
-            f"{path} is an ONNX file, but not one of pccompiler's",
-            help="give a file that pccompiler.export_onnx wrote",
+            f"{path} is an ONNX file, but pccompiler did not write it",
+            help="give a file written by pccompiler.export_onnx",
         ) from None
     return variables
 
@@ -55,7 +55,7 @@ def _variable(entry: Any) -> Variable:  # of any JSON
 
 
 def _signature(session: Any, columns: int, query: str | None) -> bool:
-    """Whether the graph takes ``x`` (batch, columns) and gives the query's answers (batch,)."""
+    """Whether the graph takes ``x`` (batch, columns) and returns the query's answers (batch,)."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     return (
         [i.name for i in inputs] == ["x"]

@@ -1,4 +1,4 @@
-"""Reading operands: where they lie, and rows of several layers as one tensor."""
+"""Locates operands, and reads rows of several layers as one tensor."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def home_of(operands: Operands) -> tuple[Int, Int]:
 
 
 def pick(graph: Graph, plan: Plan, home: Int, row: Int, tensors: Mapping[int, str]) -> str:
-    """Rows ``row[i]`` of layers ``home[i]``, one below the other.
+    """Rows ``row[i]`` of layers ``home[i]``, stacked.
 
-    The layers are joined and read once, or, where that copies more, read one by one.
+    The layers are concatenated and read once, or read one by one if that copies less.
 
     Args:
         graph: Where the nodes go.
-        plan: Says how many rows each layer has.
-        home: Shape ``(operands,)``, a layer each.
-        row: Shape ``(operands,)``, a row of that layer each.
+        plan: Gives the number of rows of each layer.
+        home: Shape ``(operands,)``, the layer of each.
+        row: Shape ``(operands,)``, the row of each in its layer.
         tensors: The layers' tensors, shape (rows, ...).
     """
     layers = np.unique(home).tolist()

@@ -1,4 +1,4 @@
-"""What exported files can answer: ours, and what ``pccompiler.onnx_queries`` declares."""
+"""The queries of exported files: built in, or declared in ``pccompiler.onnx_queries``."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pccompiler.plugins import Registry
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxQuery:
-    """A question that an exported file answers with one number for each row.
+    """A query that an exported file answers with one number for each row.
 
     Attributes:
-        description: What the numbers are; it stands in the file.
-        write: Adds nodes to ``lowering.graph`` that go from the rows, shape (batch, variables), to
-            the answers, shape (batch,); the names of both tensors are given.
-        define: The definition: the answers for complete or incomplete rows in float64, and how far
-            rounding to float32 may take each from that. No file that is further off is written.
+        description: What the numbers are; stored in the file.
+        write: Adds nodes to ``lowering.graph`` that compute the answers, shape (batch,), from the
+            rows, shape (batch, variables); the names of both tensors are given.
+        define: The definition: the answers for complete or incomplete rows in float64, and a bound
+            on the float32 rounding error of each. A file that exceeds it is not written.
     """
 
     description: str

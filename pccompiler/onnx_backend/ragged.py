@@ -1,4 +1,4 @@
-"""Ragged sums as nodes: rows of similar fan-in share one table, padded with weights of zero."""
+"""Ragged sums as nodes: rows of similar fan-in share one table, padded with zero weights."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pccompiler.onnx_backend.graph import Graph
 from pccompiler.onnx_backend.operands import home_of, pick, shift
 from pccompiler.onnx_backend.weights import WeightWriter
 
-_FREE = 256  # padded entries that cost less than a further dozen nodes
+_FREE = 256  # padded entries that cost less than another dozen nodes
 
 
 def buckets(parts: list[tuple[int, int]]) -> list[list[int]]:
-    """Parts that share a table: neighbours, with at most a quarter of padding.
+    """Groups of adjacent parts that share a table, at most a quarter of which is padding.
 
     Args:
         parts: Rows and fan-in of each part, fan-ins ascending.
@@ -46,10 +46,10 @@ def ragged_sum(
 
     Args:
         graph: Where the nodes go.
-        plan: Its layer ``number`` is ragged.
-        weights: Of all layers.
-        log: The value of a layer in log form.
-        number: The layer.
+        plan: The plan with the ragged layer.
+        weights: Weights of all layers.
+        log: Returns the value of a layer in log form.
+        number: The number of the layer.
     """
     operands = plan.layers[number].operands
     sums: list[str] = []

@@ -1,6 +1,6 @@
-"""Logits of weights that sectors cover: numbers, or a hypernetwork as nodes, computed in float64.
+"""Logits of weights that sectors cover: constants, or a hypernetwork as nodes in float64.
 
-ONNX Runtime folds the network when it loads the file, so this costs nothing later.
+ONNX Runtime folds the network when it loads the file, so it costs nothing later.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ Parameters = Mapping[str, NDArray[np.floating]]
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Sectors of one shape that lie side by side in each weight of a group.
+    """Sectors of one shape that are adjacent in each weight of a group.
 
     Attributes:
         sectors: Sector numbers, shape ``(weights, pieces)``, weights in order of use.
         rows: Rows of each sector.
         columns: Columns of each sector.
-        start: Where the run begins among all runs' sectors.
+        start: The position of the run among all runs' sectors.
 
-    A group whose weights are cut in different ways has one piece a row here, of all its weights,
-    and an order that puts the entries of all runs in their places.
+    A group whose weights are partitioned differently has one piece per row here, for all its
+    weights, and an order that permutes the entries of all runs into place.
     """
 
     sectors: Int
@@ -64,7 +64,7 @@ class SectorWriter:
         return _runs(self.plan, self.orders)
 
     def _scattered(self, number: int) -> str:
-        """Raw numbers of a group whose weights are cut in different ways."""
+        """Raw numbers of a group whose weights are partitioned differently."""
         group, order = self.plan.groups[number], self.orders[number]
         pieces = [self.graph.reshape(self._head(run), -1) for run in self.runs[number]]
         flat = pieces[0] if len(pieces) == 1 else self.graph.concat(pieces, axis=0)
@@ -133,7 +133,7 @@ class SectorWriter:
         return self.graph.op("Gemm", values, weight, bias, transB=1)
 
     def _wide(self, name: str, values: NDArray[np.floating]) -> str:
-        """A parameter, stored in float32, in float64: written once."""
+        """A parameter in float64, stored in float32 and written once."""
         if name not in self._widened:
             self._widened[name] = self.graph.wide(self.graph.parameter(name, values))
         return self._widened[name]
@@ -160,7 +160,7 @@ def _runs(plan: Plan, orders: Mapping[int, Int]) -> dict[int, list[Run]]:
 
 
 def _tables(plan: Plan, group: WeightGroup, order: Int) -> list[Int]:
-    """Sectors of a group, a table for each run, shape ``(weights, pieces)``."""
+    """Sectors of a group: one table per run, shape ``(weights, pieces)``."""
     table, shapes = _alike(plan, group), _shapes_of(plan)
     if table is not None:
         changes = np.flatnonzero((np.diff(shapes[table[0]], axis=0) != 0).any(axis=1)) + 1
@@ -171,9 +171,9 @@ def _tables(plan: Plan, group: WeightGroup, order: Int) -> list[Int]:
 
 
 def _alike(plan: Plan, group: WeightGroup) -> Int | None:
-    """Sectors of each weight, shape ``(weights, pieces)``, if all weights are cut the same way.
+    """Sectors of each weight, shape ``(weights, pieces)``, if all are partitioned the same way.
 
-    And if the sectors of a weight, one after another, are its entries in order.
+    The sectors of a weight must also contain its entries in order.
     """
     mine, taken = entries_of(group, _sectors(plan))
     if taken is not None or len(mine) % len(group.weights):
@@ -194,7 +194,7 @@ def _shapes_of(plan: Plan) -> Int:
 
 
 def _places(plan: Plan, group: WeightGroup, runs: list[Run]) -> Int:
-    """Where each entry of the group's weights lies in its runs, shape ``(weights, entries)``."""
+    """The place of each entry of the group's weights in its runs, shape ``(weights, entries)``."""
     sectors = _sectors(plan)
     sizes = sectors.rows * sectors.columns
     start = np.zeros(len(sectors), np.int64)

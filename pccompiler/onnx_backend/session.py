@@ -17,7 +17,7 @@ from pccompiler.reading import read_regular
 from pccompiler.tables import Given, as_table
 
 _PREFERRED = ("CUDAExecutionProvider", "CPUExecutionProvider")
-_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}  # TF32 keeps 10 bits: errors of 1e-3
+_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}  # TF32 has 10 mantissa bits: errors of 1e-3
 
 
 def start_session(
@@ -27,12 +27,12 @@ def start_session(
 
     Args:
         model: The file's content.
-        providers: Where to run; by default CUDA if there is, else the CPU.
-        name: Of the model, in errors.
+        providers: Where to run; by default CUDA if available, otherwise the CPU.
+        name: Name of the model in errors.
 
     Raises:
         ExportError: If ONNX Runtime is not installed, or cannot read the model.
-        OptionError: If a provider is not there.
+        OptionError: If a provider is not available.
     """
     try:
         import onnxruntime
@@ -49,7 +49,7 @@ def start_session(
         return onnxruntime.InferenceSession(
             model, options, providers=[(name, _OPTIONS.get(name, {})) for name in chosen]
         )
-    except Exception as error:  # onnxruntime raises bare classes of its own
+    except Exception as error:  # onnxruntime raises classes of its own
         raise ExportError.of(
             "PC605",
             f"ONNX Runtime cannot read {name}: {_reason(error)}",
@@ -66,14 +66,14 @@ def _choose(wanted: Sequence[str] | None, available: Sequence[str]) -> list[str]
     if absent:
         raise OptionError.of(
             "PC302",
-            f"ONNX Runtime has no provider {shown(absent[0])} here",
+            f"ONNX Runtime has no provider {shown(absent[0])} on this machine",
             help=f"use one of: {', '.join(available)}",
         )
     return list(wanted)
 
 
 def run_rows(session: Any, rows: NDArray[np.float64], batch_size: int) -> NDArray[np.float64]:
-    """What a session answers to ``rows``, batch by batch."""
+    """A session's answers for ``rows``, computed batch by batch."""
     x = np.ascontiguousarray(rows, np.float32)
     parts = [
         session.run(None, {"x": x[start : start + batch_size]})[0]
@@ -88,13 +88,13 @@ class OnnxModel:
     Attributes:
         path: The file.
         metadata: Its metadata: version, fingerprint, variables, and the exporter's own entries.
-        query: What it answers: ``"log_likelihood"``, or a query of another package.
+        query: The query it answers: ``"log_likelihood"``, or one of another package.
     """
 
     def __init__(self, path: str | Path, *, providers: Sequence[str] | None = None) -> None:
         self.path = path_of(path)
         try:
-            content = read_regular(self.path)  # once: what is verified is what runs
+            content = read_regular(self.path)  # read once: the verified bytes are run
         except FileNotFoundError:
             raise ExportError.of(
                 "PC605", f"there is no file {self.path}", help="check the path"
@@ -114,37 +114,37 @@ class OnnxModel:
 
         Args:
             x: Shape ``(batch, variables)``; NaN is a missing value, and integrated out. An array, a
-                data frame or dicts, as `pccompiler.tables.as_table` takes them.
+                data frame or dicts, see `pccompiler.tables.as_table`.
             batch_size: Rows in one call of ONNX Runtime. Memory grows with it: 250 rows of the
-                paper's largest circuit take 2 GB, 1,000 take 8 and several times as long.
+                paper's largest circuit take 2 GB, 1,000 take 8 GB and several times as long.
 
         Raises:
-            DataError: If the columns do not fit, or a value is no state of its variable.
-            OptionError: If ``batch_size`` is not positive, or the file answers something else.
+            DataError: If the columns do not fit, or a value is outside its variable's domain.
+            OptionError: If ``batch_size`` is not positive, or the file answers another query.
         """
         if self.query != "log_likelihood":
             raise OptionError.of(
                 "PC795",
                 f"{self.path} answers {self.query!r}, not 'log_likelihood'",
-                help="ask it by answer(x), or export the log-likelihood",
+                help="call answer(x), or export the log-likelihood",
             )
         return self.answer(x, batch_size=batch_size)
 
     def answer(self, x: Given, *, batch_size: int = 250) -> NDArray[np.float64]:
-        """What the file's query says of each row of ``x``; arguments and errors as above."""
+        """The answer of the file's query for each row of ``x``; arguments and errors as above."""
         size = whole("batch_size", batch_size)
         rows = np.asarray(as_table(x, [v.name for v in self._variables]), np.float64)
         self._check(rows)
         return self._values(rows, size)
 
     def _values(self, rows: NDArray[np.float64], batch_size: int) -> NDArray[np.float64]:
-        """What ONNX Runtime answers, unless it fails or answers what is no likelihood."""
+        """ONNX Runtime's answers; an error if it fails or returns an invalid result."""
         try:
             values = run_rows(self._session, rows, batch_size)
-        except Exception as error:  # onnxruntime raises bare classes of its own
+        except Exception as error:  # onnxruntime raises classes of its own
             raise _wrong(self.path, f"ONNX Runtime fails: {_reason(error)}") from error
         if values.shape != (len(rows),):
-            raise _wrong(self.path, f"{len(rows)} rows have answers of shape {values.shape}")
+            raise _wrong(self.path, f"the answers for {len(rows)} rows have shape {values.shape}")
         if np.isnan(values).any():
             row = int(np.argmax(np.isnan(values)))
             raise _wrong(self.path, f"the {self.query.replace('_', '-')} of row {row} is NaN")
@@ -164,15 +164,15 @@ class OnnxModel:
             f"value {rows[row, column]:g} in row {row}, column {column} is not a value of variable "
             f"{name!r}",
             notes=(f"{int(wrong.sum())} values are out of range",),
-            help="recode the column; NaN is a missing value",
+            help="recode the column; NaN means missing",
         )
 
 
 def _wrong(path: Path, why: str) -> ExportError:
     return ExportError.of(
         "PC616",
-        f"{path} does not answer: {why}",
-        help="give fewer rows at a time if memory ran out; else export the model again",
+        f"{path} cannot be evaluated: {why}",
+        help="give fewer rows at a time if memory ran out; otherwise export the model again",
     )
 
 

@@ -1,6 +1,6 @@
-"""Parameters of unconstrained numbers as nodes in float64, support by support.
+"""Nodes in float64 that map unconstrained numbers into each support.
 
-`pccompiler.ir.families.supports` is the definition, in NumPy.
+`pccompiler.ir.families.supports` is the reference, in NumPy.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from pccompiler.ir.arrays import Float
 from pccompiler.ir.families import supports as ir
 from pccompiler.onnx_backend.graph import Graph
 
-_FAR = 1000.0  # a logit that stands for infinity: exp(-1000) is 0 in float64
+_FAR = 1000.0  # a logit that represents infinity: exp(-1000) is 0 in float64
 
 
 class Support:
-    """The real line. The other supports differ from it method by method."""
+    """The real line, and the base class of the other supports."""
 
     def constrain(self, graph: Graph, raw: str, floor: float, columns: int) -> str:
         """Numbers in the support, from a float64 tensor of shape (weights, rows, columns)."""
@@ -23,7 +23,7 @@ class Support:
 
     def outcomes(self, graph: Graph, raw: str, floor: float, columns: int) -> str:
         """Probabilities of all outcomes."""
-        raise AssertionError("numbers that are no probabilities")  # pragma: no cover
+        raise AssertionError("numbers that are not probabilities")  # pragma: no cover
 
     def outcome_values(self, values: Float) -> Float:
         """`outcomes` of constrained numbers."""
@@ -39,14 +39,14 @@ class Positive(Support):
 
 
 class UnitInterval(Support):
-    """Probabilities of the second of two outcomes."""
+    """The probability of the second of two outcomes."""
 
     def constrain(self, graph: Graph, raw: str, floor: float, columns: int) -> str:
-        """That of the second."""
+        """The probability of the second outcome."""
         return graph.slice(self.outcomes(graph, raw, floor, columns), 1, 2, axis=2)
 
     def outcomes(self, graph: Graph, raw: str, floor: float, columns: int) -> str:
-        """Both, by softmax: ONNX Runtime's Sigmoid is 0 from -18 down."""
+        """Both probabilities, by softmax: ONNX Runtime's Sigmoid is 0 from -18 down."""
         bounds = (graph.constant(bound, np.float64) for bound in (-_FAR, _FAR))
         raw = graph.op("Clip", raw, *bounds)
         zeros = graph.op("Mul", raw, graph.constant(0.0, np.float64))
@@ -58,14 +58,14 @@ class UnitInterval(Support):
 
 
 class Simplex(Support):
-    """Probabilities that sum to one along the last axis, lifted by the floor."""
+    """Probabilities that sum to one along the last axis, raised by the floor."""
 
     def constrain(self, graph: Graph, raw: str, floor: float, columns: int) -> str:
-        """By softmax."""
+        """Softmax along the last axis."""
         return self.outcomes(graph, raw, floor, columns)
 
     def outcomes(self, graph: Graph, raw: str, floor: float, columns: int) -> str:
-        """By softmax."""
+        """Softmax along the last axis."""
         weights = graph.op("Softmax", raw, axis=-1)
         if floor == 0.0:
             return weights
@@ -83,5 +83,5 @@ _SUPPORTS: dict[type[ir.Support], Support] = {
 
 
 def support_of(support: ir.Support) -> Support:
-    """The nodes of a support, or of the one that it is derived from."""
+    """The nodes of a support, or of its base class."""
     return next(_SUPPORTS[kind] for kind in type(support).__mro__ if kind in _SUPPORTS)

@@ -1,4 +1,4 @@
-"""Weights in the graph: as numbers, or as parameters with the nodes that make weights of them."""
+"""Weights in the graph: as constants, or as parameters with nodes that compute the weights."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Float = NDArray[np.float64]
 
 
 class WeightWriter:
-    """Writes the weights of each layer, row by row, or one row where all rows share a weight.
+    """Writes the weights of each layer, row by row, or one row if all rows share a weight.
 
     Tables hold each weight once, in order of use, so most layers take slices and no index is
     stored. Probabilities are formed in float64 (ONNX Runtime does so once, when it loads the
-    file): its float32 Softmax and Sigmoid are off by 1e-6 relative and more, which adds up over
-    thousands of regions, and its Sigmoid is 0 from -18 down.
+    file): its float32 Softmax and Sigmoid have relative errors of 1e-6 and more, which add up
+    over thousands of regions, and its Sigmoid is 0 from -18 down.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class WeightWriter:
         self._tables: dict[tuple[str, int], str] = {}
 
     def table(self, layer: int) -> str:
-        """Probabilities, shape (rows, units, columns); of a Bernoulli, those of both states."""
+        """Probabilities, shape (rows, units, columns); for a Bernoulli leaf, of both states."""
         group = self.plan.layers[layer].group
         if ("weights", group) not in self._tables:
             self._tables["weights", group] = (
@@ -55,8 +55,8 @@ class WeightWriter:
 
         Args:
             layer: Number of the layer.
-            part: Of a ragged sum, which entry of its operands.
-            spread: Whether a row that all rows share is written for each of them.
+            part: The entry of the operands of a ragged sum.
+            spread: Whether to repeat a row that all rows share.
         """
         use = self.uses[layer, part]
         group = use.group
@@ -77,15 +77,15 @@ class WeightWriter:
         of_raw: Callable[[str], str] | None = None,
         dtype: type[np.generic] = np.float64,
     ) -> str:
-        """What leaves make of their parameters, shape (rows, units, columns); written once.
+        """A quantity derived from leaf parameters, shape (rows, units, columns); written once.
 
         Args:
             kind: Its name.
             layer: Number of the layer.
-            of_values: From parameters as the IR has them to a constant: weights are numbers.
-            of_raw: From unconstrained numbers, a float32 tensor, to nodes: weights are compact.
-                Without it parameters are numbers in any case.
-            dtype: Of the constant.
+            of_values: Computes a constant from the IR's parameters, for constant weights.
+            of_raw: Writes nodes from unconstrained numbers, a float32 tensor, for compact
+                weights. Without it parameters are always constants.
+            dtype: Type of the constant.
         """
         group = self.plan.layers[layer].group
         if (kind, group) not in self._tables:
@@ -99,15 +99,15 @@ class WeightWriter:
         return self._rows(self._tables[kind, group], layer)
 
     def _numbers(self, group: int) -> Float:
-        """Parameters of leaves as the IR has them."""
+        """Parameters of leaves, as in the IR."""
         if self.values is not None:
             return self.values[group]
         entry = self.plan.groups[group]
         if entry.generated:
             raise ExportError.of(
                 "PC466",
-                f"a network generates the parameters of {entry.owner} leaves, whose ONNX class "
-                "needs them as numbers",
+                f"a network generates the parameters of {entry.owner} leaves, but their ONNX class "
+                "needs constants",
                 help="export with weights='materialized'",
             )
         raw = np.asarray(self.parameters[parameter_name(self.plan, group)], np.float64)
@@ -144,7 +144,7 @@ class WeightWriter:
         return self.graph.parameter(name, self.parameters[name][self.orders[group]])
 
     def _rows(self, table: str, number: int, part: int = 0, *, spread: bool = False) -> str:
-        """A layer's rows of a group's table; a single row broadcasts unless ``spread``."""
+        """A layer's rows of a group's table; a single row is broadcast unless ``spread``."""
         use = self.uses[number, part]
         order = self.orders[use.group]
         place = np.zeros(int(order.max()) + 1, np.int64)
@@ -158,12 +158,12 @@ class WeightWriter:
 
 
 def _support(group: WeightGroup) -> Support:
-    """Of weights that are probabilities."""
+    """The support of weights that are probabilities."""
     return support_of(group.parameters[0].support)
 
 
 def _orders(plan: Plan) -> dict[int, Int]:
-    """Group to the places of the weights in it that layers use, in order of first use."""
+    """For each group, the positions of the weights that layers use, in order of first use."""
     used: dict[int, list[Int]] = {}
     for use in plan.uses:
         used.setdefault(use.group, []).append(use.index)

@@ -1,6 +1,6 @@
-"""For tests, yours too: the brute-force definition, random weights, random circuits.
+"""Tools for tests, including yours: brute-force evaluation, random weights, random circuits.
 
-`pccompiler.testing.strategies` needs hypothesis and is imported by itself.
+`pccompiler.testing.strategies` needs hypothesis and must be imported separately.
 """
 
 from pccompiler.testing.enumeration import density, marginal, total_mass, worlds

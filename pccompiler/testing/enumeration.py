@@ -1,4 +1,4 @@
-"""The definition of a circuit by brute force: float64, without logarithms or plans."""
+"""Brute-force evaluation of circuits in float64, without logarithms or plans: the definition."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def density(circuit: Circuit, world: ArrayLike, weights: Weights | None = None) 
     Args:
         circuit: Any circuit.
         world: Shape ``(variables,)``, without missing values.
-        weights: Weight id to values; by default the circuit's given values.
+        weights: Values by weight id; by default the circuit's given values.
 
     Raises:
         DataError: If a value is missing or not a state of its variable.

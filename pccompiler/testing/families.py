@@ -20,7 +20,7 @@ FAMILIES: dict[Family, Variable] = {
     for family in registered()
     if family.parameters
 }
-"""The parametric families so far, and a variable for each."""
+"""The registered parametric families, and a variable for each."""
 PARAMETRIC = tuple(FAMILIES)
 
 

@@ -19,7 +19,7 @@ ODD_WORDS = (
     *("/*", "*/", "+", "*", "c", "L", "T", "D", "A", "O", "I", "i", "true", "None", ".", "..", "~"),
     *("[" * 2000, "(" * 2000, "{" * 2000, "x" * 3000, "\n", "\r", "\t"),
 )
-"""Words that have broken readers; surrogates stand for bytes that are not UTF-8."""
+"""Words that have broken readers; surrogates represent bytes that are not UTF-8."""
 _ODD_JSON = (
     *("null", "true", "0", "-1", "1", "2", "3.5", "1e400", "NaN", "Infinity", "9" * 5000, "1" * 25),
     *('""', '"x"', '"\\u0000"', '"\\ud800"', "[]", "{}", "[[1]]", '{"a": 1}', "[" * 2000, "[0" * 9),
@@ -29,7 +29,7 @@ Bytes = Callable[[bytes, np.random.Generator], bytes]
 
 
 def damage(content: bytes, rng: np.random.Generator) -> bytes:
-    """Damage from disks and transfers: a few flipped bits, a lost end, or a page of zeros."""
+    """Damage as from disks and transfers: a few flipped bits, truncation, or a page of zeros."""
     kind = int(rng.integers(3))
     if kind == 0 or len(content) < 2:
         return flipped(content, rng)

@@ -1,6 +1,6 @@
 """Random well-formed circuits, from any source of random choices.
 
-Here a random generator chooses; in `pccompiler.testing.strategies`, hypothesis does.
+Choices come from a random generator, or from hypothesis in `pccompiler.testing.strategies`.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Maker:
 
 
 def kinds_of_variables(families: Collection[Family]) -> list[Callable[[str], Variable]]:
-    """Makers of variables, each of which some family fits."""
+    """Makers of variables that at least one family fits."""
     with_edges: Callable[[str], Variable] = lambda n: real(n, [-1.5, -0.5, 0.25, 2.0])  # noqa: E731
     kinds: list[Callable[[str], Variable]] = [binary, binary, lambda n: categorical(n, 3), real]
     if any(f.fits(with_edges("x")) and not f.fits(real("x")) for f in families):
@@ -199,9 +199,9 @@ def random_circuit(
 
 
 def unsmooth(circuit: Circuit, seed: int | np.random.Generator) -> Circuit:
-    """``circuit`` with some operands of products dropped, so that sums above are not smooth.
+    """``circuit`` without some operands of products, so that sums above are not smooth.
 
-    It is still decomposable, and the rows of its weights sum to one.
+    It remains decomposable, and the rows of its weights sum to one.
     """
     rng = np.random.default_rng(seed)
     draft = Draft(circuit)

@@ -12,7 +12,7 @@ from pccompiler.ir.families.supports import WEIGHTS, split
 def random_weights(
     circuit: Circuit, seed: int | np.random.Generator = 0, *, zeros: bool = False
 ) -> dict[int, Float]:
-    """Weight id to values that fit: Dirichlet rows, probabilities, means and deviations.
+    """Valid values by weight id: Dirichlet rows, probabilities, means and deviations.
 
     Args:
         circuit: Gives shapes and families.

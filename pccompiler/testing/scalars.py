@@ -1,4 +1,4 @@
-"""Circuits unit by unit: what a compiler of knowledge bases or a learner would write."""
+"""Scalar circuits, like those from knowledge compilers and structure learners."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pccompiler.testing.random_weights import with_values
 
 
 def to_scalars(circuit: Circuit) -> Circuit:
-    """The same function by nodes of one unit each.
+    """A circuit of scalar nodes with the same function.
 
-    Weights must be given. Rows of a shared weight are shared. Indicators become Bernoulli and
-    categorical leaves of probabilities 0 and 1.
+    All weights need values. Rows of a shared weight are shared. Indicators become Bernoulli and
+    categorical leaves with probabilities 0 and 1.
     """
     return _Expansion(circuit).run()
 

@@ -60,7 +60,7 @@ def circuits(
 ) -> Circuit:
     """Smooth, decomposable circuits with all kinds of nodes.
 
-    They have dense sums over operands of several widths, shared nodes and shared weights.
+    They have dense sums over operands of different widths, shared nodes and shared weights.
 
     Args:
         draw: Given by hypothesis.

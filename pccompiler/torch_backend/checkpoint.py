@@ -1,6 +1,6 @@
 """Checkpoints: a folder with the circuit's text, the parameters and a manifest.
 
-``circuit.pcir`` is the IR, ``parameters.safetensors`` the numbers, ``model.json`` says how the
+``circuit.pcir`` is the IR, ``parameters.safetensors`` the parameters; ``model.json`` says how the
 model was compiled and holds the hashes of the other two. The folder appears whole or not at all.
 """
 
@@ -35,18 +35,18 @@ CIRCUIT, PARAMETERS, MANIFEST = "circuit.pcir", "parameters.safetensors", "model
 
 
 _TYPES = {"dtype": str, "format": int, "numerics": str, "sha256": dict}
-"""What a manifest must have."""
+"""Required entries of a manifest."""
 _DIGEST = "digest"
 _UNSIGNED = {"format", "pccompiler", "dtype", "numerics", "fingerprint", "sha256"}
-"""The entries of manifests without a digest, which older versions wrote: these and no others."""
+"""The only entries of manifests without a digest, which older versions wrote."""
 
 
 def save(model: CompiledCircuit, directory: str | Path) -> Path:
-    """Write ``model`` to ``directory``, replacing a checkpoint that is there.
+    """Write ``model`` to ``directory``, replacing any checkpoint there.
 
     Raises:
-        CheckpointError: If the path is a file, or a folder that is no checkpoint, or parameters are
-            not finite.
+        CheckpointError: If the path is a file, or a folder that is not a checkpoint, or parameters
+            are not finite.
         FileError: If the folder cannot be written.
     """
     target = Path(directory).resolve()
@@ -77,14 +77,14 @@ def save(model: CompiledCircuit, directory: str | Path) -> Path:
 
 
 Content: TypeAlias = tuple[Circuit, dict[str, torch.Tensor], dict[str, Any]]
-"""Circuit, parameters and manifest, whose values are JSON's, hence ``Any``."""
+"""Circuit, parameters and manifest; values of the manifest are JSON, hence ``Any``."""
 
 
 def read(directory: str | Path) -> Content:
-    """Circuit, parameters and manifest of a checkpoint, verified.
+    """Read and verify the circuit, parameters and manifest of a checkpoint.
 
-    Another process may save there at the same time: what is read is its model or the one before. If
-    one was killed between the two renames of `save`, what it left is read, with a warning.
+    If another process saves there at the same time, this returns either its model or the previous
+    one. If a save was killed between its two renames, what it left is read, with a warning.
 
     Raises:
         CheckpointError: If a file is missing, truncated or changed.
@@ -97,18 +97,18 @@ def read(directory: str | Path) -> Content:
         except CheckpointError:
             found = [] if before else left_behind(folder)
             if _identity(folder) != before:
-                continue  # it was replaced meanwhile
+                continue  # it was replaced in the meantime
             if all(dead for _, dead in found):
                 kept = _sound(folder, [path for path, _ in found])
                 if kept is None:
                     raise
                 return kept
-            time.sleep(0.01)  # somebody is between the two renames
+            time.sleep(0.01)  # another process is between the two renames
     return _read(folder)
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
-    """Tells a folder from the one that takes its place; ``None`` where there is none."""
+    """Distinguishes a folder from its replacement; ``None`` if it does not exist."""
     try:
         status = folder.stat()
     except OSError:
@@ -126,7 +126,7 @@ def _sound(folder: Path, candidates: list[Path]) -> Content | None:
         return None
     _, path, content = max(known, key=lambda entry: entry[0])
     _LOG.warning(
-        "%s is missing, as saving it was interrupted; %s is complete and was read instead",
+        "%s is missing because saving was interrupted; %s is complete and was read instead",
         folder,
         path,
     )
@@ -156,15 +156,15 @@ def _manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = parse_json(content)
     except ValueError:
-        raise _damaged(path, "it is not JSON") from None
+        raise _damaged(path, "it is not valid JSON") from None
     if not isinstance(manifest, dict):
-        raise _damaged(path, "it holds no JSON object")
+        raise _damaged(path, "it does not hold a JSON object")
     missing = _TYPES.keys() - manifest.keys()
     if missing:
         raise _damaged(path, f"it lacks {', '.join(sorted(missing))}")
     wrong = [name for name, kind in _TYPES.items() if not isinstance(manifest[name], kind)]
     if wrong:
-        raise _damaged(path, f"{', '.join(wrong)} has another type")
+        raise _damaged(path, f"{', '.join(wrong)} has the wrong type")
     if manifest.get("format") != FORMAT:
         raise CheckpointError.of(
             "PC504",
@@ -184,24 +184,24 @@ def _damaged(path: Path, why: str) -> CheckpointError:
 
 
 def _check_digest(path: Path, manifest: dict[str, Any]) -> None:
-    """Refuse a manifest that was changed; it holds the hashes of the other files."""
+    """Refuse a manifest that was changed, since it holds the hashes of the other files."""
     if _DIGEST in manifest:
         if manifest[_DIGEST] != _manifest_digest(manifest):
-            raise _damaged(path, "its digest is not that of its entries")
+            raise _damaged(path, "its digest does not match its entries")
     elif not manifest.keys() <= _UNSIGNED:
         unknown = ", ".join(sorted(manifest.keys() - _UNSIGNED)[:5])
-        raise _damaged(path, f"it has no digest, and unknown entries: {unknown}")
+        raise _damaged(path, f"it has no digest, but has unknown entries: {unknown}")
     else:
-        _LOG.info("%s is of an older version and has no digest; it is read unverified", path)
+        _LOG.info("%s was written by an older version without a digest; it is not verified", path)
 
 
 def _manifest_digest(manifest: dict[str, Any]) -> str:
-    """SHA-256 of all entries but the digest itself, however the file spaces them."""
+    """SHA-256 of all entries except the digest itself, whatever the file's whitespace."""
     entries = {name: value for name, value in manifest.items() if name != _DIGEST}
     try:
         return _hash(json.dumps(entries, sort_keys=True).encode())
     except RecursionError:
-        return ""  # nobody's digest: no checkpoint nests so deeply
+        return ""  # matches no digest: checkpoints are never nested this deeply
 
 
 def _verified(folder: Path, name: str, hashes: dict[str, str]) -> bytes:
@@ -209,8 +209,8 @@ def _verified(folder: Path, name: str, hashes: dict[str, str]) -> bytes:
     if _hash(content) != hashes.get(name):
         raise CheckpointError.of(
             "PC503",
-            f"{folder / name} is not the file that was saved: {len(content)} bytes, other SHA-256",
-            help="it was changed or cut short; restore the file, or save the model again",
+            f"{folder / name} is not the file that was saved: {len(content)} bytes, wrong SHA-256",
+            help="it was changed or truncated; restore the file, or save the model again",
         )
     return content
 
@@ -227,7 +227,7 @@ def _content(folder: Path, name: str, way_out: str) -> bytes:
 
 
 def check_target(directory: str | Path) -> None:
-    """Refuse to write over anything but a checkpoint: a folder with our three files alone.
+    """Refuse to overwrite anything but a checkpoint: a folder with only our three files.
 
     Raises:
         CheckpointError: If the path is a file, or a folder with other files.
@@ -238,18 +238,18 @@ def check_target(directory: str | Path) -> None:
     if target == Path.cwd() or (target.exists() and not (target.is_dir() and is_ours)):
         raise CheckpointError.of(
             "PC505",
-            f"{target} exists and is no checkpoint",
-            help="give a new folder, or one that holds a checkpoint to replace",
+            f"{target} exists and is not a checkpoint",
+            help="give a new folder, or an existing checkpoint to replace",
         )
 
 
 def check_parameters(
     model: CompiledCircuit, tensors: Mapping[str, torch.Tensor], what: str
 ) -> None:
-    """Refuse parameters that no model can have; ``what`` begins the message.
+    """Refuse parameters that no model can have; ``what`` starts the message.
 
     Raises:
-        CheckpointError: Naming those that are not floating, or hold NaN or a forbidden infinity.
+        CheckpointError: Names those that are not floating-point, or hold NaN or a bad infinity.
     """
     notes = [f"{name} {why}" for name, why in unsound(model, tensors).items()]
     if notes:
@@ -263,7 +263,7 @@ def check_parameters(
 
 
 def seed_of(manifest: Mapping[str, Any]) -> int | None:
-    """The seed that parameters were drawn with, of which some may be left; ``None``: not known."""
+    """The seed that the parameters were drawn with, if known; some may have changed since."""
     seed = manifest.get("seed")
     return seed if isinstance(seed, int) and 0 <= seed < 2**63 else None
 

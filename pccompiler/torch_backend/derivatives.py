@@ -1,9 +1,9 @@
-"""Derivatives of any order, whatever ran forward.
+"""Derivatives of any order, whichever engine ran forward.
 
-Engines and kernels have a backward pass of their own, which torch cannot differentiate again. Where
-a graph of the derivatives is wanted (``create_graph=True``), they are taken from the plain
-definition instead (`pccompiler.torch_backend.engines.plain`), which torch can differentiate as
-often as one likes. The forward pass and ordinary gradients do not pay for it.
+Engines and kernels have their own backward pass, which torch cannot differentiate again. If a graph
+of the derivatives is wanted (``create_graph=True``), they are taken from the plain definition
+instead (`pccompiler.torch_backend.engines.plain`), which torch can differentiate any number of
+times. The forward pass and ordinary gradients do not pay for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pccompiler.torch_backend.weights.weights import Weights
 
 
 class Model(Protocol):
-    """What is differentiated."""
+    """What derivatives need of a model."""
 
     plan: Plan
     weights: Weights
@@ -31,12 +31,12 @@ class Model(Protocol):
         ...
 
     def definition(self, device: torch.device, dtype: torch.dtype) -> Plain:
-        """The plan's definition for data on a device, in a precision."""
+        """The plan's definition for data on a device, in a given precision."""
         ...
 
 
 def evaluate(model: Model, x: Tensor, complete: bool) -> Tensor:
-    """The model's log-likelihood of rows, with derivatives of any order."""
+    """The model's log-likelihood of each row, with derivatives of any order."""
     if transformed():
         return by_definition(model, x, list(model.weights.values.values()))
     x = x if has_reals(model.plan) else x.detach()
@@ -50,10 +50,10 @@ def evaluate(model: Model, x: Tensor, complete: bool) -> Tensor:
 
 
 def by_definition(model: Model, x: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-    """The model's log-likelihood in plain torch operations.
+    """The model's log-likelihood of each row in plain torch operations.
 
     Args:
-        model: What to evaluate.
+        model: The model to evaluate.
         x: Shape (batch, variables), NaN where missing.
         parameters: In the order of ``model.weights.values``.
     """
@@ -63,9 +63,9 @@ def by_definition(model: Model, x: Tensor, parameters: Sequence[Tensor]) -> Tens
 
 
 class _Differentiable(torch.autograd.Function):
-    """The identity of ``value``; a gradient with a graph goes to the data and parameters at once.
+    """The identity of ``value``; a gradient with a graph goes directly to data and parameters.
 
-    What computed ``value`` then gets no gradient, and does nothing.
+    The operations that computed ``value`` then get no gradient, and do nothing.
     """
 
     @staticmethod
@@ -81,7 +81,7 @@ class _Differentiable(torch.autograd.Function):
         needed = ctx.needs_input_grad[2:]
         if grad is None or not torch.is_grad_enabled():
             return (None, grad, *(None for _ in needed))
-        # Views: where one of them is made of another, each gets its own share only.
+        # Views: if one of them is computed from another, each gets only its own share.
         x, *parameters = [tensor.view_as(tensor) for tensor in ctx.saved_tensors]
         value = by_definition(ctx.model, x, parameters)
         wanted = [t for t, need in zip((x, *parameters), needed, strict=True) if need]

@@ -33,12 +33,12 @@ _EVALUATION_BYTES = 2**30
 
 
 class Evaluator(Entrance):
-    """A circuit that evaluates; `CompiledCircuit` answers queries too.
+    """A circuit that evaluates; `CompiledCircuit` also answers queries.
 
     Attributes:
-        circuit: What was compiled, with its sectors and generator.
-        plan: How it runs.
-        names: Of the variables, in the order of the columns.
+        circuit: The compiled circuit, with its sectors and generator.
+        plan: The plan that is evaluated.
+        names: Names of the variables, in the order of the columns.
         weights: The trainable parameters.
         numerics: How the plan's numeric forms were chosen.
     """
@@ -66,23 +66,23 @@ class Evaluator(Entrance):
         self.to(device)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without engines and index tensors, which a copy makes anew: some cannot be pickled."""
+        """State without engines and index tensors: a copy rebuilds them, and some don't pickle."""
         derived = ("_engines", "_leaf_inputs", "_plain", "_states")
         return {**self.__dict__, **dict.fromkeys(derived)}
 
     @property
     def precision(self) -> Literal["float32", "float64"]:
-        """The name of `dtype`, as `pccompiler.passes.lowering.lower` takes it."""
+        """The name of `dtype`, as `pccompiler.passes.lowering.lower` expects it."""
         return "float64" if self.dtype == torch.float64 else "float32"
 
     @property
     def num_parameters(self) -> int:
-        """Trainable numbers, as allocated."""
+        """Number of trainable parameters, as allocated."""
         return self.weights.layout.num_parameters
 
     @property
     def engines(self) -> Engines:
-        """What runs the plan, on the parameters' device and in their precision."""
+        """The engines for the plan, on the parameters' device and in their precision."""
         device, dtype = self.device, self.dtype
         known = self._engines
         if known is None or (known.target.device, known.target.dtype) != (device, dtype):
@@ -93,7 +93,7 @@ class Evaluator(Entrance):
 
     @property
     def kernels(self) -> Engine | None:
-        """The engine with fused kernels that fits the plan and the device, if there is one."""
+        """The engine with fused kernels that fits the plan and the device, if any."""
         for kind in engines():
             found = self.engines.ask(kind, Wanted.VALUE) if kind.in_kernels else None
             if found is not None and not isinstance(found, NoMatch):
@@ -101,7 +101,7 @@ class Evaluator(Entrance):
         return None
 
     def without_kernels(self) -> None:
-        """Evaluate layer by layer on this device from now on, for comparisons."""
+        """Evaluate layer by layer on this device from now on, for comparison."""
         self._without_kernels = self.device, self.dtype
         self.engines.turn_off_kernels()
 
@@ -114,7 +114,7 @@ class Evaluator(Entrance):
 
     @property
     def leaf_inputs(self) -> LeafInputs:
-        """What turns rows into the engine's inputs, on the parameters' device."""
+        """Turns rows into the engine's inputs, on the parameters' device."""
         known = self._leaf_inputs
         if known is None or (known.device, known.dtype) != (self.device, self.dtype):
             known = self._leaf_inputs = LeafInputs(self.plan, self.device, self.dtype)
@@ -122,36 +122,36 @@ class Evaluator(Entrance):
 
     @outside_graphs
     def forward(self, x: Rows, complete: bool = False) -> Tensor:
-        """Log-likelihood of each row, checked: `log_likelihood` in one batch.
+        """Log-likelihood of each row, with checks: `log_likelihood` in one batch.
 
         Args:
-            x: What `log_likelihood` takes.
-            complete: Promises that nothing is missing, and makes the backward pass quicker.
+            x: Any input of `log_likelihood`.
+            complete: Promises that nothing is missing, which makes the backward pass faster.
 
         Returns:
-            Shape ``(batch,)``, on the model's device. Differentiable, in ``x`` too.
+            Shape ``(batch,)``, on the model's device. Differentiable, also with respect to ``x``.
 
         Raises:
-            DataError: As `log_likelihood`, or if a value is missing from rows that are complete.
+            DataError: As `log_likelihood`, or if ``complete`` is set and a value is missing.
         """
         return self.evaluate_unchecked(self.checked(x, complete=complete), complete)
 
     def evaluate_unchecked(self, x: Tensor, complete: bool = False) -> Tensor:
-        """Log-likelihood of rows that `checked` made; anything else may crash the process.
+        """Log-likelihood of rows that `checked` returned; anything else may crash the process.
 
-        It never waits for the device, so a CUDA graph may capture it.
+        It never synchronizes with the device, so a CUDA graph may capture it.
         """
         if len(x) == 0:
             return self._of_no_rows(x)
         return evaluate(self, x, complete)
 
     def evaluate_once(self, x: Tensor, complete: bool = False) -> Tensor:
-        """`evaluate_unchecked` in what is quickest within the budget; differentiable once."""
+        """`evaluate_unchecked` by the fastest engine within the budget; differentiable once."""
         value = self.engines.evaluate(x, complete)
         return value + self.plan.log_scale if self.plan.log_scale else value
 
     def _of_no_rows(self, x: Tensor) -> Tensor:
-        """No values; gradients of their sum are zeros."""
+        """The empty result for no rows; gradients of its sum are zeros."""
         none = x.sum(1)
         for parameter in self.parameters():
             none = none + parameter.sum()
@@ -159,17 +159,17 @@ class Evaluator(Entrance):
 
     @property
     def schedule(self) -> Schedule | None:
-        """How the memory budget is kept; ``None`` without one."""
+        """The schedule that keeps the memory budget; ``None`` without a budget."""
         return None if self._budget is None else self._budget.schedule
 
     def keep_within(self, budget: int | str) -> None:
-        """Evaluate and train within a budget of bytes beyond parameters and data.
+        """Evaluate and train within a memory budget, not counting parameters and data.
 
         Args:
-            budget: A number, or text such as ``"64 MiB"``.
+            budget: A number of bytes, or text such as ``"64 MiB"``.
 
         Raises:
-            OptionError: If it is neither, or one row takes more.
+            OptionError: If it is neither, or a single row needs more.
         """
         allowed = parse_bytes(budget)
         self._budget = choose(self.circuit, self.precision, self.numerics, allowed, self.plan)
@@ -184,26 +184,26 @@ class Evaluator(Entrance):
         missing: float | None = None,
         check: bool = True,
     ) -> Tensor:
-        """Log-likelihood of each row of ``x``, in nats; a density where variables are real.
+        """Log-likelihood of each row of ``x``, in nats; a log-density if variables are real.
 
-        Missing values are integrated out exactly, so this is the log-marginal of what is there.
-        Under ``torch.no_grad()`` rows are taken in batches that fit in memory.
+        Missing values are integrated out exactly, so this is the log-marginal of the observed ones.
+        Under ``torch.no_grad()`` rows are evaluated in batches that fit in memory.
 
         Args:
             x: Shape ``(batch, variables)``; NaN is a missing value. A tensor on any device, an
-                array or nested list; a data frame, taken by the names of its columns, all of them
-                there; or a dict, or a list of dicts, in which what is left out is missing.
+                array or nested list; a data frame, whose columns are matched by name and must all
+                be there; or a dict, or a list of dicts, where omitted variables are missing.
             mask: Shape ``(batch, variables)``, true where a value is missing.
-            missing: A number that stands for a missing value in integer input, such as -1.
-            check: Whether to look for values out of range (reads the data once, and waits for a
-                GPU once).
+            missing: A number that marks missing values in integer input, such as -1.
+            check: Whether to look for values out of range (reads the data once, and synchronizes
+                once with a GPU).
 
         Returns:
             Shape ``(batch,)``; ``-inf`` where the density is zero. Differentiable.
 
         Raises:
-            DataError: If the columns do not fit the circuit's variables, or a value is no state of
-                its variable.
+            DataError: If the columns do not fit the circuit's variables, or a value is not a state
+                of its variable.
         """
         taken = self.checked if check else self.prepare
         rows = taken(x, mask=mask, missing=missing)
@@ -214,18 +214,18 @@ class Evaluator(Entrance):
             return torch.cat([self.evaluate_unchecked(part) for part in parts])
 
     def threads(self, rows: int) -> AbstractContextManager[None]:
-        """`few_threads` for operations on so many rows."""
+        """`few_threads` for operations on ``rows`` rows."""
         return few_threads(self.plan, self.device, rows)
 
     def forward_threads(self, rows: int) -> AbstractContextManager[None]:
-        """`threads` for `forward` and its gradient: kernels count their work themselves."""
+        """`threads` for `forward` and its gradient; kernels choose their own thread counts."""
         return self.engines.choose(Wanted.VALUE).threads(rows)
 
     @property
     def evaluation_batch(self) -> int:
         """Rows to evaluate at once without gradients: about 1 GiB of live values.
 
-        Fewer on a CPU, where caches rule.
+        Fewer on a CPU, where values should fit the caches.
         """
         if self.engines.choose(Wanted.VALUE).splits:
             return 32_768
@@ -235,15 +235,15 @@ class Evaluator(Entrance):
 
     @torch.no_grad()
     def set_weights(self, values: Mapping[int, NDArray[np.float64]]) -> None:
-        """Set weights that have parameters of their own: circuit weight id to values.
+        """Set weights that have their own parameters: circuit weight id to values.
 
-        Exact where the generator's floor is 0; a floor above lifts the values by it.
+        Exact if the generator's floor is 0; a positive floor lifts the values.
 
         Raises:
-            CircuitError: If the model's precision would change a value.
+            CircuitError: If a value cannot be represented in the model's precision.
         """
         check_held(self.circuit, values, self.precision)
-        self._deterministic = None  # zeros may have come or gone
+        self._deterministic = None  # zeros may have appeared or vanished
         for number, group in enumerate(self.plan.groups):
             places = [p for p, w in enumerate(group.weights.tolist()) if w in values]
             if group.generated or not places:
@@ -258,14 +258,14 @@ class Evaluator(Entrance):
         return {n: p.detach().cpu().numpy().copy() for n, p in self.weights.values.items()}
 
     def weight_values(self) -> dict[int, NDArray[np.float64]]:
-        """Circuit weight id to its current values (probabilities, or leaf parameters), float64."""
+        """Circuit weight id to current values (probabilities or leaf parameters), in float64."""
         groups = materialize(self.plan, self.weights.layout, self.parameters_as_numpy())
         return by_weight(self.plan, groups)
 
     def trained_circuit(self) -> Circuit:
-        """The circuit with its present weights as given values, for passes, files and pictures.
+        """The circuit with its current weights as given values, for passes, files and pictures.
 
-        It has no generator and no sectors: compiled again, each weight has its own logit.
+        It has no generator and no sectors: compiled again, each weight has its own logits.
         """
         plain = self.circuit.replace(sectors=None, generator=None)
         return plain.with_values(self.weight_values())

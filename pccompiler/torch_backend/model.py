@@ -15,8 +15,8 @@ class CompiledCircuit(Queries):
     """A circuit that evaluates, trains and answers queries (docs/reference/queries.md).
 
     Attributes:
-        circuit: What was compiled, with its sectors and generator.
-        plan: How it runs.
+        circuit: The compiled circuit, with its sectors and generator.
+        plan: The plan that is evaluated.
         weights: The trainable parameters.
         numerics: How the plan's numeric forms were chosen.
     """

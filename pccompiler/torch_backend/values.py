@@ -1,4 +1,4 @@
-"""Layer values and the few formulas that both directions share."""
+"""Layer values and the few formulas that both directions use."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pccompiler.ir.plan.layers import Layer
 
 
 class Value(NamedTuple):
-    """A layer's value: see `pccompiler.ir.plan.layers.Form`. ``scale`` is ``None`` where it is 0.
+    """A layer's value, see `pccompiler.ir.plan.layers.Form`; a ``scale`` of ``None`` stands for 0.
 
-    Scales are float64: along a deep circuit they add up to large numbers, step by small step.
+    Scales are float64: along a deep circuit many small steps add up to large numbers.
     """
 
     x: Tensor
@@ -36,13 +36,13 @@ def to_log(value: Value) -> Tensor:
 
 
 def safe_div(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """The quotient, and 0 where the denominator is 0: no flow passes through a zero."""
+    """The quotient, or 0 if the denominator is 0: no flow passes through a zero."""
     out = numerator / denominator
     return out.masked_fill_(denominator == 0, 0.0)
 
 
 def finite(top: Tensor) -> Tensor:
-    """A maximum that can be subtracted: -inf becomes 0."""
+    """A maximum that can be subtracted: -inf is replaced by 0."""
     return top.masked_fill(top == -torch.inf, 0.0)
 
 
@@ -53,7 +53,7 @@ def has_table(layer: Layer) -> bool:
 
 
 def safe_log(values: Tensor) -> Tensor:
-    """Logarithms, -inf at 0, where the gradient is 0."""
+    """Logarithms; -inf at 0, with gradient 0."""
     zero = values <= 0.0
     return values.masked_fill(zero, 1.0).log().masked_fill(zero, -torch.inf)
 
@@ -65,12 +65,12 @@ def unit_places(layer: Layer, device: torch.device) -> list[Tensor]:
 
 
 def top_of(terms: Tensor, dim: int) -> Tensor:
-    """The largest term, finite and without gradient; the dimension is kept."""
+    """The largest term along ``dim``, which is kept; finite and without gradient."""
     return finite(terms.detach().amax(dim, keepdim=True))
 
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """The quotient; 0, with gradient 0, where the whole is 0."""
+    """The quotient; 0, with gradient 0, if the whole is 0."""
     zero = whole <= 0.0
     return (part / whole.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)
 
@@ -82,6 +82,6 @@ def surprise(shares: Tensor) -> Tensor:
 
 
 def draw_state(masses: Tensor, generator: torch.Generator | None) -> Tensor:
-    """An index along the last dimension, in proportion to ``masses``."""
+    """An index along the last dimension, drawn in proportion to ``masses``."""
     noise = torch.empty_like(masses).exponential_(generator=generator)
     return (masses / noise.clamp_min_(torch.finfo(masses.dtype).tiny)).argmax(-1)

@@ -100,5 +100,5 @@ def test_edges_and_values_outside(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [-1.0, 1.5])
 def test_files_refuse_what_is_no_count(value: float, tmp_path: Path) -> None:
     pc.export_onnx(pc.compile(mixture((Family.POISSON,), 2)), tmp_path / "m.onnx")
-    with pytest.raises(DataError, match="no value of variable 'k'"):
+    with pytest.raises(DataError, match="not a value of variable 'k'"):
         OnnxModel(tmp_path / "m.onnx").log_likelihood([[value, 1.0]])

@@ -1,4 +1,4 @@
-"""Where the tests of this folder run, and a fixture for compilers and their cache."""
+"""The device of this folder's tests, and a fixture for compilers and their cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pccompiler.torch_backend.runtime import c_compiler
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[Path]:
-    """An empty cache of kernels, nothing loaded and nothing said yet; the folder."""
+    """An empty cache of kernels, with nothing loaded and nothing logged yet; returns the folder."""
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(notices, "_SAID", set())
@@ -31,9 +31,9 @@ def _forget() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Make the device torch's default, which `pccompiler.compile` takes.
+    """Make the device torch's default, which `pccompiler.compile` uses.
 
-    Tests that are about CPUs, marked ``cpu``, stay there; those marked ``gpu`` name their devices.
+    Tests about CPUs, marked ``cpu``, stay there; those marked ``gpu`` name their devices.
     """
     device = str(item.config.getoption("--device"))
     if device == "cpu" or any(item.get_closest_marker(name) for name in ("cpu", "gpu")):

@@ -1,4 +1,4 @@
-"""Checkpoints: the same answers bit for bit; nothing half-written, no damage unnoticed."""
+"""Checkpoints: the same answers bit for bit; no partial files, no unnoticed damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Derivatives of second and third order, and of the data, whatever ran forward."""
+"""Derivatives of second and third order, and by the data, whichever engine ran forward."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def kinds() -> Circuit:
 
 
 def scalars(variables: int) -> Circuit:
-    """A tree unit by unit, which is packed; two of its variables are real."""
+    """A tree of single units, which is packed; two of its variables are real."""
     columns = [real(f"v{i}") if i < 2 else binary(f"v{i}") for i in range(variables)]
     circuit = pc.rat_spn(columns, 2, 2)
     return to_scalars(with_values(circuit, random_weights(circuit, 0)))
@@ -66,7 +66,7 @@ def of_parameters(model: CompiledCircuit, x: Tensor) -> Callable[..., Tensor]:
 
 
 def check_second(model: CompiledCircuit, x: Tensor, *, fast: bool = False) -> None:
-    """Second derivatives by the parameters against finite differences of the first ones."""
+    """Second derivatives of the parameters against finite differences of the first ones."""
     inputs = tuple(model.parameters())
     assert torch.autograd.gradgradcheck(of_parameters(model, x), inputs, fast_mode=fast)
 
@@ -86,7 +86,7 @@ def curvature(model: CompiledCircuit, x: Tensor, seed: int = 0) -> list[Tensor]:
 
 
 def test_a_mixture_of_two_gaussians() -> None:
-    """The case that was wrong without a word: the gradient from above is a constant."""
+    """A case that was once silently wrong: the gradient from above is a constant."""
     model = pc.compile(naive_bayes_mixture([real("x")], 2), dtype="float64")
     x = torch.tensor([[0.3]], dtype=torch.float64)
     logits = next(p for n, p in model.named_parameters() if "sum" in n)
@@ -155,7 +155,7 @@ def test_the_hessian_by_the_data() -> None:
                     for b in (1, -1)
                 ]
                 want[i, j] = torch.stack(corners).sum() / (4 * step * step)
-    # rounding of 1e-16 over step**2
+    # rounding of 1e-16 divided by step**2
     torch.testing.assert_close(found, want, rtol=1e-5, atol=1e-6)
 
 
@@ -213,7 +213,7 @@ def test_every_generator(generator: Direct | Hypernetwork, sectors: Sectors) -> 
     "net", [None, Hypernetwork(hidden=(4,), embedding=2)], ids=["direct", "net"]
 )
 def test_within_a_budget(budget: str, net: Hypernetwork | None) -> None:
-    """The second budget makes the way back evaluate segments again."""
+    """With the second budget, segments are evaluated again on the way down."""
     columns = [real(f"v{i}") if i % 2 else binary(f"v{i}") for i in range(16)]
     circuit = pc.rat_spn(columns, 4, 3)
     whole = pc.compile(circuit, net, dtype="float64")
@@ -233,7 +233,7 @@ def test_within_a_budget(budget: str, net: Hypernetwork | None) -> None:
 @settings(max_examples=40)
 @given(circuits(max_variables=3, families=SMOOTH), st.integers(0, 1000))
 def test_random_circuits(circuit: Circuit, seed: int) -> None:
-    """Zeros in weights and rows that are impossible included: never NaN, exact elsewhere."""
+    """Including zero weights and impossible rows: never NaN, exact elsewhere."""
     model = pc.compile(circuit, dtype="float64", seed=seed)
     parameters = list(model.parameters())
     x = model.prepare(random_rows(circuit, seed, number=4))
@@ -253,7 +253,7 @@ def test_random_circuits(circuit: Circuit, seed: int) -> None:
         slopes.append(slope(of_parameters(model, x)(*moved), moved))
     for found, above, below in zip(curvature(model, x, seed), *slopes, strict=True):
         assert bool(found.isfinite().all())
-        # central differences of step 1e-5 carry about 1e-10 of rounding and of curvature
+        # central differences with step 1e-5 have rounding and curvature errors of about 1e-10
         torch.testing.assert_close(found, (above - below) / 2e-5, rtol=1e-5, atol=1e-6)
 
 
@@ -287,7 +287,7 @@ def test_third_derivatives() -> None:
 
 
 def test_parameters_made_of_one_another() -> None:
-    """Each gets its own share, whether a graph is wanted or not."""
+    """Each gets only its own share, whether or not a graph is wanted."""
     model = pc.compile(family_mixture(2, [Family.GAUSSIAN]), dtype="float64")
     x = some_rows(model.circuit)
     (first, p), (second, q) = list(model.named_parameters())
@@ -340,7 +340,7 @@ def test_kernels_really_ran() -> None:
 @pytest.mark.cpu
 @IN_C
 def test_a_result_changed_in_place_is_noticed() -> None:
-    """The mixture of trees needs its result on the way back."""
+    """The mixture of trees needs its result on the way down."""
     model = pc.compile(pc.rat_spn(6, 3, 2))
     value = model(some_rows(model.circuit).float())
     value.mul_(2.0)
@@ -371,7 +371,7 @@ def test_engines_refuse_a_second_derivative(name: str, golden: Callable[[str], N
 
 
 def test_queries_too() -> None:
-    """Softmax in C is differentiated again where queries, in float64, follow it."""
+    """Softmax in C is differentiated again if queries, in float64, follow it."""
     circuit = naive_bayes_mixture([binary("a"), FAMILIES[Family.CATEGORICAL]], 20)
     found: list[list[Tensor]] = []
     for dtype in ("float32", "float64"):

@@ -21,7 +21,7 @@ from pccompiler.torch_backend.engines.differentiable import run
 
 
 def shared() -> Circuit:
-    """A DAG: nodes read twice, weights shared, kronecker, operands of several widths."""
+    """A DAG: nodes read twice, shared weights, Kronecker products, operands of several widths."""
     b = Builder()
     x, y, z = b.binary("x"), b.categorical("y", 3), b.real("z")
     left = b.sum([b.indicator(x)], 2)
@@ -97,7 +97,7 @@ def test_gradients_of_random_circuits(circuit: Circuit, seed: int) -> None:
                     values.append(float(model(x).sum()))
                     parameter.sub_(direction, alpha=step)
             slope = (values[0] - values[1]) / 2e-6
-            # central differences of step 1e-6 carry about 1e-9 of rounding
+            # central differences with step 1e-6 have a rounding error of about 1e-9
             assert float((grad * direction).sum()) == pytest.approx(slope, rel=1e-5, abs=1e-6)
 
 
@@ -107,7 +107,7 @@ def test_a_second_backward_pass_finds_the_same_values() -> None:
     parameters = list(model.parameters())
     first = torch.autograd.grad(value, parameters, retain_graph=True)
     with torch.no_grad():
-        model(rows(model.circuit))  # another evaluation must not take the kept buffers
+        model(rows(model.circuit))  # another evaluation must not reuse the kept buffers
     second = torch.autograd.grad(value, parameters)
     for a, b in zip(first, second, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=0)
@@ -115,7 +115,7 @@ def test_a_second_backward_pass_finds_the_same_values() -> None:
 
 @pytest.mark.parametrize("batch", [1, 7, 100, 500, 512])
 def test_flows_count_the_rows(batch: int) -> None:
-    """A sum's expected counts, w dL/dw, add up to one a row and active region.
+    """A sum's expected counts, w dL/dw, add up to one per row and active region.
 
     For a RAT-SPN the replicas' root regions share each row: their flows sum to the batch.
     """
@@ -129,7 +129,7 @@ def test_flows_count_the_rows(batch: int) -> None:
     flows = [float((w * g).detach().sum()) for w, g in zip(held, grads, strict=True)]
     layers = [layer for layer in model.plan.layers if layer.group >= 0]
     for layer, flow in zip(layers, flows, strict=True):
-        regions = layer.rows / 4 if layer.rows > 1 else 1  # of one replica
+        regions = layer.rows / 4 if layer.rows > 1 else 1  # in one replica
         assert flow == pytest.approx(batch * regions, rel=1e-10)
 
 

@@ -89,7 +89,7 @@ def test_float32_agrees_or_refuses(family: Family, data: st.DataObject) -> None:
     value = model.log_likelihood(x)
     got = value.detach().cpu().numpy().astype(np.float64)
     assert not np.isnan(got).any()
-    far = want < -0.9e29  # log-densities end at -1e30
+    far = want < -0.9e29  # log-densities are bounded below by -1e30
     assert (got[far] < -0.9e29).all()
     near = ~far
     with np.errstate(invalid="ignore"):

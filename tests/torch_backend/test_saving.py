@@ -1,4 +1,4 @@
-"""Saving that is disturbed: by death between its renames, by failures, by others that save too."""
+"""Saving that is disturbed: by a kill between its renames, by failures, by concurrent saves."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def model_of(seed: int) -> CompiledCircuit:
 
 
 def seed_of(model: CompiledCircuit) -> int:
-    """Which of `model_of` it is."""
+    """The seed with which `model_of` made the model."""
     for seed in range(9):
         pairs = zip(model.parameters(), model_of(seed).parameters(), strict=True)
         if all(torch.equal(one, other) for one, other in pairs):
@@ -71,7 +71,7 @@ def test_death_before_and_between_the_two_renames(
     assert len(list(tmp_path.iterdir())) == 2  # something was left behind
     with caplog.at_level(logging.WARNING):
         assert seed_of(pc.load(folder)) == read
-    assert ("is missing, as saving it was interrupted" in caplog.text) == (renames == 1)
+    assert ("is missing because saving was interrupted" in caplog.text) == (renames == 1)
     pc.save(model_of(2), folder)
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
     assert seed_of(pc.load(folder)) == 2

@@ -24,7 +24,7 @@ from pccompiler.testing.random_weights import random_weights, with_values
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.torch_backend import CompiledCircuit
 
-# torch's own: what it imports for these uses what it deprecates
+# Torch itself uses deprecated functions here.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.* is deprecated:DeprecationWarning")
 Named = dict[str, Tensor]
 MODELS: dict[str, Callable[[Dtype], CompiledCircuit]] = {
@@ -65,13 +65,13 @@ def named(model: CompiledCircuit) -> Named:
 
 
 def close(found: Tensor, want: Tensor) -> None:
-    """Kernels in float32 carry about 1e-5 of rounding."""
+    """Kernels in float32 have a rounding error of about 1e-5."""
     tolerance = 1e-9 if want.dtype == torch.float64 else 1e-4
     torch.testing.assert_close(found, want, rtol=tolerance, atol=tolerance)
 
 
 def test_derivatives_by_the_parameters(model: CompiledCircuit, x: Tensor) -> None:
-    """Transforms come first: nothing that they leave behind may spoil what follows."""
+    """Transforms come first, since nothing that they leave behind may affect what follows."""
     jacobian = jacrev(lambda p: called(model, p, x))(named(model))
     forward = jacfwd(lambda p: called(model, p, x))(named(model))
     by_row = vmap(grad(lambda p, row: called(model, p, row[None])[0]), (None, 0))(named(model), x)
@@ -135,7 +135,7 @@ def test_vmap_of_several_models(dtype: Dtype) -> None:
 
 @pytest.mark.parametrize("value", [2.0, -1.0, 0.5, torch.inf])
 def test_vmap_says_nan_of_what_is_no_state(value: float) -> None:
-    """No error can depend on a value there."""
+    """Under vmap no error can depend on a value."""
     model = pc.compile(pc.rat_spn(6, 3, 2))
     x = torch.zeros(3, 6)
     x[1, 4] = value
@@ -144,7 +144,7 @@ def test_vmap_says_nan_of_what_is_no_state(value: float) -> None:
 
 
 def big() -> tuple[CompiledCircuit, Tensor]:
-    """2,317 nodes, with which torch.compile was busy for two minutes."""
+    """2,317 nodes, for which torch.compile once took two minutes."""
     return pc.compile(pc.rat_spn(16, 50, 5)), torch.randint(0, 2, (20, 16)).float()
 
 
@@ -175,7 +175,7 @@ def test_compiled_functions_break_once() -> None:
 
     for function in (loss, checked):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of its own looks at .grad
+            warnings.simplefilter("ignore")  # it warns about its own access to .grad
             torch._dynamo.reset()
             assert torch._dynamo.explain(function)(x).graph_break_count == 1
             found = torch.compile(function, backend="eager")(x)
@@ -209,7 +209,7 @@ def test_strict_export_is_refused_by_torch() -> None:
 
 @pytest.mark.parametrize("how", ["deepcopy", "pickle", "torch"])
 def test_copies_are_models_of_their_own(how: str, model: CompiledCircuit, x: Tensor) -> None:
-    want = model(x).detach()  # kernels and indices are there, and are copied or left out
+    want = model(x).detach()  # makes kernels and indices, which are copied or left out
     if how == "deepcopy":
         twin = copy.deepcopy(model)
     elif how == "pickle":

@@ -1,7 +1,7 @@
-"""Leaves of other packages' objects, and the variables that they are about.
+"""Leaves of other packages' objects, and their variables.
 
-A variable has one domain here: all its leaves share its states, or its edges. Other packages give
-each leaf its own; `variable` finds what holds all leaves, and `fit` writes a leaf in its terms.
+In pccompiler a variable has one domain: all its leaves share its states or its edges. In other
+packages each leaf has its own; `variable` finds a common domain, and `fit` converts a leaf to it.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ import numpy as np
 from pccompiler.errors import ImportFormatError
 from pccompiler.ir import Family, Variable, binary, categorical, count, real
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.histogram import bin_of
+from pccompiler.ir.families.builtin.histogram import bin_of
 
 _ROUNDING = 1e-5
-"""How far from 1 sums of float32 probabilities may be, to count as 1."""
+"""Tolerance of sums of float32 probabilities that count as 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class Leaf:
-    """A vector of distributions over one variable, each times a constant.
+    """A vector of distributions over one variable, each multiplied by a constant.
 
     Attributes:
         family: Not `Family.INDICATOR`.
         variable: The number of the variable in the other package, from 0.
-        table: Shape (units, columns): parameters as the family has them. Rows of categorical
-            leaves and histograms may have any sum above 0: it is a part of the constant.
+        table: The family's parameters, shape (units, columns). Rows of categorical leaves and
+            histograms may have any positive sum, which is part of the constant.
         log_scale: Shape (units,), the logarithm of each unit's constant, in nats; by default 0.
-        edges: Of a histogram: ascending, one more than columns.
-        trials: Of a binomial leaf.
+        edges: Ascending edges of a histogram, one more than columns.
+        trials: Number of trials of a binomial leaf.
     """
 
     family: Family
@@ -43,7 +43,7 @@ class Leaf:
 
     @property
     def states(self) -> int:
-        """States that the leaf knows, at least 2."""
+        """Number of states of the leaf, at least 2."""
         if self.family == Family.BERNOULLI:
             return 2
         known = self.trials + 1 if self.family == Family.BINOMIAL else self.table.shape[1]
@@ -56,18 +56,18 @@ class Leaf:
 
 
 def variable(name: str, leaves: Sequence[Leaf]) -> Variable:
-    """The variable that all ``leaves`` can be over.
+    """A variable that fits all ``leaves``.
 
     Raises:
-        ImportFormatError: If there is none: they are of different domains.
+        ImportFormatError: If there is none, because their domains differ.
     """
     domains = {leaf.family.domains for leaf in leaves}
     if len(domains) > 1:
         families = ", ".join(sorted({leaf.family.keyword for leaf in leaves}))
         raise ImportFormatError.of(
             "PC744",
-            f"variable {name} has leaves of families that share no domain: {families}",
-            help="let all leaves of a variable be discrete, or real, or counts",
+            f"variable {name} has leaves of families without a common domain: {families}",
+            help="make all leaves of a variable discrete, or real, or counts",
         )
     if domains == {("count",)}:
         return count(name)
@@ -79,7 +79,7 @@ def variable(name: str, leaves: Sequence[Leaf]) -> Variable:
 
 
 def fit(leaf: Leaf, over: Variable) -> tuple[Family, Float, Float]:
-    """The leaf as an input over a variable: family, table and log-constants of its units."""
+    """Convert the leaf to an input over a variable: family, table, log-constants of its units."""
     family, table = leaf.family, leaf.table
     if family == Family.HISTOGRAM:
         table = _refined(leaf, over)
@@ -94,7 +94,7 @@ def fit(leaf: Leaf, over: Variable) -> tuple[Family, Float, Float]:
     if not family.simplex:
         return family, table, scale
     totals = table.sum(axis=1)
-    exact = np.abs(totals - 1.0) <= 1e-12  # these keep their last digit
+    exact = np.abs(totals - 1.0) <= 1e-12  # these stay exact
     with np.errstate(divide="ignore", invalid="ignore"):
         rows = np.where(totals[:, None] > 0.0, table / totals[:, None], 1.0 / table.shape[1])
         scale = scale + np.where(exact, 0.0, np.log(totals))
@@ -102,24 +102,24 @@ def fit(leaf: Leaf, over: Variable) -> tuple[Family, Float, Float]:
 
 
 def rounded(table: Float) -> Float:
-    """Rows over the last axis that float32 keeps from summing to 1 are divided by their sum."""
+    """Divide rows by their sum if only float32 rounding keeps it from 1."""
     totals = table.sum(axis=-1, keepdims=True)
     return np.where(np.abs(totals - 1.0) <= _ROUNDING, table / np.maximum(totals, 0.5), table)
 
 
 def _padded(table: Float, states: int) -> Float:
-    """States that the leaf does not know have probability 0."""
+    """Append states with probability 0."""
     return np.pad(table, ((0, 0), (0, states - table.shape[1])))
 
 
 def _binomial(leaf: Leaf) -> Float:
     """Probabilities of 0 ... trials successes, shape (units, trials + 1)."""
-    of = Variable("successes", "categorical", leaf.trials + 1)  # maybe a single state
+    of = Variable("successes", "categorical", leaf.trials + 1)  # possibly a single state
     return leaf.family.probabilities(leaf.table, of)
 
 
 def _refined(leaf: Leaf, over: Variable) -> Float:
-    """Masses of the variable's bins, each of which is within one of the leaf's or in none."""
+    """Masses of the variable's bins, each inside one of the leaf's bins or outside all."""
     own, edges = np.array(leaf.edges), np.array(over.edges)
     source = bin_of((edges[:-1] + edges[1:]) / 2.0, own)
     density = leaf.table / np.diff(own)

@@ -1,1 +1,1 @@
-"""Input layers."""
+"""ONNX nodes of input layers."""

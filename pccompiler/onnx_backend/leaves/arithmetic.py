@@ -10,18 +10,18 @@ from onnx import TensorProto
 from pccompiler.onnx_backend.graph import Graph
 
 _TABLED = 64
-"""Log-factorials below are looked up; beyond, Stirling is off by 1 / (1260 k^5) < 1e-12."""
+"""Smaller log-factorials are looked up; above, Stirling's error is 1 / (1260 k^5) < 1e-12."""
 
 
 def times_log(graph: Graph, times: str, log: str) -> str:
-    """``times * log``, with 0 times -inf = 0; float64."""
+    """``times * log`` in float64, where 0 times -inf is 0."""
     zero = graph.constant(0.0, np.float64)
     nothing = graph.op("Equal", times, zero)
     return graph.op("Where", nothing, zero, graph.op("Mul", times, log))
 
 
 def log_factorial(graph: Graph, counts: str) -> str:
-    """Of whole numbers in float64: a table, and Stirling's series beyond it."""
+    """Log-factorials of whole numbers in float64: a table, and Stirling's series beyond it."""
     number = graph.constant(float(_TABLED), np.float64)
     low = graph.op("Min", counts, graph.constant(_TABLED - 1.0, np.float64))
     table = graph.constant([math.lgamma(k + 1.0) for k in range(_TABLED)], np.float64)

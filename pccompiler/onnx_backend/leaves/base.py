@@ -1,6 +1,6 @@
-"""What a leaf family is to the ONNX backend: a class that writes the nodes of its log-density.
+"""Leaf families in the ONNX backend: a class writes the nodes of a family's log-density.
 
-Families whose density is a row of a table by state need none.
+Families whose densities are looked up in a table by state need none.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class LeafNodes:
     """An input layer that is being written.
 
     Attributes:
-        graph: Where nodes go.
-        weights: Writes what follows from the parameters.
-        number: Of the layer.
+        graph: The graph to write to.
+        weights: Writes quantities derived from parameters.
+        number: Number of the layer.
         values: The data, float32, shape (rows, 1, batch); nothing missing.
         variables: The variable of each row.
     """
@@ -38,10 +38,10 @@ class LeafNodes:
     variables: Sequence[Variable]
 
     def parameter(self, name: str) -> str:
-        """A parameter as the IR has it, in float64, shape (rows, units, its columns).
+        """A parameter as in the IR, in float64, shape (rows, units, its columns).
 
         Args:
-            name: As the family declares it.
+            name: Its name in the family.
         """
         group = self.weights.plan.groups[self.weights.plan.layers[self.number].group]
         places = slices(group.parameters, group.columns)
@@ -70,8 +70,8 @@ class OnnxLeaf:
     """A leaf family in ONNX.
 
     Attributes:
-        keyword: The family's word in the text form.
-        somewhere: A value of positive density, which stands for missing ones.
+        keyword: The family's keyword in the text form.
+        somewhere: A value with positive density, used in place of missing ones.
     """
 
     keyword: str
@@ -83,7 +83,7 @@ class OnnxLeaf:
 
 
 def missing(keyword: str) -> ExportError:
-    """The refusal of an export that needs nodes which nobody has written."""
+    """The error for an export of a family without an ONNX class."""
     return ExportError.of(
         "PC464",
         f"{keyword} leaves cannot be exported: the hook OnnxLeaf.log_density is missing for them",

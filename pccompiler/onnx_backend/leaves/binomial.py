@@ -13,12 +13,12 @@ from pccompiler.onnx_backend.leaves.base import LeafNodes, OnnxLeaf
 
 
 class BinomialOnnxLeaf(OnnxLeaf):
-    """Successes among a variable's trials."""
+    """The number of successes in a variable's trials."""
 
     keyword = "binomial"
 
     def log_density(self, leaf: LeafNodes) -> str:
-        """In float64: large terms cancel where counts are large."""
+        """In float64, as large terms cancel for large counts."""
         graph = leaf.graph
         trials = np.array([v.cardinality - 1.0 for v in leaf.variables]).reshape(-1, 1, 1)
         successes = graph.wide(leaf.values)

@@ -16,7 +16,7 @@ class GaussianOnnxLeaf(OnnxLeaf):
     keyword = "gaussian"
 
     def log_density(self, leaf: LeafNodes) -> str:
-        """In float32."""
+        """The log-density in float32."""
         graph = leaf.graph
         away, log_normalizer = scaled(leaf, _LOG_SQRT_2PI)
         square = graph.op("Mul", graph.op("Mul", away, away), graph.constant(-0.5))

@@ -9,15 +9,15 @@ from pccompiler.onnx_backend.leaves.base import LeafNodes, OnnxLeaf
 
 
 class HistogramOnnxLeaf(OnnxLeaf):
-    """Bins of a variable with edges."""
+    """Piecewise constant densities over a variable with edges."""
 
     keyword = "histogram"
 
     def log_density(self, leaf: LeafNodes) -> str:
-        """The probability of the bin over its width; the last bin has its upper edge."""
+        """The probability of the bin divided by its width; the last bin includes its upper edge."""
         graph = leaf.graph
         exact = np.array([v.edges for v in leaf.variables])
-        edges = exact.astype(np.float32)  # as the data, so that a value on an edge stays on it
+        edges = exact.astype(np.float32)  # like the data, so that a value on an edge stays on it
         lower, upper = edges[:, :-1, None], edges[:, 1:, None].copy()
         upper[:, -1] = np.nextafter(upper[:, -1], np.float32(np.inf))
         above = graph.op("GreaterOrEqual", leaf.values, graph.constant(lower))

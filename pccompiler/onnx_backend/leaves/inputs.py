@@ -19,7 +19,7 @@ def write_input(graph: Graph, plan: Plan, weights: WeightWriter, number: int, co
         graph: Where to write.
         plan: Gives the layer and the variables' states.
         weights: Gives the parameters.
-        number: Of the layer.
+        number: Number of the layer.
         columns: The data, shape (variables, batch), NaN where missing.
 
     Raises:
@@ -41,5 +41,5 @@ def write_input(graph: Graph, plan: Plan, weights: WeightWriter, number: int, co
     if layer.group < 0:
         return graph.cast(graph.op("Or", here, missing))
     x = graph.op("MatMul", weights.table(number), graph.cast(here))
-    x = graph.op("Where", missing, graph.constant(1.0), x)  # the sum over states would be rounded
+    x = graph.op("Where", missing, graph.constant(1.0), x)  # a sum over states would be rounded
     return x if layer.form == Form.LINEAR else graph.op("Log", x)

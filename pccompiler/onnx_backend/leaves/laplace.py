@@ -14,7 +14,7 @@ class LaplaceOnnxLeaf(OnnxLeaf):
     keyword = "laplace"
 
     def log_density(self, leaf: LeafNodes) -> str:
-        """In float32."""
+        """The log-density in float32."""
         graph = leaf.graph
         away, log_normalizer = scaled(leaf, math.log(2.0))
         return graph.op("Sub", graph.op("Neg", graph.op("Abs", away)), log_normalizer)

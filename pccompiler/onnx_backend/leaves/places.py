@@ -1,4 +1,4 @@
-"""Families with a place and a scale, in float32."""
+"""Location-scale families, in float32."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pccompiler.onnx_backend.leaves.base import LeafNodes
 
 
 def scaled(leaf: LeafNodes, log_constant: float) -> tuple[str, str]:
-    """Values less the place, over the scale, and the logarithm of the normalizer.
+    """Standardized values (minus the location, over the scale), and the log-normalizer.
 
     Args:
-        leaf: Its parameters are the place and the scale.
-        log_constant: Of the normalizer, which is proportional to the scale.
+        leaf: Its parameters are the location and the scale.
+        log_constant: Logarithm of the normalizer at scale 1; it is proportional to the scale.
     """
     graph = leaf.graph
     middle = leaf.derived(

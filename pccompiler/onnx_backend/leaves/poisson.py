@@ -14,7 +14,7 @@ class PoissonOnnxLeaf(OnnxLeaf):
     keyword = "poisson"
 
     def log_density(self, leaf: LeafNodes) -> str:
-        """In float64: three large terms cancel where the count is large."""
+        """In float64, as three large terms cancel for large counts."""
         graph = leaf.graph
         counts = graph.wide(leaf.values)
         log_rate = leaf.derived("log_rates", np.log, graph.wide)

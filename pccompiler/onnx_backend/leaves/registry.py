@@ -35,11 +35,11 @@ def _is_leaf(given: object) -> TypeGuard[OnnxLeaf]:
 
 
 LEAVES = Registry("pccompiler.onnx_leaves", _OWN, _is_leaf, "an instance of OnnxLeaf")
-"""Keyword to leaf: ours, those of `register`, and those that other packages declare."""
+"""Leaves by keyword: built in, registered, and declared by other packages."""
 
 
 def register(leaf: OnnxLeaf) -> OnnxLeaf:
-    """Make ``leaf`` the ONNX side of its keyword's family, in place of an earlier one.
+    """Register ``leaf`` as the ONNX class of its keyword's family, replacing an earlier one.
 
     Returns:
         The same.
@@ -49,7 +49,7 @@ def register(leaf: OnnxLeaf) -> OnnxLeaf:
 
 
 def leaf_of(keyword: str) -> OnnxLeaf:
-    """The ONNX side of a family.
+    """The ONNX class of a family.
 
     Raises:
         ExportError: If there is none: PC464.

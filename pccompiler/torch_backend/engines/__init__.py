@@ -1,1 +1,1 @@
-"""Engines: what evaluates a plan, and which one does."""
+"""Engines evaluate plans; one is selected for each question."""

@@ -1,7 +1,7 @@
-"""What an engine is: something that evaluates a plan on a device, upwards and downwards.
+"""The engine protocol: an engine evaluates a plan on a device, upwards and downwards.
 
-Everything above is written once, against this: gradients, expectation maximisation, posteriors,
-samples and decoding. `pccompiler.torch_backend.engines.select` picks the engine for each question.
+Gradients, expectation maximisation, posteriors, samples and decoding are written once, against this
+protocol. `pccompiler.torch_backend.engines.select` picks the engine for each question.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ class Wanted(Enum):
     VALUE = "value"
     """Log-likelihoods."""
     GRADIENT = "gradient"
-    """Log-likelihoods, and their gradients by the engine's own operands."""
+    """Log-likelihoods, and their gradients with respect to the engine's own operands."""
     COUNTS = "counts"
-    """The same by the plan's operands: what expectation maximisation counts."""
+    """The same with respect to the plan's operands: expected counts for EM."""
     POSTERIOR = "posterior"
     """The share of each leaf in the root's value."""
     DRAWS = "draws"
-    """The leaves of an induced tree that is drawn in proportion to its value."""
+    """The leaves of an induced tree, drawn in proportion to its value."""
     BEST = "best"
-    """The leaves of the induced tree of the largest value."""
+    """The leaves of the induced tree with the largest value (MPE)."""
 
 
 class NoMatch(Exception):  # noqa: N818  # a verdict, not a failure
-    """Why an engine does not run a plan.
+    """The reason why an engine does not run a plan.
 
     Attributes:
         reason: A clause: ``"layer 3 is a kronecker layer"``.
@@ -53,13 +53,13 @@ class NoMatch(Exception):  # noqa: N818  # a verdict, not a failure
 
 @dataclass(frozen=True)
 class Target:
-    """Where a plan is to run.
+    """Where a plan runs.
 
     Attributes:
-        device: Of parameters and data.
-        dtype: Of parameters and results.
-        batch: Rows to expect at a time, if that is known.
-        budget: How a number of bytes is kept to, if there is such a limit.
+        device: Device of parameters and data.
+        dtype: Precision of parameters and results.
+        batch: Expected number of rows per batch, if known.
+        budget: How to keep within a memory budget, if there is one.
     """
 
     device: torch.device
@@ -69,14 +69,14 @@ class Target:
 
 
 class Batch(NamedTuple):
-    """Rows of data: shape (batch, variables), NaN where missing; and whether none is missing."""
+    """Rows of data, shape (batch, variables), NaN where missing; and whether they are complete."""
 
     x: Tensor
     complete: bool = False
 
 
 class Ascent(NamedTuple):
-    """What the way up leaves for the way down: tensors, and anything else of the engine's own."""
+    """What `Engine.up` leaves for `Engine.down`: tensors, and anything else the engine keeps."""
 
     saved: Sequence[Tensor] = ()
     kept: Any = None  # only the engine that made it looks inside
@@ -84,12 +84,12 @@ class Ascent(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Descent:
-    """What the way down finds.
+    """The result of `Engine.down`.
 
     Attributes:
-        operands: Of `Wanted.GRADIENT` and `Wanted.COUNTS`: the gradient by each operand.
-        leaves: Of the other questions: input layer to what reaches its units, shape (rows, units,
-            batch). For `Wanted.DRAWS` and `Wanted.BEST` it is all of a row's flow or nothing.
+        operands: For `Wanted.GRADIENT` and `Wanted.COUNTS`: the gradient of each operand.
+        leaves: For the other questions: input layer to the flow of its units, shape (rows, units,
+            batch). For `Wanted.DRAWS` and `Wanted.BEST` a unit gets all of a row's flow or none.
     """
 
     operands: Sequence[Tensor | None] = ()
@@ -97,7 +97,7 @@ class Descent:
 
 
 Evaluate = Callable[[Tensor, bool], Tensor]
-"""From rows, and whether no value is missing, to log-likelihoods without `Plan.log_scale`."""
+"""Maps rows, and whether they are complete, to log-likelihoods without `Plan.log_scale`."""
 
 
 class Engine(ABC):
@@ -106,18 +106,18 @@ class Engine(ABC):
     An engine computes from *operands*, tensors that torch differentiates. For values and gradients
     they are whatever `operands` makes of the weights. For all other questions they are the plan's:
     one tensor for each input layer (`pccompiler.torch_backend.leaves.inputs.LeafInputs`), then one
-    for each use of weights that has a table, as a call of `Weights` returns them.
+    for each use of weights that has a table, as `Weights` returns them.
 
     Attributes:
-        name: In logs and in `pccompiler.explain`.
+        name: Its name in logs and in `pccompiler.explain`.
         answers: The questions that it can answer.
-        only_device: The only type of device that it runs on, if there is one.
-        only_dtype: The only precision that it computes in, if there is one.
+        only_device: The only device type that it runs on, if restricted.
+        only_dtype: The only precision that it computes in, if restricted.
         in_kernels: Whether it runs in fused kernels, which `without_kernels` turns off.
-        splits: Whether it takes any number of rows and splits them up by itself.
-        most_rows: The most rows that it takes at once; ``None``: any number.
-        plan: What it evaluates.
-        target: Where.
+        splits: Whether it accepts any number of rows and splits them itself.
+        most_rows: The most rows that it accepts at once; ``None`` for any number.
+        plan: The plan to evaluate.
+        target: Where to evaluate it.
     """
 
     name: ClassVar[str]
@@ -133,9 +133,9 @@ class Engine(ABC):
 
     @classmethod
     def match(cls, plan: Plan, target: Target, wanted: Wanted) -> Self | NoMatch:
-        """An engine for the question, or the reason why there is none.
+        """An engine for the question, or the reason why it does not fit.
 
-        It looks at the plan only: the device need not be there before `load`.
+        Only the plan is inspected: the device need not exist before `load`.
         """
         if wanted not in cls.answers:
             return NoMatch(f"it does not compute {wanted.value}")
@@ -146,23 +146,23 @@ class Engine(ABC):
         try:
             return cls.fit(plan, target)
         except NoMatch as why:
-            return NoMatch(why.reason)  # a traceback would keep graphs of callers alive
+            return NoMatch(why.reason)  # a traceback would keep the callers' graphs alive
 
     @classmethod
     def fit(cls, plan: Plan, target: Target) -> Self:
         """An engine for the plan.
 
         Raises:
-            NoMatch: If it is not of the kind that the engine runs; says why.
+            NoMatch: If the engine does not support the plan, with the reason.
         """
         return cls(plan, target)
 
     def load(self, weights: Weights, rest: Evaluate) -> None:  # noqa: B027  # nothing to do
-        """Get ready: index tensors on the device, compiled kernels. Called once, before `up`.
+        """Prepare index tensors on the device and compile kernels. Called once, before `up`.
 
         Args:
-            weights: Whose values the operands will be made of.
-            rest: Evaluates by the engines that come after this one.
+            weights: The weights that operands will be made from.
+            rest: Evaluates with the engines that come after this one.
 
         Raises:
             NoMatch: If the device or the weights do not fit after all.
@@ -175,10 +175,10 @@ class Engine(ABC):
 
     @abstractmethod
     def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
-        """Log-values of the root without `Plan.log_scale`, shape (batch,), and what `down` needs.
+        """Log-values of the root without `Plan.log_scale`, shape (batch,), and input for `down`.
 
         Raises:
-            KernelError: If kernels do not run.
+            KernelError: If kernels fail to run.
         """
 
     def down(
@@ -188,27 +188,27 @@ class Engine(ABC):
         wanted: Wanted,
         generator: torch.Generator | None = None,
     ) -> Descent:
-        """The way down, for a question other than a value.
+        """Run top-down, for any question other than a value.
 
         Args:
             ascent: From `up`, for the same question.
-            flows: What the root has of each row, shape (batch,): the derivative of a loss by its
-                logarithm, or 1. Draws may be more than the one row that went up.
+            flows: The root's flow for each row, shape (batch,): the derivative of a loss with
+                respect to its logarithm, or 1. Several draws may come from one evaluated row.
             wanted: The question.
-            generator: Of draws.
+            generator: Random numbers for draws.
         """
-        raise NotImplementedError(f"{self.name} only goes up")
+        raise NotImplementedError(f"{self.name} does not run top-down")
 
     def launches(self, wanted: Wanted) -> int | None:
-        """Kernels of its own that one evaluation starts, apart from those that make weights.
+        """Number of its own kernels that one evaluation launches, without those for weights.
 
-        ``None``: torch or the device decides. It is known before `load`.
+        ``None`` if torch or the device decides. It is known before `load`.
         """
         return None
 
     def threads(self, rows: int) -> AbstractContextManager[None]:
-        """`few_threads` for so many rows: kernels count their work by themselves."""
+        """`few_threads` for ``rows`` rows; kernels choose their own thread counts."""
         return few_threads(self.plan, self.target.device, 0 if self.in_kernels else rows)
 
     def release(self) -> None:  # noqa: B027  # nothing to do
-        """Give memory back that was kept for the next batch."""
+        """Free memory that was kept for the next batch."""

@@ -1,4 +1,4 @@
-"""An engine's value as one differentiable operation of torch."""
+"""An engine's value as one differentiable torch operation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def evaluate(engine: Engine, batch: Batch, weights: Weights) -> Tensor:
 
 
 def run(engine: Engine, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> Tensor:
-    """The same from given operands; their gradients come from the engine's way down."""
+    """The same from given operands, whose gradients come from `Engine.down`."""
     result: Tensor = _Run.apply(  # type: ignore[no-untyped-call]  # torch's stub
         engine, batch, wanted, *operands
     )
@@ -34,7 +34,7 @@ def run(engine: Engine, batch: Batch, operands: Sequence[Tensor], wanted: Wanted
 
 
 class _Run(torch.autograd.Function):
-    """Up, and down where gradients are asked for."""
+    """Runs up, and down if gradients are wanted."""
 
     @staticmethod
     def forward(

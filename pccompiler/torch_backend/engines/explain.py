@@ -1,4 +1,4 @@
-"""Which engine answers each question, and why no other does."""
+"""Reports which engine answers each question, and why the others do not."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pccompiler.torch_backend.engines.select import Engines, engines
 
 @dataclass(frozen=True, kw_only=True)
 class Passed:
-    """An engine that does not run.
+    """An engine that was not chosen.
 
     Attributes:
         engine: Its name.
-        why: A clause.
+        why: The reason, as a clause.
     """
 
     engine: str
@@ -25,14 +25,14 @@ class Passed:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The engine for a question.
+    """The engine chosen for a question.
 
     Attributes:
-        question: What is asked, see `Wanted`.
-        engine: What runs.
-        started: Whether it was made ready on the device. Otherwise the plan alone was looked at.
-        launches: Kernels of its own that an evaluation starts, apart from those that make weights;
-            ``None``: not known, as torch or the device decides.
+        question: The question, see `Wanted`.
+        engine: The engine that runs.
+        started: Whether it was loaded on the device; otherwise only the plan was inspected.
+        launches: Number of its own kernels that an evaluation launches, without those for weights;
+            ``None`` if unknown, because torch or the device decides.
         others: All other engines.
     """
 
@@ -44,12 +44,12 @@ class Choice:
 
 
 def choices(plan: Plan, target: Target, ready: Engines | None) -> tuple[Choice, ...]:
-    """The choice for every question.
+    """The engine chosen for every question.
 
     Args:
-        plan: What is to run.
-        target: Where.
-        ready: A model's engines, which are made ready; ``None``: nothing touches the device.
+        plan: The plan to run.
+        target: Where to run it.
+        ready: A model's engines, which are loaded; with ``None`` the device is not touched.
     """
 
     def match(kind: type[Engine], wanted: Wanted) -> Engine | NoMatch:

@@ -1,11 +1,11 @@
 """The definition of a plan's value, in plain torch operations on logarithms.
 
-Torch differentiates it any number of times, and `torch.func` transforms it. The engines are many
-times faster, but each writes out its first derivative only: derivatives of higher order, and what a
-transform asks for, are taken here instead (`pccompiler.torch_backend.derivatives`).
+Torch can differentiate it any number of times, and `torch.func` can transform it. The engines are
+many times faster, but implement only first derivatives; higher derivatives and `torch.func`
+transforms use this definition (`pccompiler.torch_backend.derivatives`).
 
-Everything is in float64: each further derivative loses digits. A zero is a logarithm of -inf, and
-no derivative of any order passes through it.
+Everything is in float64, since each further derivative loses digits. A zero is a logarithm of -inf,
+and no derivative of any order passes through it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from pccompiler.torch_backend.values import finite, safe_log, unit_places
 from pccompiler.torch_backend.weights.weights import Weights
 
 _Gather = tuple[list[tuple[int, Tensor]], Tensor | None]
-"""Layers with the rows taken from each, and where the rows belong if they are not in order."""
+"""Layers with the rows taken from each, and the position of each row if they are out of order."""
 
 
 class Plain:
     """A plan with its index tensors on one device."""
 
     def __init__(self, plan: Plan, device: torch.device, dtype: torch.dtype) -> None:
-        """Index tensors of ``plan``; edges of histograms are rounded to ``dtype``, as data are."""
+        """Index tensors of ``plan``; histogram edges are rounded to ``dtype``, as the data are."""
         self.plan, self.device, self.dtype = plan, device, dtype
         self.leaves = LeafInputs(plan, device, dtype)
         whole = [variable.domain != "real" for variable in plan.variables]
@@ -55,14 +55,14 @@ class Plain:
         return rows, places.argsort().to(self.device)
 
     def __call__(self, x: Tensor, weights: Weights, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Log-likelihood of rows, in nats, float64, shape (batch,); NaN where a value is no state.
+        """Log-likelihood of rows, in nats, float64, shape (batch,); NaN if a value is not a state.
 
-        Under `torch.func.vmap` no error can depend on a value: NaN says it instead.
+        Under `torch.func.vmap` no error can depend on a value, hence NaN.
 
         Args:
             x: Shape (batch, variables), NaN where missing.
-            weights: What makes weights of parameters.
-            parameters: By the names that ``weights`` has for them, in ``weights.values``.
+            weights: Makes weights from parameters.
+            parameters: By their names in ``weights.values``.
         """
         named = {f"values.{name}": parameter.double() for name, parameter in parameters.items()}
         tables, densities = torch.func.functional_call(weights, named, ())
@@ -84,7 +84,7 @@ class Plain:
 
     @staticmethod
     def inner(layer: Layer, parts: list[Tensor], weights: list[Tensor]) -> Tensor:
-        """The value of a layer that is no input, shape (rows, units, batch)."""
+        """The value of a layer other than an input, shape (rows, units, batch)."""
         if layer.kind == Kind.PRODUCT:
             return torch.cat([part.sum(0) for part in parts])
         if layer.kind in PRODUCTS:
@@ -105,7 +105,7 @@ class Plain:
         return _sum(torch.cat(inputs, dim=1), weights[0])
 
     def _wrong(self, x: Tensor) -> Tensor:
-        """The rows with a value that its variable does not have, shape (batch,)."""
+        """Whether each row has a value outside of its variable's domain, shape (batch,)."""
         no_state = (x < 0) | (x != x.floor()) | (x >= self.states)
         wrong: Tensor = (((no_state & self.whole) | x.isinf()) & ~x.isnan()).any(1)
         return wrong
@@ -115,7 +115,7 @@ class Plain:
     ) -> Tensor:
         """Log-densities of leaves, shape (rows, units, batch)."""
         column = leaf.column(columns)
-        if not leaf.is_real:  # a state or a count: no derivative passes, in forward mode either
+        if not leaf.is_real:  # a state or a count: no derivative passes, not even in forward mode
             column = column.round()
         if leaf.number in densities:
             return leaf.log_density(column, densities[leaf.number], self.leaves.exact)
@@ -133,7 +133,7 @@ class Plain:
 
 
 def has_reals(plan: Plan) -> bool:
-    """Whether some variable is real: derivatives by the others are 0."""
+    """Whether some variable is real; derivatives with respect to all others are 0."""
     return any(variable.domain == "real" for variable in plan.variables)
 
 
@@ -144,13 +144,13 @@ def _sum(logs: Tensor, weight: Tensor) -> Tensor:
         logs: Shape (rows, fan-in, batch).
         weight: Shape (rows, units, fan-in).
     """
-    if weight.shape[1] == 1:  # weights enter before the maximum: exact for any weight
+    if weight.shape[1] == 1:  # weights are added before the maximum: exact for any weight
         return _log_sum(logs + safe_log(weight).transpose(1, 2), 1).unsqueeze(1)
     top = finite(logs.detach().amax(1, keepdim=True))
     return safe_log(weight @ (logs - top).exp()) + top
 
 
 def _log_sum(terms: Tensor, dim: int) -> Tensor:
-    """The logarithm of the sum of what ``terms`` are logarithms of, along ``dim``."""
+    """Log-sum-exp of ``terms`` along ``dim``."""
     top = finite(terms.detach().amax(dim, keepdim=True))
     return safe_log((terms - top).exp().sum(dim)) + top.squeeze(dim)

@@ -24,7 +24,7 @@ from pccompiler.torch_backend.runtime.kernel_cache import KernelError
 from pccompiler.torch_backend.weights.weights import Weights
 
 OURS: Final[tuple[type[Engine], ...]] = (Budgeted, TreesOnCPU, TreesOnCUDA, Dense, Layered, Arena)
-"""In the order in which they are asked."""
+"""In the order in which they are tried."""
 
 
 def _is_engine(thing: object) -> TypeGuard[type[Engine]]:
@@ -37,10 +37,10 @@ ENGINES: Final = Registry[type[Engine]](
 
 
 def register(kind: type[Engine]) -> None:
-    """Add an engine for this process, as an entry point of ``pccompiler.engines`` does for good.
+    """Add an engine for this process; an entry point of ``pccompiler.engines`` does so permanently.
 
     Raises:
-        PluginError: If its name is taken, or it is no engine.
+        PluginError: If the name is taken, or ``kind`` is not an engine.
     """
     ENGINES.add(kind.name, kind)
 
@@ -51,21 +51,21 @@ def unregister(name: str) -> None:
 
 
 def engines() -> list[type[Engine]]:
-    """All engines in the order in which they are asked.
+    """All engines in the order in which they are tried.
 
-    Those of other packages come first, but for the one that keeps to a memory budget.
+    Engines of other packages come first, except that the memory budget always takes precedence.
     """
     others = [kind for kind in ENGINES.values() if kind not in OURS]
     return [Budgeted, *others, *OURS[1:]]
 
 
 class Engines:
-    """The engines of one model on one target; each is made when it is first chosen.
+    """The engines of one model on one target; each is created when first chosen.
 
     Args:
-        plan: What they evaluate.
-        target: Where.
-        weights: The model's.
+        plan: The plan to evaluate.
+        target: Where to evaluate it.
+        weights: Weights of the model.
         kernels: Whether fused kernels may run.
     """
 
@@ -75,10 +75,10 @@ class Engines:
         self.chosen: dict[tuple[Wanted, type[Engine] | None], Engine] = {}
 
     def choose(self, wanted: Wanted, after: type[Engine] | None = None) -> Engine:
-        """The first engine that answers a question; of those that come after one, if it is given.
+        """The first engine that answers a question; with ``after``, only those that come later.
 
         Raises:
-            AssertionError: If there is none; the arena runs every plan.
+            AssertionError: If there is none, which cannot happen since the arena runs every plan.
         """
         if (wanted, after) not in self.chosen:
             kinds = engines()
@@ -87,7 +87,7 @@ class Engines:
         return self.chosen[wanted, after]
 
     def _select(self, kinds: Iterable[type[Engine]], wanted: Wanted) -> Engine:
-        """The one rule: of a list of engines the first that fits; says once why no kernels do."""
+        """The one rule: the first engine that fits. If no kernels fit, says why, once."""
         refusals: list[str] = []
         for kind in kinds:
             found = self.ask(kind, wanted)
@@ -100,11 +100,11 @@ class Engines:
         raise AssertionError(f"no engine computes {wanted.value}")
 
     def ask(self, kind: type[Engine], wanted: Wanted) -> Engine | NoMatch:
-        """The engine of a kind, ready to run, or why it does not run."""
+        """The engine of a given class, ready to run, or the reason why it does not run."""
         if wanted not in kind.answers:
             return kind.match(self.plan, self.target, wanted)
         if kind not in self.made:
-            with torch.inference_mode(False):  # its tensors take part in later gradients
+            with torch.inference_mode(False):  # its tensors are used for gradients later
                 self.made[kind] = self._make(kind, wanted)
         return self.made[kind]
 
@@ -123,21 +123,21 @@ class Engines:
         return found
 
     def _nearly(self, kind: type[Engine], wanted: Wanted) -> bool:
-        """Whether it is for the plan's sake that kernels do not run."""
+        """Whether it is because of the plan that the kernels do not run."""
         here = kind.only_device == self.target.device.type
         here = here and kind.only_dtype in (None, self.target.dtype)
         return kind.in_kernels and here and wanted in kind.answers
 
     def _say(self, refusals: list[str]) -> None:
-        """On a CPU few circuits have kernels, so that their lack is not worth a word."""
+        """Log why kernels do not fit, except on a CPU, where they rarely do."""
         if self.kernels and self.target.device.type == "cuda" and refusals:
-            told = "; ".join(refusals)
-            say_once(f"no fused kernels fit the circuit, so it runs layer by layer ({told})")
+            reasons = "; ".join(refusals)
+            say_once(f"no fused kernels fit the circuit, so it runs layer by layer ({reasons})")
 
     def evaluate(self, x: Tensor, complete: bool, after: type[Engine] | None = None) -> Tensor:
-        """Log-likelihoods without `Plan.log_scale`, shape (batch,), by the engine that is chosen.
+        """Log-likelihoods without `Plan.log_scale`, shape (batch,), from the chosen engine.
 
-        Kernels that fail are turned off, and the next engine runs.
+        If kernels fail, they are turned off and the next engine runs.
         """
         while True:
             engine = self.choose(self._question(x), after)
@@ -147,7 +147,7 @@ class Engines:
             except KernelError as why:
                 if not engine.in_kernels:
                     raise
-                say_once(f"fused kernels fail, so the circuit runs layer by layer: {why}")
+                say_once(f"fused kernels failed, so the circuit runs layer by layer: {why}")
                 self.turn_off_kernels()
 
     def _question(self, x: Tensor) -> Wanted:
@@ -158,13 +158,13 @@ class Engines:
         return Wanted.GRADIENT if graph else Wanted.VALUE
 
     def turn_off_kernels(self) -> None:
-        """Run in torch's own operations from now on."""
+        """Run in plain torch operations from now on."""
         self.kernels = False
         self.chosen.clear()
         self.made = {k: made for k, made in self.made.items() if not k.in_kernels}
 
     def release(self) -> None:
-        """Give memory back that engines keep for the next batch."""
+        """Free memory that engines keep for the next batch."""
         for made in self.made.values():
             if not isinstance(made, NoMatch):
                 made.release()

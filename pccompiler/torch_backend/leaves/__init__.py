@@ -1,1 +1,1 @@
-"""Input layers."""
+"""Leaf families in torch, and input layers."""

@@ -1,8 +1,8 @@
-"""What a leaf family is to the torch backend: one class, whose methods answer one question each.
+"""A leaf family in the torch backend: one class, with one method for each question.
 
-A family must have its log-density. What else it leaves out falls to a generic way (states, or
-quadrature over `TorchLeaf.panels`; Newton steps in the maximisation) or to a refusal that names the
-missing method.
+A family must define its log-density. If it leaves out another method, a generic one applies (sums
+over states, quadrature over `TorchLeaf.panels`, Newton steps for the M-step), or the question is
+refused with the name of the missing method.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from pccompiler.torch_backend.leaves.fitting.statistics import Setting, Statisti
 from pccompiler.torch_backend.leaves.quadrature import OUTER, Points, check_settled, panel_points
 from pccompiler.torch_backend.weights.supports import Support, support_of
 
-LEAST_LOG_DENSITY = -1e30  # finite in float32: the forms rely on densities above zero
+LEAST_LOG_DENSITY = -1e30  # finite in float32: numeric forms rely on positive densities
 Constants = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """Units of one family. The units of a row are over one variable.
+    """Units of one family. All units of a row are over the same variable.
 
     Attributes:
         leaf: Their family.
-        parameters: Shape (rows, units, columns), as `TorchLeaf.constrain` gives them.
-        constants: As `TorchLeaf.constants` gives them, each with a row for each row.
-        table: Probabilities of states, shape (rows, units, states), where there are finitely many.
+        parameters: Shape (rows, units, columns), as returned by `TorchLeaf.constrain`.
+        constants: As returned by `TorchLeaf.constants`, with one entry per row.
+        table: Probabilities of states, shape (rows, units, states), if there are finitely many.
     """
 
     leaf: TorchLeaf
@@ -61,7 +61,7 @@ class Units:
         return replace(self, parameters=self.parameters.double(), table=table)
 
     def apart(self) -> Units:
-        """Each unit as a row of its own, shape (rows * units, 1, columns)."""
+        """Each unit as its own row, shape (rows * units, 1, columns)."""
         number = self.parameters.shape[1]
         return replace(
             self,
@@ -71,7 +71,7 @@ class Units:
         )
 
     def points(self) -> Points:
-        """Points and masses of units that are rows of their own."""
+        """Points and masses for units that are separate rows."""
         if self.table is None:
             return self.leaf.points(self)
         table = self.table[:, 0]
@@ -79,23 +79,22 @@ class Units:
         return Points(states.to(table).expand_as(table), table)
 
     def log_density(self, points: Tensor) -> Tensor:
-        """Of units that are rows of their own, at points of shape (rows, points)."""
+        """Log-density of units that are separate rows, at points of shape (rows, points)."""
         return self.leaf.log_density(points.unsqueeze(1), self)[:, 0]
 
 
 class TorchLeaf:
     """A leaf family in torch.
 
-    Methods take `Units`, and most of them answer with one number a unit, shape (rows, units). Where
-    a method says "apart", each unit is a row of its own (`Units.apart`), and answers have shape
-    (rows,).
+    Methods take `Units`, and most return one number per unit, shape (rows, units). If a method says
+    "apart", each unit must be its own row (`Units.apart`), and the results have shape (rows,).
 
     Attributes:
-        keyword: The family's word in the text form.
-        starts_anywhere: Whether random parameters are a start for training, whatever the data.
-        somewhere: A value of positive density, which stands for missing ones.
-        infinite_moments: Whether means may be infinite or not exist.
-        has_constants: Whether the density needs more of a variable than its value (`constants`).
+        keyword: The family's keyword in the text form.
+        starts_anywhere: Whether training can start from random parameters, whatever the data.
+        somewhere: A value of positive density that replaces missing ones.
+        infinite_moments: Whether means may be infinite or may not exist.
+        has_constants: Whether the density depends on more than the value (`constants`).
     """
 
     keyword: str
@@ -105,7 +104,7 @@ class TorchLeaf:
     has_constants: bool = False
 
     def lacks(self, method: str) -> CircuitError:
-        """The refusal of a question that needs a method which the family does not have."""
+        """The error for a question that needs a method which the family does not define."""
         return CircuitError.of(
             "PC460",
             f"{self.keyword} leaves do not answer this question: their torch class "
@@ -113,22 +112,22 @@ class TorchLeaf:
             help=f"define {type(self).__name__}.{method}; docs/howto/add-a-family.md says how",
         )
 
-    # Parameters, from the family's supports
+    # Parameters, derived from the family's supports
 
     @cached_property
     def family(self) -> Family:
-        """What the IR says of the family."""
+        """The family's declaration in the IR."""
         return Family[self.keyword]
 
     @property
     def counts(self) -> bool:
-        """Whether values are whole numbers without end."""
+        """Whether values are unbounded counts."""
         return "count" in self.family.domains
 
     def constrain(self, raw: Tensor, floor: float) -> Tensor:
         """Parameters from unconstrained numbers, both of shape (..., columns).
 
-        Some families hold logarithms, so that no digits are lost; Bernoulli leaves hold the
+        Some families use logarithms, so that no digits are lost; Bernoulli leaves use the
         probabilities of both states.
         """
         parts = [
@@ -138,7 +137,7 @@ class TorchLeaf:
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
     def values(self, raw: Tensor, floor: float) -> Tensor:
-        """Parameters as the IR has them, from unconstrained numbers of their shape."""
+        """Parameters as the IR defines them, from unconstrained numbers of their shape."""
         return torch.cat([s.constrain(part, floor) for _, s, part in self._split(raw)], dim=-1)
 
     def unconstrain(self, values: Tensor, floor: float) -> Tensor:
@@ -147,34 +146,34 @@ class TorchLeaf:
         return torch.cat(parts, dim=-1)
 
     def unsound(self, raw: Tensor) -> Tensor:
-        """Whether ``raw`` holds what no parameter can be: a boolean of no dimension."""
+        """Whether ``raw`` holds a value that no parameter can have, as a 0-d boolean tensor."""
         return torch.stack([support.unsound(part) for _, support, part in self._split(raw)]).any()
 
     def useless(self, table: Tensor) -> Tensor:
-        """Which numbers that `constrain` gave nothing can be computed with."""
+        """Which results of `constrain` are unusable."""
         if any(parameter.logs for parameter in self.family.parameters):
             return Support().useless(table)
         return torch.cat([support.useless(part) for _, support, part in self._split(table)], -1)
 
     def guess(self, centre: Tensor, spread: Tensor, columns: int) -> Tensor:
-        """First parameters for data of a centre and a spread, shape (weights, columns).
+        """First parameters from the centre and spread of the data, shape (weights, columns).
 
         Args:
             centre: Shape (weights, 1).
-            spread: Likewise.
-            columns: Parameters of a unit.
+            spread: Shape (weights, 1).
+            columns: Number of parameters of a unit.
         """
         like = centre.expand(-1, columns)
         parts = [s.begin(part, spread.expand_as(part)) for _, s, part in self._split(like)]
         return torch.cat(parts, dim=-1)
 
     def reach(self, like: Tensor) -> Tensor:
-        """How far unconstrained numbers may be from those of a guess, shape (columns,)."""
+        """How far unconstrained numbers may move from a guess, shape (columns,)."""
         parts = [torch.full_like(part, s.reach) for _, s, part in self._split(like[0, :1])]
         return torch.cat(parts, dim=-1)[0]
 
     def random(self, uniform: Tensor) -> Tensor:
-        """Unconstrained numbers to start from, of uniform ones between 0 and 1.
+        """Random unconstrained numbers to start from, given uniform numbers between 0 and 1.
 
         Between -2 and 2 for real parameters, with scales of 1; between -1 and 1 if none is real.
         """
@@ -202,14 +201,14 @@ class TorchLeaf:
     def constants(
         self, variables: Sequence[Variable], device: torch.device, dtype: torch.dtype
     ) -> Constants:
-        """What the density needs to know of the variable of each row."""
+        """What the density depends on besides the value, for the variable of each row."""
         return ()
 
     def log_density(self, x: Tensor, units: Units) -> Tensor:
-        """Log-densities in nats, shape (rows, units, batch), ``-inf`` where they are 0.
+        """Log-densities in nats, shape (rows, units, batch), ``-inf`` for a density of 0.
 
         Args:
-            x: Shape (rows, 1, batch); nothing missing.
+            x: Shape (rows, 1, batch), without missing values.
             units: Shape (rows, units, columns).
         """
         raise self.lacks("log_density")
@@ -219,10 +218,10 @@ class TorchLeaf:
         return self.log_density(x, Units(self, self.constrain(raw, floor), constants))
 
     def bounded(self, logs: Tensor, exact: bool) -> Tensor:
-        """Log-densities as engines take them: finite where no value is impossible.
+        """Log-densities as engines need them: finite unless a value is impossible.
 
         Args:
-            logs: Of `log_density`.
+            logs: Result of `log_density`.
             exact: Whether probabilities and rates may be exactly 0.
         """
         if not self.family.everywhere:
@@ -234,7 +233,7 @@ class TorchLeaf:
     # Queries
 
     def draw(self, units: Units, generator: torch.Generator | None) -> Tensor:
-        """A value of each unit, shape (rows, units)."""
+        """Draw a value of each unit, shape (rows, units)."""
         raise self.lacks("draw")
 
     def mode(self, units: Units) -> Tensor:
@@ -259,21 +258,21 @@ class TorchLeaf:
         found = points.mean(points.points**power)
         return found.view(units.parameters.shape[:2]).to(units.parameters)
 
-    # Quadrature, and what follows from it
+    # Quadrature, and what is computed by it
 
     def panels(self, units: Units) -> Tensor:
         """Edges between which the density is smooth, ascending, shape (rows, edges). Apart.
 
-        They are in the coordinate of `chart`. What lies beyond the outer ones must not matter.
+        They are in the coordinate of `chart`. The mass beyond the outer ones must be negligible.
         """
         raise self.lacks("panels")
 
     def chart(self, units: Units) -> torch.distributions.Transform:
-        """From the real line to where the density is above 0. Apart."""
+        """Maps the real line to the support of the density. Apart."""
         return torch.distributions.identity_transform
 
     def points(self, units: Units) -> Points:
-        """Points with masses, from which means follow. Apart.
+        """Points with masses, for computing means. Apart.
 
         Raises:
             CircuitError: If the masses do not sum to 1.
@@ -287,7 +286,7 @@ class TorchLeaf:
         return Points(x, masses, OUTER)
 
     def on_chart(self, units: Units, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Values, and log-densities by the coordinate of `chart`, both (rows, points). Apart."""
+        """Values, and log-densities in the coordinate of `chart`, both (rows, points). Apart."""
         chart = self.chart(units)
         x: Any = chart(places)
         slope: Any = chart.log_abs_det_jacobian(places, x)
@@ -305,16 +304,16 @@ class TorchLeaf:
     def inner(self, left: Units, right: Units) -> Tensor | None:
         """Log of the integral of the product of row i of both, which are of this family. Apart.
 
-        ``None``: there is no closed form.
+        ``None`` if there is no closed form.
         """
         return None
 
     def mean_log(self, left: Units, right: Units) -> tuple[Tensor, Tensor] | None:
-        """What ``left`` expects of the logarithm of ``right``, which is of this family. Apart.
+        """The expected logarithm of ``right``, of this family, under ``left``. Apart.
 
         Returns:
-            The logarithm of the mass of ``left`` where ``right`` is above 0, and the mean of the
-            logarithm of ``right`` there, each of shape (rows,). ``None``: there is no closed form.
+            The logarithm of the mass of ``left`` where ``right`` is positive, and the mean of the
+            logarithm of ``right`` there, each of shape (rows,). ``None`` without a closed form.
         """
         return None
 
@@ -325,32 +324,32 @@ class TorchLeaf:
     def masses(self, units: Units, edges: Tensor) -> Tensor | None:
         """Mass between neighbours of ascending ``edges``, shape (rows, edges - 1). Apart.
 
-        ``None``: there is no closed form.
+        ``None`` if there is no closed form.
         """
         return None
 
     # Learning
 
     def start(self, start: Start, size: int) -> Float:
-        """First estimates from data, shape (weights, units, columns), as the IR has parameters.
+        """First estimates from data, shape (weights, units, columns), in the IR's parameters.
 
         Args:
-            start: The data, and where units start.
-            size: Columns.
+            start: The data, and the starting points of units.
+            size: Number of columns.
         """
         return started(self, start, size)
 
     def from_counts(self, shares: Tensor) -> Tensor:
-        """Parameters from probabilities of states; of tables only."""
+        """Parameters from probabilities of states; only for tables."""
         return shares
 
     def statistics(self, setting: Setting) -> Statistics:
-        """What the maximisation step gathers."""
+        """The statistics that the M-step gathers."""
         return GenericStatistics(self, setting)
 
     def blend(self, old: Tensor, new: Tensor, part: Tensor) -> Tensor:
-        """``part`` of the way from ``old`` to ``new`` parameters, so that parts add up.
+        """``part`` of the way from ``old`` to ``new`` parameters.
 
-        That is, linear in what is linear in the statistics, where the family has such parameters.
+        Linear in the sufficient statistics if the family's parameters allow it, so that parts add.
         """
         return old + part * (new - old)

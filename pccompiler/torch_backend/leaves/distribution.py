@@ -17,23 +17,23 @@ from pccompiler.torch_backend.leaves.quadrature import Points, check_settled, pa
 
 _DRAWS = 512
 _MOST_COUNTS = 2**20
-_LEFT_OUT = 1e-13  # mass of counts, before as many again are added
+_LEFT_OUT = 1e-13  # mass of counts that may be left out
 
 
 class DistributionLeaf(TorchLeaf):
-    """Densities by ``log_prob``, draws by ``sample``; all else as `TorchLeaf` has it.
+    """Densities by ``log_prob``, samples by ``sample``; everything else as in `TorchLeaf`.
 
-    The family's parameters are called as the distribution's arguments are, and their supports are
-    those of ``arg_constraints``.
+    The family's parameters must have the names of the distribution's arguments, and the supports
+    given by ``arg_constraints``.
 
     Args:
-        keyword: Of the family.
+        keyword: Keyword of the family.
         distribution: The class.
-        support: Where the density is above 0, if the class does not say, or not rightly: von Mises
-            distributions are on a circle, but their class says the real line.
+        support: The support of the density, if the class does not declare it correctly: von Mises
+            distributions are on a circle, but their class declares the real line.
 
     Raises:
-        CircuitError: If the support depends on the parameters, and none is given: PC465.
+        CircuitError: If the support depends on the parameters and none is given: PC465.
 
     Example:
         >>> from torch.distributions import StudentT
@@ -53,7 +53,7 @@ class DistributionLeaf(TorchLeaf):
         if not isinstance(given, constraints.Constraint) or (given.is_discrete and support is None):
             given = given if given is constraints.nonnegative_integer else None
         if given is None:
-            raise self._unfit(keyword, "its support is not one for all parameters", "give support=")
+            raise self._unfit(keyword, "its support depends on its parameters", "give support=")
         self.keyword, self.distribution, self.support = keyword, distribution, given
         self.on_line = not given.is_discrete
         self.bounded_support = isinstance(given, type(constraints.unit_interval))
@@ -62,7 +62,7 @@ class DistributionLeaf(TorchLeaf):
     @staticmethod
     def _unfit(keyword: str, fault: str, way_out: str) -> CircuitError:
         return CircuitError.of(
-            "PC465", f"the distribution of {keyword!r} makes no leaf family: {fault}", help=way_out
+            "PC465", f"the distribution of {keyword!r} cannot be a leaf: {fault}", help=way_out
         )
 
     def of(self, units: Units) -> Distribution:
@@ -86,11 +86,11 @@ class DistributionLeaf(TorchLeaf):
         return found
 
     def constrain(self, raw: Tensor, floor: float) -> Tensor:
-        """As the IR has parameters: nothing is held as a logarithm."""
+        """Parameters as in the IR, without logarithms."""
         return self.values(raw, floor)
 
     def log_density(self, x: Tensor, units: Units) -> Tensor:
-        """``log_prob`` where the support allows values."""
+        """``log_prob`` within the support, otherwise ``-inf``."""
         check: Any = self.support.check
         inside = check(x)
         known = x.masked_fill(~inside, self.somewhere)
@@ -99,7 +99,7 @@ class DistributionLeaf(TorchLeaf):
         return found
 
     def draw(self, units: Units, generator: torch.Generator | None) -> Tensor:
-        """By ``sample``, seeded by the generator."""
+        """By ``sample``, seeded from the generator."""
         seed = None
         if generator is not None:
             where = generator.device
@@ -109,7 +109,7 @@ class DistributionLeaf(TorchLeaf):
         return drawn.squeeze(-1)
 
     def mode(self, units: Units) -> Tensor:
-        """``mode``, if the class has one that is in the support."""
+        """``mode``, if the class defines one within the support."""
         try:
             found: Tensor = self.of(units).mode.squeeze(-1)
         except NotImplementedError:
@@ -120,14 +120,14 @@ class DistributionLeaf(TorchLeaf):
         return found
 
     def mean(self, units: Units) -> Tensor:
-        """``mean``; on an interval by quadrature, since means of angles are no means of values."""
+        """``mean``; on an interval by quadrature, since a circular mean is not a mean of values."""
         try:
             return super().mean(units) if self.bounded_support else self.of(units).mean[..., 0]
         except NotImplementedError:
             return super().mean(units)
 
     def square(self, units: Units) -> Tensor:
-        """From ``variance``, likewise."""
+        """From ``variance``, or by quadrature like `mean`."""
         try:
             if self.bounded_support:
                 return super().square(units)
@@ -142,7 +142,7 @@ class DistributionLeaf(TorchLeaf):
         return found
 
     def panels(self, units: Units) -> Tensor:
-        """About the median of some draws, as wide as their middle half."""
+        """Around the median of some samples, as wide as their middle half."""
         with torch.no_grad(), _seeded(0, units.parameters.device):
             draws = self.of(units).sample(torch.Size([_DRAWS]))[..., 0, 0].double()
         places: Any = self.chart(units).inv(draws)
@@ -151,7 +151,7 @@ class DistributionLeaf(TorchLeaf):
         return panels_about(middle.unsqueeze(1), scale.unsqueeze(1))
 
     def points(self, units: Units) -> Points:
-        """Of counts, twice as many as hold all mass but 1e-13."""
+        """For counts, twice as many as needed for all but 1e-13 of the mass."""
         if self.on_line:
             return super().points(units)
         number = 64
@@ -173,12 +173,12 @@ _KINDS: dict[str, type[ir.Support]] = {
     "GreaterThanEq(lower_bound=0.0)": ir.Positive,
     "Interval(lower_bound=0.0, upper_bound=1.0)": ir.UnitInterval,
 }
-"""Torch's constraints as supports."""
+"""Torch constraints as supports."""
 
 
 @contextmanager
 def _seeded(seed: int | None, device: torch.device) -> Generator[None]:
-    """Torch's global generators, which distributions draw from, seeded, and put back afterwards."""
+    """Seed torch's global generators, which distributions use, and restore them afterwards."""
     if seed is None:
         yield
         return

@@ -1,6 +1,6 @@
-"""The engine's inputs: states one-hot for tables, log-densities for the other families.
+"""The engine's inputs: one-hot states for tables, log-densities for other families.
 
-A missing value gives 1 in a table, 0 as a log-density.
+A missing value is all ones in a table, and 0 as a log-density.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class LeafLayer:
     """An input layer with what its density needs, on one device.
 
     Attributes:
-        number: The layer's.
+        number: Number of the layer.
         leaf: Its leaf family.
         variables: The variable of each row.
-        states: Columns of the table; 0 for families of log-densities.
-        index: Shape ``(rows,)``, the variable of each row; ``None``: all variables, in order.
+        states: Columns of the table; 0 for families given by log-densities.
+        index: Shape ``(rows,)``, the variable of each row; ``None`` for all variables in order.
         constants: See `TorchLeaf.constants`.
-        looked_up: Whether the layer has a table of so many states that lookups pay.
-        is_real: Whether the density has derivatives by the data.
+        looked_up: Whether the table has enough states for lookups to pay off.
+        is_real: Whether the density can be differentiated by the data.
     """
 
     number: int
@@ -46,12 +46,12 @@ class LeafLayer:
     is_real: bool
 
     def column(self, columns: Tensor) -> Tensor:
-        """The rows' variables of the data, shape (rows, 1, batch), from (variables, batch)."""
+        """Values of the rows' variables, shape (rows, 1, batch), from (variables, batch)."""
         chosen = columns if self.index is None else columns.index_select(0, self.index)
         return chosen.unsqueeze(1) if self.is_real else chosen.unsqueeze(1).detach()
 
     def one_hot(self, column: Tensor) -> Tensor:
-        """States one-hot, shape (rows, states, batch), all ones where missing."""
+        """One-hot states, shape (rows, states, batch), all ones where missing."""
         if self.states == 2:
             pair = torch.cat([1.0 - column, column], dim=1)
             return pair.masked_fill_(column.isnan(), 1.0)
@@ -59,7 +59,7 @@ class LeafLayer:
         return ((column == values.view(1, -1, 1)) | column.isnan()).to(column.dtype)
 
     def table_input(self, column: Tensor, lookup: bool = True) -> Tensor:
-        """States in codes (`codes_of`) where ``lookup`` allows and lookups pay; else one-hot."""
+        """State codes (`codes_of`) if ``lookup`` and the table's size allow it; else one-hot."""
         if lookup and self.looked_up:
             return codes_of(column, self.states)
         return self.one_hot(column)
@@ -69,7 +69,7 @@ class LeafLayer:
 
         Args:
             column: Shape (rows, 1, batch), NaN where missing.
-            parameters: As `TorchLeaf.constrain` gives them.
+            parameters: As returned by `TorchLeaf.constrain`.
             exact: Whether probabilities may be exactly 0, with a logarithm of -inf.
         """
         missing = column.isnan()
@@ -78,10 +78,10 @@ class LeafLayer:
         return self.leaf.bounded(out, exact).to(column.dtype).masked_fill(missing, 0.0)
 
     def units(self, parameters: Tensor) -> Units:
-        """The units with a table of states, where there are finitely many.
+        """The layer's units, with a table of states if there are finitely many.
 
         Args:
-            parameters: As `TorchLeaf.constrain` gives them; of indicators the unit matrix.
+            parameters: As returned by `TorchLeaf.constrain`; the identity matrix for indicators.
         """
         units = Units(self.leaf, parameters, self.constants)
         if self.leaf.family.tabular:
@@ -119,7 +119,7 @@ class LeafInputs:
 
         Args:
             x: Shape ``(batch, variables)``, NaN where missing.
-            parameters: Layer number to leaf parameters, of families that are no tables.
+            parameters: Layer number to leaf parameters, for families that are not tables.
             lookup: Whether states of large tables may be codes (`lookup.codes_of`).
         """
         columns = x.t().contiguous()
@@ -133,7 +133,7 @@ class LeafInputs:
         return inputs
 
     def densities(self, x: Tensor, parameters: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        """Log-densities of the leaves that have no tables, by layer; arguments as of a call."""
+        """Log-densities of leaves without tables, by layer; arguments as in a call."""
         if not parameters:
             return {}
         columns = x.t().contiguous()

@@ -1,7 +1,7 @@
-"""Leaf tables of many states are looked up: no tensor of states one-hot, no product with it.
+"""Looks up leaf tables of many states, without one-hot states and matrix products.
 
-A code is a value's state; one more means missing, two more a value that is no state. A table gets a
-column for each: its row sums, as states all ones would give, and zeros.
+A code is the value's state; the next two codes mean a missing value and a value that is not a
+state. A table gets a column for each: its row sums (as all-ones states would give), and zeros.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pccompiler.torch_backend.values import safe_div
 _SOURCE = Path(__file__).parent / "kernels" / "lookup.c"
 
 LEAST_STATES = 3
-"""From this many states up tables are looked up: binary ones have quicker ways of their own.
+"""From this many states on tables are looked up; binary ones have faster ways of their own.
 
-Measured on a CPU, one thread, float32, 1,000 rows of 32 units, batch 500, both directions, against
-states one-hot: 27 and 117 ms with 3 states, 69 and 740 ms with 256.
+Measured on a CPU, one thread, float32, 1,000 rows of 32 units, batch 500, both directions, lookup
+and one-hot states: 27 and 117 ms with 3 states, 69 and 740 ms with 256.
 """
 
 _P, _N, _I = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
@@ -38,7 +38,7 @@ def codes_of(column: Tensor, states: int) -> Tensor:
 
     Args:
         column: Shape (rows, 1, batch), NaN where missing.
-        states: Of each variable.
+        states: Number of states of each variable.
     """
     library = _library(column)
     if library is not None:
@@ -53,13 +53,13 @@ def codes_of(column: Tensor, states: int) -> Tensor:
 
 
 def look_up(table: Tensor, codes: Tensor, *, log: bool, out: Tensor) -> Tensor:
-    """The table's entries, or their logarithms, shape (rows, units, batch), in ``out``.
+    """Write the table's entries or their logarithms, shape (rows, units, batch), to ``out``.
 
     Args:
         table: Shape (rows, units, states).
-        codes: As `codes_of` gives them, shape (rows, 1, batch).
+        codes: As returned by `codes_of`, shape (rows, 1, batch).
         log: Whether logarithms are wanted.
-        out: Where they go.
+        out: The output.
     """
     library = _library(table)
     if library is not None:
@@ -79,16 +79,16 @@ def look_up(table: Tensor, codes: Tensor, *, log: bool, out: Tensor) -> Tensor:
 
 
 def table_gradient(table: Tensor, codes: Tensor, grad: Tensor, *, log: bool) -> Tensor:
-    """Gradient of the table, of its shape.
+    """Gradient of the table, of the same shape.
 
-    On a CPU gradients are added up state by state; on CUDA, where that takes atomic additions in no
-    fixed order, by a product with states one-hot.
+    On a CPU gradients are added state by state; on CUDA, where that would take atomic additions in
+    no fixed order, by a product with one-hot states.
 
     Args:
         table: Shape (rows, units, states).
         codes: Shape (rows, 1, batch).
-        grad: By what `look_up` gave, shape (rows, units, batch).
-        log: As `look_up` was told.
+        grad: Gradient of the result of `look_up`, shape (rows, units, batch).
+        log: As in `look_up`.
     """
     library = _library(table)
     if library is not None:
@@ -118,6 +118,6 @@ def _extended(table: Tensor) -> Tensor:
 
 
 def _library(like: Tensor) -> ctypes.CDLL | None:
-    """Functions in C for tensors such as ``like``; ``None``: torch's job."""
+    """C functions for tensors such as ``like``; ``None`` to use torch."""
     fits = like.dtype == torch.float32 and like.device.type == "cpu"
     return load_c_if_any(_SOURCE, _FUNCTIONS) if fits else None

@@ -1,7 +1,7 @@
-"""What two leaves over one variable say of each other, in nats.
+"""Information between two leaves over one variable, in nats.
 
-Each unit is a row of its own (`Units.apart`). Closed forms are the families'; where there is none,
-whole numbers are summed over, and real ones integrated over the panels of both densities.
+Each unit is its own row (`Units.apart`). Families provide closed forms; without one, integer values
+are summed over, and real ones are integrated over the panels of both densities.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def log_inner(left: Units, right: Units) -> Tensor:
     """Log of the sum (integral) of the product of row i of both, shape (rows,).
 
     Raises:
-        CircuitError: If quadrature does not find it.
+        CircuitError: If quadrature fails.
     """
     if left.table is not None and right.table is not None:
         one, two = _same_states(left.table, right.table)
@@ -54,17 +54,17 @@ def log_inner(left: Units, right: Units) -> Tensor:
 
 
 def log_share_and_mean(left: Units, right: Units) -> tuple[Tensor, Tensor]:
-    """Of row i of both: the mass of ``p`` where ``q > 0``, and the mean of ``log q`` there.
+    """For row i of both: the mass of ``p`` where ``q > 0``, and the mean of ``log q`` there.
 
     Args:
         left: ``p``.
         right: ``q``.
 
     Returns:
-        The mass's logarithm and ``E_p[log q | q > 0]``, each of shape (rows,).
+        The log of that mass and ``E_p[log q | q > 0]``, each of shape (rows,).
 
     Raises:
-        CircuitError: If quadrature does not find them, or the mean is infinite.
+        CircuitError: If quadrature fails, or the mean is infinite.
     """
     if left.table is not None and right.table is not None:
         one, two = _same_states(left.table, right.table)
@@ -87,13 +87,13 @@ def log_share_and_mean(left: Units, right: Units) -> tuple[Tensor, Tensor]:
 
 
 def _same_states(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    """Tables as wide as the narrower one: columns beyond a variable's states are 0."""
+    """Tables cut to the width of the narrower one: columns beyond a variable's states are 0."""
     states = min(left.shape[2], right.shape[2])
     return left[:, 0, :states], right[:, 0, :states]
 
 
 def _over_support(masses: Tensor, logs: Tensor, outer: int) -> tuple[Tensor, Tensor]:
-    """The logarithm of the mass where ``logs`` are finite, and their mean there."""
+    """The log of the mass where ``logs`` are finite, and their mean there."""
     support = logs > -torch.inf
     points = Points(logs, masses * support, outer)
     total = points.masses.sum(1)
@@ -101,7 +101,7 @@ def _over_support(masses: Tensor, logs: Tensor, outer: int) -> tuple[Tensor, Ten
 
 
 def _relative(masses: Tensor, logs: Tensor, outer: int) -> tuple[Tensor, Tensor]:
-    """`_over_support` of masses whose sum is 1 but for rounding and quadrature."""
+    """`_over_support` for masses that sum to 1 up to rounding and quadrature."""
     total = masses.sum(1)
     check_settled(total.detach() - 1.0, "the mass of a leaf")
     share, mean = _over_support(masses, logs, outer)
@@ -109,7 +109,7 @@ def _relative(masses: Tensor, logs: Tensor, outer: int) -> tuple[Tensor, Tensor]
 
 
 def _counts(left: Units, right: Units) -> Tensor:
-    """All counts that matter to one of both, shape (rows, counts)."""
+    """All counts that matter for either of them, shape (rows, counts)."""
     ends = [side.points().points.detach() for side in (left, right)]
     first = torch.minimum(*(side.amin(1, keepdim=True) for side in ends))
     last = torch.maximum(*(side.amax(1, keepdim=True) for side in ends))
@@ -128,13 +128,14 @@ def _edges(left: Units, right: Units) -> Tensor:
 
 
 def _logs(left: Units, right: Units, edges: Tensor, order: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Logarithms of both densities at the points of the panels, and of the points' weights."""
+    """Log-densities of both at the points of the panels, and the log-weights of the points."""
     places, weights = panel_points(edges, order)
     x, p = left.leaf.on_chart(left, places)
-    return p, right.log_density(x), weights
+    known = x.masked_fill(~x.isfinite(), right.leaf.somewhere)  # there p is 0
+    return p, right.log_density(known), weights
 
 
 def _log_sum(logs: Tensor) -> Tensor:
-    """The logarithm of the sum along a row; ``-inf``, with gradient 0, where all terms are."""
+    """Log-sum-exp along a row; ``-inf``, with gradient 0, if all terms are."""
     top = finite(logs.detach().amax(1, keepdim=True))
     return safe_log((logs - top).exp().sum(1)) + top.squeeze(1)

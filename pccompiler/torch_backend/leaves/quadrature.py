@@ -1,8 +1,8 @@
-"""Points with masses, from which expectations follow.
+"""Points with masses, for computing expectations.
 
-Gauss quadratures for densities that have one of their own, and a rule for all others: the real line
-is cut into panels whose widths double with the distance from the density's middle, and each panel
-gets the points of Gauss and Legendre. Densities with tails like powers need no other treatment.
+Gauss quadrature for densities that have their own, and one rule for all others: the real line is
+cut into panels whose widths double with the distance from the middle of the density, and each panel
+gets Gauss-Legendre points. Densities with power-law tails need no special treatment.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from torch import Tensor
 from pccompiler.errors import CircuitError
 
 ORDER = 32
-"""Points of a Gauss quadrature: exact for polynomials of degree below 64."""
+"""Points of a Gauss quadrature, exact for polynomials of degree below 64."""
 ORDERS = (16, 10)
-"""Points of a panel, and fewer of them to tell whether an integral has settled."""
+"""Points per panel, and fewer points to check whether an integral has converged."""
 _DOUBLINGS = range(-3, 61)
 OUTER = 4 * ORDERS[0]
-"""Points of the outermost panels, which must not matter."""
+"""Points of the outermost panels, which must be negligible."""
 SETTLED = 1e-6
-"""The most that an integral may change with the number of points, relative to 1 or to itself."""
+"""The most that an integral may change with fewer points, relative to 1 or to itself."""
 
 
 class Points(NamedTuple):
     """Points and masses, each of shape (units, points).
 
-    ``outer`` is how many of the first and of the last points must not matter, because what lies
-    beyond them was left out; 0 where nothing was.
+    ``outer`` is how many of the first and of the last points must be negligible because what lies
+    beyond them was left out; 0 if nothing was.
     """
 
     points: Tensor
@@ -39,7 +39,7 @@ class Points(NamedTuple):
     outer: int = 0
 
     def pick(self, units: slice) -> Points:
-        """Those of some units."""
+        """The points of some units."""
         return Points(self.points[units], self.masses[units], self.outer)
 
     def mean(self, values: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class Points(NamedTuple):
 
 
 def gauss(rule: Callable[[int], tuple[object, object]], like: Tensor) -> tuple[Tensor, Tensor]:
-    """A quadrature's points and weights."""
+    """Points and weights of a quadrature rule."""
     points, weights = (torch.as_tensor(np.asarray(side)).to(like) for side in rule(ORDER))
     return points, weights
 
@@ -83,7 +83,7 @@ def panels_about(middle: Tensor, scale: Tensor) -> Tensor:
 
 
 def panel_points(edges: Tensor, order: int = ORDERS[0]) -> tuple[Tensor, Tensor]:
-    """Points and the logarithms of their weights, each of shape (units, points)."""
+    """Points and their log-weights, each of shape (units, points)."""
     nodes, weights = np.polynomial.legendre.leggauss(order)
     lower, width = edges[:, :-1, None], edges.diff(dim=1)[..., None]
     inside = lower + width * torch.as_tensor(0.5 * (nodes + 1.0)).to(edges)
@@ -96,6 +96,6 @@ def check_settled(change: Tensor, what: str) -> None:
     if bool((change.abs() > SETTLED).any()):
         raise CircuitError.of(
             "PC462",
-            f"quadrature does not find {what}: it is off by {float(change.abs().max()):.1g}",
-            help="give the family a closed form, or quadrature points of its own",
+            f"quadrature of {what} does not converge: it is off by {float(change.abs().max()):.1g}",
+            help="give the family a closed form or its own quadrature points",
         )

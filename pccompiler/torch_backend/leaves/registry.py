@@ -7,17 +7,17 @@ from typing import TypeGuard
 from pccompiler.errors import CircuitError
 from pccompiler.plugins import Registry
 from pccompiler.torch_backend.leaves.base import TorchLeaf
-from pccompiler.torch_backend.leaves.bernoulli import BernoulliLeaf
-from pccompiler.torch_backend.leaves.binomial import BinomialLeaf
-from pccompiler.torch_backend.leaves.categorical import CategoricalLeaf
-from pccompiler.torch_backend.leaves.gamma import GammaLeaf
-from pccompiler.torch_backend.leaves.gaussian import GaussianLeaf
-from pccompiler.torch_backend.leaves.geometric import GeometricLeaf
-from pccompiler.torch_backend.leaves.histogram import HistogramLeaf
-from pccompiler.torch_backend.leaves.indicator import IndicatorLeaf
-from pccompiler.torch_backend.leaves.laplace import LaplaceLeaf
-from pccompiler.torch_backend.leaves.negative_binomial import NegativeBinomialLeaf
-from pccompiler.torch_backend.leaves.poisson import PoissonLeaf
+from pccompiler.torch_backend.leaves.families.bernoulli import BernoulliLeaf
+from pccompiler.torch_backend.leaves.families.binomial import BinomialLeaf
+from pccompiler.torch_backend.leaves.families.categorical import CategoricalLeaf
+from pccompiler.torch_backend.leaves.families.gamma import GammaLeaf
+from pccompiler.torch_backend.leaves.families.gaussian import GaussianLeaf
+from pccompiler.torch_backend.leaves.families.geometric import GeometricLeaf
+from pccompiler.torch_backend.leaves.families.histogram import HistogramLeaf
+from pccompiler.torch_backend.leaves.families.indicator import IndicatorLeaf
+from pccompiler.torch_backend.leaves.families.laplace import LaplaceLeaf
+from pccompiler.torch_backend.leaves.families.negative_binomial import NegativeBinomialLeaf
+from pccompiler.torch_backend.leaves.families.poisson import PoissonLeaf
 
 _OWN: dict[str, TorchLeaf] = {
     leaf.keyword: leaf
@@ -42,21 +42,21 @@ def _is_leaf(given: object) -> TypeGuard[TorchLeaf]:
 
 
 LEAVES = Registry("pccompiler.torch_leaves", _OWN, _is_leaf, "an instance of TorchLeaf")
-"""Keyword to leaf: ours, those of `register`, and those that other packages declare."""
+"""Keyword to leaf: ours, those added by `register`, and those that other packages declare."""
 
 
 def register(leaf: TorchLeaf) -> TorchLeaf:
-    """Make ``leaf`` the torch side of its keyword's family, in place of an earlier one.
+    """Make ``leaf`` the torch class of the family with its keyword, replacing any earlier one.
 
     Returns:
-        The same.
+        ``leaf`` itself.
     """
     _OWN[leaf.keyword] = leaf
     return leaf
 
 
 def leaf_of(keyword: str) -> TorchLeaf:
-    """The torch side of a family.
+    """The torch class of a family.
 
     Raises:
         CircuitError: If there is none: PC461.

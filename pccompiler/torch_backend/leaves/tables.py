@@ -1,6 +1,6 @@
-"""Families over finitely many states whose density is a row of a table: indicators and their like.
+"""Families over finitely many states whose density is a row of a table, such as indicators.
 
-Engines multiply with the tables, and queries look at states one by one, so little is left to say.
+Engines multiply by the tables, and queries enumerate the states, so few methods are needed.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pccompiler.torch_backend.leaves.fitting.start import Start
 
 
 class TableLeaf(TorchLeaf):
-    """A family whose parameters, as `constrain` gives them, are the probabilities of states."""
+    """A family whose parameters, as returned by `constrain`, are the probabilities of states."""
 
     starts_anywhere: ClassVar[bool] = True
 
     def start(self, start: Start, size: int) -> Float:
-        """A blend of frequencies, the unit's own state, and noise."""
+        """A mixture of frequencies, the unit's own state, and noise."""
         return start.shares(size)

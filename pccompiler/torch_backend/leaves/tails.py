@@ -1,4 +1,4 @@
-"""Differences of distribution functions that keep their digits in both tails."""
+"""Differences of distribution functions that are accurate in both tails."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def between(scaled: Tensor, below: Tensor, above: Tensor) -> Tensor:
-    """Mass between neighbouring edges, from that below and above each edge, shape (rows, edges).
+    """Mass between neighbouring edges, from the mass below and above each, shape (rows, edges).
 
     Args:
-        scaled: Edges from the middle of a symmetric density.
+        scaled: Edges relative to the middle of a symmetric density.
         below: Mass below each edge.
         above: Mass above each edge.
     """

@@ -1,4 +1,4 @@
-"""What queries answer."""
+"""Results of queries."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class Completion(NamedTuple):
     """A most probable completion of each row.
 
     Attributes:
-        rows: Shape (batch, variables): the evidence with all else filled in.
+        rows: Shape (batch, variables): the evidence with missing values filled in.
         log_value: Shape (batch,): the log-density of each completed row, in nats.
-        exact: Whether no other completion has a higher density: the circuit is deterministic. Else
-            the rows are the best induced tree's, and may be beaten.
+        exact: Whether no other completion has a higher density, since the circuit is deterministic.
+            Otherwise the rows come from the best induced tree, and better ones may exist.
     """
 
     rows: Tensor
@@ -23,12 +23,12 @@ class Completion(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """What the evidence says of every variable; NaN in rows whose evidence is impossible.
+    """Posterior marginals of every variable; NaN in rows whose evidence is impossible.
 
     Attributes:
         states: Shape (batch, variables, states): the probability of each state of discrete
             variables; 0 beyond a variable's own states, and for other variables.
-        mean: Shape (batch, variables), of the values.
+        mean: Shape (batch, variables): the mean of each variable.
         variance: Shape (batch, variables).
         log_evidence: Shape (batch,): the log-marginal of the evidence, in nats.
     """
@@ -52,7 +52,7 @@ class Classes(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """The most probable of many draws, without repetition.
+    """The most probable distinct rows among many draws.
 
     Attributes:
         rows: Shape (found, variables), most probable first.

@@ -1,4 +1,4 @@
-"""One evaluation of a model for queries, and what flows say of variables."""
+"""One evaluation of a model for queries, and the results that follow from flows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Knowledge:
-    """A model's weights, generated once, for the queries of any number of batches."""
+    """A model's weights, generated once for queries on any number of batches."""
 
     def __init__(self, model: Evaluator) -> None:
         self.model, self.plan = model, model.plan
@@ -48,11 +48,11 @@ class Knowledge:
         return [] if variables is None else variables.tolist()
 
     def evaluation(self, rows: Tensor, wanted: Wanted) -> Evaluated:
-        """The way up given the evidence in ``rows``, for one of the questions of queries.
+        """Run up given the evidence in ``rows``, for one of the questions of queries.
 
         Args:
-            rows: Shape (batch, variables), NaN where nothing is known.
-            wanted: For `Wanted.BEST` sums, also those over states, are their largest term instead.
+            rows: Shape (batch, variables), NaN where missing.
+            wanted: `Wanted.BEST` takes the largest term in place of each sum, also over states.
         """
         inputs = self.model.leaf_inputs(rows, self.leaves)
         if wanted is Wanted.BEST:
@@ -67,13 +67,13 @@ class Knowledge:
     def best(
         self, layer: LeafLayer, given: Tensor, rows: Tensor, chosen: Tensor | None = None
     ) -> Tensor:
-        """Log-densities with the largest one where the evidence is missing.
+        """Log-densities, replaced by the largest one where evidence is missing.
 
         Args:
             layer: An input layer.
-            given: The engine's input for it; states of tables stay as they are.
+            given: The engine's input for it; states of tables do not change.
             rows: The evidence.
-            chosen: Shape (rows, 1, 1), the leaves that this holds for; by default all.
+            chosen: Shape (rows, 1, 1), the leaves to replace; by default all.
         """
         if layer.number not in self.leaves:
             return given
@@ -86,11 +86,11 @@ class Knowledge:
 
 
 Flows: TypeAlias = Mapping[int, Tensor]
-"""Input layer to what reaches its units, shape (rows, units, batch)."""
+"""Input layer to the flow of its units, shape (rows, units, batch)."""
 
 
 class Evaluated:
-    """One way up, for the rows of one batch.
+    """The result of one pass up, for the rows of one batch.
 
     Attributes:
         rows: The evidence, shape (batch, variables).
@@ -110,11 +110,11 @@ class Evaluated:
         self.engine, self.wanted, self.ascent = engine, wanted, ascent
 
     def flows(self, batch: int | None = None, generator: torch.Generator | None = None) -> Flows:
-        """What reaches the leaves of the 1 that the root has.
+        """The flow of the leaves, given a flow of 1 at the root.
 
         Args:
-            batch: Draws, if ``rows`` is a single row.
-            generator: Of draws.
+            batch: Number of draws, if ``rows`` is a single row.
+            generator: Random numbers for draws.
         """
         ones = self.root.new_ones(len(self.rows) if batch is None else batch)
         return self.engine.down(self.ascent, ones, self.wanted, generator).leaves
@@ -122,7 +122,7 @@ class Evaluated:
     def masses(self, flows: Flows) -> Tensor:
         """Mass of each state of discrete variables, shape (batch, variables, states).
 
-        Of what is not known, the flow times the leaf's probability; of what is, 1.
+        The flow times the leaf's probability where missing, 1 for observed states.
         """
         known = self.knowledge
         batch = next(iter(flows.values())).shape[-1]
@@ -160,12 +160,12 @@ class Evaluated:
     def complete(
         self, flows: Flows, draw: bool, generator: torch.Generator | None = None
     ) -> Tensor:
-        """The rows completed along one induced tree each, shape (batch, variables).
+        """The rows, each completed along one induced tree, shape (batch, variables).
 
         Args:
-            flows: Of draws, or of the best trees.
-            draw: Whether leaves are drawn from, else they give their modes.
-            generator: Of draws.
+            flows: Flows of draws or of the best trees.
+            draw: Whether to sample from leaves instead of taking their modes.
+            generator: Random numbers for draws.
         """
         masses = self.masses(flows)
         out = (draw_state(masses, generator) if draw else masses.argmax(2)).to(self.root.dtype)
@@ -193,7 +193,7 @@ def _mixed(units: Units, moment: Tensor, flow: Tensor) -> Tensor:
     moment = moment.unsqueeze(1)
     if not units.leaf.infinite_moments:
         return torch.bmm(moment, flow)[:, 0]
-    odd = ~moment.isfinite()  # counts only where there is a flow
+    odd = ~moment.isfinite()  # counts only if there is a flow
     mixed = torch.bmm(moment.masked_fill(odd, 0.0), flow)
     for value, where in (
         (torch.inf, moment == torch.inf),
@@ -204,7 +204,7 @@ def _mixed(units: Units, moment: Tensor, flow: Tensor) -> Tensor:
 
 
 def _value(units: Units, flow: Tensor, draw: bool, generator: torch.Generator | None) -> Tensor:
-    """What active leaves say, 0 elsewhere; shape (rows, batch)."""
+    """Values of the active leaves, 0 elsewhere; shape (rows, batch)."""
     active, unit = flow.max(1)
     row = torch.arange(len(unit), device=unit.device).unsqueeze(1)
     if draw:

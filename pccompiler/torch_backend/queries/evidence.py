@@ -1,4 +1,4 @@
-"""Evidence: rows in which some values are known, checked, and evaluated a chunk at a time."""
+"""Evidence: rows with some known values, checked, and evaluated one chunk at a time."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Model = TypeVar("_Model", bound=Evaluator)
 Evidence: TypeAlias = Rows
-"""Rows; of a data frame, a variable without a column is missing in all of them."""
+"""Rows; for a data frame, a variable without a column is missing in all of them."""
 _BYTES = 2**29
-"""Values, flows and the largest layer's terms of one chunk of rows."""
+"""Memory for values, flows and the largest layer's terms of one chunk of rows."""
 
 
 class KnowsEvidence(Evaluator):
-    """Takes evidence."""
+    """An evaluator that accepts evidence."""
 
     def column(self, variable: str | int) -> int:
         """The column of a variable.
@@ -46,7 +46,7 @@ class KnowsEvidence(Evaluator):
         return [column_of(variable, self.names) for variable in listed("variables", variables)]
 
     def evidence(self, x: Evidence | None) -> Tensor:
-        """Evidence as checked rows, shape (batch, variables); ``None`` is one row of nothing.
+        """Evidence as checked rows, shape (batch, variables); ``None`` is one empty row.
 
         Raises:
             DataError: If it does not fit the variables.
@@ -54,18 +54,18 @@ class KnowsEvidence(Evaluator):
         return self.nothing(1) if x is None else self.checked(x, partial=True)
 
     def evaluations(self, evidence: Evidence | None, wanted: Wanted) -> Iterator[Evaluated]:
-        """Evaluations of the evidence, a chunk of rows at a time."""
+        """Evaluations of the evidence, one chunk of rows at a time."""
         return self.evaluations_unchecked(self.evidence(evidence), wanted)
 
     def evaluations_unchecked(self, rows: Tensor, wanted: Wanted) -> Iterator[Evaluated]:
-        """`evaluations` of rows that `evidence` made."""
+        """`evaluations` of rows that `evidence` returned."""
         knowledge = Knowledge(self)
         for part in rows.split(chunk_rows(self)):
             yield knowledge.evaluation(part, wanted)
 
 
 def chunk_rows(model: Evaluator) -> int:
-    """Rows to take at once."""
+    """Rows per chunk."""
     units = [layer.rows * layer.units for layer in model.plan.layers]
     a_row = model.dtype.itemsize * (2 * sum(units) + 8 * max(units))
     return max(1, _BYTES // a_row)
@@ -74,7 +74,7 @@ def chunk_rows(model: Evaluator) -> int:
 def sharing_little(
     query: Callable[Concatenate[_Model, _P], _R],
 ) -> Callable[Concatenate[_Model, _P], _R]:
-    """A query that runs in one thread where its work is too little to share out (`few_threads`)."""
+    """Runs a query in one thread if it has too little work for several (`few_threads`)."""
 
     @functools.wraps(query)
     def run(model: _Model, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -87,7 +87,7 @@ def sharing_little(
 
 
 def _rows(given: object) -> int:
-    """Rows that an argument of a query stands for: rows of evidence, or draws."""
+    """Number of rows that an argument of a query stands for: rows of evidence, or draws."""
     if isinstance(given, int):
         return given
     if isinstance(given, Mapping) or not isinstance(given, Sized):

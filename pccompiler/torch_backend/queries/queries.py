@@ -1,8 +1,8 @@
 """Exact queries as methods of a compiled circuit: marginals, conditionals, posteriors, samples.
 
-Evidence is a table of rows, shape (batch, variables), NaN where nothing is known; or a mapping from
-names to values, which is one row. All queries run on the model's device and in its precision, with
-direct and with generated weights. ``docs/reference/queries.md`` lists queries, costs and sources.
+Evidence is a table of rows, shape (batch, variables), NaN where missing; or a mapping from names to
+values, which is one row. All queries run on the model's device and in its precision, with direct
+and with generated weights. ``docs/reference/queries.md`` lists queries, costs and sources.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Queries(KnowsEvidence):
     """The queries of `CompiledCircuit`."""
 
     def log_marginal(self, x: Evidence, variables: Sequence[str | int] | None = None) -> Tensor:
-        """Log-density of some variables of each row, all others integrated out, in nats.
+        """Log-density of some variables in each row, with all others integrated out, in nats.
 
         Args:
             x: Evidence.
-            variables: Names or columns of those that count; by default all that are known.
+            variables: Names or columns of the variables to keep; by default all observed ones.
 
         Returns:
             Shape ``(batch,)``. Differentiable.
@@ -55,8 +55,8 @@ class Queries(KnowsEvidence):
         """Log p(query | evidence) of each row, in nats; all other variables are integrated out.
 
         Args:
-            query: What is asked, NaN elsewhere. One row meets every row of the evidence.
-            evidence: What is known, likewise.
+            query: The queried values, NaN elsewhere. One row is paired with every row of evidence.
+            evidence: The known values, likewise.
 
         Returns:
             Shape ``(batch,)``; NaN where the evidence is impossible. Differentiable.
@@ -69,7 +69,7 @@ class Queries(KnowsEvidence):
             raise DataError.of(
                 "PC402",
                 f"the query has {len(asked)} rows, the evidence {len(known)}",
-                help="give as many rows of both, or one row of either",
+                help="give the same number of rows for both, or one row for either",
             )
         asked, known = torch.broadcast_tensors(asked, known)
         clash = (~asked.isnan() & ~known.isnan() & (asked != known)).nonzero()
@@ -97,7 +97,7 @@ class Queries(KnowsEvidence):
     @torch.no_grad()
     @sharing_little
     def posterior_marginals(self, evidence: Evidence | None = None) -> Posterior:
-        """The marginal of every variable given each row of the evidence: one pass up, one down.
+        """The marginal of every variable given each row of evidence: one pass up, one down.
 
         Args:
             evidence: By default none, in one row.
@@ -122,7 +122,7 @@ class Queries(KnowsEvidence):
     def mpe(self, evidence: Evidence | None = None) -> Completion:
         """A most probable completion of each row, by one pass up with maxima and one down.
 
-        Exact where the circuit is deterministic. Elsewhere it is the best *induced tree's* (max-
+        Exact if the circuit is deterministic. Otherwise it comes from the best *induced tree* (max-
         product decoding), and `Completion.exact` is false.
 
         Args:
@@ -145,11 +145,11 @@ class Queries(KnowsEvidence):
     @torch.no_grad()
     @sharing_little
     def sample(self, number: int, *, seed: int | None = None) -> Tensor:
-        """Independent draws from the circuit, shape ``(number, variables)``.
+        """Independent samples from the circuit, shape ``(number, variables)``.
 
         Args:
-            number: How many, at least 0.
-            seed: Of the draws; by default torch's own generator goes on.
+            number: Number of samples, at least 0.
+            seed: Seed of the samples; by default torch's own generator is used.
         """
         number = whole("number", number, 0)
         source = _generator(self, seed)
@@ -165,12 +165,12 @@ class Queries(KnowsEvidence):
     def sample_conditional(
         self, evidence: Evidence, number: int = 1, *, seed: int | None = None
     ) -> Tensor:
-        """Draws of all that is missing given each row, shape ``(batch, number, variables)``.
+        """Samples of the missing values given each row, shape ``(batch, number, variables)``.
 
         Args:
-            evidence: Rows.
-            number: Draws of each row.
-            seed: Of the draws; by default torch's own generator goes on.
+            evidence: Rows of evidence.
+            number: Number of samples for each row.
+            seed: Seed of the samples; by default torch's own generator is used.
 
         Raises:
             DataError: If a row's evidence is impossible.
@@ -189,7 +189,7 @@ class Queries(KnowsEvidence):
         """The distribution of a discrete class variable given the rest of each row.
 
         Args:
-            x: Evidence; what it says of the class is passed over.
+            x: Evidence; any value of the class is ignored.
             variable: The class, by name or column.
 
         Raises:
@@ -201,7 +201,7 @@ class Queries(KnowsEvidence):
         if not chosen.discrete:
             raise OptionError.of(
                 "PC408",
-                f"{chosen.name!r} is a {chosen.domain} variable, and no class",
+                f"{chosen.name!r} is a {chosen.domain} variable, which cannot be a class",
                 help="choose a discrete variable, or ask for posterior_marginals(...).mean",
             )
         rows = self.evidence(x)
@@ -221,15 +221,15 @@ class Queries(KnowsEvidence):
         draws: int = 10_000,
         seed: int | None = None,
     ) -> Draws:
-        """The ``k`` most probable of many draws; fewer if fewer are different.
+        """The ``k`` most probable of many samples; fewer if there are fewer distinct ones.
 
-        No promise that there is nothing better: `branch_and_bound` finds the k best completions.
+        There may be better ones: `branch_and_bound` finds the k best completions.
 
         Args:
-            k: Rows wanted.
+            k: Number of rows.
             evidence: One row; by default none.
-            draws: How many draws to choose from.
-            seed: Of the draws; by default torch's own generator goes on.
+            draws: Number of samples to choose from.
+            seed: Seed of the samples; by default torch's own generator is used.
         """
         k, draws = whole("k", k), whole("draws", draws)
         if evidence is None:
@@ -245,7 +245,7 @@ class Queries(KnowsEvidence):
 
     @property
     def deterministic(self) -> bool:
-        """Whether the circuit is proven deterministic (zero weights counted)."""
+        """Whether the circuit is proven deterministic, given its zero weights."""
         if self._deterministic is None:
             given = bool(self.circuit.weights.values)
             circuit = self.trained_circuit() if given else self.circuit

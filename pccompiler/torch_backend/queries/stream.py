@@ -25,22 +25,22 @@ def log_likelihood_stream(
 ) -> Iterator[NDArray[np.float64]]:
     """Log-likelihood of each row of a source of any length, in nats, batch by batch, in order.
 
-    One batch is in memory at a time. NaN values are integrated out.
+    Only one batch is in memory at a time. NaN values are integrated out.
 
     Args:
-        model: Left as it is.
-        source: A tensor or array (``np.load(..., mmap_mode="r")`` too), a data frame, a ``.npy``
+        model: The model, which does not change.
+        source: A tensor or array (also ``np.load(..., mmap_mode="r")``), a data frame, a ``.npy``
             file, a ``.csv`` file (empty cells, ``nan`` and ``?`` are missing), or an iterator of
-            blocks of rows, each of them what `log_likelihood` takes.
-        batch_size: Rows at a time; ``None``: as many as `evaluation_batch` says, at most 8,192.
-        progress: Called with the number of rows done after each batch.
+            blocks of rows, each in a form that `log_likelihood` accepts.
+        batch_size: Rows per batch; ``None`` for `evaluation_batch`, at most 8,192.
+        progress: Called after each batch with the number of rows done.
 
     Yields:
         Shape ``(rows of the batch,)``; ``-inf`` where the density is zero.
 
     Raises:
         OptionError: If the batch size is below 1.
-        DataError: If the source cannot be read or is no source, or rows do not fit the circuit; a
+        DataError: If the source cannot be read or is invalid, or rows do not fit the circuit; a
             note says where in the source the batch began.
     """
     usual = min(model.evaluation_batch, 8192)

@@ -1,4 +1,4 @@
-"""Adam: torch's own, or on CUDA one kernel for all parameters (torch's takes 64 Ki a block)."""
+"""Adam: torch's own, or on CUDA one kernel for all parameters (torch's uses 64 Ki per block)."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _SOURCE = Path(__file__).parent / "kernels" / "adam.cu"
 _BETAS = (0.9, 0.999)
 _EPS = 1e-8
 _MOST = 24
-_BLOCK = 1024  # numbers
+_BLOCK = 1024  # numbers per block
 _THREADS = 256
 
 
 class Optimizer(Protocol):
-    """What a training step needs."""
+    """The optimizer interface that training needs."""
 
     def step(self, gradients: Sequence[Tensor]) -> None:
-        """Change the parameters."""
+        """Update the parameters."""
         ...
 
     def reset(self) -> None:
-        """Forget all moments."""
+        """Reset all moments."""
         ...
 
     def state(self) -> dict[str, Tensor]:
@@ -39,12 +39,12 @@ class Optimizer(Protocol):
         ...
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back, in place, what `state` of any optimizer gave."""
+        """Restore, in place, a `state` of any optimizer."""
         ...
 
 
 class TorchAdam:
-    """torch's, fused."""
+    """torch's fused Adam."""
 
     def __init__(self, parameters: Sequence[Tensor], rate: float, decay: float) -> None:
         self.parameters = list(parameters)
@@ -86,7 +86,7 @@ class TorchAdam:
             own["step"].copy_(tensors["steps"][0])
 
     def _moments(self, parameter: Tensor) -> dict[str, Tensor]:
-        """The moments of one parameter; made as torch does, where no step was taken yet."""
+        """The moments of a parameter; before the first step, initialized as torch does."""
         known: dict[str, Tensor] = self.adam.state[parameter]
         if not known:
             known["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
@@ -130,7 +130,7 @@ class KernelAdam:
         """See `Optimizer`."""
         table = _Tensors()
         rows = zip(self.parameters, gradients, self.first, self.second, strict=True)
-        kept: list[Tensor] = []  # until the launch
+        kept: list[Tensor] = []  # kept alive until the launch
         for i, (parameter, gradient, first, second) in enumerate(rows):
             kept.append(gradient.contiguous())
             table.parameter[i] = parameter.data_ptr()
@@ -161,18 +161,18 @@ class KernelAdam:
 
 
 def _named(first: Sequence[Tensor], second: Sequence[Tensor], steps: Tensor) -> dict[str, Tensor]:
-    """What `Optimizer.state` gives."""
+    """The moments and steps as `Optimizer.state` returns them."""
     found = {f"first.{number}": moment for number, moment in enumerate(first)}
     found |= {f"second.{number}": moment for number, moment in enumerate(second)}
     return {**found, "steps": steps.detach().reshape(1).to(torch.int64)}
 
 
 def make_adam(parameters: Sequence[Tensor], rate: float, decay: float) -> Optimizer:
-    """The quicker one of those that fit."""
+    """The fastest optimizer that supports the parameters."""
     plain = all(p.is_cuda and p.dtype == torch.float32 and p.is_contiguous() for p in parameters)
     if plain and 0 < len(parameters) <= _MOST:
         try:
             return KernelAdam(parameters, rate, decay)
-        except KernelError:  # torch's then
+        except KernelError:  # use torch's instead
             pass
     return TorchAdam(parameters, rate, decay)

@@ -1,4 +1,4 @@
-"""Setting parameters by what they mean: probabilities, means, rates."""
+"""Sets parameters by their meaning: probabilities, means, rates."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pccompiler.torch_backend.weights.supports import SIMPLEX
 
 @torch.no_grad()
 def assign(model: CompiledCircuit, group: int, values: Tensor, rows: Tensor | None = None) -> None:
-    """Make ``values`` the weights of a group that is not generated.
+    """Set the weights of a group that is not generated to ``values``.
 
-    Exact unless a probability is below the generator's floor, which then takes its place.
+    Exact unless a probability is below the generator's floor, which then replaces it.
 
     Args:
         model: Changed in place.
         group: Number of the group in the plan.
-        values: Shape ``(weights, rows, columns)``, as `pccompiler.ir.Family` has them, or mixture
-            weights; float64.
-        rows: Places in the group that ``values`` are for; ``None``: all.
+        values: Shape ``(weights, rows, columns)``, as `pccompiler.ir.Family` defines them, or
+            mixture weights; float64.
+        rows: Positions in the group that ``values`` are for; ``None`` for all.
     """
     entry = model.plan.groups[group]
     owner = SIMPLEX if entry.is_sum else leaf_of(entry.owner)

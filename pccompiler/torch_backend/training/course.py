@@ -1,4 +1,4 @@
-"""What a training is made of: what works, what it learns from, how far it has come."""
+"""The parts of a training: its worker, its data, and its progress."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ Facts: TypeAlias = dict[str, Any]  # JSON values, hence Any
 
 
 class Worker(Protocol):
-    """What changes the parameters. Its state can be taken and put back between any two steps."""
+    """Updates the parameters. Its state can be saved and restored between any two steps."""
 
     remedy: str
-    """What to do when training goes astray."""
+    """What to do when training diverges."""
 
     def work(self, step: int, most: int, look: Callable[[], None]) -> tuple[int, float]:
-        """Go on from ``step`` towards ``most``, and call ``look`` after each change.
+        """Continue from ``step`` towards ``most``, and call ``look`` after each update.
 
         Returns:
-            The number of steps taken, and the mean log-likelihood of the rows that they saw.
+            The number of steps taken, and the mean log-likelihood of the rows used.
         """
         ...
 
     def state(self) -> tuple[dict[str, Tensor], Facts]:
-        """All that the coming steps depend on, apart from the model's parameters."""
+        """Everything that later steps depend on, except the model's parameters."""
         ...
 
     def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
-        """Put back what `state` gave."""
+        """Restore a `state`."""
         ...
 
 
 class TrainingData(NamedTuple):
-    """What is learnt from, with the weights of rows, and what is held out."""
+    """Training rows with their weights, and held-out rows."""
 
     train: Tensor | MappedRows
     weights: Tensor | None
@@ -53,7 +53,7 @@ class TrainingData(NamedTuple):
 class Best:
     """The best parameters so far, and the last ones that were sound.
 
-    Without validation data no parameters are best: the last ones stay.
+    Without validation data no parameters are best, and the last ones are kept.
     """
 
     def __init__(self, model: CompiledCircuit) -> None:
@@ -64,32 +64,32 @@ class Best:
         self.last = self._copy()
 
     def begin(self, valid: float | None) -> None:
-        """Take the present parameters as the first candidate, if their value says anything."""
+        """Take the current parameters as the first candidate, if their value is finite."""
         if valid is not None and math.isfinite(valid):
             self.valid, self.state = valid, self.last
 
     def offer(self, record: Evaluation) -> bool:
-        """Keep the parameters if ``record`` is an improvement; say whether it is."""
+        """Keep the parameters if ``record`` is an improvement, and return whether it is."""
         self.mark(record.step)
         if record.valid is None:
             self.step = record.step
             return True
         better = self.valid is None or record.valid > self.valid
-        if better or record.valid == self.valid == -math.inf:  # of the hopeless, the last
+        if better or record.valid == self.valid == -math.inf:  # if all are impossible, the last
             self.step, self.valid, self.state = record.step, record.valid, self.last
         return better
 
     def mark(self, step: int) -> None:
-        """Take the present parameters, of ``step``, as the last that were sound."""
+        """Remember the current parameters, of ``step``, as the last sound ones."""
         self.last, self.last_step = self._copy(), step
 
     def retreat(self) -> None:
-        """Put the last sound parameters back."""
+        """Restore the last sound parameters."""
         self._put(self.last)
 
     @contextlib.contextmanager
     def kept(self) -> Generator[None]:
-        """Put the best parameters back at the end, also after an error or an interrupt."""
+        """Restore the best parameters at the end, also after an error or an interrupt."""
         try:
             yield
         finally:
@@ -108,7 +108,7 @@ class Best:
 
 
 class Course:
-    """How far a training has come."""
+    """The progress of a training."""
 
     def __init__(self, model: CompiledCircuit, history: History) -> None:
         self.history, self.best = history, Best(model)
@@ -117,5 +117,5 @@ class Course:
 
     @property
     def seconds(self) -> float:
-        """Since the start, over all calls."""
+        """Seconds since the start, over all calls."""
         return time.perf_counter() - self.started

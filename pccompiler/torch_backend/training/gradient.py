@@ -1,4 +1,4 @@
-"""Training by gradient: Adam, early stopping on validation, the best parameters kept."""
+"""Training by gradient: Adam with early stopping, keeping the best parameters."""
 
 from __future__ import annotations
 
@@ -50,43 +50,43 @@ def fit(
     checkpoint: str | Path | None = None,
     checkpoint_every: int | None = None,
 ) -> History:
-    """Maximize the log-likelihood of ``train``; leave the best parameters in ``model``.
+    """Maximize the log-likelihood of ``train``, and leave the best parameters in ``model``.
 
     The loss is the sum over the batch of the negative log-likelihood. Each batch is drawn without
     replacement, independently of the others (HyperSPN paper, section 5, and its authors' code). The
-    parameters with the best validation value are kept, those of the start among them; without
+    parameters with the best validation value are kept, which may be the initial ones; without
     ``valid``, the last ones. Leaves over real variables and counts that still have the random
     numbers of `compile` are initialised from ``train`` first, see `initialise`. Frozen parameters
-    (``requires_grad=False``) do not move.
+    (``requires_grad=False``) do not change.
 
     Args:
-        model: Trained in place, on the device where it is.
+        model: Trained in place, on its own device.
         train: Shape ``(rows, variables)``, NaN where missing (such values are integrated
-            out). Copied to the device once; but of an array mapped from a file (``np.load(...,
-            mmap_mode="r")``) of 256 MiB or more, only the batches.
-        valid: Copied to the device.
-        weights: Of the rows of ``train``, shape ``(rows,)``, 0 or more: the log-likelihood of a row
-            counts so often. Rows of weight 0 are never drawn. ``None``: 1 each.
-        steps: Most steps to take.
-        batch_size: Rows of a batch; at most all of ``train``.
-        learning_rate: Adam's.
-        weight_decay: L2 penalty inside Adam, as the paper's WD baseline.
+            out). Copied to the device once; from an array mapped from a file (``np.load(...,
+            mmap_mode="r")``) of 256 MiB or more, only batches are copied.
+        valid: Validation rows, copied to the device.
+        weights: Weights of ``train``'s rows, shape ``(rows,)``, nonnegative: how many times a row
+            counts. Rows of weight 0 are never drawn. ``None``: all 1.
+        steps: The most steps to take.
+        batch_size: Rows per batch, capped at the rows of ``train``.
+        learning_rate: Learning rate of Adam.
+        weight_decay: L2 penalty inside Adam, as in the paper's WD baseline.
         evaluate_every: Steps between evaluations on ``valid``.
-        patience: Stop after this many evaluations without improvement; ``None``: never.
-        seed: Of the batches.
+        patience: Stop after this many evaluations without improvement; ``None`` for never.
+        seed: Seed of the batches.
         progress: Whether to show a progress bar on a terminal.
-        cuda_graph: Whether to capture the whole step, optimizer included, where CUDA is there.
+        cuda_graph: Whether to capture the whole step, optimizer included, if CUDA is available.
         on_evaluation: Called with each `Evaluation`.
-        checkpoint: A folder for the state of the training, written now and then, and when Ctrl-C or
-            SIGTERM ends the training. The same call goes on from there, bit for bit as if it had
+        checkpoint: A folder for the state of the training, written regularly, and when Ctrl-C or
+            SIGTERM ends the training. The same call continues from there, bit for bit as if it had
             not been interrupted (docs/howto/training.md). ``steps`` and ``patience`` may change.
-        checkpoint_every: Steps between two writes; ``None``: two minutes.
+        checkpoint_every: Steps between two writes; ``None`` for two minutes.
 
     Raises:
         DataError: If the data do not fit the circuit, or a loss or parameter is not finite; the
             model then has its best or its last finite parameters.
-        OptionError: If an option cannot be used, or no parameter can be trained.
-        CheckpointError: If the folder holds the training of other data, options or circuits.
+        OptionError: If an option is invalid, or no parameter can be trained.
+        CheckpointError: If the folder belongs to a training with other data, options or circuits.
         FileError: If the checkpoint cannot be written.
     """
     steps, batch_size = whole("steps", steps), whole("batch_size", batch_size)
@@ -134,14 +134,14 @@ def fit(
 
 
 def _rows(model: CompiledCircuit, train: Tensor | ArrayLike) -> Tensor | MappedRows:
-    """On the device, or in their file."""
+    """Rows on the device, or in their file."""
     if stays_mapped(train):
         return MappedRows(model, np.asanyarray(train))
     return training_rows(model, train, "train")
 
 
 class _Steps:
-    """Steps in chunks of ``every``, each on a batch of its own. See `Worker`."""
+    """Steps in chunks of ``every``, each on its own batch. See `Worker`."""
 
     remedy = "lower the learning rate"
 
@@ -155,11 +155,11 @@ class _Steps:
     ) -> None:
         self.stepper, self.rng, self.number, self.drawn = stepper, rng, number, drawn
         self.every = every
-        self.before = rng.bit_generator.state  # where the draws of the present chunk begin
-        self.done = 0  # steps of the present chunk
+        self.before = rng.bit_generator.state  # before the draws of the current chunk
+        self.done = 0  # steps of the current chunk
 
     def work(self, step: int, most: int, look: Callable[[], None]) -> tuple[int, float]:
-        """A chunk of steps, or the rest of one."""
+        """Take a chunk of steps, or the rest of one."""
         chunk = max(self.done, min(self.every, most - step))
         rows = _draw(self.rng, self.number, self.stepper.batch, chunk)
 
@@ -173,18 +173,18 @@ class _Steps:
         return chunk, -loss
 
     def state(self) -> tuple[dict[str, Tensor], Facts]:
-        """Optimizer, random state and the place in the chunk."""
+        """The optimizer's state, the random state and the position in the chunk."""
         return self.stepper.state(), {"random": self.before, "done": self.done}
 
     def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
-        """Put them back."""
+        """See `Worker`."""
         self.stepper.restore(tensors)
         self.rng.bit_generator.state = self.before = facts["random"]
         self.done = int(facts["done"])
 
 
 def _draw(rng: np.random.Generator, number: int, batch: int, steps: int) -> Tensor:
-    """Row numbers, shape (steps, batch): no row twice in a batch."""
+    """Row numbers, shape (steps, batch), without repetition within a batch."""
     draws = [rng.choice(number, batch, replace=False, shuffle=False) for _ in range(steps)]
     return torch.from_numpy(np.stack(draws))
 
@@ -192,7 +192,7 @@ def _draw(rng: np.random.Generator, number: int, batch: int, steps: int) -> Tens
 def _rates(
     model: CompiledCircuit, learning_rate: object, weight_decay: object
 ) -> tuple[float, float]:
-    """Both, checked."""
+    """The learning rate and the weight decay, checked."""
     rate, decay = as_float(learning_rate), as_float(weight_decay)
     if rate is None or decay is None or not (0.0 < rate < np.inf and 0.0 <= decay < np.inf):
         raise OptionError.of(
@@ -204,7 +204,7 @@ def _rates(
     if decay and any(bool(p.isinf().any()) for p in trained.values()):
         raise OptionError.of(
             "PC306",
-            "weight decay cannot pull on weights that are exactly zero",
-            help="train without weight decay, or give no zero weights",
+            "weight decay cannot be applied to weights that are exactly zero",
+            help="train without weight decay, or without zero weights",
         )
     return rate, decay

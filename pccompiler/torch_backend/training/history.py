@@ -1,4 +1,4 @@
-"""What training tells, and what it asks of data and parameters."""
+"""The record of a training, and checks of its data and parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pccompiler.torch_backend.training.row_weights import row_weights
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One look at the model: mean log-likelihoods in nats a row."""
+    """One evaluation of the model: mean log-likelihoods in nats per row."""
 
     step: int
     train: float
@@ -27,18 +27,18 @@ class Evaluation:
 
 @dataclass(kw_only=True)
 class History:
-    """What happened in training, by `fit` or `fit_em`.
+    """The record of a training by `fit` or `fit_em`.
 
     Attributes:
-        evaluations: In order. ``train`` is the mean over the batches since the evaluation before,
-            each with the parameters of its time.
-        best_step: The step whose parameters were kept; 0 is the start.
+        evaluations: In order. ``train`` is the mean over the batches since the previous evaluation,
+            each with the parameters at its time.
+        best_step: The step whose parameters were kept; 0 for the initial ones.
         best_valid: Validation log-likelihood at that step, ``None`` without validation data.
-        seconds: Wall-clock time of the whole call, and of those that it goes on from.
+        seconds: Wall-clock time of the whole call, plus that of calls that it continues.
         stopped_early: Whether patience ran out.
-        initialised: Whether training began by initialising leaves from the data, since they still
-            had the random numbers that `compile` drew.
-        resumed_at: The step at which it went on from a checkpoint; 0: it began anew.
+        initialised: Whether training first initialised leaves from the data, because they still
+            had the random numbers drawn by `compile`.
+        resumed_at: The step at which it continued from a checkpoint; 0 if it started anew.
     """
 
     evaluations: list[Evaluation] = field(default_factory=list[Evaluation])
@@ -56,11 +56,11 @@ def mean_log_likelihood(
     """Mean log-likelihood of the rows of ``x``, in nats, batch by batch.
 
     With ``weights``, shape ``(rows,)``, the weighted mean; rows of weight 0 do not count, even
-    where their density is 0.
+    if their density is 0.
 
     Raises:
-        DataError: If the rows do not fit the circuit, there are none, or the weights cannot be
-            used, see `row_weights`.
+        DataError: If the rows do not fit the circuit, there are none, or the weights are invalid,
+            see `row_weights`.
     """
     return mean_of_checked(model, training_rows(model, x, "given"), weights)
 
@@ -84,7 +84,7 @@ def mean_of_checked(
 
 
 def training_rows(model: CompiledCircuit, x: Rows, name: str) -> Tensor:
-    """``x``, checked, as the module takes it; refuses data without rows."""
+    """``x``, checked and converted for the model; refuses data without rows."""
     rows = model.checked(x).detach()
     if len(rows) == 0:
         raise DataError.of("PC403", f"the {name} data have no rows", help="give at least one row")
@@ -109,7 +109,7 @@ def impossible_row(
 
 
 def trained_parameters(model: CompiledCircuit) -> dict[str, nn.Parameter]:
-    """Those that training may change, by name: all but the frozen ones (``requires_grad=False``).
+    """Parameters that training may change, by name: all but frozen ones (``requires_grad=False``).
 
     Raises:
         OptionError: If there are none.

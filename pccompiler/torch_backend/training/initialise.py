@@ -1,4 +1,4 @@
-"""Initialisation from data: each leaf unit a perturbed maximum-likelihood fit of its column."""
+"""Initialisation from data: each leaf unit is a perturbed maximum-likelihood fit of its column."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _SAMPLE = 10_000  # rows of a mapped file
 def initialise(model: CompiledCircuit, data: Tensor | ArrayLike, *, seed: int = 0) -> None:
     """Set the leaf parameters of ``model`` from ``data``.
 
-    Unit j of all leaves starts at one random row, so that units of a product belong together; leaf
-    after leaf of one variable takes other rows. Means and locations are that row's values,
-    deviations half the column's or more, rates and chances lie between the row and the column's
-    mean, and probabilities of states and bins are a blend of frequencies, the row's state and
+    Unit j of all leaves starts from the same random row, so that units of a product match; further
+    leaves of a variable use other rows. Means and locations are that row's values, deviations at
+    least half the column's, rates and success probabilities lie between the row and the column's
+    mean, and probabilities of states and bins are a mixture of frequencies, the row's state and
     noise. A single unit over a variable gets the fit itself. Sums over indicators of one variable
-    are categorical leaves in this; other sums stay as they are, and so does what a hypernetwork
-    generates. Columns of one value, or wholly missing, give finite parameters that can be trained.
+    are treated as categorical leaves; other sums and generated weights do not change. Columns that
+    are constant or wholly missing give finite parameters that can be trained.
 
     Args:
-        model: Changed in place; values that the circuit gave its leaves are replaced.
+        model: Changed in place; leaf values given by the circuit are replaced.
         data: Shape ``(rows, variables)``, NaN where missing.
-        seed: Of the rows and the noise.
+        seed: Seed of the rows and the noise.
 
     Raises:
         DataError: If the data do not fit the circuit.
@@ -52,14 +52,14 @@ def initialise(model: CompiledCircuit, data: Tensor | ArrayLike, *, seed: int = 
 
 
 def begin(model: CompiledCircuit, rows: TrainingData, seed: int, keeper: Keeper | None) -> History:
-    """Initialise leaves that still have random numbers, where these would make no start.
+    """Initialise leaves that still have random numbers, if training cannot start from those.
 
-    That is where there are leaves of means, rates or scales among them, which cannot start anywhere
-    (`TorchLeaf.starts_anywhere`): random parameters lie around 0, and data need not. Frozen
-    parameters stay as they are. A training that goes on from a checkpoint has begun already.
+    That is the case if some of them have means, rates or scales (`TorchLeaf.starts_anywhere`):
+    random parameters are around 0, and the data may not be. Frozen parameters do not change.
+    Nothing is done if the training continues from a checkpoint.
 
     Returns:
-        A history that tells whether it was done.
+        A history that records whether it was done.
     """
     refuse_unsound(model)
     lost = {
@@ -82,7 +82,7 @@ def begin(model: CompiledCircuit, rows: TrainingData, seed: int, keeper: Keeper 
 
 
 def _sample(rows: TrainingData, seed: int) -> Tensor:
-    """Rows of positive weight; of a file that stays on disk, some of them."""
+    """Rows of positive weight; from a mapped file, a sample of them."""
     train, weights = rows.train, rows.weights
     places = (
         torch.arange(len(train), device="cpu") if weights is None else weights.nonzero().flatten()
@@ -97,9 +97,9 @@ def _sample(rows: TrainingData, seed: int) -> Tensor:
 def _set_leaves(
     model: CompiledCircuit, rows: Tensor, seed: int, chosen: Mapping[int, Tensor] | None
 ) -> None:
-    """Initialise leaves, of each group the ``chosen`` weights; ``None``: all."""
+    """Initialise the ``chosen`` weights of each group of leaves; ``None`` for all."""
     columns = Columns(rows.double().cpu().numpy(), model.circuit.variables)
-    rng = np.random.default_rng([seed, 1])  # of the noise
+    rng = np.random.default_rng([seed, 1])  # for the noise
     owners = leaf_owners(model.circuit)
     for number, group in enumerate(model.plan.groups):
         if group.generated:
@@ -123,9 +123,9 @@ def _set_leaves(
 def _start(
     columns: Columns, pools: Int, units: int, seed: int, noise: np.random.Generator
 ) -> Start:
-    """One random row for unit j of every pool's first weight, of every second weight, and so on.
+    """A random row for unit j of the first weight of every pool, of the second ones, and so on.
 
-    The generator starts anew for each group, so that all families take the same rows.
+    The generator is reseeded for each group, so that all families use the same rows.
     """
     rng = np.random.default_rng(seed)
     rank = _ranks(pools)
@@ -145,7 +145,7 @@ def _start(
 
 
 def _ranks(pools: Int) -> Int:
-    """How many equal entries come before each entry."""
+    """For each entry, the number of equal entries before it."""
     order = np.argsort(pools, kind="stable")
     ordered = pools[order]
     first = np.searchsorted(ordered, ordered)

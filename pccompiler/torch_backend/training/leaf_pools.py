@@ -1,4 +1,4 @@
-"""Which variables each leaf weight is over: one, or several where leaves share it."""
+"""The variables of each leaf weight: one, or several if leaves share it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pccompiler.torch_backend.leaves.fitting.columns import Columns
 def leaf_owners(circuit: Circuit) -> Int:
     """Weights of leaves with their variables, shape ``(pairs, 2)``, in ascending order.
 
-    A dense sum over the indicators of one variable is a categorical leaf in this.
+    A dense sum over the indicators of one variable counts as a categorical leaf.
     """
     nodes = np.flatnonzero((circuit.kind == Kind.INPUT) & (circuit.weight >= 0))
     sums = np.flatnonzero((circuit.kind == Kind.SUM) & (circuit.fan_in == 1))
@@ -31,7 +31,7 @@ def leaf_owners(circuit: Circuit) -> Int:
 
 
 def leaf_pools(owners: Int, group: WeightGroup, columns: Columns) -> tuple[Int, Int]:
-    """Places of leaf weights in ``group``, and the pool that each is over, both ``(weights,)``."""
+    """Positions of leaf weights in ``group``, and the pool of each, both ``(weights,)``."""
     mine = owners[np.isin(owners[:, 0], group.weights)]
     weights, first, number = np.unique(mine[:, 0], return_index=True, return_counts=True)
     pools = mine[first, 1].copy()

@@ -1,4 +1,4 @@
-"""The loop that training by gradient and by EM share: work, look, keep the best parameters."""
+"""The training loop shared by gradient and EM: work, evaluate, keep the best parameters."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def learn(
     progress: bool,
     on_evaluation: Callable[[Evaluation], None] | None,
 ) -> History:
-    """Work and look in turns until steps or patience run out; leave the best parameters.
+    """Work and evaluate in turns until steps or patience run out; keep the best parameters.
 
     Args:
         model: Changed by ``worker``.
         worker: Takes the steps.
-        rows: Data.
+        rows: The data.
         history: Filled, and returned.
-        keeper: Writes checkpoints, and may have one to go on from.
-        steps: Most steps.
-        patience: Most evaluations in a row without improvement.
+        keeper: Writes checkpoints, and may have a state to continue from.
+        steps: The most steps.
+        patience: The most evaluations in a row without improvement.
         progress: Whether to show a progress bar on a terminal.
         on_evaluation: Called with each `Evaluation`.
 
@@ -83,10 +83,10 @@ def learn(
 
 
 def refuse_unsound(model: CompiledCircuit) -> None:
-    """Refuse to train from parameters that no model can have.
+    """Refuse to train from invalid parameters.
 
     Raises:
-        OptionError: Naming them.
+        OptionError: With their names.
     """
     wrong = unsound(model, dict(model.weights.values.items()))
     if wrong:
@@ -101,9 +101,9 @@ def refuse_unsound(model: CompiledCircuit) -> None:
 def _check(
     model: CompiledCircuit, worker: Worker, rows: TrainingData, best: Best, mean: float, step: int
 ) -> None:
-    """Refuse a loss or parameters that are not finite; blame an impossible row if there is one.
+    """Refuse a loss or parameters that are not finite, and name an impossible row if there is one.
 
-    Rows are judged by the last sound parameters: after one bad step all rows look impossible.
+    Rows are judged by the last sound parameters: after a bad step all rows look impossible.
     """
     wrong = unsound(model, dict(model.weights.values.items()))
     if math.isfinite(mean) and not wrong:
@@ -118,7 +118,7 @@ def _check(
         )
     raise DataError.of(
         "PC404",
-        f"training went astray before step {step}: the mean log-likelihood is {mean}",
+        f"training diverged before step {step}: the mean log-likelihood is {mean}",
         notes=[
             *(f"parameter {name} {why}" for name, why in wrong.items()),
             f"the model has the parameters of step {best.step if best.state else best.last_step}",
@@ -128,7 +128,7 @@ def _check(
 
 
 def _nothing() -> None:
-    """Where no checkpoints are wanted."""
+    """Used if no checkpoints are wanted."""
 
 
 @contextlib.contextmanager

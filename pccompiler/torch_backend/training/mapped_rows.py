@@ -14,11 +14,11 @@ from pccompiler.torch_backend.data.blocks import _array_blocks, release
 from pccompiler.torch_backend.data.inputs import Rows
 from pccompiler.torch_backend.evaluator import Evaluator
 
-_CHECKED_VALUES = 2**20  # at once, of a mapped table: some 30 MB with what the checks make of them
+_CHECKED_VALUES = 2**20  # checked at once in a mapped table: about 30 MB with temporaries
 
 
 MAPPED_FROM = 2**28
-"""Bytes from which `fit` leaves a mapped array in its file."""
+"""Minimum bytes of a mapped array that `fit` leaves in its file."""
 
 
 def stays_mapped(x: Rows) -> bool:
@@ -54,7 +54,7 @@ class MappedRows:
         return len(self.table)
 
     def take(self, numbers: Tensor) -> Tensor:
-        """The rows of these numbers, on the model's device."""
+        """The rows with these numbers, on the model's device."""
         order = numbers.cpu().numpy()
         ascending = np.argsort(order, kind="stable")
         kind = self.table.dtype.newbyteorder("=")

@@ -1,4 +1,4 @@
-"""Weights of rows: a row of weight 2 counts as the row twice."""
+"""Weights of rows: how many times each row counts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pccompiler.torch_backend.data.inputs import as_tensor
 
 
 def row_weights(weights: Tensor | ArrayLike | None, rows: int) -> Tensor | None:
-    """``weights``, checked, as float64 on the CPU; ``None`` stays ``None``.
+    """``weights``, checked and converted to float64 on the CPU; ``None`` stays ``None``.
 
     Args:
-        weights: Shape ``(rows,)``, 0 or more, not all 0.
-        rows: How many there must be.
+        weights: Shape ``(rows,)``, nonnegative and not all 0.
+        rows: The required number of weights.
 
     Raises:
-        DataError: If they are of another shape, or some are negative or not finite, or all are 0.
+        DataError: If the shape is wrong, some are negative or not finite, or all are 0.
     """
     if weights is None:
         return None
@@ -27,7 +27,7 @@ def row_weights(weights: Tensor | ArrayLike | None, rows: int) -> Tensor | None:
         raise DataError.of(
             "PC361",
             f"the weights of rows have shape {tuple(found.shape)}, but there are {rows} rows",
-            help=f"give one weight a row, shape ({rows},)",
+            help=f"give one weight per row, shape ({rows},)",
         )
     wrong = ~(found.isfinite() & (found >= 0.0))
     if bool(wrong.any()):

@@ -1,4 +1,4 @@
-"""Which parameters a model can have: floating-point numbers, finite but for exact zeros."""
+"""Valid parameters: floating-point numbers, finite except for exact zeros."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ _TYPES = (torch.float32, torch.float64)
 
 @torch.no_grad()
 def unsound(model: CompiledCircuit, tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """What is wrong with which of a model's parameters; empty if nothing is.
+    """Parameter name to the fault of each invalid parameter; empty if there are none.
 
-    A probability of exactly 0 has an infinite logit
-    (`pccompiler.ir.plan.materialize.unconstrain`), which
-    is allowed where the parameter is a weight's own; networks and means must be finite. Waits for
-    the device once.
+    A probability of exactly 0 has an infinite logit (`pccompiler.ir.plan.materialize.unconstrain`),
+    which is allowed if the parameter belongs to one weight; networks and means must be finite.
+    Synchronizes with the device once.
 
     Args:
-        model: Whose plan says what the parameters mean.
-        tensors: By name, as the model's own.
+        model: Its plan tells the meaning of the parameters.
+        tensors: Values by parameter name.
     """
     found = {
         name: f"holds {str(value.dtype).removeprefix('torch.')}, not float32 or float64"
@@ -47,7 +46,7 @@ def unsound(model: CompiledCircuit, tensors: Mapping[str, Tensor]) -> dict[str, 
 
 
 def _owners(model: CompiledCircuit) -> dict[str, WeightGroup]:
-    """The group of each parameter that is the weights of one."""
+    """The group of each parameter that holds the weights of one group."""
     return {
         parameter_name(model.plan, number): group
         for number, group in enumerate(model.plan.groups)
@@ -56,7 +55,7 @@ def _owners(model: CompiledCircuit) -> dict[str, WeightGroup]:
 
 
 def _is_wrong(value: Tensor, group: WeightGroup | None) -> Tensor:
-    """A boolean tensor of no dimension."""
+    """Whether there is an invalid entry, as a 0-d boolean tensor."""
     if group is None:
         return ~value.isfinite().all()
     return (SIMPLEX if group.is_sum else leaf_of(group.owner)).unsound(value)

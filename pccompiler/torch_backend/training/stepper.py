@@ -19,7 +19,7 @@ from pccompiler.torch_backend.training.mapped_rows import MappedRows
 class Stepper:
     """Takes training steps: eagerly, or by replaying one CUDA graph.
 
-    Rows of a mapped file come to the device batch by batch: ``data`` then is one batch.
+    Rows of a mapped file are copied to the device batch by batch; ``data`` is then one batch.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class Stepper:
             self.complete = not bool(data.isnan().any())
             self.data = data
         self.all_shares = shares
-        # Of the loss by each row's log-likelihood: less its weight.
+        # The derivative of the loss by each row's log-likelihood: minus its weight.
         self.slope = torch.full((batch,), -1.0, dtype=model.dtype, device=model.device)
         trained = {f"model.weights.values.{n}": p for n, p in trained_parameters(model).items()}
-        # Aliases of the parameters: a graph of the caller's that still lives would tie the
+        # Aliases of the parameters: if a graph of the caller is still alive, it would tie the
         # parameters themselves to its stream, and break the capture.
         self.leaves = {n: p.detach().requires_grad_() for n, p in trained.items()}
         self.optimizer = make_adam(list(self.leaves.values()), learning_rate, weight_decay)
@@ -61,7 +61,7 @@ class Stepper:
 
     @torch.enable_grad()
     def step(self) -> None:
-        """One step on the rows in ``self.rows``."""
+        """Take one step on the rows in ``self.rows``."""
         rows = self.data.index_select(0, self.rows)
         value = torch.func.functional_call(self.road, self.leaves, (rows, self.complete))
         with self._beside():
@@ -72,14 +72,14 @@ class Stepper:
             torch.cuda.current_stream().wait_stream(self.aside)
 
     def _beside(self) -> contextlib.AbstractContextManager[object]:
-        """In a CUDA graph, a branch of its own: work that nothing else of the step waits for."""
+        """In a CUDA graph, a parallel branch for work that the rest of the step need not await."""
         if self.aside is None:
             return contextlib.nullcontext()
         self.aside.wait_stream(torch.cuda.current_stream())
         return torch.cuda.stream(self.aside)
 
     def capture(self) -> None:
-        """Record one step. Warm-up steps change parameters and moments: both are put back."""
+        """Capture one step. Warm-up steps change parameters and moments, which are restored."""
         before = [p.detach().clone() for p in self.model.parameters()]
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -87,7 +87,7 @@ class Stepper:
             for _ in range(3):
                 self.step()
         torch.cuda.current_stream().wait_stream(stream)
-        gc.collect()  # a graph of an earlier training that is freed meanwhile ends the capture
+        gc.collect()  # freeing an earlier training's graph during the capture would end it
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             self.step()
@@ -97,15 +97,15 @@ class Stepper:
             self.optimizer.reset()
 
     def run(self, batches: Tensor, done: int, look: Callable[[int], None]) -> float:
-        """Take a step for each row of ``batches``; the mean loss a data row, in nats.
+        """Take a step for each row of ``batches``; the mean loss per data row, in nats.
 
-        The first ``done`` batches were taken already, and `totals` has their losses. ``look`` is
+        The first ``done`` batches were taken before, and their losses are in `totals`. ``look`` is
         called after each step, with the number of batches that are done.
         """
         if done == 0:
             self.totals.zero_()
         moved = batches if self.mapped is not None else batches.to(self.rows.device)
-        pairs = list(zip(batches, moved, strict=True))  # views made at once, not step by step
+        pairs = list(zip(batches, moved, strict=True))  # make all views at once
         try:
             for number, (rows, there) in enumerate(pairs[done:], done + 1):
                 self._fetch(rows, there)
@@ -115,7 +115,7 @@ class Stepper:
                     self.graph.replay()
                 look(number)
         finally:
-            for parameter in self.leaves.values():  # neither graphs nor kernels tell torch
+            for parameter in self.leaves.values():  # graphs and kernels do not tell torch
                 torch.autograd.graph.increment_version(parameter)
         total = float(self.totals.sum())
         if self.all_shares is not None:
@@ -123,16 +123,16 @@ class Stepper:
         return -total / (len(batches) * self.batch)
 
     def state(self) -> dict[str, Tensor]:
-        """The optimizer's moments, and the losses of the batches that are done."""
+        """The optimizer's moments, and the losses of the finished batches."""
         return {**self.optimizer.state(), "totals": self.totals}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Put back what `state` gave, in place: a captured graph goes on with it."""
+        """Restore a `state` in place, so that a captured graph continues with it."""
         self.totals.copy_(tensors["totals"])
         self.optimizer.restore(tensors)
 
     def _fetch(self, rows: Tensor, there: Tensor) -> None:
-        """Make these rows, ``there`` on the device, the next step's, and their weights."""
+        """Make these rows (``there``: on the device) and their weights those of the next step."""
         if self.mapped is None:
             self.rows.copy_(there)
         else:

@@ -1,4 +1,4 @@
-"""The random numbers that parameters start from."""
+"""Random initial parameters."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pccompiler.torch_backend.leaves.registry import leaf_of
 def draws(
     plan: Plan, shapes: Mapping[str, tuple[int, ...]], seed: int
 ) -> Iterator[tuple[str, Tensor]]:
-    """The random numbers of each parameter, as the paper's authors draw them.
+    """The initial value of each parameter, drawn as the paper's authors do.
 
-    Embeddings and logits are uniform on [0, 1], linear layers torch's default, leaves as
-    `TorchLeaf.random` has them. Drawn on the CPU in
-    float64, so that one seed gives one model on every device and in every precision.
+    Embeddings and logits are uniform on [0, 1], linear layers use torch's default, and leaves use
+    `TorchLeaf.random`. Drawn on the CPU in float64, so that one seed gives one model on every
+    device and in every precision.
 
     Args:
-        plan: Says whose parameters they are.
-        shapes: Of the parameters, by name. They are drawn in alphabetical order.
-        seed: Of all of them.
+        plan: The plan that has the parameters.
+        shapes: Parameter name to shape. They are drawn in alphabetical order.
+        seed: Seed of all draws.
     """
     generator = torch.Generator("cpu").manual_seed(seed)
     owners = {parameter_name(plan, number): group for number, group in enumerate(plan.groups)}

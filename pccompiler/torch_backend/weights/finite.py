@@ -1,4 +1,4 @@
-"""Whether parameters give weights that can be computed with."""
+"""Checks that parameters give usable weights."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pccompiler.torch_backend.weights.weights import Weights
 def check_finite(weights: Weights) -> None:
     """Refuse parameters whose weights overflow, or whose scales are 0.
 
-    Parameters of 1e30 are finite, but a network makes NaN of them, and exp infinity.
+    Parameters of 1e30 are finite, but a network turns them into NaN, and exp into infinity.
 
     Raises:
-        CircuitError: PC113, with all groups of such weights.
+        CircuitError: PC113, listing all groups of such weights.
     """
     wrong = {
         weights.plan.groups[number].name: int(_useless(table, weights.plan.groups[number]).sum())
@@ -31,10 +31,10 @@ def check_finite(weights: Weights) -> None:
             "PC113",
             "the parameters give weights that are not finite, or scales of 0",
             notes=notes,
-            help="restore parameters of ordinary size; or load a model that was saved earlier",
+            help="use parameters of ordinary size, or load a model that was saved earlier",
         )
 
 
 def _useless(table: Tensor, group: WeightGroup) -> Tensor:
-    """NaN, infinity and scales of 0; a logarithm may be -inf: that of a probability or rate 0."""
+    """Where there is NaN, infinity or a scale of 0; log-probabilities and log-rates may be -inf."""
     return (SIMPLEX if group.is_sum else leaf_of(group.owner)).useless(table)

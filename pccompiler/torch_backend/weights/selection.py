@@ -1,4 +1,4 @@
-"""Fixed choices of rows."""
+"""Fixed selections of rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pccompiler.torch_backend.runtime.transforms import transformed
 
 
 class Take(torch.autograd.Function):
-    """Rows of a table; where no row repeats, the backward pass is a gather as well."""
+    """Rows of a table; if no row repeats, the backward pass is a gather as well."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, rows: Tensor, back: Tensor | None) -> Tensor:  # noqa: D102
@@ -38,7 +38,7 @@ class Take(torch.autograd.Function):
 
 
 class Selection(nn.Module):
-    """A fixed choice of rows, as buffers that move with the module but are not saved."""
+    """A fixed selection of rows, as buffers that move with the module but are not saved."""
 
     rows: Tensor | None
     back: Tensor | None

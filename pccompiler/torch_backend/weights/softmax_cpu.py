@@ -1,7 +1,7 @@
-"""Softmax of many rows on a CPU, with the floor and a choice of rows, each number touched once.
+"""Softmax of many rows on a CPU, with floor and row selection, reading each number once.
 
-torch takes ten nanoseconds a number of short rows. Of long ones its softmax is as quick, but adding
-the floor and putting rows in order are passes of their own, through fresh memory.
+For short rows torch takes ten nanoseconds per number. For long ones its softmax is as fast, but
+adding the floor and reordering rows are separate passes through fresh memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pccompiler.torch_backend.weights.selection import Selection
 _SOURCE = Path(__file__).parent / "kernels" / "softmax.c"
 
 _LONG = 16
-"""Columns, from which on a row fills vectors of its own."""
+"""From this many columns on, a row fills vectors by itself."""
 _P, _N, _I, _F = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_float
 _SHORT = (_N, _I, _F, _I, _P)
 _LONG_ROWS = (_P, _N, _N, _I, _F, _I, _P)
@@ -34,12 +34,12 @@ _FUNCTIONS = (
 
 
 def lifted_softmax(raw: Tensor, floor: float, order: Selection | None = None) -> Tensor | None:
-    """``(softmax(raw) + floor) / (1 + columns floor)`` of the last axis; ``None``: torch's job.
+    """``(softmax(raw) + floor) / (1 + columns floor)`` of the last axis; ``None`` to use torch.
 
     Args:
         raw: Shape (matrices, ..., columns).
-        floor: What weights are lifted by.
-        order: Which of ``raw`` to take, along the first axis.
+        floor: The lift of each weight.
+        order: Which matrices of ``raw`` to take.
     """
     if raw.dtype != torch.float32 or raw.device.type != "cpu" or transformed():
         return None
@@ -59,7 +59,7 @@ def _library() -> ctypes.CDLL | None:
 
 
 class _Softmax(torch.autograd.Function):
-    """Softmax and floor of rows, or of a choice of rows of which none repeats."""
+    """Softmax and floor of rows, or of a selection of rows without repetitions."""
 
     @staticmethod
     def forward(ctx: Any, raw: Tensor, floor: float, rows: Tensor | None) -> Tensor:
@@ -92,12 +92,12 @@ class _Softmax(torch.autograd.Function):
 
 
 def softmax_slope(weights: Tensor, grad: Tensor, floor: float) -> Tensor:
-    """The gradient by the logits, in torch operations that it can differentiate in turn.
+    """The gradient of the logits, in torch operations that can be differentiated again.
 
     Args:
-        weights: What `lifted_softmax` gave, shape (..., columns).
-        grad: Of the same shape, the gradient by them.
-        floor: As `lifted_softmax` had it.
+        weights: Result of `lifted_softmax`, shape (..., columns).
+        grad: Gradient of ``weights``, of the same shape.
+        floor: As in `lifted_softmax`.
     """
     scale = 1.0 + weights.shape[-1] * floor
     plain = weights * scale - floor
@@ -112,7 +112,7 @@ def _call(
     like: Tensor,
     out: Tensor,
 ) -> None:
-    """Run a function of the library on the rows of ``like``, one by one, or in an order."""
+    """Run a function of the library on the rows of ``like``, in order or as selected."""
     columns, number = like.shape[-1], like.numel()
     pointers = [tensor.data_ptr() for tensor in given]
     rest = (columns, floor, threads_for(number), out.data_ptr())

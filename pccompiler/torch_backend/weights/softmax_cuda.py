@@ -1,4 +1,4 @@
-"""Softmax and floor on CUDA: one launch each way, where torch takes three or four."""
+"""Softmax and floor on CUDA: one launch each way, where torch needs three or four."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pccompiler.torch_backend.weights.softmax_cpu import softmax_slope
 _KERNELS = Path(__file__).parent / "kernels"
 _SOURCE = _KERNELS / "softmax_rows.cu"
 SOFTMAX = _KERNELS / "softmax.cuh"
-"""Softmax of a row, for kernels that make weights themselves."""
+"""Softmax of a row, for kernels that compute weights themselves."""
 
 _MOST = 1024
-"""Columns, of which a warp keeps a row in registers."""
+"""The most columns for which a warp keeps a row in registers."""
 _THREADS = 256
 
 
 def softmax_on_cuda(raw: Tensor, floor: float) -> Tensor | None:
-    """``(softmax(raw) + floor) / (1 + columns floor)`` of the last axis; ``None``: torch's job."""
+    """``(softmax(raw) + floor) / (1 + columns floor)`` of the last axis; ``None`` to use torch."""
     short = 1 < raw.shape[-1] <= _MOST and raw.numel() > 0
     if not short or transformed() or raw.dtype != torch.float32 or raw.device.type != "cuda":
         return None

@@ -1,4 +1,4 @@
-"""From unconstrained numbers to parameters and back, support by support, as tensors.
+"""Maps unconstrained numbers to parameters and back, for each support, as tensors.
 
 `pccompiler.ir.families.supports` is the definition, in NumPy.
 """
@@ -15,43 +15,43 @@ from pccompiler.torch_backend.runtime.transforms import transformed
 from pccompiler.torch_backend.weights.softmax_cpu import lifted_softmax
 from pccompiler.torch_backend.weights.softmax_cuda import softmax_on_cuda
 
-_LEAST = 1e-30  # under a floor, logits stay finite, so that training can go on from them
+_LEAST = 1e-30  # clips logits below the floor to finite values, so that they can be trained further
 
 
 class Support:
-    """The real line: numbers as they are. The other supports differ from it method by method.
+    """The real line, where numbers stay as they are. Other supports override its methods.
 
-    Parameters may be held as logarithms, so that no digits are lost (`Parameter.logs`).
+    Parameters may be kept as logarithms, so that no digits are lost (`Parameter.logs`).
 
     Attributes:
-        reach: How far unconstrained numbers may be from a first guess where data alone do not keep
-            them from running away.
+        reach: How far unconstrained numbers may move from a first guess if the data alone do not
+            keep them from diverging.
     """
 
     reach = math.inf
 
     def constrain(self, raw: Tensor, floor: float) -> Tensor:
-        """Numbers in the support, of the same shape."""
+        """Map to numbers in the support, of the same shape."""
         return raw
 
     def log_constrain(self, raw: Tensor, floor: float) -> Tensor:
-        """Logarithms of the numbers; of a probability, that of the other outcome first."""
+        """Logarithms of the constrained numbers; for a probability, of both outcomes."""
         return self.constrain(raw, floor).log()
 
     def unconstrain(self, values: Tensor, floor: float) -> Tensor:
-        """What `constrain` makes ``values`` of."""
+        """The inverse of `constrain`."""
         return values
 
     def begin(self, centre: Tensor, spread: Tensor) -> Tensor:
-        """A first guess for data of a centre and a spread, of their shape."""
+        """A first guess from the centre and spread of the data, of their shape."""
         return centre
 
     def unsound(self, raw: Tensor) -> Tensor:
-        """Whether ``raw`` holds what no parameter can be: a boolean of no dimension."""
+        """Whether ``raw`` holds a value that no parameter can have, as a 0-d boolean tensor."""
         return ~raw.isfinite().all()
 
     def useless(self, values: Tensor) -> Tensor:
-        """Which constrained numbers nothing can be computed with."""
+        """Which constrained numbers are unusable."""
         return values.isnan() | (values == torch.inf)
 
 
@@ -73,7 +73,7 @@ class Positive(Support):
         return values.log()
 
     def useless(self, values: Tensor) -> Tensor:
-        """Zeros, too."""
+        """NaN, infinity and zero."""
         return super().useless(values) | (values == 0.0)
 
     def begin(self, centre: Tensor, spread: Tensor) -> Tensor:
@@ -82,26 +82,26 @@ class Positive(Support):
 
 
 class Nonnegative(Positive):
-    """As `Positive`, and 0, whose logarithm is infinite."""
+    """Positive numbers and 0, whose logarithm is -inf."""
 
     def unsound(self, raw: Tensor) -> Tensor:
-        """Neither NaN nor infinity."""
+        """NaN and infinity; -inf stands for 0."""
         return raw.isnan().any() | raw.isposinf().any()
 
     def useless(self, values: Tensor) -> Tensor:
-        """Not zeros."""
+        """NaN and infinity; zero is allowed."""
         return Support.useless(self, values)
 
 
 class UnitInterval(Support):
-    """Probabilities of one of two outcomes, by the logistic function; 0 and 1 are allowed."""
+    """Probabilities of a binary outcome, by the logistic function; 0 and 1 are allowed."""
 
     def constrain(self, raw: Tensor, floor: float) -> Tensor:
         """The lifted probability."""
         return lift(torch.sigmoid(raw), floor, 2)
 
     def log_constrain(self, raw: Tensor, floor: float) -> Tensor:
-        """Of both outcomes, along the last axis."""
+        """Logarithms of both outcomes, along the last axis."""
         logs = nn.functional.logsigmoid(torch.cat([-raw, raw], dim=-1))
         return logs if floor == 0.0 else lift(logs.exp(), floor, 2).log()
 
@@ -110,7 +110,7 @@ class UnitInterval(Support):
         return unlift(values, floor, 2).log() - unlift(1.0 - values, floor, 2).log()
 
     def unsound(self, raw: Tensor) -> Tensor:
-        """Logits of 0 and 1 are infinite."""
+        """NaN only: logits of 0 and 1 are infinite."""
         return raw.isnan().any()
 
     def begin(self, centre: Tensor, spread: Tensor) -> Tensor:
@@ -131,11 +131,11 @@ class Simplex(Support):
         return unlift(values, floor, values.shape[-1]).log()
 
     def begin(self, centre: Tensor, spread: Tensor) -> Tensor:
-        """The same for all."""
+        """The same probability for all."""
         return torch.full_like(centre, 1.0 / centre.shape[-1])
 
     def unsound(self, raw: Tensor) -> Tensor:
-        """Some entry of each row is above 0."""
+        """NaN, infinity, or a row without an entry above 0."""
         return raw.isnan().any() | raw.isposinf().any() | raw.isneginf().all(-1).any()
 
 
@@ -150,7 +150,7 @@ _SUPPORTS: dict[type[ir.Support], Support] = {
 
 
 def support_of(support: ir.Support) -> Support:
-    """The torch side of a support, or of the one that it is derived from."""
+    """The torch version of a support, or of the one that it is derived from."""
     return next(_SUPPORTS[kind] for kind in type(support).__mro__ if kind in _SUPPORTS)
 
 
@@ -160,20 +160,20 @@ def lift(weights: Tensor, floor: float, states: int) -> Tensor:
         return weights
     lifted = weights + floor
     scale = 1.0 / (1.0 + states * floor)
-    if weights.dtype == torch.float32 and states * floor < 1e-8:  # the quotient rounds to itself
+    if weights.dtype == torch.float32 and states * floor < 1e-8:  # 1 + states floor rounds to 1
         return lifted
     return lifted * scale
 
 
 def unlift(values: Tensor, floor: float, states: int) -> Tensor:
-    """What the floor lifts to ``values``."""
+    """The inverse of `lift`."""
     return values if floor == 0.0 else (values * (1.0 + states * floor) - floor).clamp_min(_LEAST)
 
 
 def _softmax(raw: Tensor) -> Tensor:
-    """Torch's softmax of the last axis; its definition under a transform.
+    """Torch's softmax of the last axis; under a transform, its definition.
 
-    Under ``python -O`` torch cannot take forward mode through its own gradient of it.
+    Under ``python -O`` torch cannot differentiate its own gradient of softmax in forward mode.
     """
     if transformed():
         return (raw - raw.logsumexp(-1, keepdim=True)).exp()

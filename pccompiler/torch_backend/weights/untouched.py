@@ -1,4 +1,4 @@
-"""Which parameters nobody has trained or set since they were drawn."""
+"""Which parameters have been neither trained nor set since they were drawn."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pccompiler.torch_backend.weights.weights import Weights
 
 @torch.no_grad()
 def drawn(weights: Weights) -> dict[int, Tensor]:
-    """Groups with parameters of their own: which of their weights still are as they were drawn.
+    """For each group with its own parameters, which weights are still as they were drawn.
 
-    Shape ``(weights,)``, on the CPU. Empty where the seed is not known, as of parameters that an
+    Shape ``(weights,)``, on the CPU. Empty if the seed is unknown, as for parameters saved by an
     earlier version saved.
     """
     if weights.seed is None:

@@ -1,4 +1,4 @@
-"""From trainable parameters to the weight tensors of each layer, in the order of the plan."""
+"""Computes the weight tensors of each layer, in plan order, from trainable parameters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pccompiler.torch_backend.weights.supports import SIMPLEX
 
 
 class Weights(nn.Module):
-    """The trainable parameters of a plan, and the weights that they stand for."""
+    """The trainable parameters of a plan, and the weights that they determine."""
 
     def __init__(
         self, plan: Plan, dtype: torch.dtype, seed: int, shared: Weights | None = None
@@ -41,8 +41,8 @@ class Weights(nn.Module):
         )
         self.users = _users(plan)
         self.sectors = nn.ModuleDict()  # group -> embeddings of its sectors, in plan order
-        self.orders = nn.ModuleDict()  # group -> places in its own table, or in the flat sectors
-        self.heads = nn.ModuleDict()  # head -> its sectors, where some group needs them flat
+        self.orders = nn.ModuleDict()  # group -> places in its own table or in the flat sectors
+        self.heads = nn.ModuleDict()  # head -> its sectors, if some group needs them flat
         self._select()
         self.seed: int | None = seed if shared is None else shared.seed
         if shared is None:
@@ -55,7 +55,7 @@ class Weights(nn.Module):
         return made.to(next(weights.parameters()).device)
 
     def _select(self) -> None:
-        """Fix which rows of which table each group takes, in the order of the layers."""
+        """Fix which rows of which table each group uses, in layer order."""
         for number, group in enumerate(self.plan.groups):
             order = _order(self.plan, self.users[number])
             head = self._whole_head(number)
@@ -76,7 +76,7 @@ class Weights(nn.Module):
                 self.orders[str(number)] = Selection(order, len(group.weights))
 
     def _whole_head(self, number: int) -> Head | None:
-        """The head whose sectors are whole weights of the group, in order, if there is one."""
+        """The head whose sectors are exactly the weights of the group, in order, if any."""
         where = self.layout.assembly.get(number)
         group = self.plan.groups[number]
         if not isinstance(where, tuple):
@@ -101,7 +101,7 @@ class Weights(nn.Module):
 
     @torch.no_grad()
     def reset(self, seed: int) -> None:
-        """Draw all parameters anew, as `draws` has it."""
+        """Draw all parameters anew, see `draws`."""
         self.seed = seed
         for name, draw in draws(self.plan, self.layout.shapes, seed):
             self.values[name].copy_(draw)
@@ -109,11 +109,11 @@ class Weights(nn.Module):
     def forward(
         self, given: Mapping[int, Tensor] | None = None
     ) -> tuple[list[Tensor], dict[int, Tensor]]:
-        """Tables of weights, use by use (`Plan.uses`); parameters of the other leaves by layer.
+        """Weight tables for each use (`Plan.uses`), then parameters of other leaves by layer.
 
         Args:
-            given: Group number to weights as `constrain` gives them, in place of the parameters',
-                of groups that are not generated.
+            given: Group number to weights, as returned by `constrain`, that replace those computed
+                from the parameters; only for groups that are not generated.
         """
         tables: dict[int, Tensor] = {}
         leaves: dict[int, Tensor] = {}
@@ -132,7 +132,7 @@ class Weights(nn.Module):
     def by_group(
         self, numbers: Collection[int] | None = None, given: Mapping[int, Tensor] | None = None
     ) -> dict[int, Tensor]:
-        """Weights of some groups, or of all, in the order of their uses; ``given`` as `forward`."""
+        """Weights of some or all groups, in the order of their uses; ``given`` as in `forward`."""
         known = given or {}
         chosen = range(len(self.plan.groups)) if numbers is None else numbers
         network = any(self.plan.groups[number].generated for number in chosen)
@@ -176,7 +176,7 @@ class Weights(nn.Module):
         return bool(self.layout.heads) and not isinstance(self.plan.generator, Direct)
 
     def hidden(self, embeddings: Tensor | None = None) -> Tensor | None:
-        """The last hidden layer's values for all or for given embeddings; ``None``: no network."""
+        """The last hidden layer's values for all or given embeddings; ``None`` if no network."""
         generator = self.plan.generator
         if not self.layout.heads or isinstance(generator, Direct):
             return None
@@ -201,7 +201,7 @@ class Weights(nn.Module):
         return self._sliced(selected, group.rows, group.columns)
 
     def _sliced(self, hidden: Tensor, rows: int, columns: int) -> Tensor:
-        """The upper left part of the common head: only the outputs that are used are computed."""
+        """The upper left part of the shared head: only the outputs that are used are computed."""
         all_rows, all_columns = self.layout.block or (rows, columns)
         weight = self.values["head_weight"].view(all_rows, all_columns, -1)[:rows, :columns]
         bias = self.values["head_bias"].view(all_rows, all_columns)[:rows, :columns]
@@ -227,7 +227,7 @@ class Weights(nn.Module):
 def constrain(raw: Tensor, group: WeightGroup, floor: float) -> Tensor:
     """Weights from unconstrained numbers, as `ir.plan.materialize.constrain` defines them.
 
-    Leaf parameters are as `TorchLeaf.constrain` gives them: some as logarithms.
+    Leaf parameters are as `TorchLeaf.constrain` returns them, some as logarithms.
     """
     return (
         SIMPLEX.constrain(raw, floor)
@@ -237,7 +237,7 @@ def constrain(raw: Tensor, group: WeightGroup, floor: float) -> Tensor:
 
 
 def _users(plan: Plan) -> list[list[int]]:
-    """The uses of each group, as numbers in `Plan.uses`, ascending."""
+    """The uses of each group, as indices into `Plan.uses`, ascending."""
     users: list[list[int]] = [[] for _ in plan.groups]
     for number, use in enumerate(plan.uses):
         users[use.group].append(number)
@@ -245,5 +245,5 @@ def _users(plan: Plan) -> list[list[int]]:
 
 
 def _order(plan: Plan, users: list[int]) -> Int:
-    """Places in the group of the weights that ``users`` take, use by use, row by row."""
+    """Places in the group of the weights that ``users`` take, use by use and row by row."""
     return np.concatenate([plan.uses[user].index for user in users])

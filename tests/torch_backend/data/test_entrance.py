@@ -1,4 +1,4 @@
-"""Where rows come in: what is checked, moved and refused, and what has a road without checks."""
+"""Input of rows: what is checked, converted and refused, and which calls skip the checks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 
 def mixed(**options: Any) -> pc.CompiledCircuit:
-    """Over one variable of each domain."""
+    """A model over one variable of each domain."""
     variables = [binary("wet"), categorical("sky", 3), count("drops"), real("heat")]
     return pc.compile(pc.naive_bayes_mixture(variables, 2), **options)
 
@@ -300,7 +300,7 @@ def test_masks_and_missing_values() -> None:
         model.log_likelihood(x, missing="none")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-def test_models_and_circuits_are_told_from_other_things() -> None:
+def test_models_and_circuits_are_distinguished_from_other_things() -> None:
     model = pc.compile(chow_liu(np.eye(3)))
     with pytest.raises(OptionError, match=r"PC315.*\[1\] is not a compiled circuit"):
         model.kl([1])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -309,11 +309,11 @@ def test_models_and_circuits_are_told_from_other_things() -> None:
 
 
 def waits(ask: Callable[[], object]) -> int:
-    """How often the device is waited for."""
+    """Number of synchronizations with the device."""
     torch.cuda.synchronize()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        torch.cuda.set_sync_debug_mode("warn")  # itself warns that it is a prototype
+        torch.cuda.set_sync_debug_mode("warn")  # this warns that it is a prototype
         try:
             ask()
         finally:
@@ -332,7 +332,7 @@ def test_a_check_on_cuda_waits_once(net: pc.Hypernetwork | None) -> None:
     assert waits(lambda: model(there)) == 1
     assert waits(lambda: model(there, complete=True)) == 1
     assert waits(lambda: model.log_likelihood(there)) == 1
-    assert waits(lambda: model(x)) <= 2  # moving pageable memory is a wait of its own
+    assert waits(lambda: model(x)) <= 2  # copying pageable memory also waits
     torch.testing.assert_close(model(x), model(there))
 
 

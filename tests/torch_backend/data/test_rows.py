@@ -1,4 +1,4 @@
-"""Rows that stream, weights of rows, rows with missing values."""
+"""Streams of rows, weights of rows, and rows with missing values."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ print(done, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux")
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
-    """A file of 64 MiB grows the process by less than a quarter of it."""
+    """With a file of 64 MiB the process grows by less than a quarter of that."""
     path = tmp_path / "big.npy"
     np.lib.format.open_memmap(path, "w+", np.uint8, (2**17, 512)).flush()
     run = subprocess.run(
@@ -249,7 +249,7 @@ def test_refusals_of_weights(weights: ArrayLike, code: str) -> None:
 def test_gradients_with_missing_values_are_slopes(net: Hypernetwork | None) -> None:
     model = small(net)
     x = model.prepare(table(12, 0.4))
-    x[:, 2] = torch.nan  # a column wholly missing
+    x[:, 2] = torch.nan  # a wholly missing column
     parameters = list(model.parameters())
     grads = torch.autograd.grad(model(x).sum(), parameters)
     rng = np.random.default_rng(0)

@@ -37,7 +37,7 @@ CIRCUITS = {
 def models(
     circuit: Circuit, net: pc.Hypernetwork | None = None
 ) -> tuple[pc.CompiledCircuit, pc.CompiledCircuit]:
-    """In float32 with kernels, and in float64 layer by layer."""
+    """A model in float32 with kernels, and one in float64 layer by layer."""
     fast = pc.compile(circuit, net, device="cuda")
     exact = pc.compile(circuit, net, device="cuda", dtype="float64")
     assert exact.kernels is None
@@ -63,7 +63,7 @@ def relative(found: Tensor, want: Tensor) -> float:
 
 
 def worst(model: pc.CompiledCircuit, x: Tensor, complete: bool, want: Tensor) -> float:
-    """Largest relative error of a log-likelihood; absolute below 1 nat."""
+    """The largest relative error of a log-likelihood, or absolute below 1 nat."""
     with torch.no_grad():
         scale = want.abs().clamp_min(1.0)
         return float(((model(x, complete).double() - want) / scale).abs().max())

@@ -1,4 +1,4 @@
-"""Flows and gradients of a batch are those of its rows, at any batch size."""
+"""Flows and gradients of a batch are the sums over its rows, at any batch size."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def test_float64(variant: str, device: str) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_float32(variant: str) -> None:
-    found = deviation(model_of(variant, "float32", "cpu"), (1, 7, 100))  # all: the benchmark
+    found = deviation(model_of(variant, "float32", "cpu"), (1, 7, 100))  # the benchmark runs all
     assert found.worst < TOLERANCE["float32"], found
 
 
 def test_a_broken_gradient_is_seen() -> None:
-    """The measure would tell: a loss that is a mean is no sum over rows."""
+    """The measure detects a loss that is a mean instead of a sum over rows."""
     model = model_of("ordinary", "float64", "cpu")
     usual = model.evaluate_unchecked
     model.evaluate_unchecked = lambda x, complete=False: usual(x, complete) / len(x)  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Products of many operands: each engine and ONNX against exact sums."""
+"""Products of many operands: every engine and ONNX against exact sums."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pccompiler.torch_backend.runtime.addition import add_up
 
 Float = NDArray[np.float64]
 LIMIT = 5e-7
-"""Relative: seven roundings, and one of each operand."""
+"""Relative: seven roundings, and one for each operand."""
 FAN_INS = (2, 3, 8, 9, 64, 65, 100, 1556, 5000)
 KINDS = ("equal", "random")
 
@@ -32,7 +32,7 @@ def chances(fan_in: int, kind: str) -> Float:
 
 
 def product(fan_in: int, kind: str, units: int = 1) -> Circuit:
-    """One product of Bernoulli leaves; of several units, a sum on top."""
+    """One product of Bernoulli leaves; with several units, a sum on top."""
     b = Builder([binary(f"x{i}") for i in range(fan_in)])
     leaves = b.inputs(np.arange(fan_in), Family.BERNOULLI, units).tolist()
     root = b.product(leaves)
@@ -47,7 +47,7 @@ def product(fan_in: int, kind: str, units: int = 1) -> Circuit:
 
 
 def packed(fan_in: int, kind: str) -> Circuit:
-    """Mixtures of products that share leaves, all alike: their value is that of one product."""
+    """Mixtures of equal products that share leaves: their value is that of one product."""
     b = Builder([binary(f"x{i}") for i in range(fan_in)])
     leaves = [b.bernoulli(i, [p]) for i, p in enumerate(chances(fan_in, kind))]
     parts = [b.product(leaves) for _ in range(3)]
@@ -57,7 +57,7 @@ def packed(fan_in: int, kind: str) -> Circuit:
 
 
 def truth(fan_in: int, kind: str) -> float:
-    """Of the row of ones."""
+    """The log-likelihood of the row of ones."""
     return math.fsum(math.log(p) for p in chances(fan_in, kind))
 
 
@@ -146,7 +146,7 @@ def test_scales_add_up_along_a_chain(tmp_path: Path) -> None:
 
 
 def scalar_chain(length: int) -> Circuit:
-    """As `chain`, of single units."""
+    """Like `chain`, with single units."""
     b = Builder([binary(f"x{i}") for i in range(length)])
     low = [b.bernoulli(0, [0.5]) for _ in range(2)]
     for i in range(1, length):
@@ -167,7 +167,7 @@ def test_deep_packed_circuits_in_log_space(length: int) -> None:
 
 
 def test_queries_add_up_too() -> None:
-    """The best completion's value, and its bound, of a long product."""
+    """The best completion's value and its bound, for a long product."""
     model = pc.compile(packed(1556, "equal"))
     found = model.mpe(np.ones((1, 1556)))
     np.testing.assert_allclose(found.log_value.detach().cpu(), truth(1556, "equal"), rtol=LIMIT)
@@ -186,7 +186,7 @@ def test_on_a_gpu(fan_in: int, kind: str) -> None:
 
 
 def test_a_sum_of_many_equal_terms() -> None:
-    """Sums of many operands, too: 20,000 equal ones with equal weights."""
+    """Also sums of many operands: 20,000 equal ones with equal weights."""
     b = Builder([real("x")])
     leaves = b.inputs(np.zeros(20_000, np.int64), Family.GAUSSIAN).tolist()
     circuit = b.build(b.sum(leaves))

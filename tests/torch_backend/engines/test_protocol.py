@@ -1,4 +1,4 @@
-"""Every engine, against the definition, for every question that it claims to answer."""
+"""Every engine against the definition, for every question that it claims to answer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DRAWS = 3000
 
 
 class Probed(Plain):
-    """The definition, with a probe of zeros added to the logarithm of every leaf."""
+    """The definition, with a probe of zeros added to the log-density of every leaf."""
 
     def __init__(self, model: CompiledCircuit) -> None:
         super().__init__(model.plan, model.device, torch.float64)
@@ -56,7 +56,7 @@ class Probed(Plain):
 
 
 class Tropical(Probed):
-    """The same with maxima in place of sums."""
+    """The same with maxima instead of sums."""
 
     @staticmethod
     def inner(layer: Layer, parts: list[Tensor], weights: list[Tensor]) -> Tensor:
@@ -281,12 +281,12 @@ def test_going_down_must_be_written() -> None:
     model = pc.compile(pc.rat_spn(2, 2, 3))
     engine = made["ByDefinition"].match(model.plan, model.engines.target, Wanted.VALUE)
     assert isinstance(engine, Engine)
-    with pytest.raises(NotImplementedError, match="by-definition only goes up"):
+    with pytest.raises(NotImplementedError, match="by-definition does not run top-down"):
         engine.down(Ascent(), torch.ones(1), Wanted.GRADIENT)
 
 
 def test_refusals_keep_nothing_alive() -> None:
-    """A traceback would keep the callers' frames, and with them their autograd graphs."""
+    """A traceback would keep the callers' frames, and so their autograd graphs."""
     model = pc.compile(pc.rat_spn(6, 3, 3), memory_budget="1 MiB", device="cpu", dtype="float64")
     model(torch.zeros(2, 6))
     refused = [made for made in model.engines.made.values() if isinstance(made, NoMatch)]

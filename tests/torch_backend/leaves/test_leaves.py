@@ -63,7 +63,7 @@ def test_all_families_equal_the_oracle(given_values: bool, numerics: pc.api.Nume
 
 @given(circuits(max_variables=4, families=tuple(Family)), st.integers(0, 1000))
 def test_random_circuits_with_given_weights(circuit: Circuit, seed: int) -> None:
-    """Of all families, zeros included, against enumeration's definition."""
+    """All families, including zeros, against the definition by enumeration."""
     x = rows(circuit, seed, missing=0.0)
     with torch.no_grad():
         got = pc.compile(circuit, dtype="float64").log_likelihood(x).exp().cpu().numpy()
@@ -189,7 +189,7 @@ def test_one_group_holds_variables_of_different_trials_and_edges() -> None:
 
 
 def test_families_mix_train_and_go_through_text() -> None:
-    """One circuit over binary, categorical, count and real columns, two families a variable."""
+    """One circuit over binary, categorical, count and real columns, two families per variable."""
     variables = [binary("b"), categorical("c", 3), count("k"), real("g"), real("h", EDGES)]
     b = Builder(variables)
     first = [

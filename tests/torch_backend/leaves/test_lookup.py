@@ -1,4 +1,4 @@
-"""Tables of many states are looked up: same values and gradients as states one-hot."""
+"""Lookups in tables of many states: same values and gradients as one-hot states."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ STATES = 37
 
 
 def one_hot(column: Tensor, states: int) -> Tensor:
-    """The definition: all ones where missing, all zeros where the value is no state."""
+    """The definition: all ones where missing, all zeros where the value is not a state."""
     values = torch.arange(states, dtype=column.dtype).view(1, -1, 1)
     return ((column == values) | column.isnan()).to(column.dtype)
 
 
 def columns(batch: int, states: int) -> Tensor:
-    """Values, some missing, some that are no states."""
+    """Values, some of them missing and some not states."""
     made = torch.randint(0, states, (6, 1, batch)).double()
     made[0] = torch.nan
     made[1, 0, ::3] = torch.nan
@@ -46,7 +46,7 @@ def test_values_and_gradients_are_those_of_one_hot_states(
     column, grad = columns(batch, states), torch.randn(6, 4, batch, dtype=precision)
     table = torch.rand(6, 4, states, dtype=precision)
     table[3, 0] = 0.0
-    exact, single = table.double(), precision == torch.float32  # whose sums round at each step
+    exact, single = table.double(), precision == torch.float32  # float32 sums round at each step
     hot, codes = one_hot(column, states), codes_of(column.to(precision), states)
     x = torch.bmm(exact, hot)
     got = look_up(table, codes, log=log, out=torch.empty(x.shape, dtype=precision)).double()

@@ -41,12 +41,12 @@ class Joint:
         return fits
 
     def of(self, row: Float) -> float:
-        """The mass of a row's worlds."""
+        """The total mass of the worlds that a row allows."""
         return float(self.mass[self.fits(row)].sum())
 
 
 def evidence_rows(circuit: Circuit, seed: int, number: int) -> Float:
-    """Random rows, about half of the values missing."""
+    """Random rows in which about half of the values are missing."""
     rng = np.random.default_rng(seed)
     states = np.array([v.cardinality for v in circuit.variables])
     rows: Float = np.floor(rng.random((number, len(states))) * states)
@@ -358,9 +358,9 @@ def test_impossible_evidence_is_named() -> None:
             ask(rows)
     assert model.posterior_marginals(rows).mean[1].isnan().all()
     real_class = pc.compile(family_mixture(2, [Family.GAUSSIAN]), dtype="float64")
-    with pytest.raises(OptionError, match="no class"):
-        real_class.classify(np.zeros((1, 1)), "g")
-    assert real("g") == real_class.circuit.variables[0]
+    with pytest.raises(OptionError, match="cannot be a class"):
+        real_class.classify(np.zeros((1, 1)), "gaussian")
+    assert real("gaussian") == real_class.circuit.variables[0]
 
 
 @pytest.mark.gpu

@@ -84,7 +84,7 @@ def test_broken_compilers(
     assert len(said) == 1
     assert said[0].startswith("without kernels in C, plain PyTorch runs, several times slower: ")
     assert why in said[0]
-    assert not fresh.exists()  # what does not load is not kept
+    assert not fresh.exists()  # a library that does not load is not kept
 
 
 @pytest.mark.parametrize("name", ["no-such-compiler", "/nonexistent", "'unbalanced", '"" -O2'])
@@ -107,7 +107,7 @@ def test_a_compiler_that_hangs(
     assert not in_c
     assert len(said) == 1
     assert "timed out: stopped after 1 seconds" in said[0]
-    (child,) = note.read_text().split()  # one try, though three files want to be compiled
+    (child,) = note.read_text().split()  # one attempt, though three files are to be compiled
     deadline = time.monotonic() + 20
     while alive(int(child)):
         assert time.monotonic() < deadline, "the compiler's child lives on"
@@ -115,7 +115,7 @@ def test_a_compiler_that_hangs(
 
 
 def alive(process: int) -> bool:
-    """Whether a process runs; a zombie does not."""
+    """Whether a process is running; a zombie is not."""
     try:
         return ") Z " not in Path(f"/proc/{process}/stat").read_text()
     except FileNotFoundError:
@@ -214,8 +214,8 @@ def test_nothing_is_left_in_the_temporary_folder(
 
 
 @NEEDS_CC
-def test_libraries_do_not_take_one_anothers_place(fresh: Path) -> None:
-    """Their descriptors have the same number, and the loader goes by names."""
+def test_libraries_do_not_replace_one_another(fresh: Path) -> None:
+    """Their file descriptors have the same number, and the loader compares names."""
     first, second = (c_compiler.load_c(source, ()) for source in (LOOKUP, SOFTMAX))
     assert hasattr(first, "look_up")
     assert hasattr(second, "short_up")

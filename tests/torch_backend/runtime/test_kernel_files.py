@@ -1,4 +1,4 @@
-"""The cache of compiled kernels: only what is ours and whole counts."""
+"""The cache of compiled kernels: only complete files of our own count."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ pytestmark = [
 ]
 
 
-def made_again(told: str = "source") -> bool:
-    """Whether the code had to be made; it is right in any case."""
+def made_again(content: str = "source") -> bool:
+    """Whether the code had to be compiled again; the result is right in any case."""
     calls: list[int] = []
 
     def make() -> bytes:
         calls.append(1)
         return CODE
 
-    assert compiled([told], ".so", make) == CODE
+    assert compiled([content], ".so", make) == CODE
     return bool(calls)
 
 
 def test_code_is_kept_for_its_owner_alone(fresh: Path) -> None:
-    before = os.umask(0)  # the worst that there is
+    before = os.umask(0)  # the worst case
     try:
         assert made_again()
     finally:
@@ -179,7 +179,7 @@ def test_a_place_that_is_taken_is_no_error(fresh: Path) -> None:
     (fresh / NAME).mkdir(parents=True)
     assert made_again()
     assert made_again()
-    assert [path.name for path in fresh.iterdir()] == [NAME]  # and nothing half written
+    assert [path.name for path in fresh.iterdir()] == [NAME]  # and no partial files
 
 
 def test_many_writers_at_once(fresh: Path) -> None:

@@ -1,4 +1,4 @@
-"""How many threads work gets, and that it does not matter to anything but time."""
+"""How many threads work gets, and that this affects nothing but time."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_python_threads_do_not_disturb_one_another() -> None:
             pass
         return torch.get_num_threads()
 
-    assert in_thread(newcomer) == [3]  # torch lets it start with 1: another thread is inside
+    assert in_thread(newcomer) == [3]  # torch starts it with 1, since another thread is inside
     done.set()
     other.join()
     assert in_thread(torch.get_num_threads) == [3]
@@ -107,7 +107,7 @@ def test_models_in_many_python_threads() -> None:
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Torch's threads, each time weights are made."""
+    """Torch's number of threads, each time weights are made."""
     from pccompiler.torch_backend.weights.weights import Weights
 
     found: list[int] = []
@@ -165,7 +165,7 @@ def test_trees_in_c_keep_their_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.no_grad():
         model(data(500, 16))
         model(data(1, 16))
-    assert found == [(1, 3), (1, 1)]  # torch has little to do; the trees are counted by themselves
+    assert found == [(1, 3), (1, 1)]  # torch has little to do; trees choose their own threads
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -1,4 +1,4 @@
-"""Initialisation from data: near the data, different for each unit, usable whatever the column."""
+"""Initialisation from data: near the data, different for each unit, robust to any column."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def table(number: int = 500) -> np.ndarray:
         rng.integers(0, 2, number),
         rng.integers(0, 3, number),  # states 3 to 5 are never seen
         rng.normal(1e4, 50, number),
-        rng.binomial(3, 0.3, number),
+        rng.binomial(5, 0.3, number),
         rng.poisson(40, number),
         rng.laplace(-1e3, 5, number),
         rng.uniform(-2, 1.5, number),
@@ -51,7 +51,7 @@ def test_one_unit_gets_the_fit_of_its_column() -> None:
     median = np.median(x[:, 5])
     assert values[Family.LAPLACE][0] == pytest.approx([median, np.abs(x[:, 5] - median).mean()])
     assert values[Family.POISSON][0] == pytest.approx((x[:, 4].sum() + 0.5) / (n + 1))
-    assert values[Family.BINOMIAL][0] == pytest.approx((x[:, 3].sum() + 0.5) / (3 * n + 1))
+    assert values[Family.BINOMIAL][0] == pytest.approx((x[:, 3].sum() + 0.5) / (5 * n + 1))
     assert values[Family.BERNOULLI][0] == pytest.approx((x[:, 0].sum() + 0.5) / (n + 1))
     seen = np.bincount(x[:, 1].astype(int), minlength=6)
     assert values[Family.CATEGORICAL][0] == pytest.approx((seen + 1 / 6) / (n + 1))
@@ -83,7 +83,7 @@ def test_it_is_a_good_start_for_data_far_away(dtype: pc.api.Dtype) -> None:
     initialise(started, x)
     before, after = (mean_log_likelihood(m, m.prepare(x)) for m in (plain, started))
     assert after > before + 1000
-    assert after > -25.0  # six columns' entropies sum up to about 18 nats
+    assert after > -25.0  # the six columns' entropies add up to about 18 nats
     pc.fit(started, x, steps=200, batch_size=100, learning_rate=1e-2, evaluate_every=200)
     assert mean_log_likelihood(started, started.prepare(x)) > after
 
@@ -146,7 +146,7 @@ def test_data_are_checked() -> None:
 
 
 def test_a_seed_gives_the_same_parameters_in_every_version() -> None:
-    """Published figures name a seed: the numbers and their order are fixed."""
+    """Published figures name a seed, so the numbers and their order are fixed."""
     direct = pc.compile(pc.rat_spn(16, 50, 5, seed=0), seed=0).weights.values
     first = {name: round(float(p.detach().flatten()[0]), 6) for name, p in direct.items()}
     assert first == {

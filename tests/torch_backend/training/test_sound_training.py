@@ -1,4 +1,4 @@
-"""Training that goes wrong leaves sound parameters; frozen ones stay; what is told is right."""
+"""Training that fails leaves sound parameters, frozen ones stay, and the report is right."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_start_is_no_candidate_where_validation_rows_are_impossible_there() 
     model = pc.compile(b.build(b.sum([b.indicator(x)], weights=[1.0, 0.0])))
     history = pc.fit(model, np.zeros((9, 1)), np.ones((3, 1)), steps=20, evaluate_every=10)
     assert history.best_valid == -np.inf
-    assert history.best_step == 20  # none is better than another: the last one
+    assert history.best_step == 20  # all are equally bad, so the last one counts
 
 
 @devices
@@ -156,7 +156,7 @@ def test_nothing_to_train(golden: Golden) -> None:
 
 
 def wine(rows: int = 300) -> np.ndarray:
-    """Columns far from 0, on scales far from 1, and a count."""
+    """Columns with means far from 0 and scales far from 1, and a count."""
     rng = np.random.default_rng(0)
     kind = rng.integers(0, 2, rows)
     columns = [rng.normal(1000 + 400 * kind, 90.0), rng.normal(0.1 * kind, 0.001)]
@@ -180,11 +180,11 @@ def test_random_leaves_start_from_the_data(
 ) -> None:
     x = wine()
     model = pc.compile(wine_circuit(), dtype=dtype, device=device, seed=4)
-    told = pc.compile(wine_circuit(), dtype=dtype, device=device, seed=4)
-    pc.initialise(told, x)
-    first, second = train(model, x, **options), train(told, x, **options)
+    other = pc.compile(wine_circuit(), dtype=dtype, device=device, seed=4)
+    pc.initialise(other, x)
+    first, second = train(model, x, **options), train(other, x, **options)
     assert (first.initialised, second.initialised) == (True, False)
-    assert same(model, copies(told))
+    assert same(model, copies(other))
     assert first.evaluations[-1].train > -14.0
     assert not train(model, x, **options).initialised
 

@@ -1,4 +1,4 @@
-"""Training: it learns, keeps the best, repeats itself, and refuses bad input."""
+"""Training learns, keeps the best parameters, is reproducible, and refuses bad input."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_it_approaches_the_entropy(net: Hypernetwork | None) -> None:
         evaluate_every=50,
     )
     flip = 0.1 * np.log(0.1) + 0.9 * np.log(0.9)
-    entropy = 3 * (np.log(0.5) + flip)  # nats a row
+    entropy = 3 * (np.log(0.5) + flip)  # nats per row
     reached = mean_log_likelihood(model, model.prepare(correlated(5000, 2)))
     assert entropy - 0.08 < reached < entropy + 0.05  # sampling error of 5,000 rows: 0.02
     assert history.evaluations[-1].step == 300

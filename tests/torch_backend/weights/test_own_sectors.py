@@ -1,4 +1,4 @@
-"""Models with sectors of their own: evaluation, training, checkpoints and ONNX, by the oracle."""
+"""Models with their own sectors: evaluation, training, checkpoints and ONNX, against the oracle."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_within_a_memory_budget() -> None:
 
 
 def test_whole_weights_beside_pieces_of_their_group() -> None:
-    """Weights of one shape: one whole, one in pieces, that happen to lie in order."""
+    """Weights of one shape, one whole and one in pieces, whose sectors happen to be in order."""
     text = (
         "pcir 1\nvariable x binary\n%x = input x indicator 2\n%y = input x bernoulli 2 @y\n"
         "%s = sum 4 %x @s\n%t = sum 4 %y @t\n%root = sum 1 %s %t @r\nroot %root\nsectors by=own\n"

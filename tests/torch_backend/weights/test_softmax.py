@@ -94,13 +94,13 @@ def test_weights_and_gradients_in_any_order(
     exact = raw.detach().double().requires_grad_()
     selection = Selection(order, matrices)
     found = lifted_softmax(raw, floor, selection)
-    if found is None:  # short rows: put in order afterwards
+    if found is None:  # short rows are reordered afterwards
         plain = lifted_softmax(raw, floor)
         assert plain is not None
         found = selection(plain)
     want = (exact.softmax(-1)[torch.from_numpy(order)] + floor) / (1.0 + columns * floor)
     above = torch.randn(found.shape, generator=generator)
-    # Ten roundings of numbers up to 1; the exponent of e brings the argument's.
+    # Ten roundings of numbers up to 1; the exponent of e adds that of the argument.
     torch.testing.assert_close(found.double(), want, rtol=2e-6 + 1e-7 * spread, atol=1e-30)
     found.backward(above)
     want.backward(above.double())

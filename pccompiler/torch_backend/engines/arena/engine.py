@@ -1,6 +1,6 @@
-"""Evaluates plans over arenas of values, a few rows of the data at a time, so that they fit caches.
+"""Evaluates plans over arenas of values, a few rows of data at a time, so that they fit caches.
 
-The way down evaluates each chunk anew instead of keeping values: memory does not grow with the
+The way down evaluates each chunk again instead of keeping values: memory does not grow with the
 batch, and values are still in the cache when flows need them.
 """
 
@@ -32,23 +32,23 @@ from pccompiler.torch_backend.values import has_table
 from pccompiler.torch_backend.weights.weights import Weights
 
 _CACHE_BYTES = 2**23
-"""Values of a chunk on a CPU: measured best between 2**22 and 2**24 on 32 MiB of L3."""
+"""Bytes of a chunk's values on a CPU: 2**22 to 2**24 measured best on 32 MiB of L3."""
 _LEAST_ROWS = 16
-"""Rows of a chunk: a cache line of each value."""
+"""Minimum rows of a chunk: one cache line for each value."""
 _DEVICE_BYTES = 2**30
-"""Values of a chunk on an accelerator."""
+"""Bytes of a chunk's values on an accelerator."""
 _DEEP = 32
-"""Steps of a program whose logarithms are float64 when only values are wanted.
+"""Programs with more steps use float64 logarithms when only values are wanted.
 
-Each step rounds the sum so far: of equal terms in one direction, so that d steps make a relative
+Each step rounds the sum so far, equal terms in the same direction, so d steps make a relative
 error of up to d 2**-25, here 1e-6. Measured on a chain of 400 steps: 7e-6.
 """
 _RULED = frozenset({Wanted.POSTERIOR, Wanted.DRAWS, Wanted.BEST})
-"""Questions whose way down hands each unit's share on by a rule."""
+"""Questions for which `down` distributes the flow of each unit by a rule."""
 
 
 class Arena(Engine):
-    """A plan as steps over one arena: packed plans, and what queries ask of any plan."""
+    """Evaluates a plan as steps over one arena: packed plans, and queries on any plan."""
 
     name = "arena"
     answers = frozenset(Wanted)
@@ -76,7 +76,7 @@ class Arena(Engine):
         return [*self.leaves(batch.x, leaves), *tables]
 
     def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
-        """See `Engine`. Posteriors, draws and best trees are in log space throughout."""
+        """See `Engine`. Posteriors, draws and best trees are computed in log space throughout."""
         tables = self.tables(operands)
         if wanted not in _RULED:
             with one_thread():
@@ -115,7 +115,7 @@ class Arena(Engine):
         return tables_of(self.plan, self.program, operands[: self.inputs], operands[self.inputs :])
 
     def chunks(self, batch: int, dtype: torch.dtype) -> list[slice]:
-        """The batch in parts of even size."""
+        """The batch in chunks of equal size."""
         budget = _CACHE_BYTES if self.device.type == "cpu" else _DEVICE_BYTES
         most = max(_LEAST_ROWS, budget // (self.program.rows * dtype.itemsize))
         parts = -(-batch // most)
@@ -125,8 +125,8 @@ class Arena(Engine):
     def spaces(self, dtype: torch.dtype) -> list[torch.dtype]:
         """Precisions in which linear space is tried, cheapest first.
 
-        None on an accelerator: to learn whether it was certain, the host would have to wait, and
-        no CUDA graph could hold the step.
+        None on an accelerator: the host would have to wait to learn whether the result is certain,
+        and a CUDA graph could not capture the step.
         """
         if not self.linear or self.failures > 2 or self.device.type != "cpu":
             return []
@@ -141,7 +141,7 @@ class Arena(Engine):
         return out
 
     def certain(self, tables: Tables) -> Tensor:
-        """Log-likelihood of a chunk: linear where that is certain, in log space elsewhere."""
+        """Log-likelihood of a chunk: in linear space if that is certain, otherwise in log space."""
         dtype = tables.dtype
         spaces = self.spaces(dtype)
         if not spaces:
@@ -167,11 +167,11 @@ class Arena(Engine):
         return self.sweep(tables.rows(rows, precise), log=True).up().to(tables.dtype)
 
     def note(self, sure: Tensor) -> None:
-        """Give up linear space after three chunks in a row of which most fail."""
+        """Give up linear space after three chunks in a row in which it mostly fails."""
         self.failures = 0 if 2 * int(sure.sum()) >= len(sure) else self.failures + 1
 
     def sweep(self, tables: Tables, log: bool) -> Sweep:
-        """A fresh arena."""
+        """A sweep over a fresh arena."""
         like = next(iter(tables.inputs.values()))
         return Sweep(self.program, tables, log, like.new_empty(self.program.rows, tables.batch))
 
@@ -193,7 +193,7 @@ class Arena(Engine):
         return joined, by_table, edges
 
     def descend(self, tables: Tables, grad: Tensor) -> Gradients:
-        """The way down of a chunk, in linear space if all its rows are certain there."""
+        """The way down for a chunk, in linear space if all its rows are certain there."""
         spaces = self.spaces(tables.dtype)
         sweep = self.sweep(tables, log=not spaces)
         root = sweep.up()

@@ -1,8 +1,8 @@
-"""A plan as steps over one arena: a tensor with a row for every unit of every layer.
+"""A plan as steps over an arena, a tensor with a row for every unit of every layer.
 
-Nodes of one unit are operands of others all over a circuit. In an arena each operand is a row
-number, so that a layer's operands are one gather, wherever they come from. Seen unit by unit, an
-elementwise and a Kronecker product are the same step, as are mixtures and sums of one unit.
+Nodes with one unit have operands all over a circuit. In an arena each operand is a row number, so
+that a layer's operands are one gather, wherever they come from. Unit by unit, elementwise and
+Kronecker products are the same step, and so are mixtures and sums of one unit.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class InputStep(Step):
 
     @property
     def units(self) -> int:
-        """Of each node."""
+        """Units of each node."""
         return (self.stop - self.start) // self.rows
 
 
@@ -53,9 +53,9 @@ class BagStep(Step):
     """Sums, one arena row each, over ragged lists of arena rows.
 
     Attributes:
-        parts: Rows and fan-in of each part; edges lie row by row, part below part.
+        parts: Rows and fan-in of each part; edges are stored row by row, part after part.
         source: Shape ``(edges,)``, arena rows.
-        pointer: Shape ``(rows + 1,)``, where each row's edges begin.
+        pointer: Shape ``(rows + 1,)``, the start of each row's edges.
         first_edge: Number of the first edge among all bags' edges.
     """
 
@@ -80,18 +80,18 @@ class DenseStep(Step):
 
     @property
     def units(self) -> int:
-        """Of each node."""
+        """Units of each node."""
         return (self.stop - self.start) // self.rows
 
 
 @dataclass(eq=False)
 class Pull:
-    """Who reads the rows of a step: bags of consumers, row by row.
+    """The readers of the rows of a step, row by row.
 
     Attributes:
-        edge: Shape ``(uses,)``, numbers of edges among all bags' edges; empty for products.
+        edge: Shape ``(uses,)``, edge numbers among all bags' edges; empty for products.
         reader: Shape ``(uses,)``, arena rows of the readers.
-        pointer: Shape ``(rows + 1,)``.
+        pointer: Shape ``(rows + 1,)``, the start of each row's readers.
     """
 
     edge: Tensor
@@ -101,13 +101,13 @@ class Pull:
 
 @dataclass(eq=False)
 class Program:
-    """A plan's steps and, for the way down, the readers of each step.
+    """A plan's steps, and the readers of each step for the way down.
 
     Attributes:
         steps: In the order of the plan's layers.
         rows: Rows of the arena.
         edges: Edges of all bags together.
-        operations: At least as many as one evaluation's multiplications and additions.
+        operations: Upper bound on the multiplications and additions of one evaluation.
         sums: For each step, the bags that read it, or ``None``.
         products: For each step, the products that read it, or ``None``.
     """
@@ -124,10 +124,10 @@ _KNOWN: WeakKeyDictionary[Plan, dict[torch.device, Program]] = WeakKeyDictionary
 
 
 def program_of(plan: Plan, device: torch.device) -> Program:
-    """The program of ``plan`` on ``device``, made once for all that read it."""
+    """The program of ``plan`` on ``device``, built once and shared."""
     known = _KNOWN.setdefault(plan, {})
     if device not in known:
-        with torch.inference_mode(False):  # its tensors take part in later gradients
+        with torch.inference_mode(False):  # its tensors are used for gradients later
             known[device] = make_program(plan, device)
     return known[device]
 
@@ -180,7 +180,7 @@ def _step(
 
 
 def _operations(plan: Plan, step: Step) -> int:
-    """At least as many as the step's multiplications and additions, for one row of the data."""
+    """Upper bound on the step's multiplications and additions for one row of data."""
     rows = step.stop - step.start
     if isinstance(step, ProductStep):
         return sum([part * len(factors) for part, factors in step.parts])
@@ -203,7 +203,7 @@ def _unit_rows(plan: Plan, base: Int, operands: Operands) -> Int:
 def _bag(
     number: int, start: int, stop: int, tables: list[Int], edges: int, device: torch.device
 ) -> BagStep:
-    """A bag step of ``tables``, each of shape (rows, fan-in), one below the other."""
+    """A bag step of ``tables``, each of shape (rows, fan-in), one after the other."""
     lengths = np.concatenate([np.full(len(t), t.shape[1]) for t in tables])
     return BagStep(
         number=number,
@@ -217,7 +217,7 @@ def _bag(
 
 
 def _bag_edges(steps: list[Step]) -> tuple[Int, Int, Int]:
-    """Of all bags: what is read, by which arena row, and the number of the edge."""
+    """For the edges of all bags: the row read, the row that reads it, and the edge number."""
     bags = [step for step in steps if isinstance(step, BagStep)]
     source = [step.source.cpu().numpy() for step in bags]
     reader = [
@@ -230,7 +230,7 @@ def _bag_edges(steps: list[Step]) -> tuple[Int, Int, Int]:
 
 
 def _product_edges(steps: list[Step]) -> tuple[Int, Int, Int]:
-    """Of all products: what is read, by which arena row; there are no edge numbers."""
+    """For all factors of products: the row read, and the row that reads it; no edge numbers."""
     source, reader = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for step in steps:
         if isinstance(step, ProductStep):

@@ -1,9 +1,9 @@
 """Evaluates a program over an arena, bottom up and top down, in linear or in log space.
 
-Linear space needs no exp, no log and no maximum, and its sums are one call a layer. Only underflow
-can make it wrong, and the root tells whether it did. Mixture weights and discrete densities are at
-most 1, so the root's derivative by any value is at most 1: if each of the E operations loses at
-most the smallest normal number s, the root is off by at most E s. Rows whose root is at least
+Linear space needs no exp, log or maximum, and its sums are one call per layer. Only underflow can
+make it wrong, which the root reveals. Mixture weights and discrete densities are at most 1, so the
+root's derivative with respect to any value is at most 1: if each of the E operations loses at most
+the smallest normal number s, the root is off by at most E s. Rows whose root is at least
 ``E s / eps`` are as exact as rounding allows; the others are evaluated in log space.
 """
 
@@ -31,7 +31,7 @@ from pccompiler.torch_backend.values import finite, safe_div
 
 
 def certain_root(program: Program, dtype: torch.dtype) -> float:
-    """The least root that linear space in ``dtype`` is exact for, up to rounding."""
+    """The smallest root for which linear space in ``dtype`` is exact, up to rounding."""
     info = torch.finfo(dtype)
     return math.exp(math.log(info.tiny) + math.log(program.operations) - math.log(info.eps))
 
@@ -43,7 +43,7 @@ class Sweep:
         self.program, self.tables, self.log, self.x = program, tables, log, arena
 
     def up(self) -> Tensor:
-        """Bottom up. Returns the root's value (its logarithm in log space), shape (batch,)."""
+        """Run bottom-up. Returns the root's value (in log space its log), shape (batch,)."""
         for step in self.program.steps:
             out = self.x[step.start : step.stop]
             if isinstance(step, InputStep):
@@ -57,7 +57,7 @@ class Sweep:
         return self.x[-1]
 
     def input(self, step: InputStep, out: Tensor) -> None:
-        """States times tables; logarithms in log space, unless they are given."""
+        """States times tables; in log space their logarithms, unless those are given."""
         given = self.tables.inputs[step.number]
         weight = self.tables.dense.get(step.number)
         if weight is None:  # indicators, or log-densities
@@ -70,8 +70,8 @@ class Sweep:
             out.log_()
 
     def product(self, step: ProductStep, out: Tensor) -> None:
-        """Products factor by factor; logarithms of many factors are added in pairs."""
-        below = self.x[: step.start]  # torch wants to see that it does not overlap with out
+        """Products, factor by factor; logarithms of many factors are added pairwise."""
+        below = self.x[: step.start]  # shows torch that it does not overlap with out
         row = 0
         for rows, factors in step.parts:
             piece = out[row : row + rows]
@@ -91,7 +91,7 @@ class Sweep:
         out.copy_(pool(self.x, step.source, step.pointer, weight))
 
     def log_bag(self, step: BagStep, out: Tensor) -> None:
-        """Log-sum-exp, fan-in by fan-in; weights enter before the maximum."""
+        """Log-sum-exp, fan-in by fan-in; weights are added before the maximum."""
         logs = self.tables.log_edges[step.edges]
         row = edge = 0
         for rows, fan_in in step.parts:
@@ -104,7 +104,7 @@ class Sweep:
             row, edge = row + rows, edge + rows * fan_in
 
     def dense(self, step: DenseStep, out: Tensor) -> None:
-        """Matrix products, of operands over their maximum in log space."""
+        """Matrix products; in log space, of operands divided by their maximum."""
         value = out.view(step.rows, step.units, out.shape[-1])
         below = self.operands(step)
         if not self.log:
@@ -120,7 +120,7 @@ class Sweep:
 
 
 class Gradients(NamedTuple):
-    """Gradients by layer, of log-densities and of tables; and of all bags' weights."""
+    """Gradients by layer, of log-densities and of tables, and of all bags' weights."""
 
     inputs: dict[int, Tensor]
     tables: dict[int, Tensor]
@@ -128,11 +128,11 @@ class Gradients(NamedTuple):
 
 
 class Flows:
-    """The way down: flows, the root's log-derivatives by the logarithm of each value.
+    """The way down. A flow is the derivative of the root's logarithm by a value's logarithm.
 
-    A value's flow is pulled from its readers: no two threads add to one place, and the order of
-    additions is fixed. In linear space a sum leaves ``flow / value`` for its operands to pull, in
-    log space the flow of each edge.
+    A value's flow is pulled from its readers: no two threads add to the same place, and the order
+    of additions is fixed. In linear space a sum leaves ``flow / value`` for its operands to pull,
+    in log space the flow of each edge.
     """
 
     def __init__(self, sweep: Sweep) -> None:
@@ -149,11 +149,11 @@ class Flows:
 
     @property
     def gradients(self) -> Gradients:
-        """What `run` has found."""
+        """The gradients that `run` found."""
         return Gradients(self.input_grads, self.dense_grads, self.edge_grads)
 
     def run(self, grad: Tensor) -> None:
-        """Fill the gradients; ``grad`` is the loss's derivative by the root's logarithm."""
+        """Fill the gradients; ``grad`` is the derivative of the loss by the root's logarithm."""
         for number in reversed(range(len(self.program.steps))):
             step = self.program.steps[number]
             flow = self.flow(number)
@@ -183,7 +183,7 @@ class Flows:
         return torch.zeros_like(x) if flow is None else flow
 
     def from_sums(self, sums: Pull, x: Tensor) -> Tensor:
-        """Flow from bags."""
+        """Flow from the bags that read a step."""
         if self.edge_flow is not None:
             return pool(self.edge_flow, sums.edge, sums.pointer, None)
         weight = self.sweep.tables.edges.index_select(0, sums.edge)
@@ -205,12 +205,12 @@ class Flows:
     def log_bag(self, step: BagStep, flow: Tensor) -> None:
         """In log space: the share of each operand in the sum."""
         if self.edge_flow is None:
-            raise AssertionError("edge flows belong to log space")  # pragma: no cover
+            raise AssertionError("only log space has edge flows")  # pragma: no cover
         lengths = step.pointer.diff()
         row = torch.repeat_interleave(
             torch.arange(len(lengths), device=lengths.device), lengths, output_size=len(step.source)
         )
-        value = finite(self.x[step.start : step.stop])  # below a zero, all terms are zeros
+        value = finite(self.x[step.start : step.stop])  # if a sum is zero, so are all its terms
         share = self.x.index_select(0, step.source)
         share += self.sweep.tables.log_edges[step.edges].unsqueeze(1)
         share.sub_(value.index_select(0, row)).exp_().mul_(flow.index_select(0, row))
@@ -221,7 +221,7 @@ class Flows:
     def dense(self, step: DenseStep, flow: Tensor) -> None:
         """Flows and weight gradients of dense sums."""
         if self.dense_flow is None:
-            raise AssertionError("there are dense steps")  # pragma: no cover
+            raise AssertionError("dense steps need this")  # pragma: no cover
         weight, below = self.sweep.tables.dense[step.number], self.sweep.operands(step)
         value = self.x[step.start : step.stop].view(step.rows, step.units, self.x.shape[1])
         if self.sweep.log:
@@ -234,7 +234,7 @@ class Flows:
         self.dense_flow.index_add_(0, step.source, below.flatten(0, 1))
 
     def input(self, step: InputStep, flow: Tensor) -> None:
-        """Gradients of leaf tables, or of given log-densities."""
+        """Gradients of leaf tables or of given log-densities."""
         states = self.sweep.tables.inputs[step.number]
         if step.number not in self.sweep.tables.dense:
             self.input_grads[step.number] = flow.reshape(states.shape)
@@ -246,7 +246,7 @@ class Flows:
 
 
 def pool(table: Tensor, index: Tensor, pointer: Tensor, weight: Tensor | None) -> Tensor:
-    """Row i: the sum of ``weight[j] * table[index[j]]``, j from ``pointer[i]`` up."""
+    """Row i is the sum of ``weight[j] * table[index[j]]`` for j from ``pointer[i]`` on."""
     result: Sequence[Tensor] = torch.embedding_bag(
         table, index, pointer, False, 0, False, weight, True
     )

@@ -19,10 +19,10 @@ class Tables:
     """Inputs and weights of one evaluation, by layer; all bags' weights in one vector.
 
     Args:
-        inputs: Layer number to states or log-densities, as the plan's operands are.
+        inputs: Layer number to states or log-densities, as in the plan's operands.
         weights: Layer number to its weights, part by part.
-        program: What to evaluate.
-        indicators: The input layers whose states are values, and not log-densities.
+        program: The program to evaluate.
+        indicators: The input layers whose states are values rather than log-densities.
     """
 
     def __init__(
@@ -37,16 +37,16 @@ class Tables:
         self.inputs, self.indicators = inputs, indicators
         self.dense = {n: parts[0] for n, parts in weights.items() if n not in bags}
         self.edges = torch.cat(flat) if flat else next(iter(inputs.values())).new_zeros(0)
-        self._logs: list[Tensor] = []  # shared by all chunks of one precision
+        self._logs: list[Tensor] = []  # shared by all chunks of the same precision
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision of the weights."""
+        """Precision of the inputs and weights."""
         return self.edges.dtype
 
     @property
     def batch(self) -> int:
-        """Rows of the data."""
+        """Number of rows of data."""
         return next(iter(self.inputs.values())).shape[-1]
 
     @property
@@ -57,7 +57,7 @@ class Tables:
         return self._logs[0]
 
     def rows(self, part: slice | Tensor, dtype: torch.dtype) -> Tables:
-        """For some rows of the data, in some precision."""
+        """The tables for some rows of the data, in a given precision."""
         made = copy(self)
         made.inputs = {n: x[..., part].to(dtype) for n, x in self.inputs.items()}
         if dtype != self.dtype:

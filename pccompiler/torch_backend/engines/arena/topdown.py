@@ -1,8 +1,8 @@
 """Both directions over an arena for queries: up in log space, down by a rule.
 
-Bottom up, the value of a unit is its log-density given the evidence. Top down, each unit hands what
-it has to its operands by a *rule*: in proportion (flows: posterior marginals, moments), to one that
-is drawn in proportion (samples), or to the best one (max-product decoding).
+Bottom up, the value of a unit is its log-density given the evidence. Top down, each unit passes its
+flow to its operands by a *rule*: in proportion to their terms (posterior marginals and moments), to
+one drawn in that proportion (samples), or to the best one (max-product decoding, MPE).
 
 Source:
     Darwiche (2003), "A Differential Approach to Inference in Bayesian Networks"; Poon and Domingos
@@ -34,10 +34,10 @@ Share = Callable[[Tensor, Tensor, torch.Generator | None], Tensor]
 
 
 class MaxSweep(Sweep):
-    """Bottom up with the largest term in place of each sum: the value of the best induced tree.
+    """Bottom up with the largest term instead of each sum: the value of the best induced tree.
 
-    Tables of leaves give their largest entry among the states that the evidence leaves open; the
-    inputs of other leaves must hold their largest log-density where the evidence is missing.
+    Leaf tables give their largest entry among the states that the evidence allows; inputs of other
+    leaves must hold their largest log-density where evidence is missing.
     """
 
     def dense(self, step: DenseStep, out: Tensor) -> None:
@@ -67,7 +67,7 @@ class MaxSweep(Sweep):
 
 
 def bag_terms(step: BagStep, tables: Tables, values: Tensor) -> Iterator[Tensor]:
-    """The terms of a step's sums, part by part: logarithms, shape (rows, fan-in, batch)."""
+    """The terms of a step's sums as logarithms, part by part, shape (rows, fan-in, batch)."""
     logs = tables.log_edges[step.edges]
     edge = 0
     for rows, fan_in in step.parts:
@@ -83,7 +83,7 @@ def ascend(program: Program, tables: Tables, *, maximum: bool = False) -> Tensor
     Args:
         program: The plan's steps.
         tables: Inputs and weights.
-        maximum: Whether sums are the largest term instead, see `MaxSweep`.
+        maximum: Whether to take the largest term instead of each sum, see `MaxSweep`.
     """
     like = next(iter(tables.inputs.values()))
     arena = like.new_empty(program.rows, tables.batch)
@@ -99,18 +99,18 @@ def descend(
     wanted: Wanted,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """What reaches each unit, shape (arena rows, batch), of what the root has.
+    """The flow of each unit, shape (arena rows, batch), given the flow of the root.
 
-    Of draws and best trees, the units of one induced tree get all of it.
+    For draws and best trees, only the units of one induced tree have a flow, the root's.
 
     Args:
         program: The plan's steps.
-        tables: As `ascend` had them.
+        tables: The same as for `ascend`.
         values: From `ascend`, shape (arena rows, batch) or (arena rows, 1).
-        root: What the root has, shape (batch,): more than one number too, where ``values`` has one
-            column.
-        wanted: Which rule divides a sum's share among its operands.
-        generator: Of draws.
+        root: Flow of the root, shape (batch,); with ``values`` of one column, any number of draws
+            of that row.
+        wanted: Selects the rule that divides a sum's flow among its operands.
+        generator: Random numbers for draws.
     """
     flows = values.new_zeros(len(values), len(root))
     flows[-1] = root
@@ -133,20 +133,20 @@ class _Descent:
     flows: Tensor
     share: Share
     single: bool
-    """Whether at most one unit of a row has any flow: a tree visits each scope once."""
+    """Whether at most one unit of a node has a flow: a tree visits each scope once."""
     generator: torch.Generator | None
 
     def product(self, step: ProductStep) -> None:
-        """All operands get what the product has."""
+        """All operands get the product's flow."""
         row = step.start
-        below = self.flows[: step.start]  # torch wants to see that it does not overlap with rows
+        below = self.flows[: step.start]  # shows torch that it does not overlap with rows
         for rows, factors in step.parts:
             for factor in factors:
                 below.index_add_(0, factor, self.flows[row : row + rows])
             row += rows
 
     def bag(self, step: BagStep) -> None:
-        """Rows of one unit."""
+        """Divide the flows of rows of one unit."""
         row, edge = step.start, 0
         for terms in bag_terms(step, self.tables, self.values):
             rows, fan_in = terms.shape[:2]
@@ -156,7 +156,7 @@ class _Descent:
             row, edge = row + rows, edge + rows * fan_in
 
     def dense(self, step: DenseStep) -> None:
-        """Rows of several units over the same operands."""
+        """Divide the flows of rows of several units over the same operands."""
         below = self.values.index_select(0, step.source).view(step.rows, step.fan_in, -1)
         flow = self.flows[step.start : step.stop].view(step.rows, step.units, self.flows.shape[1])
         weight = self.tables.dense[step.number].log()
@@ -185,7 +185,7 @@ def _in_proportion(terms: Tensor, flow: Tensor, _generator: torch.Generator | No
 
 
 def _drawn(terms: Tensor, flow: Tensor, generator: torch.Generator | None) -> Tensor:
-    """One operand by Gumbel's trick: the largest of the logarithms with noise added."""
+    """One operand by the Gumbel-max trick: the largest logarithm after adding noise."""
     shape = (*terms.shape[:2], flow.shape[-1])
     noise = terms.new_empty(shape).exponential_(generator=generator)
     return _best(terms - noise.clamp_min_(torch.finfo(terms.dtype).tiny).log_(), flow, None)

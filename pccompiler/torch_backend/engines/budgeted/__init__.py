@@ -1,1 +1,1 @@
-"""The engine that stays within a budget of memory."""
+"""The engine that stays within a memory budget."""

@@ -1,4 +1,4 @@
-"""Which blocks, and how many rows at once, keep an evaluation and a training within a budget."""
+"""Chooses blocks and rows per pass that keep evaluation and training within a budget."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from pccompiler.torch_backend.engines.budgeted.schedule import Budget, Schedule,
 
 _SPLITS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)
 _ROWS = 500
-"""Rows that an evaluation likes to take at once: fewer cost time, more only memory."""
+"""Preferred rows per pass: fewer cost time, more cost only memory."""
 _FEW_ROWS = 50
-"""Below so many rows at once, finer blocks are better than fewer rows."""
+"""With fewer rows per pass, finer blocks are the better choice."""
 _KEPT = 1.86
-"""Bytes of a training step over those of all layers' values: 1.85 to 1.87 in the paper's circuits.
+"""Bytes of a training step relative to all layer values; 1.85 to 1.87 in the paper's circuits.
 
-Gathered operands are kept beside: circuits whose layers are no views take up to twice as much.
+Gathered operands come on top: circuits whose layers are not views take up to twice as much.
 """
 _AGAIN = 1.22
-"""Bytes of a training step over those of kept values and the largest segment; 1.17 to 1.26."""
+"""Bytes of a training step relative to kept values and the largest segment; 1.17 to 1.26."""
 
 
 def choose(circuit: Circuit, dtype: str, numerics: str, budget: int, level_order: Plan) -> Budget:
-    """The coarsest blocks that fit, with as many rows at once as fit.
+    """The coarsest blocks that fit, with as many rows per pass as possible.
 
     Raises:
-        OptionError: If one row in the finest blocks takes more, or the plan is packed.
+        OptionError: If one row in the finest blocks needs more, or the plan is packed.
     """
     if level_order.packed:
         raise OptionError.of(
             "PC373",
-            "this circuit's plan is packed, and takes no memory budget",
+            "this circuit's plan is packed, which does not support a memory budget",
             notes=("packed plans are evaluated a few rows at a time, in about 8 MiB on a CPU",),
             help="compile it without memory_budget",
         )
@@ -53,7 +53,7 @@ def choose(circuit: Circuit, dtype: str, numerics: str, budget: int, level_order
         raise OptionError.of(
             "PC371",
             f"memory_budget is {size_text(budget)}, but one row takes {size_text(least)}",
-            notes=("in blocks as fine as they get; parameters and data are not counted",),
+            notes=("even in the finest blocks; parameters and data are not counted",),
             help=f"allow at least {least:,} bytes",
         )
     found = peak(plan, rows, itemsize)
@@ -74,7 +74,7 @@ def choose(circuit: Circuit, dtype: str, numerics: str, budget: int, level_order
 
 
 def _training(finer: _Finer, itemsize: int, budget: int) -> tuple[int, int, int]:
-    """Rows, bytes and splits of training: as a whole if enough rows fit, else in segments."""
+    """Rows, bytes and splits of training: as a whole if enough rows fit, otherwise in segments."""
     best = 0, 0, 0
     for splits, plan in finer:
         if splits == 0:
@@ -92,7 +92,7 @@ def _training(finer: _Finer, itemsize: int, budget: int) -> tuple[int, int, int]
 
 
 def _apart(plan: Plan) -> bool:
-    """Whether each layer's weights can be generated without those of others."""
+    """Whether each layer's weights can be generated separately."""
     sectors = plan.sectors
     if sectors is None or sectors.by == "block":
         return True
@@ -107,7 +107,7 @@ def _apart(plan: Plan) -> bool:
 
 
 def _most_rows(plan: Plan, itemsize: int, budget: int) -> int:
-    """The most rows whose evaluation fits, at most `_ROWS`; 0 if not one does."""
+    """The most rows whose evaluation fits, at most `_ROWS`; 0 if not even one row fits."""
     fit, too_many = 0, _ROWS + 1
     while too_many - fit > 1:
         rows = (fit + too_many) // 2
@@ -119,7 +119,7 @@ def _most_rows(plan: Plan, itemsize: int, budget: int) -> int:
 
 
 class _Finer:
-    """Plans in ever finer blocks, until they get no finer; each is lowered once."""
+    """Plans in ever finer blocks, as long as they get finer; each is lowered once."""
 
     def __init__(self, circuit: Circuit, dtype: str, numerics: str, level_order: Plan) -> None:
         self.circuit, self.dtype, self.numerics = circuit, dtype, numerics
@@ -143,7 +143,7 @@ class _Finer:
 
 
 def training_bytes(plan: Plan, itemsize: int) -> tuple[float, float]:
-    """Predicted bytes of values and gradients for each row of data, and of weights, once."""
+    """Predicted bytes of values and gradients per row of data, and of weights in total."""
     per_row = _KEPT * plan.cost(1).all_values * itemsize
     groups = plan.groups
     entries = sum(

@@ -1,4 +1,4 @@
-"""Evaluation and training within a number of bytes."""
+"""Evaluation and training within a memory budget."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.weights.weights import Weights
 
 _ORDINARY = 3
-"""At most so many times the bytes of a streamed evaluation in level order."""
+"""Bound on the bytes of ordinary evaluation, relative to streamed evaluation in level order."""
 
 
 class Budgeted(Engine):
-    """Evaluates by a schedule: in blocks, and a few rows at a time.
+    """Evaluates by a schedule: in blocks, a few rows at a time.
 
-    Its operands are the data and the parameters: values are made again on the way back.
+    Its operands are the data and the parameters; values are recomputed on the way down.
     """
 
     name = "budgeted"
@@ -53,7 +53,7 @@ class Budgeted(Engine):
 
     @classmethod
     def fit(cls, plan: Plan, target: Target) -> Budgeted:
-        """See `Engine`: any plan, where a budget is set."""
+        """See `Engine`: any plan, if a budget is set."""
         if target.budget is None:
             raise NoMatch("no memory budget is set")
         return cls(plan, target, target.budget)
@@ -64,10 +64,10 @@ class Budgeted(Engine):
         self.blocks = _Lazily(self.budget.plan, self.target, weights)
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
-        """The rows, and the trained parameters.
+        """The rows and the trained parameters.
 
         Raises:
-            OptionError: If gradients are asked for, and not even one row fits.
+            OptionError: If gradients are wanted and not even one row fits.
         """
         trained = [p for p in weights.values.values() if p.requires_grad]
         grows = batch.x.requires_grad or trained
@@ -114,22 +114,22 @@ class Budgeted(Engine):
 
     @property
     def roomy(self) -> bool:
-        """Whether the ordinary evaluation, which is quicker in level order, fits as well."""
+        """Whether ordinary evaluation, which is faster in level order, fits as well."""
         scheduled = self.schedule
         return scheduled.splits == 0 and _ORDINARY * scheduled.bytes <= scheduled.budget
 
     @cached_property
     def segments(self) -> tuple[_Lazily, Segments] | None:
-        """What evaluates segments again; ``None`` where parts of the data are enough."""
+        """The plan and the segments to recompute; ``None`` if splitting the data is enough."""
         plan = self.budget.segmented
         if plan is None:
             return None
         return _Lazily(plan, self.target, self.parameters), best_segments(plan)
 
     def _in_segments(self, x: Tensor, grad: Tensor) -> tuple[Tensor | None, list[Tensor]]:
-        """Gradients of the data if asked for, and of trained parameters: segments run again."""
+        """Gradients of the data if wanted, and of trained parameters, by recomputing segments."""
         if self.segments is None:
-            raise AssertionError("asked for with segments only")  # pragma: no cover
+            raise AssertionError("only used with segments")  # pragma: no cover
         lazily, cut = self.segments
         named = dict(self.parameters.values.items())
         totals = {name: torch.zeros_like(p) for name, p in named.items()}
@@ -146,7 +146,7 @@ class Budgeted(Engine):
     def _by_parts(
         self, x: Tensor, complete: bool, grad: Tensor
     ) -> tuple[Tensor | None, list[Tensor]]:
-        """The same, by the engines that follow: a few rows at a time."""
+        """The same, a few rows at a time, by the engines that follow."""
         size = self.schedule.training_rows
         parameters: list[Tensor] = [p for p in self.parameters.values.values() if p.requires_grad]
         total = [torch.zeros_like(p) for p in parameters]
@@ -156,7 +156,7 @@ class Budgeted(Engine):
             with torch.enable_grad():
                 value = self.rest(part, complete)
             found = list(torch.autograd.grad(value, wanted, above))
-            del value  # and all that it kept, before the next part is evaluated
+            del value  # frees all that it kept before the next part is evaluated
             if x.requires_grad:
                 slopes.append(found.pop(0))
             for sum_, more in zip(total, found, strict=True):
@@ -165,7 +165,7 @@ class Budgeted(Engine):
 
 
 class _Lazily:
-    """A plan of the circuit, with weights and inputs that are made when they are needed."""
+    """A plan of the circuit whose weights and inputs are computed on demand."""
 
     def __init__(self, plan: Plan, target: Target, weights: Weights) -> None:
         self.indexed = Indexed(plan, target.device, lookups=False)
@@ -174,5 +174,5 @@ class _Lazily:
 
 
 def _parts(x: Tensor, size: int) -> list[Tensor]:
-    """The rows in parts that require a gradient if they all do."""
+    """The rows in parts, which require gradients if ``x`` does."""
     return [part.detach().requires_grad_(x.requires_grad) for part in x.split(size)]

@@ -1,7 +1,7 @@
-"""Gradients in little memory: segments of a plan are evaluated again on the way back.
+"""Gradients in little memory: segments of a plan are evaluated again on the way down.
 
 The HyperSPN paper names this as future work. Weights are generated layer by layer in both
-directions, and their gradients go to the parameters at once.
+directions, and their gradients are passed to the parameters at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pccompiler.torch_backend.values import value_of
 
 
 class Recomputing(Streamed):
-    """A forward pass that keeps what lies outside of segments, and their last layers."""
+    """A forward pass that keeps the values outside of segments, and their last layers."""
 
     def __init__(
         self, indexed: Indexed, inputs: LazyInputs, weights: LazyWeights, cut: Segments
@@ -51,7 +51,7 @@ class Recomputing(Streamed):
 
 
 class Down(Backward):
-    """The way down; gradients of weights go to the parameters layer by layer."""
+    """The way down; gradients of weights are passed to the parameters layer by layer."""
 
     forward: Recomputing
 
@@ -76,7 +76,7 @@ class Down(Backward):
             self.forward.drop(number)
 
     def settle(self, number: int) -> None:
-        """Hand the layer's gradient on to the parameters of its weights, and to the data."""
+        """Pass the layer's gradient on to the parameters of its weights, or to the data."""
         layer = self.plan.layers[number]
         grad = self.weight_grads.pop(number, None)
         of_density = grad is None and layer.kind == Kind.INPUT
@@ -116,7 +116,7 @@ class Down(Backward):
 
     @property
     def lazy(self) -> LazyWeights:
-        """The weights that `Recomputing` has."""
+        """The weights of the forward pass."""
         return self.forward.lazy
 
 
@@ -128,14 +128,14 @@ def recomputed_gradients(
     grad: Tensor,
     totals: dict[str, Tensor],
 ) -> Tensor:
-    """Add the gradients of parameters, by name, for some rows to ``totals``.
+    """Add the parameter gradients of some rows to ``totals``, by name.
 
     Args:
         indexed: A plan in blocks, without lookups.
         inputs: Rows of data.
         weights: The parameters.
-        cut: What is evaluated again.
-        grad: Shape ``(batch,)``, the derivative by each row's log-likelihood.
+        cut: The segments to evaluate again.
+        grad: Shape ``(batch,)``, the derivative with respect to each row's log-likelihood.
         totals: Parameter name to its gradient so far.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How a memory budget is kept, for people and programs."""
+"""How a memory budget is kept, for people and for programs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _UNITS = {"": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10
 
 
 def parse_bytes(text: str | int) -> int:
-    """Bytes from a number, or from text such as ``"64 MiB"``.
+    """Parse a number of bytes, or text such as ``"64 MiB"``.
 
     Raises:
-        OptionError: If it is no positive number of bytes.
+        OptionError: If it is not a positive number of bytes.
     """
     number = _of_text(text) if isinstance(text, str) else as_float(text)
     if number is None or not 1 <= number <= MOST:
         raise OptionError.of(
             "PC370",
-            f"memory_budget is {shown(text)}, which is not a number of bytes",
+            f"memory_budget is {shown(text)}, which is not a valid size",
             help='give a positive number, or text such as "64 MiB"',
         )
     return int(number)
@@ -36,20 +36,20 @@ def _of_text(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a circuit is evaluated within a budget; bytes are beyond parameters and data.
+    """How a circuit is evaluated within a budget; bytes do not include parameters and data.
 
     Attributes:
-        budget: What was allowed.
-        splits: How far layers are cut into blocks, see `pccompiler.passes.lowering.blocks`; 0:
-        level order. blocks: Layers of the plan, cut up.
-        rows: Rows of data at once.
-        values: Most numbers alive at once.
+        budget: The budget.
+        splits: How far `pccompiler.passes.lowering.blocks` cuts layers; 0 means level order.
+        blocks: Number of layers of the plan, once cut into blocks.
+        rows: Rows of data per pass.
+        values: The most numbers alive at once.
         bytes: Predicted peak of an evaluation.
-        training_rows: Rows at once when gradients are computed: each part is evaluated again on
-            the way back; 0 where not one row fits.
-        training_bytes: Predicted peak of that.
-        training_splits: 0: a part is evaluated as a whole, in level order. Else blocks are cut so
-            often, and segments of them evaluated again, one at a time.
+        training_rows: Rows per pass when gradients are computed, each part being evaluated again
+            on the way down; 0 if not even one row fits.
+        training_bytes: Predicted peak of a training step.
+        training_splits: 0 if a part is evaluated as a whole, in level order. Otherwise the
+            ``splits`` of the plan whose segments are evaluated again, one at a time.
     """
 
     budget: int
@@ -79,13 +79,13 @@ class Schedule:
 
 @dataclass(frozen=True, eq=False)
 class Budget:
-    """A schedule, with what it evaluates.
+    """A schedule with the plans that it evaluates.
 
     Attributes:
-        schedule: How the bytes are kept to.
-        plan: In blocks, unless level order fits.
-        segmented: The plan of which segments are evaluated again on the way back; ``None``: a few
-            rows at a time are enough.
+        schedule: How the budget is kept.
+        plan: The plan in blocks, unless level order fits.
+        segmented: The plan whose segments are evaluated again on the way down; ``None`` if
+            evaluating a few rows at a time is enough.
     """
 
     schedule: Schedule
@@ -94,7 +94,7 @@ class Budget:
 
 
 def size_text(number: int) -> str:
-    """Bytes for people."""
+    """A number of bytes as text."""
     for unit, name in ((2**20, "MiB"), (2**10, "KiB")):
         if number >= unit:
             return f"{number / unit:.3g} {name}"

@@ -1,8 +1,7 @@
-"""Evaluation that keeps little alive: weights and inputs made when needed, then dropped.
+"""Evaluation with few live values: weights and inputs are computed on demand, then dropped.
 
-Over a plan in blocks (`pccompiler.passes.lowering.blocks`) this is the evaluation of the HyperSPN
-paper,
-section 3.1: O(k log n) values for its structure, and of generated weights those of one block.
+Over a plan in blocks (`pccompiler.passes.lowering.blocks`) this is the evaluation of section 3.1 of
+the HyperSPN paper: O(k log n) values for its structure, and generated weights of one block only.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ if TYPE_CHECKING:
 
 
 class LazyWeights(Mapping[int, Tensor]):
-    """Layer number to its weights, generated at each look.
+    """Layer number to its weights, generated on each access.
 
-    Sectors that are whole weights are generated one layer at a time. Where the partition cuts
-    weights up, a weight group is generated as a whole, and kept.
+    Sectors that are whole weights are generated one layer at a time. If the partition cuts weights
+    into several sectors, a weight group is generated as a whole, and kept.
 
     Args:
         weights: The parameters, of any plan of the same circuit.
-        plan: Whose layers ask.
+        plan: The plan that has the layers.
     """
 
     def __init__(self, weights: Weights, plan: Plan) -> None:
@@ -65,12 +64,12 @@ class LazyWeights(Mapping[int, Tensor]):
         return self.made(layer, self.own.values[name][rows])
 
     def apart(self, layer: int) -> bool:
-        """Whether the layer's weights can be generated without those of others."""
+        """Whether the layer's weights can be generated separately."""
         number = self.place[layer][0]
         return str(number) in self.own.sectors or not self.plan.groups[number].generated
 
     def source(self, layer: int) -> tuple[str, Tensor | slice]:
-        """The parameter that the layer's weights come from, and which rows of it."""
+        """The parameter that the layer's weights come from, and its rows."""
         number, start, stop = self.place[layer]
         key = str(number)
         if key in self.own.sectors:
@@ -79,7 +78,7 @@ class LazyWeights(Mapping[int, Tensor]):
         return parameter_name(self.plan, number), _rows(self.own.orders[key], start, stop)
 
     def made(self, layer: int, raw: Tensor) -> Tensor:
-        """The layer's weights from the rows that `source` names."""
+        """The layer's weights from the rows that `source` gives."""
         number = self.place[layer][0]
         if str(number) in self.own.sectors:
             hidden = self.own.hidden(raw)
@@ -102,7 +101,7 @@ def _rows(selection: torch.nn.Module, start: int, stop: int) -> Tensor | slice:
 
 
 class LazyInputs(Mapping[int, Tensor]):
-    """Layer number to the engine's input of rows of data, made at each look."""
+    """Layer number to the engine's input for rows of data, computed on each access."""
 
     def __init__(self, source: LeafInputs, weights: LazyWeights, x: Tensor) -> None:
         self.layers = {layer.number: layer for layer in source.layers}
@@ -132,7 +131,7 @@ class LazyInputs(Mapping[int, Tensor]):
 
 
 class Streamed(Forward):
-    """A forward pass over lazy weights and inputs; indicators are read off the data."""
+    """A forward pass over lazy weights and inputs; indicators are read from the data."""
 
     inputs: LazyInputs
 
@@ -140,17 +139,17 @@ class Streamed(Forward):
         like = inputs.x.new_empty(0, len(inputs.x))
         super().__init__(indexed, inputs, weights, like, keep=False, complete=False)
         self.lazy = weights
-        self.lease = Lease(None, like)  # buffers kept for reuse would add up
+        self.lease = Lease(None, like)  # buffers kept for reuse would accumulate
         self.direct = _read_alone(self.plan)
 
     def input(self, number: int, layer: Layer) -> Value:
-        """Nothing yet, where readers look at the data themselves."""
+        """Nothing yet if readers look at the data themselves."""
         if number in self.direct:
             return Value(self.inputs.x.new_empty(0), None)
         return super().input(number, layer)
 
     def fetch(self, number: int, part: int) -> Value:
-        """Operand values; of indicators made from the data."""
+        """Operand values; those of indicators are computed from the data."""
         operands = self.plan.layers[number].operands[part]
         below = operands.sources[0].layer
         if below not in self.direct:

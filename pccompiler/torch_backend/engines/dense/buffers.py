@@ -1,4 +1,4 @@
-"""What the dense engine's kernels read and write."""
+"""Buffers that the dense engine's kernels read and write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pccompiler.torch_backend.engines.dense.tiles import Tiles
 
 
 class Kept(NamedTuple):
-    """What a forward pass leaves; the module `kernels` describes the layouts."""
+    """What a forward pass keeps; the module `kernels` describes the layouts."""
 
     codes: Tensor
     values: Tensor
@@ -31,11 +31,11 @@ class Lookup(NamedTuple):
 
 
 Precision = Literal["ieee", "tf32", "bf16"]
-"""How matrix products round their operands: not, to 11 digits, to 8. All add up in float32."""
+"""Rounding of operands in matrix products: none, 11 bits, 8 bits. Sums are float32."""
 
 
 class Numbers:
-    """The numbers of `Regions` on one device: the same for all launches."""
+    """The arrays of `Regions` on one device, shared by all launches."""
 
     def __init__(
         self, regions: Regions, device: torch.device, precision: Precision, tiles: Tiles
@@ -53,12 +53,12 @@ class Numbers:
 
     @property
     def products(self) -> str:
-        """The precision of products that are quicker split than in float32."""
+        """The precision of products that are faster split than in float32."""
         return "split" if self.precision == "ieee" else self.precision
 
     def _put(self, numbers: Int) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(numbers, np.int64)).to(self.device)
 
     def lists(self, lists: Lists) -> Lookup:
-        """On the device."""
+        """The lists on the device."""
         return Lookup(self._put(lists.starts), self._put(lists.items))

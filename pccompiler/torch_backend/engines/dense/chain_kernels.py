@@ -2,12 +2,11 @@
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 # pyright: reportAssignmentType=false
 # ruff: noqa: N803
-"""Triton kernels for chains of regions: a program walks all of a chain with its rows of data.
+"""Triton kernels for chains of regions: a program runs a whole chain for its rows of data.
 
-`pccompiler.torch_backend.engines.dense.kernels` has the layouts,
-`pccompiler.torch_backend.engines.dense.chains`
-says what a chain is. What goes from one region to the next stays on chip; what a step reads from
-memory is asked for a step ahead. Weights have the shape (steps, rows, units, units).
+Layouts are documented in `pccompiler.torch_backend.engines.dense.kernels`, chains in
+`pccompiler.torch_backend.engines.dense.chains`. Values passed between regions stay on chip; other
+other operands of a step are prefetched one step ahead. Weights: (steps, rows, units, units).
 """
 
 from pccompiler.torch_backend.engines.dense.kernels import (
@@ -21,12 +20,12 @@ from pccompiler.torch_backend.engines.dense.kernels import (
 
 
 @triton.jit
-def beside(
+def other_factors(
     values, scales, tables, codes, leaf_lists, leaf_items, leaf_tables, leaf_states, other_lists,
     other_items, region_values, term, b, k, batch, units,
     LONG: tl.constexpr, BB: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """What a term multiplies besides the region of the step before, in logarithms.
+    """The factors of a term other than the region of the previous step, as logarithms.
 
     Shape (b, k), and its scale, shape (b,).
     """
@@ -47,7 +46,7 @@ def forward_chain(
     LONG: tl.constexpr, KEEP: tl.constexpr, BB: tl.constexpr, BK: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Values of the regions ``first, first + rows, ...``, from the region ``first - rows``."""
+    """Values of the regions ``first, first + rows, ...``, from the region ``first - rows`` up."""
     local = tl.program_id(0).to(tl.int64)
     row = first + local
     b = tl.program_id(1) * BB + tl.arange(0, BB)
@@ -62,7 +61,7 @@ def forward_chain(
     value = tl.load(base + cell, mask=inside, other=0.0)
     scale = tl.load((scales + below * batch) + b, mask=here, other=0.0)
     term = tl.load(region_terms + row)
-    rest, rest_scale = beside(
+    rest, rest_scale = other_factors(
         values, scales, tables, codes, leaf_lists, leaf_items, leaf_tables, leaf_states,
         other_lists, other_items, region_values, term, b, k, batch, units, LONG, BB, BK,
     )  # fmt: skip
@@ -70,7 +69,7 @@ def forward_chain(
     for step in range(steps):
         ahead = tl.where(step + 1 < steps, rows, 0)
         next_term = tl.load(region_terms + row + ahead)
-        next_rest, next_scale = beside(
+        next_rest, next_scale = other_factors(
             values, scales, tables, codes, leaf_lists, leaf_items, leaf_tables, leaf_states,
             other_lists, other_items, region_values, next_term, b, k, batch, units, LONG, BB, BK,
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """Chains: levels whose regions each mix one region below and leaf rows, as in hidden Markov models.
 
-Level by level they would take a launch for every step of a sequence, with little to do in each.
+Level by level, each step of a sequence would be a launch with little work.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pccompiler.torch_backend.engines.dense.tiles import block
 
 _KERNELS: Any = dense_chain_kernels
 _ROWS = (16, 64)
-"""Rows of data in a program, at least and at most."""
+"""Minimum and maximum rows of data in a program."""
 _WARPS = 8
 
 
 class Chains:
-    """The launches of one runner."""
+    """The launches of chains for one runner."""
 
     def __init__(self, runner: Numbers) -> None:
         self.runner = runner
@@ -67,7 +67,7 @@ class Chains:
         )  # fmt: skip
 
     def _program(self, level: Level, batch: int) -> tuple[tuple[int, int], dict[str, Any]]:
-        """The grid, and what a program is like."""
+        """The grid, and the options of a program."""
         runner, (high, most) = self.runner, _ROWS
         while high < most and level.rows * -(-batch // (2 * high)) >= runner.tiles.programs:
             high *= 2
@@ -77,7 +77,7 @@ class Chains:
 
     @staticmethod
     def _weights(chain: Chain, tables: Sequence[Tensor]) -> Tensor:
-        """Weights level by level, end to end: so they lie already, as a rule."""
+        """Weights level by level, end to end, which is how they usually are in memory."""
         each = [tables[level.use] for level in chain.levels]
         first, size = each[0].data_ptr(), each[0].numel() * each[0].element_size()
         if all(table.data_ptr() == first + i * size for i, table in enumerate(each)):

@@ -1,6 +1,6 @@
-"""Plans of wide dense sums over elementwise products, in fused Triton kernels on CUDA.
+"""Evaluates wide dense sums over elementwise products in fused Triton kernels on CUDA.
 
-`pccompiler.torch_backend.engines.dense.regions` says what they are to the kernels.
+`pccompiler.torch_backend.engines.dense.regions` describes how the kernels see a plan.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _PRECISIONS: dict[str, Precision] = {"highest": "ieee", "high": "tf32", "medium"
 
 
 class Dense(Engine):
-    """A circuit of wide sums in Triton kernels; torch makes the weights.
+    """A circuit of wide sums in Triton kernels; torch computes the weights.
 
-    Matrix products are as precise as torch's are set to be, unless ``precision`` says otherwise.
+    Matrix products use torch's precision setting unless ``precision`` says otherwise.
     """
 
     name = "dense"
@@ -68,7 +68,7 @@ class Dense(Engine):
         return cls(plan, target, regions_of(plan))
 
     def load(self, weights: Weights, rest: Evaluate) -> None:
-        """See `Engine`. A CPU will do under Triton's interpreter."""
+        """See `Engine`. Under Triton's interpreter it also runs on a CPU."""
         if importlib.util.find_spec("triton") is None:
             raise NoMatch("Triton is not installed")
         from pccompiler.torch_backend.engines.dense.launch import Runner
@@ -88,7 +88,7 @@ class Dense(Engine):
         return [*tables, *(densities[each.layer] for each in self.regions.given)]
 
     def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
-        """See `Engine`. Triton needs a C compiler, too."""
+        """See `Engine`. Triton also needs a C compiler."""
         if self.precision is None:
             self.runner.precision = _PRECISIONS[torch.get_float32_matmul_precision()]
         tables = [table.contiguous() for table in operands[: self.tables]]
@@ -97,10 +97,10 @@ class Dense(Engine):
             value, kept = self.runner.forward(batch.x, tables, given, keep)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # Triton has no class of its own for them
+        except Exception as error:  # Triton has no common class for its errors
             if self.proven:
                 raise
-            raise KernelError(f"Triton fails: {str(error)[:200]}") from error
+            raise KernelError(f"Triton failed: {str(error)[:200]}") from error
         self.proven = True
         return value, Ascent((*kept, *tables))
 

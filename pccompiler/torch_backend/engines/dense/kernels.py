@@ -6,12 +6,12 @@
 
 Layouts, units (or states) innermost: values (region, batch, unit), terms and their flows (term,
 batch, unit), tables (leaf row, state, unit), weights (region of a level, unit, fan-in). Values and
-terms are logarithms less a scale for each region and row of data, in float64, so that their digits
-do not shrink as circuits grow. Flows are linear: dL / d log v. Types are left to Triton, whose
-language is not Python's; upper-case arguments are known when a kernel is compiled.
+terms are logarithms less a scale for each region and row of data; scales are float64, so that no
+digits are lost as circuits grow. Flows are linear: dL / d log v. Types are left to Triton, whose
+language differs from Python; upper-case arguments are known when a kernel is compiled.
 
 Sums keep the running maximum of the terms seen so far (as in Milakov and Gimelshein (2018),
-"Online normalizer calculation for softmax"), so no pass over the operands comes before.
+"Online normalizer calculation for softmax"), which saves a pass over the operands.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ import importlib.util
 if importlib.util.find_spec("triton") is not None:
     import triton
     import triton.language as tl
-else:  # so that tools can import the module: nothing here can run
+else:  # so that tools can import the module; nothing here can run
 
     class triton:  # noqa: N801
         """A stand-in."""
@@ -37,7 +37,7 @@ else:  # so that tools can import the module: nothing here can run
 
 @triton.jit
 def rounded(x, PRECISION: tl.constexpr):
-    """``x`` as the tensor cores take it, to nearest: they would cut digits off, with a bias."""
+    """``x`` rounded to nearest as tensor cores take it; they would truncate, which is biased."""
     if PRECISION == "bf16":
         out = x.to(tl.bfloat16)
     elif PRECISION == "tf32":
@@ -54,7 +54,7 @@ def multiplied(a, b, acc, PRECISION: tl.constexpr):
     a, b = rounded(a, PRECISION), rounded(b, PRECISION)
     if PRECISION == "ieee":
         acc = tl.dot(a, b, acc, input_precision="ieee")
-    elif PRECISION == "split":  # each operand in two parts, three products of them
+    elif PRECISION == "split":  # each operand in two parts, three products of parts
         acc = tl.dot(a, b, acc, input_precision="tf32x3")
     else:
         acc = tl.dot(a, b, acc, input_precision="tf32")
@@ -85,7 +85,7 @@ def scale_of(scales, lists, items, term, b, batch):
 
 @triton.jit
 def added(x, lost, more):
-    """``x + more``, and ``lost`` with what rounding the sum has lost (Knuth's exact addition)."""
+    """``x + more``, and ``lost`` plus the rounding error of the sum (Knuth's two-sum)."""
     total = x + more
     part = total - x
     error = (x - (total - part)) + (more - part)
@@ -97,9 +97,9 @@ def times(
     x, tables, codes, values, leaf_items, leaf_tables, leaf_states, leaf_start, leaf_stop,
     child_items, region_values, child_start, child_stop, b, k, batch, width, LONG: tl.constexpr,
 ):  # fmt: skip
-    """``x`` times leaf rows and regions, all in logarithms, shape (b, k).
+    """``x`` times leaf rows and regions, all as logarithms, shape (b, k).
 
-    ``LONG`` says that they are many: what rounding loses is then added up, too.
+    With ``LONG`` there are many factors, so the rounding errors are summed too.
     """
     here = b < batch
     inside = here[:, None] & (k < width)[None, :]
@@ -146,7 +146,7 @@ def incoming(flows, grad, row, root, lists, spots, b, m, batch, units):
 
 @triton.jit
 def region_flow(flows, values, grad, row, root, lists, spots, region_values, b, m, batch, units):
-    """DL / d value, shape (b, m): flows from all readers, over the value."""
+    """DL / d value, shape (b, m): flows from all readers, divided by the value."""
     flow = incoming(flows, grad, row, root, lists, spots, b, m, batch, units)
     base = tl.load(region_values + row) * batch
     value = tl.load(
@@ -167,7 +167,7 @@ def forward_level(
 ):  # fmt: skip
     """Values of the regions of a level; the first program of a row also writes terms and scales.
 
-    ``ONE`` says that ``arity`` is 1, ``LONG`` that some term is a product of many factors.
+    ``ONE`` means that ``arity`` is 1, ``LONG`` that some term is a product of many factors.
     """
     local = tl.program_id(0).to(tl.int64)
     row = first + local
@@ -255,7 +255,7 @@ def weight_gradients(
     region_terms, term_spots, root, batch, units, width, arity,
     BB: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the weights of all regions of one shape; one program sums over the batch."""
+    """Gradients of the weights of all regions of one shape; a program sums over the batch."""
     local = tl.program_id(0).to(tl.int64)
     row = tl.load(rows + local)
     m = tl.program_id(1) * BM + tl.arange(0, BM)
@@ -286,9 +286,9 @@ def table_gradients(
     states, BLOCKS: tl.constexpr, BS: tl.constexpr, BK: tl.constexpr, BB: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of tables (rows, units, states): flows summed by state, over the probability.
+    """Gradients of tables (rows, units, states): flows summed by state, divided by probability.
 
-    Rows of data are sorted by state: a program reads those of its ``BS`` states alone.
+    Rows of data are sorted by state: a program reads only those of its ``BS`` states.
     """
     local = tl.program_id(0).to(tl.int64)
     row = first + local

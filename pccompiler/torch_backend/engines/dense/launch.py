@@ -1,4 +1,4 @@
-"""Launches dense kernels: one a level or chain each way, then one a shape for weights' slopes."""
+"""Launches the dense kernels: one per level or chain each way, then one per shape for weights."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from pccompiler.torch_backend.engines.dense.regions import (
 from pccompiler.torch_backend.engines.dense.tiles import Tile, Tiles, block
 from pccompiler.torch_backend.engines.dense.unitwise import Unitwise
 
-# Triton's launcher, ``kernel[grid](...)``, has no types: hence ``Any`` for kernels.
+# Triton's launcher, ``kernel[grid](...)``, is untyped, hence ``Any`` for kernels.
 _KERNELS: Any = dense_kernels
 _SPLIT = 32
-"""Flows into so many units or fewer are quicker in split products than in float32 ones."""
+"""The most units for which flows are faster in split products than in float32 ones."""
 _FEW = 4
-"""States that are added up one by one, without a matrix product."""
+"""The most states that are summed one by one, without a matrix product."""
 
 
 class Runner(Numbers):
-    """The numbers of `Regions` on one device, and the launches."""
+    """The arrays of `Regions` on one device, and the launches."""
 
     def __init__(
         self, regions: Regions, device: torch.device, precision: Precision, tiles: Tiles

@@ -1,4 +1,4 @@
-"""Reads plans as regions for the dense kernels, which `regions` describes."""
+"""Reads plans as regions (see the module `regions`) for the dense kernels."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from pccompiler.torch_backend.engines.dense.regions import (
 from pccompiler.torch_backend.values import has_table
 
 LEAST_UNITS = 4
-"""Below, tiles of 16 units are mostly empty; from here up they pay (steps/wide_step.py)."""
+"""With fewer units, tiles of 16 units are mostly empty; from here on they pay off."""
 MOST_CHILDREN = 2**22
 _TOO_MANY = "its products share so many factors that terms would not fit in memory"
 
 
 class Role(Enum):
-    """What a layer is to the kernels."""
+    """The role of a layer in the kernels."""
 
     INDICATOR = auto()
     TABLE = auto()
@@ -43,17 +43,17 @@ def regions_of(plan: Plan) -> Regions:
     """Read ``plan`` as regions.
 
     Raises:
-        NoMatch: If it is of another kind.
+        NoMatch: If the plan is not supported.
     """
     return _Reader(plan).regions()
 
 
 class _Reader:
-    """One reading of a plan."""
+    """Reads one plan."""
 
     def __init__(self, plan: Plan) -> None:
         if plan.packed:
-            raise NoMatch("its sums are of single units")
+            raise NoMatch("its sums have one unit each")
         self.plan = plan
         self.roles = [_role(plan, number) for number in range(len(plan.layers))]
         self.starts = np.cumsum([0, *(layer.rows for layer in plan.layers)])
@@ -66,14 +66,14 @@ class _Reader:
     def _check(self) -> None:
         last = self.plan.layers[-1]
         if self.roles[-1] != Role.REGION or last.rows != 1 or last.units != 1:
-            raise NoMatch("its root is no sum")
+            raise NoMatch("its root is not a sum")
         sums = [e for e in self._layers(Role.REGION) if e.kind == Kind.SUM]
         widest = max((min(e.units, e.operands[0].units) for e in sums), default=0)
         if widest < LEAST_UNITS:
             raise NoMatch(f"its widest sum has {widest} units, fewer than {LEAST_UNITS}")
 
     def regions(self) -> Regions:
-        """All of it."""
+        """Everything that the kernels need."""
         inputs, levels, given = self._inputs(), self._levels(), self._given()
         units, arity, width = np.zeros((3, self.regions_at.max() + 1), np.int64)
         for level in levels:
@@ -107,7 +107,7 @@ class _Reader:
         return [number for number, role in enumerate(self.roles) if role in roles]
 
     def _numbers(self, *roles: Role) -> Int:
-        """Each row's number among the rows of all layers of these roles, -1 elsewhere."""
+        """For each row of the plan, its number among the rows of layers with these roles, or -1."""
         rows = [layer.rows for layer in self.plan.layers]
         inside = np.repeat([role in roles for role in self.roles], rows)
         return np.where(inside, np.cumsum(inside) - 1, -1)
@@ -153,7 +153,7 @@ class _Reader:
         return int(self.regions_at[self.starts[number]])
 
     def _factors(self) -> dict[int, list[int]]:
-        """For each product's row in the plan, the rows that it multiplies; none is a product."""
+        """For each product's row in the plan, the rows that it multiplies; nested ones flat."""
         found: dict[int, list[int]] = {}
         total = 0
         for number in self._places(Role.PRODUCT):
@@ -192,7 +192,7 @@ def _role(plan: Plan, number: int) -> Role:
     if layer.kind not in (Kind.SUM, Kind.MIXTURE):
         raise NoMatch(f"layer {number} is a {layer.kind.keyword} layer")
     if layer.ragged:
-        raise NoMatch(f"layer {number} is a sum of any fan-in over single units")
+        raise NoMatch(f"layer {number} is a ragged sum over single units")
     if len(layer.operands) != 1:
         raise NoMatch(f"layer {number} mixes operands of different widths")
     below = {plan.layers[b].family for b in layer.below}
@@ -204,11 +204,11 @@ def _role(plan: Plan, number: int) -> Role:
 
 
 def _picked(terms: Sequence[Sequence[int]], numbers: Int) -> Lists:
-    """Of each term the rows that have numbers, by these."""
+    """For each term, the numbers of its rows, leaving out rows without a number."""
     at: list[int] = numbers.tolist()
     return Lists.of([[at[row] for row in term if at[row] >= 0] for term in terms])
 
 
 def _before(sizes: Int) -> Int:
-    """The sum of all entries before each."""
+    """For each entry, the sum of all entries before it."""
     return np.cumsum(sizes) - sizes

@@ -2,10 +2,10 @@
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 # pyright: reportAssignmentType=false
 # ruff: noqa: N803
-"""Triton kernels for regions that mix unit by unit, and for given ones.
+"""Triton kernels for regions that mix unit by unit, and for given regions.
 
-`pccompiler.torch_backend.engines.dense.kernels` has the layouts. Every unit has a maximum of its
-own here, since no unit stands in for another: in a mixture, one may be far below the rest.
+Layouts are documented in `pccompiler.torch_backend.engines.dense.kernels`. Here each unit has its
+own maximum, since in a mixture one unit may be far below the others.
 """
 
 from pccompiler.torch_backend.engines.dense.kernels import incoming, scale_of, times, tl, triton
@@ -74,7 +74,7 @@ def reached(
 
 @triton.jit
 def share(flow, value, x):
-    """The part of ``flow`` that a factor exp(x) of a summand of exp(value) takes, over the rest."""
+    """The part of ``flow`` that goes to a summand of exp(value) with a factor exp(x)."""
     none = (flow == 0.0) | (value == float("-inf"))
     return tl.where(none, 0.0, flow * tl.exp(x - value))
 
@@ -111,7 +111,7 @@ def mixture_gradients(
     region_terms, term_spots, first, root, batch, units, arity,
     BB: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the weights of a level's mixtures; one program sums over the batch."""
+    """Gradients of the weights of a level's mixtures; a program sums over the batch."""
     local = tl.program_id(0).to(tl.int64)
     row = first + local
     a = tl.program_id(1)

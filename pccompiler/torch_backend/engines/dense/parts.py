@@ -1,4 +1,4 @@
-"""Levels in the order of their launches; levels that follow one another are one launch."""
+"""The launch order of levels; consecutive levels of a chain are one launch."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pccompiler.ir.arrays import Int
 from pccompiler.torch_backend.engines.dense.regions import Level, Lists, Regions
 
 MOST_UNITS = 128
-"""A program keeps a step's weights."""
+"""A program keeps the weights of one step on chip."""
 _SHORTEST = 3
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Levels of one shape: region i of each reads region i of the level below.
+    """Consecutive levels of one shape: region i of each reads region i of the level below.
 
-    What else their terms multiply are leaf rows and given regions.
+    All other factors of their terms are leaf rows and given regions.
     """
 
     levels: tuple[Level, ...]
 
 
 def with_chains(regions: Regions) -> list[Level | Chain]:
-    """The levels bottom-up, those of chains together."""
+    """Levels bottom-up, with those of a chain grouped."""
     readers = np.bincount(regions.children.items, minlength=len(regions.values))
     given = np.zeros(len(regions.values), bool)
     for each in regions.given:
@@ -46,7 +46,7 @@ def with_chains(regions: Regions) -> list[Level | Chain]:
 def _follows(
     regions: Regions, level: Level, below: Level, readers: Int, given: NDArray[np.bool_]
 ) -> bool:
-    """Whether the regions of a level read those of the level ``below``, which no other reads."""
+    """Whether the regions of a level read those of ``below``, and are their only readers."""
     shape = level.shape
     if (level.first, level.rows) != (below.first + below.rows, below.rows):
         return False
@@ -62,13 +62,13 @@ def _follows(
 
 
 def others_of(children: Lists, term: int, row: int) -> Int:
-    """What a term multiplies besides the region ``row``."""
+    """Regions that a term multiplies other than ``row``."""
     items = children.items[children.starts[term] : children.starts[term + 1]]
     return np.asarray(items[items != row])
 
 
 def launches(regions: Regions, *, back: bool) -> int:
-    """Kernels that an evaluation starts, with the way down or without."""
+    """Number of kernels that an evaluation launches, with or without the way down."""
     parts = with_chains(regions)
     up = len(regions.inputs) + len(parts)
     if not back:

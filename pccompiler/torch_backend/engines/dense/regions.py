@@ -1,10 +1,10 @@
-"""Plans of wide dense sums: what fused kernels need of them.
+"""How fused kernels see a plan of wide dense sums.
 
-Every row of a dense sum or of a mixture becomes one *region*. It mixes `Shape.arity` *terms*, each
-a product of leaf rows and of other regions' values; nested products are flattened, and a product
-that several sums read is a term of each. A level of the plan is then one launch in each direction
-(`pccompiler.torch_backend.engines.dense.kernels`), and needs no product in memory but the terms,
-which the backward pass reads again.
+Every row of a dense sum or of a mixture becomes a *region*. It mixes `Shape.arity` *terms*, each a
+product of leaf rows and of other regions' values; nested products are flattened, and a product that
+several sums read is one term in each. A level of the plan is then one launch in each direction
+(`pccompiler.torch_backend.engines.dense.kernels`), and only terms are stored in memory, which the
+backward pass reads again.
 
 A leaf row is a table over states: discrete leaves, and sums over the states of one variable.
 Log-densities of other leaves are *given*: regions without terms.
@@ -26,7 +26,7 @@ from pccompiler.ir.plan.rounding import FEW_OPERANDS
 class Shape:
     """The shape of a region: ``units`` sums over ``arity`` terms of ``width`` units each.
 
-    A *mixture*'s unit i mixes the units i of the terms alone.
+    In a *mixture*, unit i mixes only units i of the terms.
     """
 
     units: int
@@ -36,7 +36,7 @@ class Shape:
 
     @property
     def columns(self) -> int:
-        """Columns of the weights."""
+        """Number of columns of the weights."""
         return self.arity if self.mixture else self.width * self.arity
 
 
@@ -51,13 +51,13 @@ class Level:
 
 
 def members(levels: Sequence[Level]) -> Int:
-    """The regions of all these levels."""
+    """All regions of these levels."""
     return np.concatenate([np.arange(e.first, e.first + e.rows) for e in levels])
 
 
 @dataclass(frozen=True)
 class Given:
-    """The regions ``first, first + 1, ...`` of one input layer, whose log-densities are given."""
+    """The regions ``first, first + 1, ...`` of one input layer with given log-densities."""
 
     layer: int
     first: int
@@ -67,7 +67,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The leaf rows ``first, first + 1, ...`` of one layer, and where their tables start."""
+    """The leaf rows ``first, first + 1, ...`` of one layer, and the start of their tables."""
 
     use: int
     first: int
@@ -92,7 +92,7 @@ class Lists:
         return cls(np.concatenate([[0], np.cumsum(sizes)]), items)
 
     def transposed(self, number: int) -> Lists:
-        """For each item below ``number``, the lists that it is in, ascending."""
+        """For each item below ``number``, the lists that contain it, ascending."""
         owner = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
         order = np.argsort(self.items, kind="stable")
         sizes = np.bincount(self.items, minlength=number)
@@ -107,15 +107,15 @@ class Regions:
         levels: Layers of sums and mixtures, bottom-up; the root is the last region.
         given: Layers of given regions.
         inputs: Layers of leaf rows.
-        values: Shape ``(regions,)``: units before each region's, in a buffer of all values.
+        values: Shape ``(regions,)``: offset of each region's units in the buffer of all values.
         terms: Shape ``(regions,)``: each region's first term.
-        products: Shape ``(terms,)``: units before each term's, in a buffer of all terms.
+        products: Shape ``(terms,)``: offset of each term's units in the buffer of all terms.
         children: For each term, the regions that it multiplies.
         leaves: For each term, the leaf rows that it multiplies.
-        tables: Shape ``(leaf rows,)``: numbers before each row's table, shape (states, units).
-        states: Shape ``(leaf rows,)``: states of each.
-        variables: Shape ``(leaf rows,)``: the variable of each.
-        sizes: Numbers for each row of data in the buffers of values and of terms, and of tables.
+        tables: Shape ``(leaf rows,)``: offset of each row's table, shape (states, units).
+        states: Shape ``(leaf rows,)``: number of states of each row.
+        variables: Shape ``(leaf rows,)``: the variable of each row.
+        sizes: Sizes of the buffers of values and of terms, per row of data, and of tables.
     """
 
     levels: tuple[Level, ...]
@@ -133,7 +133,7 @@ class Regions:
 
     @cached_property
     def _long(self) -> frozenset[int]:
-        """The first regions of levels with terms of many factors."""
+        """The first regions of the levels that have terms of many factors."""
         factors = np.diff(self.children.starts) + np.diff(self.leaves.starts)
         found: set[int] = set()
         for level in self.levels:
@@ -147,7 +147,7 @@ class Regions:
         return level.first in self._long
 
     def sums_by_shape(self) -> dict[Shape, list[Level]]:
-        """The levels that are no mixtures."""
+        """The levels that are not mixtures, grouped by shape."""
         found: dict[Shape, list[Level]] = {}
         for level in self.levels:
             if not level.shape.mixture:

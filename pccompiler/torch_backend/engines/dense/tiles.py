@@ -1,4 +1,4 @@
-"""How large the dense kernels' programs are."""
+"""Tile sizes of the dense kernels' programs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pccompiler.ir.arrays import power_of_two
 
 
 class Tile(NamedTuple):
-    """What a program of a level writes, how many units it reads at a time, and its warps."""
+    """Rows of data and units that a program of a level writes, units per read, and warps."""
 
     batch: int
     out: int
@@ -19,21 +19,21 @@ class Tile(NamedTuple):
 
 @dataclass(frozen=True)
 class Tiles:
-    """Block shapes, powers of two, and warps.
+    """Tile sizes (powers of two) and warps.
 
     Attributes:
         batch: Rows of data in a program of a level.
         out: Units that such a program writes.
         step: Units that it reads at a time.
-        warps: Of such a program.
-        narrow: Programs that write so many units or fewer have 4 warps, and
-        narrow_batch: rows, where products are in float32, and where they round.
+        warps: Warps of such a program.
+        narrow: Programs that write at most this many units have 4 warps, and
+        narrow_batch: these rows if products are in float32, and if they are rounded.
         least: Levels of few programs are cut up, down to squares of this size,
         programs: until they have this many; such small programs have 4 warps, and
         thin_step: read this many units at a time.
         gradient: Rows and columns of weight gradients in a program.
         gradient_batch: Rows of data that it reads at a time.
-        gradient_warps: Of such a program.
+        gradient_warps: Warps of such a program.
         states: States in a program of table gradients.
         state_batch: Rows of data that it reads at a time.
     """
@@ -54,14 +54,14 @@ class Tiles:
     state_batch: int = 32
 
     def level(self, rows: int, batch: int, out: int, reads: int, rounds: bool) -> Tile:
-        """A program of a level: smaller where levels are thin, so that they fill the chip.
+        """The tile of a level: smaller for thin levels, so that they fill the chip.
 
         Args:
             rows: Regions of the level.
             batch: Rows of data.
-            out: Units written for each.
-            reads: Units read for each.
-            rounds: Whether products round.
+            out: Units written for each region.
+            reads: Units read for each region.
+            rounds: Whether products are rounded.
         """
         wide = block(out, self.out)
         narrow = wide <= self.narrow
@@ -78,5 +78,5 @@ class Tiles:
 
 
 def block(size: int, most: int = 128) -> int:
-    """The power of two from 16 to ``most`` that covers ``size``, or ``most``."""
+    """The smallest power of two from 16 to ``most`` that covers ``size``, otherwise ``most``."""
     return min(most, max(16, power_of_two(size)))

@@ -1,4 +1,4 @@
-"""Launches the kernels of regions that mix unit by unit, and of given ones."""
+"""Launches the kernels of regions that mix unit by unit, and of given regions."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from pccompiler.torch_backend.values import finite
 
 _KERNELS: Any = dense_mixtures
 _TILE = 2048
-"""Numbers in a program, unless one row of data has more."""
+"""Size of a program's tile, unless one row of data is larger."""
 _WIDE = 128
 
 
 class Unitwise:
-    """The launches of one runner."""
+    """The launches of mixtures and given regions for one runner."""
 
     def __init__(self, runner: Numbers) -> None:
         self.runner = runner
 
     def give(self, given: Given, density: Tensor, kept: Kept) -> None:
-        """Make log-densities, shape (rows, units, batch), the values of their regions."""
+        """Store log-densities, shape (rows, units, batch), as the values of their regions."""
         regions = self.runner.regions
         top = finite(density.amax(1))
         kept.scales[given.first : given.first + given.rows] = top
@@ -83,6 +83,6 @@ class Unitwise:
 
 
 def _tile(units: int) -> tuple[int, int]:
-    """Rows of data and units in a program."""
+    """Rows of data and units of a program."""
     wide = min(_WIDE, power_of_two(units))
     return min(64, _TILE // wide), wide

@@ -1,8 +1,8 @@
 """The top-down pass: gradients by flows.
 
-Written out, not recorded. For a product p with operand a, dL/da = (p dL/dp) / a: it needs no other
-operand, and cannot overflow where the plan proves a lower bound on a. Scales are constants of the
-backward pass: the result depends on x exp(s) only, so their gradients cancel.
+Written out rather than recorded. For a product p with operand a, dL/da = (p dL/dp) / a: it needs no
+other operand, and cannot overflow if the plan proves a lower bound on a. Scales are constants in
+the backward pass: the result depends only on x exp(s), so their gradients cancel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pccompiler.torch_backend.values import Value, safe_div, value_of
 
 
 class Backward:
-    """One top-down pass over a kept forward evaluation."""
+    """One top-down pass over a forward evaluation that kept its values."""
 
     def __init__(self, forward: Forward) -> None:
         self.forward = forward
@@ -75,7 +75,7 @@ class Backward:
             self.weight_grads[number] = torch.bmm(grad, states.transpose(1, 2))
 
     def product(self, number: int, layer: Layer, grad: Tensor) -> None:
-        """Flows of the layer, shared out among the operands."""
+        """Distribute the layer's flows among its operands."""
         flow = grad.mul_(value_of(self.values, number).x) if layer.form == Form.LINEAR else grad
         start = 0
         for part, operands in enumerate(layer.operands):
@@ -100,12 +100,12 @@ class Backward:
             x = self.indexed.fetch(number, part, self.values, self.lease).x
             target = self.target(number, part)
             grad = self.divide(flow, x, target)
-            if form == Form.LOG:  # here a linear operand can be 0
+            if form == Form.LOG:  # a linear operand can be 0 here
                 grad.masked_fill_(x == 0, 0.0)
             if target is None:
                 self.scatter(number, part, grad)
             return
-        ones: list[Value | None] = [None] * len(self.values)  # mixed: divide by 1 where log
+        ones: list[Value | None] = [None] * len(self.values)  # mixed: divide by 1 for logs
         for source in operands.sources:
             below = value_of(self.values, source.layer).x
             linear = self.plan.layers[source.layer].form == Form.LINEAR
@@ -114,7 +114,7 @@ class Backward:
         self.scatter(number, part, safe_div(flow.expand(shape), x))
 
     def divide(self, flow: Tensor, x: Tensor, target: Tensor | None) -> Tensor:
-        """``flow / x``, into ``target``; operand by operand, as CUDA is slow at broadcasting."""
+        """``flow / x``, into ``target``; operand by operand, since CUDA broadcasts slowly."""
         if target is None or flow.device.type == "cpu" or len(flow) == len(x):
             return torch.div(flow, x, out=target)
         for operand, out in zip(x, target, strict=True):
@@ -122,7 +122,7 @@ class Backward:
         return target
 
     def count_states(self, below: int, operands: Operands, flow: Tensor) -> None:
-        """Add up flows by state, shape (rows, units, states): weight times weight gradient.
+        """Sum flows by state, shape (rows, units, states): weight times weight gradient.
 
         A missing value adds nothing: its sum is 1 whatever the weights.
         """
@@ -137,7 +137,7 @@ class Backward:
             torch.bmm(flow, states[rows], out=self.weight_grads[below][rows])
 
     def observed(self, number: int) -> Tensor:
-        """States of the inputs of sum layer ``number``, one-hot, all zeros where missing."""
+        """One-hot states of the inputs of sum layer ``number``, all zeros where missing."""
         operands = self.plan.layers[number].operands[0]
         seen = [value_of(self.values, source.layer).x for source in operands.sources]
         if not self.forward.complete:
@@ -147,7 +147,7 @@ class Backward:
         return self.indexed.gather(number, 0, seen, self.lease)
 
     def target(self, number: int, part: int) -> Tensor | None:
-        """The slice of the gradient buffer that this operand alone writes, or ``None``."""
+        """The slice of the gradient buffer that only this operand writes, or ``None``."""
         operands = self.plan.layers[number].operands[part]
         below = operands.sources[0].layer
         if operands.start is None or not self.indexed.once[below]:
@@ -157,7 +157,7 @@ class Backward:
         return piece.view(operands.arity, operands.rows, *piece.shape[1:])
 
     def buffer(self, layer: int) -> Tensor:
-        """Where the layer's gradient goes: zeros, unless each row is read, and so written, once."""
+        """A buffer for the layer's gradient: zeros, unless each row is read, so written, once."""
         buffer = self.grads[layer]
         if buffer is None:
             buffer = self.lease.take(value_of(self.values, layer).x.shape)
@@ -228,7 +228,7 @@ class Backward:
         self.split(number, layer, flow)
 
     def split(self, number: int, layer: Layer, flow: Tensor) -> None:
-        """Hand the flows of a dense sum's inputs, shape (rows, fan-in, batch), to its operands."""
+        """Pass the flows of a dense sum's inputs, shape (rows, fan-in, batch), to its operands."""
         start = 0
         for part, operands in enumerate(layer.operands):
             width = operands.arity * operands.units

@@ -1,4 +1,4 @@
-"""Runs a plan layer by layer in torch's own operations, as every plan that is not packed can."""
+"""Runs any plan that is not packed, layer by layer in plain torch operations."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from pccompiler.torch_backend.weights.weights import Weights
 
 
 class Layered(Engine):
-    """One operation of torch after the other, in any precision on any device.
+    """One torch operation after the other, in any precision on any device.
 
-    Its operands are the plan's. Inputs: states one-hot, shape (rows, states, batch), all ones where
-    missing; of large tables instead the states' codes (`leaves.lookup.codes_of`); of leaves without
-    tables log-densities, shape (rows, units, batch). Weights: shape (rows, units, fan-in).
+    Its operands are the plan's. Inputs are one-hot states, shape (rows, states, batch), all ones if
+    missing; state codes if tables are large (`leaves.lookup.codes_of`); and log-densities of leaves
+    without tables, shape (rows, units, batch). Weights have the shape (rows, units, fan-in).
     """
 
     name = "layered"
@@ -44,7 +44,7 @@ class Layered(Engine):
 
     @classmethod
     def fit(cls, plan: Plan, target: Target) -> Layered:
-        """See `Engine`: any plan but packed ones."""
+        """See `Engine`: any plan that is not packed."""
         if plan.packed:
             raise NoMatch("the plan is packed: its sums are ragged")
         return cls(plan, target)
@@ -84,7 +84,7 @@ class Layered(Engine):
 
 
 def by_layer(plan: Plan, operands: Sequence[Tensor]) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-    """Inputs and weights by layer, of plans without ragged layers."""
+    """Inputs and weights by layer, for plans without ragged layers."""
     rest, numbers = iter(operands), range(len(plan.layers))
     inputs = {n: next(rest) for n in numbers if plan.layers[n].kind == Kind.INPUT}
     return inputs, {n: next(rest) for n in numbers if has_table(plan.layers[n])}

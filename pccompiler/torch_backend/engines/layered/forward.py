@@ -18,7 +18,7 @@ from pccompiler.torch_backend.values import Value, finite, has_table, to_log, va
 
 
 class Forward:
-    """One bottom-up evaluation; keeps what the backward pass needs if ``keep``."""
+    """One bottom-up evaluation; with ``keep`` it keeps what the backward pass needs."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Forward:
         return self.normalized(layer, Value(out, self.product_scale(parts)))
 
     def product_scale(self, parts: list[Value]) -> Tensor | None:
-        """Scales of a product's rows, part below part; ``None`` where all are 0."""
+        """Scales of a product's rows, part after part; ``None`` if all are 0."""
         if all(part.scale is None for part in parts):
             return None
         scales: list[Tensor] = []
@@ -119,7 +119,7 @@ class Forward:
         return self.indexed.fetch(number, part, self.values, self.lease)
 
     def operand(self, number: int, part: int, form: Form) -> Value:
-        """Operands in the wanted form; linear ones keep their scale."""
+        """Operands in the given form; linear ones keep their scale."""
         value = self.fetch(number, part)
         sources = self.plan.layers[number].operands[part].sources
         forms = {self.plan.layers[s.layer].form for s in sources}
@@ -140,7 +140,7 @@ class Forward:
         places, xs = self.indexed.places.get(number), [part.x[0] for part in parts]
         if places is not None:
             xs = [x.index_select(1, place) for x, place in zip(xs, places, strict=True)]
-        # a copy: the operand is others' to read, and may be dropped
+        # a copy: the operand has other readers and may be dropped
         out = xs[0].clone() if len(xs) == 1 else xs[0]
         for right in xs[1:]:
             if places is None:
@@ -151,7 +151,7 @@ class Forward:
         return self.normalized(layer, Value(out, sum(scales[1:], scales[0]) if scales else None))
 
     def looked_up(self, number: int) -> Value:
-        """A dense sum over complete binary indicators: one of two weights, no arithmetic."""
+        """A dense sum over complete binary indicators: selects weights without arithmetic."""
         operands = self.plan.layers[number].operands[0]
         ones = value_of(self.values, operands.sources[0].layer).x[:, 1].bool()
         if operands.start is None:
@@ -172,7 +172,7 @@ class Forward:
         weight = self.weights[number]
         x = self.lease.take((*weight.shape[:2], value.x.shape[-1]))
         torch.bmm(weight, value.x[0], out=x)
-        if self.plan.layers[number].operands[0].start is None:  # gathered: keep it, or let it go
+        if self.plan.layers[number].operands[0].start is None:  # gathered: keep it or release it
             if self.keep and not self.indexed.lookup[number]:
                 self.saved[number] = (value.x[0],)
             else:
@@ -180,14 +180,14 @@ class Forward:
         return Value(x, None if value.scale is None else value.scale[0])
 
     def log_operands(self, number: int) -> Tensor:
-        """All operands of a dense sum side by side in log form, shape (rows, fan-in, batch)."""
+        """All operands of a dense sum next to each other as logs, shape (rows, fan-in, batch)."""
         parts = self.plan.layers[number].operands
         columns = [c for p in range(len(parts)) for c in self.operand(number, p, Form.LOG).x]
         return columns[0] if len(columns) == 1 else torch.cat(columns, dim=1)
 
     def shifted_sum(self, number: int, layer: Layer) -> Value:
         logs, weight = self.log_operands(number), self.weights[number]
-        if layer.units == 1:  # weights enter before the maximum: exact for any weight
+        if layer.units == 1:  # weights are added before the maximum: exact for any weight
             logs = logs + weight.log().transpose(1, 2)
         top = finite(logs.amax(1, keepdim=True))
         shifted = (logs - top).exp_()
@@ -210,7 +210,7 @@ class Forward:
 
 
 def _combine(operands: Tensor, form: Form, out: Tensor) -> None:
-    """Products of operands, shape (arity, rows, units, batch): in log form they add up."""
+    """Products of operands, shape (arity, rows, units, batch); in log form they are added."""
     if len(operands) == 1:
         out.copy_(operands[0])
         return

@@ -1,4 +1,4 @@
-"""Where the operands of each layer lie, on one device."""
+"""Locates the operands of each layer, on one device."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pccompiler.torch_backend.values import Value, unit_places, value_of
 
 
 class Indexed:
-    """A plan with its index tensors on one device, and the buffers that its evaluations share.
+    """A plan's index tensors on one device, and the buffers that its evaluations share.
 
     Args:
-        plan: Not packed.
-        device: Of the index tensors.
+        plan: A plan that is not packed.
+        device: Device of the index tensors.
         lookups: Whether gradients of sums over indicators may be counted by state, which needs all
             readers of a layer at once.
     """
@@ -91,12 +91,12 @@ class Indexed:
         return out
 
     def wants(self, layer: int) -> bool:
-        """Whether the layer's gradient is of any use: indicators have no parameters."""
+        """Whether the layer's gradient is needed: indicators have no parameters."""
         return self.plan.layers[layer].family != Family.INDICATOR
 
 
 def _span(rows: Int) -> slice | None:
-    """The slice that ascending neighbours are."""
+    """The slice of consecutive ascending rows, if they form one."""
     if len(rows) == 0 or (np.diff(rows) != 1).any():
         return None
     return slice(int(rows[0]), int(rows[-1]) + 1)
@@ -113,10 +113,10 @@ def _once(plan: Plan) -> list[bool]:
 
 
 def _lookups(plan: Plan, once: list[bool]) -> list[bool]:
-    """Whether a layer is a dense sum over indicators that linear elementwise products alone read.
+    """Whether a layer is a dense sum over indicators read only by linear elementwise products.
 
-    Its unit u is then a weight, w[u, state], and flows sum up to weight gradients by state: the
-    backward pass needs no gradient of the layer's value.
+    The value of unit u is then a weight, w[u, state], and flows sum to weight gradients by state:
+    the backward pass needs no gradient of the layer's value.
     """
     views = [True] * len(plan.layers)
     for layer in plan.layers:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class Pool:
-    """Buffers that no evaluation uses, by size. Holds one batch size at a time."""
+    """Unused buffers, by size, for one batch size at a time."""
 
     def __init__(self) -> None:
         self.free: dict[int, list[Tensor]] = defaultdict(list)
@@ -27,7 +27,7 @@ class Pool:
 
 
 class Lease:
-    """The buffers of one evaluation; they return to the pool when it is garbage.
+    """The buffers of one evaluation; they return to the pool when it is garbage-collected.
 
     An evaluation lives as long as its result's graph, so a second backward pass finds its values.
     """

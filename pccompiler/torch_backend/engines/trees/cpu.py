@@ -1,7 +1,7 @@
 """Trees of small regions on a CPU, in C: one tree and one block of rows at a time, in cache.
 
-The same plans run on a GPU (`pccompiler.torch_backend.engines.trees.cuda`). Trees are shared out
-among threads, each with weights of its own, so repeats agree bit for bit.
+The same plans run on a GPU (`pccompiler.torch_backend.engines.trees.cuda`). Trees are distributed
+over threads, each with weights of its own, so results are reproducible bit for bit.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from pccompiler.torch_backend.weights.weights import Weights
 _SOURCE = Path(__file__).parent / "kernels" / "trees.c"
 
 MOST_UNITS = 16
-"""Above, torch's matrix products are as quick."""
+"""With more units, torch's matrix products are as fast."""
 _BLOCKS = (1, 32, 64)
-"""Rows of a block, for one or two, few, and many: between 1 and 32, compilers give up vectors."""
+"""Rows of a block for one or two, few, and many; between 1 and 32, compilers do not vectorize."""
 _local = threading.local()
 
 
@@ -94,7 +94,7 @@ class TreesOnCPU(Engine):
         return cls(plan, target, trees)
 
     def load(self, weights: Weights, rest: Evaluate) -> None:
-        """See `Engine`; the lack of a compiler is said once."""
+        """See `Engine`; a missing compiler is logged once."""
         places = {group: rows_of(weights, group) for group in self.groups}
         self.tables = tables_of(self.regions, places)
         self.separate = separate(self.tables)
@@ -106,16 +106,16 @@ class TreesOnCPU(Engine):
 
     @property
     def trees(self) -> int:
-        """How many there are."""
+        """Number of trees."""
         return len(self.tables["starts"]) - 1
 
     @cached_property
     def most_regions(self) -> int:
-        """Of a tree."""
+        """Regions of the largest tree."""
         return int(np.diff(self.tables["starts"]).max())
 
     def library(self, block: int) -> ctypes.CDLL:
-        """The compiled functions for blocks of so many rows."""
+        """The functions compiled for blocks of ``block`` rows."""
         known = self.libraries.get(block)
         if known is None:
             defines = ("K", self.units), ("B", block), *macros(Child)
@@ -124,12 +124,12 @@ class TreesOnCPU(Engine):
         return known
 
     def launches(self, wanted: Wanted) -> int:
-        """See `Engine`: calls of C functions."""
+        """See `Engine`: the number of calls of C functions."""
         each_way = 1 + self.mixed
         return 1 + each_way * (2 if wanted is Wanted.GRADIENT else 1)
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
-        """Logarithms of the roots' shares, if they are mixed; then the weights of each group."""
+        """Log-weights of the roots if they are mixed, then the weights of each group."""
         own = [group for group in dict.fromkeys(self.groups) if group >= 0]
         mixture = [self.plan.layers[-1].group] if self.mixed else []
         made = [group for group in own if self.plan.groups[group].generated]
@@ -178,7 +178,7 @@ class TreesOnCPU(Engine):
         return Descent((*sums, *grads))
 
     def named(self, given: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights of regions, roots and leaves; the same tensor where groups are the same."""
+        """Weights of regions, roots and leaves; the same tensor if they share a group."""
         groups = [group for group in dict.fromkeys(self.groups) if group >= 0]
         by_group = dict(zip(groups, given, strict=True))
         square, root, leaf = (by_group.get(group, given[0]) for group in self.groups)
@@ -186,7 +186,7 @@ class TreesOnCPU(Engine):
 
 
 class _Blocks:
-    """The trees with weights and rows."""
+    """The trees with their weights and the rows, cut into blocks."""
 
     def __init__(self, circuit: TreesOnCPU, x: Tensor, given: Sequence[Tensor]) -> None:
         self.circuit, self.batch = circuit, len(x)
@@ -217,7 +217,7 @@ class _Blocks:
         return roots
 
     def down(self, flows: Tensor, grads: tuple[Tensor, Tensor, Tensor]) -> None:
-        """Add to gradients of weights."""
+        """Add to the gradients of weights."""
         threads = self._threads() if self.circuit.separate else 1
         places = (grad.data_ptr() for grad in (flows, *grads))
         self.library.trees_down(
@@ -225,13 +225,13 @@ class _Blocks:
         )
 
     def _threads(self) -> int:
-        """Threads that the trees are shared out among."""
+        """Number of threads that share the trees."""
         circuit = self.circuit
         values = len(circuit.tables["weight"]) * circuit.units * self.rows
         return min(threads_for(values), circuit.trees)
 
     def _space(self, threads: int) -> tuple[int, int]:
-        """Where threads have memory for the values of a tree and a block, and how much each."""
+        """Address of the threads' memory for values of a tree and a block, and floats for each."""
         needed = -(-2 * self.circuit.units * self.circuit.most_regions * self.block // 16) * 16
         known: Tensor | None = getattr(_local, "space", None)
         if known is None or known.numel() < threads * needed + 16:

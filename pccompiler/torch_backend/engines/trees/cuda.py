@@ -27,7 +27,7 @@ from pccompiler.torch_backend.engines.trees.warps import Arrangement, arrange
 from pccompiler.torch_backend.weights.weights import Weights
 
 MOST_UNITS = 8
-"""Above, a lane's weights and their gradients do not fit in its registers."""
+"""With more units, a lane's weights and their gradients do not fit in its registers."""
 
 
 class TreesOnCUDA(Engine):
@@ -61,13 +61,13 @@ class TreesOnCUDA(Engine):
         try:
             self.source = Generated(self.launcher, weights)
         except NoMatch as why:
-            say_once(f"torch makes the weights for the fused kernels: {why}")
+            say_once(f"torch computes the weights for the fused kernels: {why}")
             self.source = Arranged(self.launcher)
         order = root_order(self.plan)
         self.order = None if order is None else torch.from_numpy(order).to(self.target.device)
 
     def launches(self, wanted: Wanted) -> int | None:
-        """See `Engine`. How gradients are added up depends on the device."""
+        """See `Engine`. How gradients are summed depends on the device."""
         if wanted is Wanted.GRADIENT:
             return None
         return 1 + len(self.trees.stages) + self.mixed
@@ -78,7 +78,7 @@ class TreesOnCUDA(Engine):
         return self.plan.layers[-1].kind == Kind.MIXTURE
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
-        """The roots' shares of the mixture, in their order; then what weights are made of."""
+        """The mixture weights of the roots, in their order; then what weights are made from."""
         tensors = self.source.tensors(weights)
         if not self.mixed:
             return tensors

@@ -1,6 +1,6 @@
-"""Where the weights of the lanes come from: torch's tables, or kernels of their own.
+"""Sources of the lanes' weights: torch tables, or fused kernels.
 
-Gradients of the lanes' weights come for each part of the batch; both sources add them up.
+Gradients of the lanes' weights are given for each part of the batch; both sources sum them.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from pccompiler.torch_backend.weights.weights import Weights
 _KERNELS = Path(__file__).parent / "kernels"
 
 _TILE = 128
-"""Threads of a block of the generator's kernels."""
+"""Threads per block in the generator's kernels."""
 _RESIDENT = 3
-"""Blocks of the backward pass that a multiprocessor holds."""
+"""Blocks of the backward pass resident on a multiprocessor."""
 _MOST_HIDDEN = 32
 _MOST_OUTPUTS = 64
 
@@ -38,20 +38,20 @@ class Source(Protocol):
     """Makes weights of lanes, shape (components, lanes), from tensors that torch differentiates."""
 
     def tensors(self, weights: Weights) -> list[Tensor]:
-        """What the weights are made of."""
+        """The tensors that the weights are made from."""
         ...
 
     def make(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Weights of lanes."""
+        """The lanes' weights."""
         ...
 
     def back(self, found: Tensor, batch: int, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Gradients of ``tensors`` from those of the lanes, as `Launcher.down` leaves them."""
+        """Gradients of ``tensors`` from those of the lanes, as returned by `Launcher.down`."""
         ...
 
 
 class Arranged:
-    """Weights that torch made, group by group, put in their places."""
+    """Weights computed by torch, group by group, then moved to their lanes."""
 
     def __init__(self, launcher: Launcher) -> None:
         self.launcher = launcher
@@ -91,14 +91,14 @@ class Arranged:
 
 @dataclass(frozen=True, eq=False)
 class _Head:
-    """Weights of one shape.
+    """Weights of the same shape.
 
     Attributes:
         rows, columns: The shape.
         slots: Row among embeddings (or logits), component and lane, shape (3, weights).
-        names: Its own parameters.
-        number: Weights.
-        blocks: Blocks of the backward pass.
+        names: Names of its own parameters.
+        number: Number of weights.
+        blocks: Number of blocks in the backward pass.
     """
 
     rows: int
@@ -110,13 +110,13 @@ class _Head:
 
 
 class Generated:
-    """The hypernetwork and softmax, or softmax alone, in kernels of their own."""
+    """The hypernetwork and softmax, or softmax alone, in fused kernels."""
 
     def __init__(self, launcher: Launcher, weights: Weights) -> None:
-        """Take stock of the heads.
+        """Collect the heads and compile the kernels.
 
         Raises:
-            NoMatch: If the generator is of another kind; the message says why.
+            NoMatch: If the generator is not supported, with the reason.
         """
         self.launcher = launcher
         generator = weights.plan.generator
@@ -187,7 +187,7 @@ class Generated:
         return [weights.values[name].contiguous() for name in self.names]
 
     def _arguments(self, own: Sequence[Tensor], outs: Sequence[Tensor]) -> list[Argument]:
-        """Of three heads: slots, number and parameters; without a network, gradients too."""
+        """Slots, number and parameters of three heads; without a network, also gradients."""
         arguments: list[Argument] = []
         each = 2 if self.net else 1
         for i in range(3):
@@ -214,7 +214,7 @@ class Generated:
         return out
 
     def _split(self, tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """Tensors that heads share, and their own."""
+        """The tensors that heads share, and their own ones."""
         return (tensors[:5], tensors[5:]) if self.net else ((), tensors)
 
     def back(self, found: Tensor, batch: int, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -243,7 +243,7 @@ class Generated:
 
 @dataclass(frozen=True)
 class _Partial:
-    """Numbers that a block sums up, those of the sums, and bytes of shared memory."""
+    """Numbers of sums in a block and in total, and bytes of shared memory up and down."""
 
     size: int
     outputs: int
@@ -275,7 +275,7 @@ def _partial(weights: Weights, hidden: tuple[int, ...], heads: list[_Head]) -> _
 
 
 def _check(weights: Weights, hidden: tuple[int, ...]) -> None:
-    """Whether the kernels know such a generator.
+    """Check that the kernels support the generator.
 
     Raises:
         NoMatch: If not.
@@ -292,7 +292,7 @@ def _check(weights: Weights, hidden: tuple[int, ...]) -> None:
 
 
 def _parameter_rows(weights: Weights, group: int) -> Int:
-    """Of each weight of a group in plan order: the row of its embedding, or of its logits."""
+    """For each weight of a group in plan order, the row of its embedding or logits."""
     key, entry = str(group), weights.plan.groups[group]
     if weights.network:
         if key not in weights.sectors:
@@ -301,7 +301,7 @@ def _parameter_rows(weights: Weights, group: int) -> Int:
         total = weights.layout.embeddings
     else:
         if entry.generated:
-            raise NoMatch("sectors of direct weights")
+            raise NoMatch("direct weights are partitioned into sectors")
         rows, total = weights.orders[key].rows, len(entry.weights)
     if isinstance(rows, Tensor):
         return np.asarray(rows.cpu().numpy())

@@ -1,4 +1,4 @@
-"""Launches the CUDA kernels: trees of regions, one region a lane, rows of the data streaming by."""
+"""Launches the CUDA kernels for trees of regions: one region per lane, with rows streaming by."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from pccompiler.torch_backend.runtime.macros import macros
 from pccompiler.torch_backend.runtime.nvrtc import Argument, Kernel, Long, load
 
 _WARPS = 2
-"""Warps of a block."""
+"""Warps per block."""
 _FILL = 14
-"""Warps that a multiprocessor should have, to hide latencies."""
+"""Warps per multiprocessor, enough to hide latencies."""
 _AHEAD = 4
 _KERNELS = Path(__file__).parent / "kernels"
 _FILES = tuple(_KERNELS / name for name in ("warps.cuh", "up.cu", "down.cu", "batch.cu"))
 _FEW = 4
-"""Parts of the batch that readers of gradients sum up themselves."""
+"""The most parts of the batch that readers of gradients sum themselves."""
 _MIXERS = 16
-"""Shares of the roots of a mixture that threads sum up."""
+"""Threads that share the sum over a mixture's roots."""
 _NAMES = (
     "trees_up",
     "trees_down",
@@ -43,7 +43,7 @@ _NAMES = (
 
 
 class Launcher:
-    """The trees of a plan on one device. Weights and their gradients: shape (components, lanes)."""
+    """The trees of a plan on a device; weights and their gradients are (components, lanes)."""
 
     def __init__(self, trees: Arrangement, device: torch.device) -> None:
         self.trees, self.device = trees, device
@@ -60,12 +60,12 @@ class Launcher:
         self.kernels = self.stages[0].kernels(complete=True)
 
     def pack(self, x: Tensor, complete: bool) -> Tensor:
-        """States two bits a value, shape (variables, words), from rows (batch, variables).
+        """States with two bits per value, shape (variables, words), from rows (batch, variables).
 
-        ``complete``: kernels have no tables for missing values, so NaN counts as state 0.
+        If ``complete``, kernels have no tables for missing values, so NaN counts as state 0.
         """
         batch, variables = x.shape
-        words = -(-batch // 16) + 4  # 16 rows of nothing before, more than that after
+        words = -(-batch // 16) + 4  # 16 empty rows before, more after
         out = torch.empty(variables, words, dtype=torch.int32, device=x.device)
         gone = 0 if complete else 2
         arguments: list[Argument] = [x.contiguous(), out, batch, variables, words, gone]
@@ -108,7 +108,7 @@ class Launcher:
         return found
 
     def _collect_many(self, found: Tensor, batch: int) -> None:
-        """Sum over the parts of those stages that have many."""
+        """Sum over the parts of the stages that have many."""
         many = [stage.first for stage in self.stages if self.parts(stage, batch)[0] > _FEW]
         if not many:
             return
@@ -127,15 +127,15 @@ class Launcher:
         return out
 
     def places(self, batch: int) -> Tensor:
-        """Where `down` leaves the gradients of each warp's lanes, shape (warps, 3).
+        """Where `down` writes the gradients of each warp's lanes, shape (warps, 3).
 
-        The number of parts, the lanes of the stage, and where the stage starts, less its first
-        lane. There, gradients have the shape (parts, components, lanes of the stage).
+        The columns are the number of parts, the lanes of the stage, and the start of the stage less
+        its first lane. Gradients of a stage have the shape (parts, components, lanes of the stage).
         """
         return self._all_places(batch)[1]
 
     def _all_places(self, batch: int) -> tuple[Tensor, Tensor]:
-        """`places` before and after `_collect_many`, which makes many parts one."""
+        """`places` before and after `_collect_many`, which merges many parts into one."""
         if batch not in self._places:
             starts = np.cumsum([0, *self._sizes(batch)])
             entries = [
@@ -164,14 +164,14 @@ class Launcher:
     def unmix(
         self, roots: Tensor, share: Tensor, values: Tensor, above: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Flows of roots and gradients of shares."""
+        """Flows of roots and gradients of mixture weights."""
         flows, out = torch.empty_like(roots), torch.empty_like(share)
         arguments: list[Argument] = [roots, share, values, above, roots.shape[1], flows, out]
         self.kernels["mix_down"]((len(roots), 1), (128, 1), 0, arguments)
         return flows, out
 
     def parts(self, stage: _Stage, batch: int) -> tuple[int, int]:
-        """Parts of the batch that a stage works on at once, and their rows (a multiple of 16)."""
+        """Number of parts of the batch that a stage runs in parallel, and rows of each (16 n)."""
         if (stage.first, batch) not in self._parts:
 
             def cost(part: int) -> int:
@@ -194,12 +194,12 @@ class _Stage:
         self._kernels: dict[bool, dict[str, Kernel]] = {}
 
     def arguments(self, lanes: int, codes: Tensor, weights: Tensor) -> list[Argument]:
-        """What both directions take first."""
+        """The first arguments in both directions."""
         place: list[Argument] = [self.table, self.warps, self.first, Long(lanes)]
         return [*place, codes, codes.shape[1], weights]
 
     def kernels(self, complete: bool) -> dict[str, Kernel]:
-        """Compiled for the stage."""
+        """The kernels compiled for the stage."""
         if complete not in self._kernels:
             defines = (
                 ("K", self.units),
@@ -217,7 +217,7 @@ class _Stage:
         return self._kernels[complete]
 
     def bytes(self, complete: bool) -> tuple[int, int]:
-        """Shared memory of a block, upward and downward; up.cu and down.cu say what lies there."""
+        """Shared memory of a block, up and down; up.cu and down.cu describe its layout."""
         leaves = 4 if complete else 6
         wide = (self.units + 4) & ~3
         buffers = 2 * _AHEAD * wide if self.stage.pieces else 0

@@ -1,7 +1,7 @@
-"""Regions of a plan, where they are trees: what kernels with one region a lane run.
+"""Reads the regions of a plan, if they form trees that kernels can run with one region per lane.
 
 A *region* is a dense sum over one product of sums, down to sums over binary indicators. A product
-of more than two operands goes through regions without weights of their own.
+of more than two operands is split into regions without weights.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class RegionTrees:
 
     Attributes:
         weight: Row among square weights, -1 for none, -2 - row among the roots' weights.
-        kinds: Of both operands.
-        ids: Of both operands: a region or a variable.
-        leaves: Of both operands: row among leaf weights, or -1.
+        kinds: Kind of each of the two operands, see `Child`.
+        ids: Region or variable of each of the two operands.
+        leaves: Row among leaf weights for each of the two operands, or -1.
         roots: Regions that nothing reads, in the order of their layer.
-        units: Of all regions but the roots.
+        units: Units of every region except the roots.
         groups: Weight groups of regions, roots and leaves.
     """
 
@@ -65,15 +65,15 @@ def read_trees(plan: Plan) -> RegionTrees:
     """The regions of a plan.
 
     Raises:
-        NoMatch: If they are no trees of one width over binary leaves; says why.
+        NoMatch: If they are not trees of one width over binary leaves, with the reason.
     """
-    _refuse(plan.packed, "nodes of one unit prevail")
+    _refuse(plan.packed, "the plan is packed: most nodes have one unit")
     top = len(plan.layers) - 1
     if plan.layers[top].kind == Kind.MIXTURE:
         _refuse(plan.layers[top].units != 1, "the root has several units")
         _refuse(len(plan.layers[top].operands[0].sources) != 1, "the root mixes several layers")
         top = plan.layers[top].operands[0].sources[0].layer
-        _refuse(top != len(plan.layers) - 2, "layers beside the trees")
+        _refuse(top != len(plan.layers) - 2, "there are layers outside the trees")
         rows = plan.layers[-1].operands[0].sources[0].rows
         same = len(rows) == plan.layers[top].rows and bool(
             (np.sort(rows) == np.arange(len(rows))).all()
@@ -83,7 +83,7 @@ def read_trees(plan: Plan) -> RegionTrees:
 
 
 def root_order(plan: Plan) -> Int | None:
-    """The mixture's column of each root; ``None``: in order, or no mixture."""
+    """The mixture's column of each root; ``None`` if in order, or without a mixture."""
     if plan.layers[-1].kind != Kind.MIXTURE:
         return None
     rows = plan.layers[-1].operands[0].sources[0].rows
@@ -91,14 +91,14 @@ def root_order(plan: Plan) -> Int | None:
 
 
 class _Walk:
-    """Reads regions off the layers, bottom up."""
+    """Reads regions from the layers, bottom up."""
 
     def __init__(self, plan: Plan, top: int) -> None:
         self.plan, self.top = plan, top
         sizes = [layer.rows for layer in plan.layers]
         self.base = np.concatenate([[0], np.cumsum(sizes)])
         self.offset = _offsets(plan)
-        self.region = np.full(self.base[-1], -1)  # region of a global row, of sums
+        self.region = np.full(self.base[-1], -1)  # for rows of sums: the region
         self.leaf = np.full((self.base[-1], 2), -1)  # variable and leaf row
         self.reads = np.zeros(self.base[-1], np.int64)
         self.product: dict[int, list[int]] = {}
@@ -119,7 +119,7 @@ class _Walk:
             else:
                 _refuse(layer.kind != Kind.SUM or layer.ragged, f"a {layer.kind.keyword} layer")
                 self._sums(number)
-        _refuse(not self.out.roots, "the root is no sum")
+        _refuse(not self.out.roots, "the root is not a sum")
         below = np.arange(self.base[self.top])
         inputs = [number for number in range(self.top) if layers[number].kind == Kind.INPUT]
         for number in inputs:
@@ -146,12 +146,12 @@ class _Walk:
 
     def _sums(self, number: int) -> None:
         layer = self.plan.layers[number]
-        _refuse(len(layer.operands) != 1 or layer.operands[0].arity != 1, "a sum of many operands")
+        _refuse(len(layer.operands) != 1 or layer.operands[0].arity != 1, "a sum has many operands")
         places = layer.operands[0].places(self.base)[0]
         np.add.at(self.reads, places, 1)
         first, offset = int(self.base[number]), self.offset[number]
         if self.plan.layers[layer.operands[0].sources[0].layer].kind == Kind.INPUT:
-            _refuse(self.leaf_group not in (-1, layer.group), "leaf weights of two groups")
+            _refuse(self.leaf_group not in (-1, layer.group), "leaf weights are in two groups")
             _refuse(layer.units != self.out.units, "leaves differ in units")
             self.leaf_group = layer.group
             self.leaf[first : first + layer.rows, 0] = self.leaf[places, 0]
@@ -163,10 +163,10 @@ class _Walk:
         if is_root:
             self.root = layer.group
         else:
-            _refuse(self.square not in (-1, layer.group), "weights of two groups")
+            _refuse(self.square not in (-1, layer.group), "weights are in two groups")
             self.square = layer.group
         for i, place in enumerate(places.tolist()):
-            _refuse(place not in self.product, "a sum that reads no product")
+            _refuse(place not in self.product, "a sum does not read a product")
             weight = -2 - (offset + i) if is_root else offset + i
             region = self._region(weight, self.product[place])
             self.region[first + i] = region
@@ -174,7 +174,7 @@ class _Walk:
                 self.out.roots.append(region)
 
     def _region(self, weight: int, operands: list[int]) -> int:
-        """Add a region; more than two operands go through identities, in halves."""
+        """Add a region; more than two operands are halved into regions with identity weights."""
         children = [self._child(place) for place in operands]
         while len(children) > 2:
             pairs = [children[i : i + 2] for i in range(0, len(children), 2)]
@@ -188,7 +188,7 @@ class _Walk:
         if self.region[place] >= 0:
             return int(Child.LANE), int(self.region[place]), -1
         variable, row = self.leaf[place].tolist()
-        _refuse(row < 0, "a product that reads inputs")
+        _refuse(row < 0, "a product reads inputs")
         return int(Child.LEAF), variable, row
 
     def _add(self, weight: int, children: list[tuple[int, int, int]]) -> int:
@@ -201,7 +201,7 @@ class _Walk:
 
 
 def _offsets(plan: Plan) -> dict[int, int]:
-    """Of each layer with one use: where its weights start among its group's, in plan order."""
+    """For each layer with one use, the start of its weights in its group, in plan order."""
     seen = dict.fromkeys(range(len(plan.groups)), 0)
     offsets: dict[int, int] = {}
     for use in plan.uses:

@@ -1,10 +1,10 @@
-"""Cuts the trees of a plan into pieces that live in one warp, one region a lane.
+"""Cuts the trees of a plan into pieces that fit in a warp, one region per lane.
 
-A *region* is a dense sum over one product of sums, down to sums over binary indicators. Where each
-region has one reader, regions are trees, and a whole tree of the plan needs no layer values: each
+A *region* is a dense sum over one product of sums, down to sums over binary indicators. If each
+region has one reader, regions form trees, and a whole tree needs no layer values in memory: each
 lane of a warp owns a region, keeps its weights in registers, and passes values to its parent's lane
-while rows of the data stream by. Pieces of at most 32 regions that depend on
-other pieces come in later stages.
+while rows of data stream by. Pieces (of at most 32 regions) that read other pieces come in later
+stages.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from pccompiler.torch_backend.engines.trees.match import Child, RegionTrees, rea
 
 WARP = 32
 DEPTH = 6
-"""Most levels of a piece, at most 8."""
+"""The most levels of a piece; it must not exceed 8."""
 
 
 class Field(IntEnum):
     """Rows of `Stage.table`."""
 
     LEVEL = 0
-    """Of the lane in its piece; -1 for idle lanes."""
+    """Level of the lane in its piece; -1 for idle lanes."""
     PARENT = 1
-    """Lane, or -1."""
+    """Lane of the parent, or -1."""
     PIECE = 2
-    """Number of the piece that the lane is the root of, or -1."""
+    """Number of the piece whose root is this lane, or -1."""
     ROOT = 3
-    """Number of the root that the lane is, or -1."""
+    """Number of the root if this lane is one, or -1."""
     ENTRY = 4
-    """Of lanes without a parent: their number in the warp; else 0."""
+    """Number in the warp, for lanes without a parent; otherwise 0."""
     KIND = 5
-    """Of the first operand, see `Child`; the second operand's three fields follow."""
+    """Kind of the first operand, see `Child`; the second operand's three fields follow."""
     COLUMN = 6
     """Lane of an operand, or the column of a leaf's table in shared memory."""
     SOURCE = 7
@@ -48,7 +48,7 @@ class Field(IntEnum):
 
 
 class Role(IntEnum):
-    """What a lane's weights are."""
+    """What the weights of a lane are."""
 
     IDENTITY = 0
     SQUARE = 1
@@ -56,24 +56,24 @@ class Role(IntEnum):
 
 
 OPERAND = 3
-"""Fields of an operand."""
+"""Number of fields of an operand."""
 FIELDS = 12
-"""Rows of `Stage.table`."""
+"""Number of rows of `Stage.table`."""
 IDENTITY = -1
-"""The weight of lanes that only multiply, and of idle ones."""
+"""The weight of lanes that only multiply, and of idle lanes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """Pieces that run at once.
+    """Pieces that run at the same time.
 
     Attributes:
         table: Shape (fields, warps, 32), see `Field`.
         weight: Shape (warps, 32): row among square weights, `IDENTITY`, or -2 - row among the
             roots' weights.
-        leaf: Shape (2, warps, 32): row among leaf weights of each operand that is a leaf; -1.
-        depth: Highest level of a lane.
-        entries: Most lanes of a warp without a parent.
+        leaf: Shape (2, warps, 32): row among leaf weights of each leaf operand, otherwise -1.
+        depth: Highest level of any lane.
+        entries: The most lanes without a parent in any warp.
         leaves: Whether any lane reads leaves.
         pieces: Whether any lane reads other pieces.
     """
@@ -92,10 +92,10 @@ class Arrangement:
     """The trees of a plan as stages.
 
     Attributes:
-        units: Units of all regions but the roots.
-        stages: In order.
-        pieces: How many pieces are read by others.
-        roots: How many roots; their layer is the last or the one before.
+        units: Units of every region except the roots.
+        stages: The stages, in order.
+        pieces: Number of pieces that are read by others.
+        roots: Number of roots; their layer is the last or the second to last.
         square, root, leaf: Weight groups of regions, roots and leaves (-1: none).
     """
 
@@ -109,14 +109,14 @@ class Arrangement:
 
     @property
     def lanes(self) -> int:
-        """Lanes of all stages, idle ones too; the stages' lie one after the other."""
+        """Number of lanes in all stages, including idle ones; stages are numbered consecutively."""
         return sum(stage.weight.size for stage in self.stages)
 
     def slots(self) -> dict[int, Int]:
-        """Where weights go: group to rows, components and lanes, shape (3, weights).
+        """Where weights are placed: group to rows, components and lanes, shape (3, weights).
 
-        A row is that of the group's weights in the order of its uses. Component u k + j is weight
-        (u, j) of a lane; the leaf weights of its operands follow, 2 u + state each.
+        Rows count the group's weights in the order of its uses. Component u k + j is weight (u, j)
+        of a lane; the leaf weights of its operands follow, 2 u + state for each.
         """
         weight = np.concatenate([stage.weight.ravel() for stage in self.stages])
         leaf = np.concatenate([stage.leaf.reshape(2, -1) for stage in self.stages], axis=1)
@@ -139,7 +139,7 @@ def arrange(plan: Plan) -> Arrangement:
     """Cut a plan of trees into stages.
 
     Raises:
-        NoMatch: If the plan is not made of such trees; the message says why.
+        NoMatch: If the plan is not made of such trees, with the reason.
     """
     trees = read_trees(plan)
     return _stages(trees, _cut(trees))
@@ -147,7 +147,7 @@ def arrange(plan: Plan) -> Arrangement:
 
 @dataclass(eq=False)
 class _Cut:
-    """Piece roots: for each region whether it is one, its level, and its piece's stage."""
+    """For each region, whether it is the root of a piece, its level, and its piece's stage."""
 
     is_root: list[bool]
     level: list[int]
@@ -155,7 +155,7 @@ class _Cut:
 
 
 def _cut(trees: RegionTrees) -> _Cut:
-    """Pieces bottom up: a region that would make its piece too large or deep starts a new one."""
+    """Pieces, bottom up: a region that would make its piece too large or deep starts a new one."""
     number = len(trees.weight)
     size, level, stage = [1] * number, [0] * number, [0] * number
     is_root = [False] * number
@@ -168,7 +168,7 @@ def _cut(trees: RegionTrees) -> _Cut:
             for i in below:
                 is_root[i] = True
             total, height, before = 1, 0, before + 1
-        elif len({stage[i] for i in below}) > 1:  # one piece has one stage
+        elif len({stage[i] for i in below}) > 1:  # a piece has only one stage
             for i in below:
                 if stage[i] < before:
                     is_root[i] = True
@@ -255,14 +255,14 @@ def _operand(
 
 
 def _number_entries(table: Int) -> int:
-    """Number the lanes without a parent warp by warp; the most of a warp."""
+    """Number the lanes without a parent within each warp; returns the largest count."""
     starts = (table[Field.PARENT] < 0) & (table[Field.LEVEL] >= 0)
     table[Field.ENTRY] = np.where(starts, np.cumsum(starts, axis=1) - 1, 0)
     return int(starts.sum(axis=1).max())
 
 
 def _choose_columns(table: Int) -> None:
-    """Leaf tables into columns that no lane reads from rings in the same instruction."""
+    """Put leaf tables in columns that no lane reads from rings in the same instruction."""
     for side in range(2):
         kind, column = table[Field.KIND + OPERAND * side], table[Field.COLUMN + OPERAND * side]
         used = set(column[kind == Child.LANE].tolist())
@@ -273,8 +273,8 @@ def _choose_columns(table: Int) -> None:
 
 
 def _fill(pieces: list[list[int]]) -> list[list[int]]:
-    """Pieces into warps, the largest first, each where it fits best."""
-    room: dict[int, list[int]] = {}  # free lanes to warps
+    """Distribute pieces over warps, the largest first, each where it fits best."""
+    room: dict[int, list[int]] = {}  # number of free lanes to warps
     warps: list[list[int]] = []
     for piece in sorted(pieces, key=len, reverse=True):
         fit = next((free for free in range(len(piece), WARP + 1) if room.get(free)), None)

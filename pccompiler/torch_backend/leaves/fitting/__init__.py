@@ -1,1 +1,1 @@
-"""Fitting leaves to data: first estimates, and the maximisation step."""
+"""Fits leaves to data: first estimates, and the M-step of EM."""

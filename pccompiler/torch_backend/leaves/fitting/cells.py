@@ -1,4 +1,4 @@
-"""The values of a column, each with every unit's mass on it, gathered batch by batch."""
+"""The values of a column with every unit's mass on each, gathered batch by batch."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pccompiler.torch_backend.leaves.fitting.columns import Float
 from pccompiler.torch_backend.leaves.fitting.statistics import Estimate, Setting, Statistics
 
 MOST_CELLS = 4096
-"""Distinct values of a column that are told apart; of more, quantiles take their place."""
+"""The most distinct values of a column; if there are more, quantiles replace them."""
 
 
 class Cells:
-    """The values that the columns of one layer take, ascending, with each unit's mass on them.
+    """The values that the columns of a layer take, ascending, with each unit's mass on them.
 
     Attributes:
-        values: Shape ``(rows, cells)``; the last one is repeated where a column has fewer.
+        values: Shape ``(rows, cells)``; the last one is repeated if a column has fewer.
         mass: Shape ``(rows, units, cells)``.
     """
 
@@ -43,7 +43,7 @@ class Cells:
 
 
 def _representatives(values: Float) -> Float:
-    """The distinct values, or as many quantiles of them as there are cells."""
+    """The distinct values, or if there are too many, one quantile per cell."""
     distinct = np.unique(values) if len(values) else np.zeros(1)
     if len(distinct) <= MOST_CELLS:
         return distinct
@@ -55,11 +55,11 @@ class SomeWeights(NamedTuple):
     """Weights of a group with their cells.
 
     Attributes:
-        place: Their places in the group, shape (some,).
-        old: Their present parameters, shape (some, units, columns).
+        place: Their positions in the group, shape (some,).
+        old: Their current parameters, shape (some, units, columns).
         points: Values, shape (some, cells), in any order.
         mass: Shape (some, units, cells).
-        constants: As `TorchLeaf.constants` gives them; ``None`` where leaves of several variables
+        constants: As returned by `TorchLeaf.constants`; ``None`` if leaves of several variables
             share the weight.
     """
 
@@ -71,7 +71,7 @@ class SomeWeights(NamedTuple):
 
 
 class CellStatistics(Statistics):
-    """Families whose estimates need to see the values themselves."""
+    """Statistics of families whose estimates depend on the individual values."""
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
@@ -96,24 +96,24 @@ class CellStatistics(Statistics):
         """Parameters of some weights, shape (some, units, columns), and their rows, (some, units).
 
         Args:
-            some: The weights, with what they have seen.
-            pseudocount: Rows that each unit has seen beforehand.
+            some: The weights, with their cells.
+            pseudocount: Number of prior rows of each unit.
         """
 
     def clear(self) -> None:
-        """Forget all."""
+        """Reset the statistics."""
         for cells in self.cells.values():
             cells.mass.zero_()
 
     def add(
         self, layer: int, column: Tensor, shares: Tensor, constants: tuple[Tensor, ...]
     ) -> None:
-        """Add to the cells of the layer."""
+        """Add a batch to the cells of its layer."""
         self.cells[layer].add(column, shares)
         self.constants[layer] = constants
 
     def estimate(self, old: Tensor, scale: float, pseudocount: float) -> Estimate:
-        """Parameters weight by weight; weights that leaves share take all their cells."""
+        """Parameters weight by weight; weights shared by several leaves use all their cells."""
         values = torch.zeros_like(old)
         rows = torch.zeros_like(old[..., :1])
         for some in self._parts(old, scale):
@@ -135,7 +135,7 @@ class CellStatistics(Statistics):
             yield SomeWeights(place, old[place], points, scale * mass, None)
 
     def _joined(self, weight: int) -> tuple[Tensor, Tensor]:
-        """All cells of a weight that several leaves share, side by side."""
+        """All cells of a weight that several leaves share, concatenated."""
         seen = [
             (cells.values[self.index[n] == weight], cells.mass[self.index[n] == weight])
             for n, cells in self.cells.items()

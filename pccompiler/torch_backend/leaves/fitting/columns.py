@@ -1,4 +1,4 @@
-"""What initialisation and EM know of the data's columns: centres, spreads, frequencies."""
+"""Statistics of the data's columns for initialisation and EM: centres, spreads, frequencies."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from numpy.typing import NDArray
 
 from pccompiler.ir import Variable
 from pccompiler.ir.arrays import Int
-from pccompiler.ir.families.histogram import bin_of
+from pccompiler.ir.families.builtin.histogram import bin_of
 
 Float = NDArray[np.float64]
 LEAST_SPREAD = 1e-3
-"""A leaf's smallest deviation or scale, as a part of its column's."""
+"""A leaf's smallest deviation or scale, relative to its column's."""
 LEAST_RATE = 1e-8
 LEAST_CHANCE = 1e-12
 
 
 class Columns:
-    """Observed values of pools of variables; a pool is what one leaf weight is over.
+    """Observed values of pools of variables; each leaf weight is over one pool.
 
     Most weights are over one variable, and pool ``v`` is variable ``v``. A weight that leaves of
-    several variables share is over a pool of its own, after them.
+    several variables share gets an additional pool.
     """
 
     def __init__(self, x: Float, variables: tuple[Variable, ...]) -> None:
@@ -30,7 +30,7 @@ class Columns:
         self._observed: dict[int, Float] = {}
 
     def pool(self, members: tuple[int, ...]) -> int:
-        """The number of the pool of ``members``, ascending."""
+        """The number of the pool with these variables, ascending."""
         if members not in self._number:
             self._number[members] = len(self.pools)
             self.pools.append(members)
@@ -44,7 +44,7 @@ class Columns:
         return self._observed[pool]
 
     def spread(self, pool: int) -> tuple[float, float]:
-        """Mean and standard deviation; of a column with one value the deviation is `least`'s."""
+        """Mean and standard deviation; the deviation of a constant column is that of `least`."""
         values = self.observed(pool)
         if len(values) == 0:
             return 0.0, 1.0
@@ -59,7 +59,7 @@ class Columns:
         return median, max(float(np.abs(values - median).mean()), self.least(pool))
 
     def least(self, pool: int) -> float:
-        """The smallest deviation or scale: 0.001 of the deviation, or of the value if it is one."""
+        """The smallest deviation or scale: 0.001 of the deviation, or of the value if constant."""
         values = self.observed(pool)
         if len(values) == 0:
             return LEAST_SPREAD
@@ -68,12 +68,12 @@ class Columns:
         return LEAST_SPREAD * (deviation if deviation > 1e-9 * size else size)
 
     def rate(self, pool: int) -> float:
-        """Mean of counts, with half an event in one more row: never 0."""
+        """Mean count, with half an event in one additional row, hence positive."""
         values = self.observed(pool)
         return float((values.sum() + 0.5) / (len(values) + 1.0))
 
     def chance(self, pool: int) -> float:
-        """Successes by trials, with half a success in one more trial."""
+        """Success rate, with half a success in one additional trial."""
         successes, trials = 0.5, 1.0
         for variable in self.pools[pool]:
             values = self.observed(variable)
@@ -82,7 +82,7 @@ class Columns:
         return float(successes / trials)
 
     def frequencies(self, pool: int, states: int) -> Float:
-        """Relative frequencies of states or bins, with one more row spread over them."""
+        """Relative frequencies of states or bins, with one additional row spread over them."""
         totals = np.zeros(states)
         prior = np.zeros(states)
         for variable in self.pools[pool]:
@@ -100,7 +100,7 @@ class Columns:
         return bin_of(known, np.array(edges)) if edges else known.astype(np.int64)
 
     def _even(self, variable: int, states: int) -> Float:
-        """The even distribution; over bins, that of even density."""
+        """The uniform distribution; over bins, that of uniform density."""
         edges = self.variables[variable].edges
         widths = np.diff(edges) if edges else np.ones(states)
         result: Float = widths / widths.sum()

@@ -1,7 +1,7 @@
-"""Starts and maximisation steps for families that have none of their own: a few Newton steps.
+"""First estimates and M-steps for families that do not define their own: a few Newton steps.
 
-They climb in the expected complete log-likelihood, which sees a column's values as `Cells` does:
-exactly, up to 4,096 distinct ones.
+They increase the expected complete log-likelihood, over values as in `Cells`: exactly, if a column
+has at most 4,096 distinct ones.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from pccompiler.torch_backend.leaves.fitting.newton import climb
 from pccompiler.torch_backend.leaves.fitting.start import Start
 from pccompiler.torch_backend.leaves.fitting.statistics import Setting
 
-_STEPS = 5  # of a maximisation
+_STEPS = 5  # of an M-step
 _STARTING_STEPS = 30
-_AT_ONCE = 2**21  # densities
-_VALUES = 512  # of a column, for a start
+_AT_ONCE = 2**21  # densities computed at once
+_VALUES = 512  # of a column, for a first estimate
 
 
 class Leaf(Protocol):
-    """What is needed of `TorchLeaf`, which says more of each."""
+    """The methods of `TorchLeaf` that are needed here."""
 
     has_constants: bool
 
     def lacks(self, method: str) -> CircuitError:
-        """The refusal of a question."""
+        """The error for a missing method."""
         ...
 
     def constants(
         self, variables: Sequence[Variable], device: torch.device, dtype: torch.dtype
     ) -> tuple[Tensor, ...]:
-        """What the density needs to know of variables."""
+        """What the density depends on besides the value."""
         ...
 
     def log_likelihood(
@@ -61,12 +61,12 @@ class Leaf(Protocol):
         ...
 
     def reach(self, like: Tensor) -> Tensor:
-        """How far unconstrained numbers may be from the guess."""
+        """How far unconstrained numbers may move from the guess."""
         ...
 
 
 class GenericStatistics(CellStatistics):
-    """Any family. Rows seen beforehand lie as the column does among all units of a weight."""
+    """Any family. Prior rows are distributed as the column is over all units of a weight."""
 
     def __init__(self, leaf: Leaf, setting: Setting) -> None:
         super().__init__(setting)
@@ -76,7 +76,7 @@ class GenericStatistics(CellStatistics):
         self.guess = leaf.guess(centre, spread, setting.group.columns)
 
     def solve(self, some: SomeWeights, pseudocount: float) -> tuple[Tensor, Tensor]:
-        """A few steps from the old parameters; these, if no step goes up."""
+        """A few steps from the old parameters, which are kept if no step improves."""
         if some.constants is None and self.leaf.has_constants:
             raise self.leaf.lacks("statistics")
         seen = some.mass.sum(1, keepdim=True)
@@ -115,12 +115,12 @@ def climbed(
     Args:
         leaf: The family.
         old: Shape (weights, units, columns).
-        guess: What positive parameters keep near to, shape (weights, columns).
+        guess: Positive parameters stay close to this, shape (weights, columns).
         points: Values, shape (weights, cells).
         mass: Shape (weights, units, cells).
-        constants: Of the weights.
-        floor: Of probabilities.
-        steps: At most.
+        constants: Constants of the weights.
+        floor: Floor of probabilities.
+        steps: The most steps.
     """
     raw = leaf.unconstrain(old, floor)
     middle, reach = leaf.unconstrain(guess, floor).unsqueeze(1), leaf.reach(old)
@@ -142,8 +142,8 @@ def climbed(
 def started(leaf: Leaf, start: Start, size: int) -> Float:
     """First estimates, shape (weights, units, columns).
 
-    Each unit is fitted to its column, in which the quarter of values nearest to the unit's own
-    counts as much again as all. Columns of one value, or of none, give the first guess.
+    Each unit is fitted to its column, with as much mass again on the quarter of values nearest to
+    the unit's own. Columns with at most one distinct value give the first guess.
     """
     found: list[Tensor] = []
     cpu = torch.device("cpu")
@@ -165,14 +165,14 @@ def started(leaf: Leaf, start: Start, size: int) -> Float:
 
 
 def _sample(values: Float) -> Float:
-    """Some of many ascending values, evenly."""
+    """An evenly spaced sample of many ascending values."""
     if len(values) <= _VALUES:
         return values
     return values[np.linspace(0, len(values) - 1, _VALUES).astype(np.int64)]
 
 
 def _near(points: Float, own: Float, apart: float) -> Tensor:
-    """Masses of points for units, shape (units, points)."""
+    """Mass of each point for each unit, shape (units, points)."""
     away = np.abs(points - np.where(np.isnan(own), 0.0, own)[:, None])
     reach = np.quantile(away, 0.25, axis=1, keepdims=True)
     near = (away <= reach) & ~np.isnan(own)[:, None]

@@ -1,4 +1,4 @@
-"""Climbing in the parameters of many units at once, for families without a maximisation step."""
+"""Optimises the parameters of many units at once, for families without an M-step."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _HALVINGS = 12
 _FLATTEST = 1e-8
 
 Objective = Callable[[Tensor], Tensor]
-"""From unconstrained numbers, shape (weights, units, columns), to a value of each unit."""
+"""Maps unconstrained numbers, shape (weights, units, columns), to a value of each unit."""
 
 
 def climb(raw: Tensor, objective: Objective, steps: int) -> Tensor:
-    """Unconstrained numbers whose objective is no smaller, unit by unit.
+    """Unconstrained numbers whose objective is at least as large, unit by unit.
 
-    Newton's method with the absolute values of the curvatures, so that each step goes up, and
-    shorter steps where a whole one does not. A unit whose objective is not finite stays as it is.
+    Newton's method with absolute curvatures, so that each step goes uphill, and with shorter steps
+    if a full one does not improve. A unit whose objective is not finite stays unchanged.
 
     Args:
-        raw: Where to begin, shape (weights, units, columns).
-        objective: Each unit's value depends on its own row only.
-        steps: At most.
+        raw: Starting point, shape (weights, units, columns).
+        objective: Each unit's value must depend only on its own row.
+        steps: The most steps.
 
     Source:
         Dauphin et al. (2014), "Identifying and attacking the saddle point problem in
@@ -40,7 +40,7 @@ def climb(raw: Tensor, objective: Objective, steps: int) -> Tensor:
 
 
 def _direction(raw: Tensor, objective: Objective) -> Tensor:
-    """The gradient over the absolute curvature, unit by unit."""
+    """The gradient divided by the absolute curvature, unit by unit."""
     with torch.enable_grad():
         place = raw.detach().requires_grad_()
         (slope,) = torch.autograd.grad(objective(place).sum(), place, create_graph=True)
@@ -64,7 +64,7 @@ def _direction(raw: Tensor, objective: Objective) -> Tensor:
 def _search(
     raw: Tensor, value: Tensor, direction: Tensor, objective: Objective
 ) -> tuple[Tensor, Tensor, bool]:
-    """The longest of some steps that goes up, and whether any unit moved."""
+    """The longest of several steps that improves, and whether any unit moved."""
     waiting = torch.ones_like(value, dtype=torch.bool)
     start, length = raw, 1.0
     for _ in range(_HALVINGS):

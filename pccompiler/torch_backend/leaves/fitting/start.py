@@ -1,4 +1,4 @@
-"""Where units start: at a random row, part of the way from the fit of their column."""
+"""Starting points of units: between the fit of their column and a random row."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pccompiler.torch_backend.leaves.fitting.columns import Columns, Float
 
 
 class Start(NamedTuple):
-    """What the first estimate of a group of leaves rests on.
+    """What the first estimate of a group of leaves is based on.
 
     Attributes:
         columns: The data's columns.
-        pools: Shape ``(weights,)``, the pool of data that each weight is over.
-        values: Shape ``(weights, units)``, a value of the pool for each unit, NaN if it has none.
-        variables: Shape ``(weights, units)``, the variable that the value is of.
-        apart: Shape ``(weights, 1)``: 1, or 0 where one unit is alone over its pool.
-        rng: Of the noise.
+        pools: Shape ``(weights,)``, the pool of data for each weight.
+        values: Shape ``(weights, units)``, a value from the pool for each unit, NaN without data.
+        variables: Shape ``(weights, units)``, the variable that the value comes from.
+        apart: Shape ``(weights, 1)``: 1, or 0 if a unit is the only one over its pool.
+        rng: Random numbers for noise.
     """
 
     columns: Columns
@@ -31,7 +31,7 @@ class Start(NamedTuple):
     rng: np.random.Generator
 
     def fact(self, of: Callable[[int], float]) -> Float:
-        """``of`` each weight's pool, shape ``(weights, 1)``; asked once a pool."""
+        """``of`` applied to each weight's pool (once a pool), shape ``(weights, 1)``."""
         distinct, inverse = np.unique(self.pools, return_inverse=True)
         return np.array([of(pool) for pool in distinct.tolist()])[inverse.ravel()][:, None]
 
@@ -41,10 +41,10 @@ class Start(NamedTuple):
         return np.asarray(centre + part * self.apart * way)
 
     def places_and_scales(self, measure: Callable[[int], tuple[float, float]]) -> Float:
-        """A place at each unit's value and half the column's scale or more.
+        """Locations at the units' values, and scales of at least half the column's.
 
         Args:
-            measure: Of a pool, its centre and its scale.
+            measure: Returns the centre and scale of a pool.
 
         Returns:
             Shape ``(weights, units, 2)``.
@@ -58,7 +58,7 @@ class Start(NamedTuple):
     def shares(self, states: int) -> Float:
         """Probabilities of states or bins, shape ``(weights, units, states)``.
 
-        A blend of the column's frequencies, the unit's own state, and noise.
+        A mixture of the column's frequencies, the unit's own state, and noise.
         """
         distinct, inverse = np.unique(self.pools, return_inverse=True)
         known = np.stack([self.columns.frequencies(pool, states) for pool in distinct.tolist()])

@@ -1,7 +1,7 @@
-"""What the maximisation step gathers from a group of leaves, and the estimates that follow.
+"""Statistics that the M-step gathers for a group of leaves, and the estimates from them.
 
-An estimate comes with the (expected, pseudocounts included) number of rows that it rests on, unit
-by unit; `TorchLeaf.blend` then goes part of the way from the old parameters to the new.
+An estimate comes with the (expected) number of rows that it is based on, pseudocounts included, for
+each unit; `TorchLeaf.blend` then goes part of the way from the old parameters to the new.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.leaves.fitting.columns import Columns
 
 TENTH = 0.1
-"""Spread of the rows that leaves have seen beforehand, relative to their column's."""
+"""Spread of the leaves' prior rows, relative to their column's."""
 
 
 class Estimate(NamedTuple):
@@ -30,7 +30,7 @@ class Estimate(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A group of leaves: its layers' weights, and the pool of data that each weight is over."""
+    """A group of leaves: its layers' weights, and the pool of data for each weight."""
 
     plan: Plan
     group: WeightGroup
@@ -39,7 +39,7 @@ class Setting(NamedTuple):
     device: torch.device
 
     def fact(self, of: Callable[[int], float]) -> Tensor:
-        """``of`` each weight's pool, shape ``(weights, 1)``, float64."""
+        """``of`` applied to each weight's pool, shape ``(weights, 1)``, float64."""
         known = {pool: of(pool) for pool in set(self.pools.tolist())}
         values = torch.tensor(
             [[known[pool]] for pool in self.pools.tolist()], dtype=torch.float64, device="cpu"
@@ -47,7 +47,7 @@ class Setting(NamedTuple):
         return values.to(self.device)
 
     def places(self, layer: int) -> Tensor:
-        """Place in the group of each row's weight."""
+        """Position in the group of each row's weight."""
         index = self.plan.layers[layer].index
         if index is None:
             raise AssertionError("a leaf layer without weights")  # pragma: no cover
@@ -55,41 +55,41 @@ class Setting(NamedTuple):
 
 
 class Statistics(ABC):
-    """What the leaves of one group have gathered."""
+    """Statistics gathered for the leaves of one group."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
 
     @abstractmethod
     def clear(self) -> None:
-        """Forget all."""
+        """Reset the statistics."""
 
     @abstractmethod
     def add(
         self, layer: int, column: Tensor, shares: Tensor, constants: tuple[Tensor, ...]
     ) -> None:
-        """Add what one batch tells.
+        """Add the statistics of one batch.
 
         Args:
             layer: Number of the layer.
             column: Values, shape (rows, 1, batch), NaN where missing.
             shares: Each unit's responsibility, shape (rows, units, batch); 0 where missing.
-            constants: Of the layer, as `TorchLeaf.constants` gives them.
+            constants: Constants of the layer, as returned by `TorchLeaf.constants`.
         """
 
     @abstractmethod
     def estimate(self, old: Tensor, scale: float, pseudocount: float) -> Estimate:
-        """Parameters.
+        """Estimate parameters.
 
         Args:
-            old: The present ones, shape (weights, units, columns), by their meaning.
-            scale: How many times what was gathered counts.
-            pseudocount: Rows that each unit has seen beforehand.
+            old: The current parameters, shape (weights, units, columns), as in the IR.
+            scale: Factor for the gathered statistics.
+            pseudocount: Number of prior rows of each unit.
         """
 
 
 class Moments(Statistics):
-    """Families that need weighted sums of features of a value."""
+    """Statistics of families that only need weighted sums of features of a value."""
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
@@ -101,30 +101,30 @@ class Moments(Statistics):
 
     @abstractmethod
     def prior(self) -> Tensor:
-        """Features of a row that was seen beforehand, shape (weights, features)."""
+        """Features of one prior row, shape (weights, features)."""
 
     @abstractmethod
     def features(self, x: Tensor, index: Tensor, constants: tuple[Tensor, ...]) -> Tensor:
         """Shape (rows, features, batch); the first sums to the rows, or trials, of the estimate.
 
         Args:
-            x: Shape (rows, 1, batch), float64, nothing missing.
-            index: Place in the group of each row's weight.
-            constants: Of the layer.
+            x: Shape (rows, 1, batch), float64, without missing values.
+            index: Position in the group of each row's weight.
+            constants: Constants of the layer.
         """
 
     @abstractmethod
     def solve(self, found: Tensor, totals: Tensor) -> Estimate:
-        """Parameters from sums of features, without and with the rows seen beforehand."""
+        """Parameters from sums of features, without and with the prior rows."""
 
     def clear(self) -> None:
-        """Forget all."""
+        """Reset the statistics."""
         self.totals.zero_()
 
     def add(
         self, layer: int, column: Tensor, shares: Tensor, constants: tuple[Tensor, ...]
     ) -> None:
-        """Add weighted features, summed up in float64."""
+        """Add weighted features, summed in float64."""
         if layer not in self._index:
             self._index[layer] = self.setting.places(layer)
         index = self._index[layer]

@@ -1,11 +1,11 @@
 // Tables of leaf layers: entries by codes, and gradients state by state.
 //
-// Codes as `lookup.codes_of` says: a state, or one more for a missing value, or two more for a value
-// that is no state. Tables: [row][unit][state]; values and gradients: [row][unit][batch].
+// Codes as in `lookup.codes_of`: the states, then one code for missing values and one for values
+// that are not states. Tables: [row][unit][state]; values and gradients: [row][unit][batch].
 #include <stdint.h>
 #include <string.h>
 
-// Codes of so many values, not numbers where missing.
+// Codes of ``number`` values, NaN where missing.
 void codes(const float *x, int64_t number, int64_t states, int64_t *out) {
   for (int64_t i = 0; i < number; ++i) {
     const float value = x[i];

@@ -1,9 +1,9 @@
 """One pass up that carries pairs: a unit's log-density of the evidence, and conditional values.
 
-With ``p`` the density of the evidence and ``e`` a conditional expectation given it, a product adds
-the logarithms of ``p``, and adds (or multiplies) what its operands, over disjoint variables, say of
-``e``. A sum with weights ``w`` has shares ``r_i = w_i p_i / sum_j w_j p_j``, the posterior of its
-operands, and mixes ``e`` by them. Signed values thus meet no logarithm.
+Let ``p`` be the density of the evidence and ``e`` a conditional expectation given it. A product
+adds the logarithms of ``p``, and adds (or multiplies) the ``e`` of its operands, which are over
+disjoint variables. A sum with weights ``w`` mixes ``e`` by the posterior of its operands, that is,
+by ``r_i = w_i p_i / sum_j w_j p_j``. Signed values are thus never put into logarithms.
 
 Source:
     Vergari et al. (2021), "A Compositional Atlas of Tractable Circuit Operations", section 4;
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["sum", "product", "entropy", "covariance"]
 _BYTES = 2**27
-"""Values of one chunk of rows."""
+"""Memory for values of one chunk of rows."""
 
 
 class Known:
@@ -56,7 +56,7 @@ class Known:
         return [] if found is None else found.tolist()
 
     def chunk(self, channels: int) -> int:
-        """Rows of evidence at once."""
+        """Rows of evidence per chunk."""
         return max(1, _BYTES // (8 * self.program.rows * (channels + 1)))
 
 
@@ -65,9 +65,9 @@ class Ascent:
 
     Args:
         known: The model.
-        rows: Shape (batch, variables), NaN where nothing is known.
+        rows: Shape (batch, variables), NaN where missing.
         values: Input layer to conditional values of its units, (rows * units, channels, batch).
-        mode: ``"sum"`` and ``"product"`` tell how values over disjoint variables join.
+        mode: ``"sum"`` and ``"product"`` say how values over disjoint variables are combined.
             ``"entropy"`` is a sum to which each mixture adds the entropy of its shares.
             ``"covariance"`` has channels ``a, b_1 ... b_k, c_1 ... c_k`` with means ``a`` and
             ``b``, and covariances ``c_j`` of the first with ``b_j``: the law of total covariance.
@@ -82,7 +82,7 @@ class Ascent:
         self.store = Store(known.starts)
 
     def run(self) -> tuple[Tensor, Tensor]:
-        """Of the root: log-density of the evidence, (batch,), and values, (channels, batch)."""
+        """Log-density of the evidence, (batch,), and root values, (channels, batch)."""
         for step in self.known.program.steps:
             if isinstance(step, InputStep):
                 made = self.input(step), self.values[step.number]
@@ -166,11 +166,11 @@ class Ascent:
         return logs.flatten(0, 1), self.lower(mixed.flatten(0, 1))
 
     def lift(self, values: Tensor) -> Tensor:
-        """What sums mix: with covariances, the means of products."""
+        """The values that sums mix; with covariances, the means of products."""
         return values if self.mode != "covariance" else self._shift(values, 1.0)
 
     def lower(self, values: Tensor) -> Tensor:
-        """Back from the means of products to covariances."""
+        """From the means of products back to covariances."""
         return values if self.mode != "covariance" else self._shift(values, -1.0)
 
     def _shift(self, values: Tensor, sign: float) -> Tensor:

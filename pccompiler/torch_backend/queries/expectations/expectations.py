@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pccompiler.torch_backend.queries.queries import Queries
 
 Function = Callable[[Tensor], Tensor] | Tensor | ArrayLike
-"""A table over states, the coefficients of a polynomial, or what is applied to a tensor."""
+"""A table over states, the coefficients of a polynomial, or a function of a tensor."""
 Functions = Mapping[str, Function] | Mapping[int, Function] | Mapping[str | int, Function]
 """Variable, by name or column, to its function."""
 _Apply = Callable[[Tensor], Tensor]
@@ -35,16 +35,16 @@ def expectation(
 ) -> Tensor:
     """``E[sum_i f_i(X_i)]`` or ``E[prod_i f_i(X_i)]`` given each row of the evidence.
 
-    One pass up in float64. Functions of a real variable are integrated with 32 points a leaf (64
-    of Laplace leaves, 32 a bin of histograms): polynomials exactly, smooth functions mostly to all
-    digits, functions with kinks or jumps roughly.
+    One pass up in float64. Functions of a real variable are integrated with 32 points per leaf (64
+    for Laplace leaves, 32 per bin for histograms): polynomials exactly, smooth functions mostly to
+    all digits, functions with kinks or jumps roughly.
 
     Args:
         model: A compiled circuit.
-        functions: Variable to function, of values of any sign. Numbers are a table over the states
-            of a discrete variable; of a real or count variable they are the coefficients of
-            ``c[0] + c[1] x + c[2] x**2 ...``. A callable meets a float64 tensor of values and gives
-            one of that shape.
+        functions: Variable to function, with values of any sign. Numbers are a table over the
+            states of a discrete variable; for a real or count variable, the coefficients of
+            ``c[0] + c[1] x + c[2] x**2 ...``. A callable maps a float64 tensor of values to one of
+            the same shape.
         evidence: By default none, in one row. Known variables count with their values.
         how: Whether functions are added or multiplied.
 
@@ -86,7 +86,7 @@ def variance(
 
     Args:
         model: A compiled circuit.
-        functions: As `expectation` has them.
+        functions: As for `expectation`.
         evidence: By default none, in one row.
 
     Returns:
@@ -113,8 +113,8 @@ def variance(
 def covariance(model: Queries, evidence: Evidence | None = None) -> Tensor:
     """Covariances of all variables' values given each row of the evidence.
 
-    One pass up for the means, then one for each variable, which carries 2 n + 1 numbers a unit: of
-    n variables the cost is ``O(n**2)`` times that of a likelihood. Values are centred first, so
+    One pass up for the means, then one for each variable, which carries 2 n + 1 numbers per unit:
+    for n variables the cost is ``O(n**2)`` times that of a likelihood. Values are centred first, so
     that large means cost no digits.
 
     Args:
@@ -138,7 +138,7 @@ def covariance(model: Queries, evidence: Evidence | None = None) -> Tensor:
 
 
 def _covariance(known: Known, rows: Tensor) -> Tensor:
-    """For one chunk of rows."""
+    """The covariances for one chunk of rows."""
     number = rows.shape[1]
     itself: dict[int, _Apply] = dict.fromkeys(range(number), _identity)
     means = {n: _means(known, n, rows, itself, 0.0) for n in known.leaves}
@@ -221,7 +221,7 @@ def _spreads(known: Known, number: int, rows: Tensor, functions: Mapping[int, _A
 
 
 def _functions(model: Queries, functions: Functions) -> dict[int, _Apply]:
-    """Variable to function."""
+    """Variable to function, checked."""
     if not is_of(functions, Mapping):
         raise OptionError.of(
             "PC426",
@@ -240,7 +240,7 @@ def _functions(model: Queries, functions: Functions) -> dict[int, _Apply]:
 
 
 def _applied(model: Queries, column: int, function: _Apply) -> _Apply:
-    """A callable, whose answers are looked at."""
+    """A callable whose results are checked."""
 
     def apply(values: Tensor) -> Tensor:
         found = function(values)
@@ -248,9 +248,9 @@ def _applied(model: Queries, column: int, function: _Apply) -> _Apply:
             return found
         raise OptionError.of(
             "PC426",
-            f"the function of {model.names[column]!r} gives {shown(found)} for a tensor of shape "
+            f"the function of {model.names[column]!r} returns {shown(found)} for a tensor of shape "
             f"{tuple(values.shape)}",
-            help="give back a tensor of the same shape",
+            help="return a tensor of the same shape",
         )
 
     return apply
@@ -274,7 +274,7 @@ def _of_numbers(model: Queries, column: int, numbers: Tensor | ArrayLike) -> _Ap
         )
     if variable.discrete:
         padding = torch.zeros(1, dtype=table.dtype, device=table.device)
-        wide = torch.cat([table, padding])  # states that other variables of a layer have
+        wide = torch.cat([table, padding])  # for states that only other variables of a layer have
         return lambda values: wide[values.long().clamp(0, len(table))]
 
     def polynomial(values: Tensor) -> Tensor:

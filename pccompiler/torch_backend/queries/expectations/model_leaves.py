@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def model_leaves(model: Evaluator) -> dict[int, Units]:
-    """The leaves of each input layer, each unit a row of its own, in float64; differentiable."""
+    """The leaves of each input layer, each unit as its own row, in float64; differentiable."""
     return leaves_of(model, *model.weights())
 
 
 def leaves_of(
     model: Evaluator, weights: list[Tensor], given: dict[int, Tensor]
 ) -> dict[int, Units]:
-    """As `model_leaves`, from weights that are there already."""
+    """As `model_leaves`, from given weights."""
     tables = tables_by_layer(model.plan, weights)
     found: dict[int, Units] = {}
     for layer in model.leaf_inputs.layers:
@@ -41,7 +41,7 @@ def leaf_moments(model: Evaluator, order: int) -> dict[int, Tensor]:
 
     Args:
         model: A compiled circuit.
-        order: From 0 on; exact, up to rounding, to 62.
+        order: At least 0; exact up to rounding if at most 62.
     """
     found: dict[int, Tensor] = {}
     for number, leaves in model_leaves(model).items():

@@ -1,4 +1,4 @@
-"""Values made step by step, of which later steps read any rows; differentiable."""
+"""Values computed step by step, with rows that any later step can read; differentiable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pccompiler.ir.arrays import Int
 
 
 class Store:
-    """Rows of steps, numbered through; no row is written twice, as autograd wants it.
+    """Rows of all steps, numbered consecutively; no row is written twice, which suits autograd.
 
     Args:
         starts: First row of each step, ascending.
@@ -21,11 +21,11 @@ class Store:
         self.steps: list[tuple[Tensor, Tensor]] = []
 
     def add(self, logs: Tensor, values: Tensor) -> None:
-        """The next step: logarithms, shape (rows, batch), and values, (rows, channels, batch)."""
+        """Add a step: logarithms, shape (rows, batch), and values, (rows, channels, batch)."""
         self.steps.append((logs, values))
 
     def gather(self, rows: Int) -> tuple[Tensor, Tensor]:
-        """Logarithms and values of ``rows``, which earlier steps made."""
+        """Logarithms and values of ``rows`` from earlier steps."""
         step = np.searchsorted(self.starts, rows, side="right") - 1
         used, place = np.unique(step, return_inverse=True)
         chosen = [self.steps[int(s)] for s in used]

@@ -1,4 +1,4 @@
-"""A model unit by unit, as queries over pairs of units walk it; NumPy and plain lists."""
+"""A model unit by unit, for queries over pairs of units; NumPy and plain lists."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LEAF, PRODUCT, SUM = 0, 1, 2
 
 
 class Side:
-    """A model unit by unit: arena rows, and products of some operands that pairs make.
+    """A model unit by unit: arena rows, and the products of some operands that pairs introduce.
 
     Args:
-        model: Compiled.
+        model: A compiled model.
         bits: Column of the model to bit of a scope.
         weights: Values of all weights, in the order of `flat_weights`; edges of weight 0 are left
             out.
@@ -40,11 +40,11 @@ class Side:
         self.kinds: list[int] = []
         self.operands: list[list[int]] = []
         self.places: list[list[int]] = []
-        """Of sums: where the weight of each operand lies."""
+        """For sums: the position of each operand's weight."""
         self.scopes: list[int] = []
         self.origin: list[int] = []
         self.supports: dict[int, int] = {}
-        """Of leaves."""
+        """For leaves: the states of positive probability, as bit sets."""
         self._parts: dict[tuple[int, ...], int] = {}
         self._weights = weights
         self._dense = self.program.edges
@@ -98,11 +98,11 @@ class Side:
         self._add(SUM, operands, places[kept].tolist(), self.scopes[int(source[0])])
 
     def factors(self, unit: int) -> list[int]:
-        """The operands of a product; of a leaf, itself."""
+        """The operands of a product; for a leaf, the leaf itself."""
         return self.operands[unit] if self.kinds[unit] == PRODUCT else [unit]
 
     def part(self, unit: int, operands: list[int]) -> int:
-        """The product of some operands of product ``unit``, or the only one itself."""
+        """The product of some operands of product ``unit``, or the operand itself if only one."""
         if len(operands) == 1:
             return operands[0]
         key = tuple(operands)
@@ -115,7 +115,7 @@ class Side:
         return self._parts[key]
 
     def describe(self, unit: int) -> str:
-        """The node of a unit, for messages."""
+        """Describe the node of a unit, for messages."""
         row = self.origin[unit]
         step = next(s for s in self.program.steps if row < s.stop)
         layer = self.model.plan.layers[step.number]
@@ -123,6 +123,6 @@ class Side:
         return self.model.circuit.label(node)
 
     def scope_names(self, unit: int, names: list[str]) -> str:
-        """The variables of a unit, the first few."""
+        """The first few variables of a unit."""
         found = [name for i, name in enumerate(names) if self.scopes[unit] >> i & 1]
         return "{" + ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") + "}"

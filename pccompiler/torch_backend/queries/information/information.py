@@ -1,9 +1,9 @@
-"""Entropy, cross-entropy, Kullback-Leibler divergence, inner products: of one model or two, exact.
+"""Exact entropy, cross-entropy, Kullback-Leibler divergence and inner product.
 
 All are in nats, in float64, and differentiable in the weights of all models. Entropies and
-divergences are those of the normalized distributions: a circuit's `log_scale` does not count. Where
-variables are real they are differential, where some are discrete they are sums of both kinds: the
-expectation of ``-log p`` with ``p`` a density in the real variables.
+divergences are those of the normalized distributions, without a circuit's `log_scale`. For real
+variables they are differential, and if some are discrete, of both kinds: the expectation of
+``-log p`` with ``p`` a density in the real variables.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from pccompiler.torch_backend.queries.queries import Queries
 
 _LEAST_OUTSIDE = 1e-9
-"""Mass of ``p`` outside the support of ``q`` that rounding cannot make."""
+"""Mass of ``p`` outside the support of ``q`` that cannot come from rounding."""
 
 
 @sharing_little
 def entropy(model: Queries, evidence: Evidence | None = None) -> Tensor:
-    """The entropy of what is missing given each row of the evidence, in nats: one pass up.
+    """The entropy of the missing values given each row of the evidence, in nats: one pass up.
 
     Args:
-        model: Deterministic.
+        model: A deterministic model.
         evidence: By default none, in one row.
 
     Returns:
@@ -61,17 +61,17 @@ def entropy(model: Queries, evidence: Evidence | None = None) -> Tensor:
 
 
 def cross_entropy(p: Queries, q: Queries, *, most_pairs: int = MOST_PAIRS) -> Tensor:
-    """``-E_p[log q]``, a scalar in nats; infinite where ``q`` lacks support that ``p`` has.
+    """``-E_p[log q]``, a scalar in nats; infinite if ``q`` lacks support that ``p`` has.
 
-    Mass of ``p`` below 1e-9 outside ``q``'s support is not told from rounding, and passed over.
+    Mass of ``p`` below 1e-9 outside ``q``'s support may come from rounding, and is ignored.
 
     Args:
-        p: Compatible with ``q``, over the same variables.
-        q: Deterministic.
-        most_pairs: Refuse more pairs of units.
+        p: A model compatible with ``q``, over the same variables.
+        q: A deterministic model.
+        most_pairs: The most pairs of units.
 
     Raises:
-        CircuitError: If ``q`` is not known to be deterministic, or both are not compatible, or
+        CircuitError: If ``q`` is not known to be deterministic, the models are not compatible, or
             their variables differ.
 
     Source:
@@ -88,16 +88,16 @@ def kl(p: Queries, q: Queries, *, most_pairs: int = MOST_PAIRS) -> Tensor:
     """The Kullback-Leibler divergence ``E_p[log p - log q]``, a scalar in nats, at least 0.
 
     Args:
-        p: Deterministic, and compatible with ``q``, over the same variables.
-        q: Deterministic.
-        most_pairs: Refuse more pairs of units.
+        p: A deterministic model, compatible with ``q``, over the same variables.
+        q: A deterministic model.
+        most_pairs: The most pairs of units.
 
     Returns:
-        Infinite where ``q`` lacks support that ``p`` has. Rounding may leave about -1e-15.
+        Infinite if ``q`` lacks support that ``p`` has. Rounding may leave about -1e-15.
 
     Raises:
-        CircuitError: If one is not known to be deterministic, or both are not compatible, or their
-            variables differ.
+        CircuitError: If one is not known to be deterministic, the models are not compatible, or
+            their variables differ.
 
     Source:
         Vergari et al. (2021), "A Compositional Atlas of Tractable Circuit Operations", section 4.
@@ -109,16 +109,16 @@ def kl(p: Queries, q: Queries, *, most_pairs: int = MOST_PAIRS) -> Tensor:
 def inner_product(p: Queries, q: Queries, *, most_pairs: int = MOST_PAIRS) -> Tensor:
     """The logarithm of the sum (integral) of ``p(x) q(x)`` over all worlds, a scalar in nats.
 
-    Scales of the circuits count.
+    Scales of the circuits are included.
 
     Args:
-        p: Compatible with ``q``, over the same variables.
-        q: Any.
-        most_pairs: Refuse more pairs of units.
+        p: A model compatible with ``q``, over the same variables.
+        q: Any model.
+        most_pairs: The most pairs of units.
 
     Raises:
-        CircuitError: If they are not compatible, or their variables differ, or quadrature does not
-            find the integral of two leaves of different families.
+        CircuitError: If they are not compatible, or their variables differ, or quadrature fails for
+            two leaves of different families.
 
     Source:
         Vergari et al. (2021), "A Compositional Atlas of Tractable Circuit Operations", section 3.
@@ -129,12 +129,12 @@ def inner_product(p: Queries, q: Queries, *, most_pairs: int = MOST_PAIRS) -> Te
 
 
 def renyi_entropy(model: Queries, alpha: float = 2.0, *, most_pairs: int = MOST_PAIRS) -> Tensor:
-    """Renyi's entropy of order 2, ``-log`` of the sum (integral) of ``p(x)**2``: a scalar in nats.
+    """Rényi entropy of order 2, ``-log`` of the sum (integral) of ``p(x)**2``: a scalar in nats.
 
     Args:
-        model: Structured decomposable, that is, compatible with itself.
-        alpha: 2 only: other orders need powers of sums.
-        most_pairs: Refuse more pairs of units.
+        model: A structured decomposable model, that is, one compatible with itself.
+        alpha: Must be 2: other orders need powers of sums.
+        most_pairs: The most pairs of units.
 
     Raises:
         OptionError: If ``alpha`` is not 2.
@@ -146,8 +146,8 @@ def renyi_entropy(model: Queries, alpha: float = 2.0, *, most_pairs: int = MOST_
     if as_float(alpha) != 2.0:
         raise OptionError.of(
             "PC428",
-            f"Renyi's entropy of order {shown(alpha)} is not computed",
-            help="take alpha=2, the collision entropy; entropy() is that of order 1",
+            f"Renyi's entropy of order {shown(alpha)} is not supported",
+            help="use alpha=2, the collision entropy; entropy() is that of order 1",
         )
     logs, _ = evaluate(model, model, _inner_leaves, logarithm=False, most_pairs=most_pairs)
     return -logs
@@ -159,7 +159,7 @@ def _inner_leaves(left: Units, right: Units) -> tuple[Tensor, Tensor]:
 
 
 def _need_determinism(model: Queries, query: str) -> None:
-    """Refuse what is not known to be deterministic; given zero weights count."""
+    """Refuse models that are not known to be deterministic; given zero weights count."""
     check_model(model)
     if model.deterministic:
         return

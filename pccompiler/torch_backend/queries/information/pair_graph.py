@@ -1,8 +1,8 @@
-"""The pairs of units of two models that a query over both needs, level by level; NumPy only.
+"""The pairs of units from two models that a query over both needs, level by level; NumPy only.
 
-A pair of units, one of each model and over the same variables, needs other pairs: a sum of the
-first those of its operands with the second; a sum of the second likewise; two products those of
-their parts. Each pair occurs once, so there are at most as many as the product of both sizes.
+A pair of units, one from each model and over the same variables, needs other pairs: a sum of the
+first model, those of its operands with the second unit; a sum of the second likewise; two products,
+those of their parts. Each pair occurs once, so their number is at most the product of both sizes.
 
 Source:
     Vergari et al. (2021), "A Compositional Atlas of Tractable Circuit Operations", section 3.
@@ -21,12 +21,12 @@ from pccompiler.torch_backend.queries.information.factor import LEAF, PRODUCT, S
 
 Pair = tuple[int, int]
 _MANY = 32
-"""Parts of products that are not settled one by one."""
+"""With more missing parts, all parts of a product are settled at once."""
 
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """Pairs of one level; each kind's pairs lie side by side, leaves first.
+    """Pairs of one level; pairs of the same kind are consecutive, leaves first.
 
     Attributes:
         leaves: Shape (leaf pairs, 2), units.
@@ -36,8 +36,8 @@ class Level:
         sums: Number of sum pairs, after the products.
         sum: Shape (edges,).
         operand: Shape (edges,), numbers of pairs.
-        left: Shape (edges,), the place of the first model's weight, or -1.
-        right: Shape (edges,), of the second's.
+        left: Shape (edges,), the position of the first model's weight, or -1.
+        right: Shape (edges,), likewise for the second model.
     """
 
     leaves: Int
@@ -53,13 +53,13 @@ class Level:
 
 @dataclass
 class PairGraph:
-    """Pairs so far.
+    """The pairs found so far.
 
     Args:
         left: The first model.
         right: The second.
         names: Variables by bit.
-        most_pairs: Refuse more.
+        most_pairs: The most pairs.
     """
 
     left: Side
@@ -70,12 +70,12 @@ class PairGraph:
         default_factory=dict[Pair, "tuple[int, list[Pair]]"]
     )
     empty: set[Pair] = field(default_factory=set[Pair])
-    """Pairs without a world that is positive in both: sums pass them over."""
+    """Pairs that are positive together in no world; sums leave them out."""
 
     def run(self, root: Pair) -> tuple[list[Level], Int] | None:
         """All pairs that the root needs, and the first number of each level.
 
-        ``None`` where no world is positive in both.
+        ``None`` if no world is positive in both.
         """
         stack = [root]
         pending: dict[Pair, list[Pair]] = {}
@@ -95,16 +95,16 @@ class PairGraph:
         return None if root in self.empty else self._levels()
 
     def _missing(self, pair: Pair, needs: list[Pair]) -> list[Pair]:
-        """What must be settled before the pair; none if it is empty already."""
+        """Pairs to be settled before this one; none if it is known to be empty."""
         if self.kind(pair) != PRODUCT:
             return [n for n in needs if n not in self.known and n not in self.empty]
         if any(need in self.empty for need in needs):
             return []
         missing = [need for need in needs if need not in self.known]
-        return missing if len(missing) > _MANY else missing[:1]  # the next may be spared
+        return missing if len(missing) > _MANY else missing[:1]  # the next may not be needed
 
     def _settle(self, pair: Pair, needs: list[Pair]) -> None:
-        """Tell the level of a pair, or that it has no world that is positive in both."""
+        """Determine the level of a pair, or that no world is positive in both."""
         kind = self.kind(pair)
         left = needs if not self.empty else [need for need in needs if need not in self.empty]
         if kind == LEAF:
@@ -119,7 +119,7 @@ class PairGraph:
             raise self._too_many()
 
     def needs(self, pair: Pair) -> list[Pair]:
-        """The pairs that this one is made of."""
+        """The pairs that this one is computed from."""
         a, b = pair
         if self.left.kinds[a] == SUM:
             return [(i, b) for i in self.left.operands[a]]
@@ -138,7 +138,7 @@ class PairGraph:
         return found
 
     def kind(self, pair: Pair) -> int:
-        """Whether a pair is made as a leaf, a product or a sum."""
+        """Whether a pair is computed as a leaf, a product or a sum."""
         return max(self.left.kinds[pair[0]], self.right.kinds[pair[1]])
 
     def _levels(self) -> tuple[list[Level], Int]:
@@ -191,11 +191,11 @@ class PairGraph:
         return CircuitError.of(
             "PC424",
             f"the two circuits have more than {self.most_pairs:,} pairs of units",
-            help="take smaller circuits, or raise most_pairs",
+            help="use smaller circuits, or raise most_pairs",
         )
 
     def _crossing(self, a: int, b: int, chosen: list[int], other: list[int]) -> CircuitError:
-        """Two products that split their variables in ways that cross."""
+        """The error for two products that split their variables in crossing ways."""
 
         def lines(side: Side, units: list[int]) -> list[str]:
             return [
@@ -205,7 +205,7 @@ class PairGraph:
         return CircuitError.of(
             "PC423",
             f"the circuits are not compatible: products {self.left.describe(a)} of the first and "
-            f"{self.right.describe(b)} of the second split their variables in ways that cross",
+            f"{self.right.describe(b)} of the second split their variables in crossing ways",
             notes=lines(self.left, chosen) + lines(self.right, other),
-            help="take circuits over one tree of regions, such as two of one structure",
+            help="use circuits over one region tree, such as two of one structure",
         )

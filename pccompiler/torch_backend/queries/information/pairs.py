@@ -1,8 +1,8 @@
-"""Sums over all worlds of what two models say: inner products and cross-entropies.
+"""Sums over all worlds of functions of two models: inner products and cross-entropies.
 
 Values of pairs of units are ``(l, e)``: a logarithm, and a mean under it. For the inner product
 ``l`` is the logarithm of the integral of both units' product. For the cross-entropy ``l`` is that
-of the mass of ``p``'s unit where ``q``'s is positive, and ``e`` the mean of ``log q`` there: where
+of the mass of ``p``'s unit where ``q``'s is positive, and ``e`` the mean of ``log q`` there: since
 ``q`` is deterministic, the logarithm of a sum is, in each world, that of its only positive term.
 """
 
@@ -67,13 +67,13 @@ class Model:
         return found
 
     def locate(self, units: Int) -> tuple[Int, Int]:
-        """The input layer of each leaf, and its place there."""
+        """The input layer of each leaf, and its position there."""
         step = np.searchsorted(self.stops, units, side="right")
         return self.numbers[step], units - self.starts[step]
 
 
 def _flat(program: Program, tables: Tables) -> Tensor:
-    """Weights of bags, then of dense sums, row by row; rows of float32 sum to 1 again."""
+    """Weights of bags, then of dense sums, row by row; float32 rows are normalized again."""
     dense = [tables.dense[s.number] for s in program.steps if isinstance(s, DenseStep)]
     parts = [_bags(program, tables.edges)]
     for table in dense:
@@ -83,7 +83,7 @@ def _flat(program: Program, tables: Tables) -> Tensor:
 
 
 def _bags(program: Program, edges: Tensor) -> Tensor:
-    """Weights of bags, each row over its sum."""
+    """Weights of bags, each row divided by its sum."""
     wide = edges.double()
     pieces: list[Tensor] = []
     start = 0
@@ -109,9 +109,9 @@ def evaluate(
         p: The first model.
         q: The second, over the same variables.
         leaf: ``(l, e)`` of pairs of leaves.
-        logarithm: Whether sums of ``q`` choose one operand in each world, and add the logarithm of
-            its weight to ``e``; else their weights multiply, as those of ``p`` do.
-        most_pairs: Refuse more.
+        logarithm: Whether sums of ``q`` select one operand in each world and add the logarithm of
+            its weight to ``e``; otherwise their weights multiply, as those of ``p`` do.
+        most_pairs: The most pairs of units.
 
     Raises:
         CircuitError: If the variables differ, the circuits are not compatible, or there are too
@@ -145,7 +145,7 @@ def evaluate(
 
 
 def _bits(p: Evaluator, q: Evaluator) -> list[int]:
-    """The place of each of ``q``'s variables among those of ``p``."""
+    """The position of each of ``q``'s variables among those of ``p``."""
     mine = {v.name: (i, v) for i, v in enumerate(p.circuit.variables)}
     others = {v.name for v in q.circuit.variables}
     odd = sorted(mine.keys() ^ others) + sorted(
@@ -156,7 +156,7 @@ def _bits(p: Evaluator, q: Evaluator) -> list[int]:
             "PC422",
             f"the two circuits differ in variable {odd[0]!r}",
             notes=[f"{len(odd)} variables differ"],
-            help="give both the same variables with the same states; marginalize what one lacks",
+            help="give both the same variables with the same states; marginalize extra ones",
         )
     return [mine[v.name][0] for v in q.circuit.variables]
 
@@ -185,7 +185,7 @@ def _leaves(
 
 
 def _products(level: Level, store: Store) -> tuple[Tensor, Tensor] | None:
-    """Disjoint parts: both values add up."""
+    """Disjoint parts: both values are added."""
     if not level.products:
         return None
     logs, values = store.gather(level.product_operand)
@@ -197,7 +197,7 @@ def _products(level: Level, store: Store) -> tuple[Tensor, Tensor] | None:
 def _sums(
     level: Level, store: Store, left: Model, right: Model, logarithm: bool
 ) -> tuple[Tensor, Tensor] | None:
-    """Sums over pairs, in log space; means are mixed by the shares of the terms."""
+    """Sums over pairs in log space; means are mixed by the shares of the terms."""
     if not level.sums:
         return None
     below, values = store.gather(level.operand)

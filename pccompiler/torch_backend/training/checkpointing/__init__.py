@@ -1,1 +1,1 @@
-"""Training that is interrupted and goes on."""
+"""Interrupting and resuming a training."""

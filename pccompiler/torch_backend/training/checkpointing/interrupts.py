@@ -1,4 +1,4 @@
-"""Signals that wait until a training step ends."""
+"""Delays signals until a training step ends."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """Holds Ctrl-C and SIGTERM back.
+    """Holds back Ctrl-C and SIGTERM.
 
     Attributes:
-        pending: The signal that came, if one did. A second one does not wait.
+        pending: The signal that came, if any. A second one takes effect at once.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Generator[None]:
-        """Hold signals back; at the end one that came does what it did before."""
+        """Hold back signals; at the end, a pending one has its usual effect."""
         self.install()
         try:
             yield
@@ -33,9 +33,9 @@ class Interrupts:
             self.obey()
 
     def install(self) -> None:
-        """Hold signals back from now on; those that are ignored stay so."""
+        """Hold back signals from now on, except those that are ignored."""
         if threading.current_thread() is not threading.main_thread():
-            return  # Python allows no handlers there
+            return  # Python allows handlers only in the main thread
         for number in _SIGNALS:
             known = signal.getsignal(number)
             if known not in (signal.SIG_IGN, None):
@@ -43,7 +43,7 @@ class Interrupts:
                 signal.signal(number, self._note)
 
     def uninstall(self) -> None:
-        """Let them do what they did before."""
+        """Restore the previous handlers."""
         while self._handlers:
             number, handler = self._handlers.popitem()
             signal.signal(number, handler)  # type: ignore[arg-type]  # as getsignal gave it
@@ -53,7 +53,7 @@ class Interrupts:
         self.uninstall()
 
     def obey(self) -> bool:
-        """Raise the signal that came, if one did; say whether."""
+        """Raise the pending signal, if any, and return whether there was one."""
         if self.pending is None:
             return False
         number, self.pending = self.pending, None

@@ -1,8 +1,8 @@
-"""Training that is interrupted and goes on: its state in a folder, and signals.
+"""Interrupting and resuming a training: its state in a folder, and signals.
 
 The folder holds one file, ``training.safetensors``: the parameters, the best ones, the optimizer's
-moments, and as JSON in its metadata the random state, the step, the history, and what the training
-is of. It is replaced in one rename, so that there is always a whole one.
+moments, and as JSON in its metadata the random state, the step, the history, and the identity of
+the training. It is replaced in one rename, so there is always a complete file.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from pccompiler.version import __version__
 _LOG: Final = logging.getLogger(__name__)
 _TRAINED = "the list of parameters that are trained"
 _SECONDS = 120.0
-_PART = 20.0  # at least so many times as long as a write took, until the next one
+_PART = 20.0  # wait at least this many times as long as the last write took
 
 
 class Keeper:
-    """Writes the state of a training to a folder: from time to time, and when it is told to end.
+    """Writes the state of a training to a folder, regularly and when a signal ends the training.
 
     Attributes:
-        found: A state to go on from.
+        found: A state to continue from.
     """
 
     def __init__(self, folder: Path, identity: Facts, start: str, every: int | None) -> None:
@@ -61,35 +61,35 @@ class Keeper:
         self._rest()
 
     def start(self, model: CompiledCircuit, worker: Worker, course: Course) -> None:
-        """Put back what was found, and keep this training from now on."""
+        """Restore the state that was found, and keep this training from now on."""
         self._snapshot = lambda: self._pack(model, worker, course)
         if self.found is not None:
             _restore(self.found, model, worker, course)
             self.start_digest = self.found.facts["start"]
-        self.write()  # a folder that cannot be written is told now, not after hours
+        self.write()  # an unwritable folder is reported now, not after hours
 
     def look(self) -> None:
-        """Called after each step: write, if it is time, and end, if a signal came."""
+        """Called after each step: write if it is time, and stop if a signal came."""
         self._steps += 1
         if self.interrupts.pending is not None:
             self.write()
             self.interrupts.obey()
-            self.interrupts.install()  # where it ended nothing, go on
+            self.interrupts.install()  # continue if the signal did not end the process
         elif self._is_time():
             self.try_to_write()
 
     def try_to_write(self) -> None:
-        """Write the present state; a full disk is a warning, and does not end the training."""
+        """Write the current state; a full disk only gives a warning."""
         try:
             self.write()
         except FileError as error:
             self._rest()
-            _LOG.warning("training goes on without a new checkpoint: %s", error)
+            _LOG.warning("training continues without a new checkpoint: %s", error)
 
     def write(self) -> None:
-        """Write the present state."""
+        """Write the current state."""
         if self._snapshot is None:
-            raise AssertionError("nothing to keep yet")
+            raise AssertionError("start() was not called")
         before = time.monotonic()
         write_bytes(self.path, self._snapshot())
         self._rest(_PART * (time.monotonic() - before))
@@ -132,14 +132,14 @@ def make_keeper(
     rows: TrainingData,
     options: Facts,
 ) -> Keeper | None:
-    """The keeper of a training; ``None`` without a folder.
+    """The keeper of a training, or ``None`` without a folder.
 
     Args:
-        folder: For the checkpoint.
-        every: Steps between two writes; ``None``: two minutes.
-        model: Before anything of it is changed.
+        folder: The folder of the checkpoint.
+        every: Steps between two writes; ``None`` for two minutes.
+        model: The model before any change.
         rows: The data.
-        options: All that the course of the training depends on.
+        options: All options that affect the course of the training.
 
     Raises:
         OptionError: If ``every`` is below 1.
@@ -163,7 +163,7 @@ def make_keeper(
 
 
 def _restore(found: Saved, model: CompiledCircuit, worker: Worker, course: Course) -> None:
-    """Put everything in its place; parameters in place, where a captured graph has them."""
+    """Restore everything; parameters in place, where a captured graph expects them."""
     facts, best, history = found.facts, course.best, course.history
     parameters, kept = found.part("parameters"), found.part("best")
     with torch.no_grad():
@@ -183,7 +183,7 @@ def _restore(found: Saved, model: CompiledCircuit, worker: Worker, course: Cours
 
 
 def _check_identity(folder: Path, found: Saved, wanted: Facts, start: str) -> None:
-    """Refuse the training of other data, options, circuits or starts; name all that differs."""
+    """Refuse the training of other data, options, circuits or starts; list all differences."""
     known: Facts = found.facts["identity"]
     notes = [
         f"the {name} differ{'s' if name in ('circuit', 'precision') else ''}"
@@ -193,7 +193,7 @@ def _check_identity(folder: Path, found: Saved, wanted: Facts, start: str) -> No
     before, now = known["options"], wanted["options"]
     names = sorted(now) if before.get("method") == now["method"] else ["method"]
     if "the circuit differs" in notes:
-        names = [name for name in names if name != _TRAINED]  # of another circuit they are others
+        names = [name for name in names if name != _TRAINED]  # another circuit has other ones
     notes += [
         f"{name} was {before.get(name)!r} and is {now[name]!r}"
         for name in names
@@ -201,19 +201,19 @@ def _check_identity(folder: Path, found: Saved, wanted: Facts, start: str) -> No
     ]
     ends = [digest(found.part("parameters")), digest(found.part("best"))]
     if not notes and start not in (found.facts["start"], *ends):
-        notes.append("the parameters to start from differ, by another seed perhaps")
+        notes.append("the initial parameters differ, perhaps because of another seed")
     if notes:
         raise CheckpointError.of(
             "PC507",
             f"{folder} holds the checkpoint of another training, at step {found.facts['step']}",
             notes=notes,
-            help="make the same call to go on with it; give another folder, or delete this one, "
-            "to begin anew",
+            help="make the same call to continue it; give another folder, or delete this one, "
+            "to start over",
         )
 
 
 def _digest_rows(rows: Tensor | MappedRows) -> str:
-    """SHA-256 of rows as the model takes them; those of a mapped file are read once."""
+    """SHA-256 of rows as the model uses them; rows of a mapped file are read once."""
     whole = hashlib.sha256(str(len(rows)).encode())
     for part in rows.split(8192):
         whole.update(part.cpu().contiguous().numpy().view(np.uint8).data)
@@ -221,6 +221,6 @@ def _digest_rows(rows: Tensor | MappedRows) -> str:
 
 
 def _plain(value: object) -> object:
-    """An option as JSON has it."""
+    """An option as a JSON value."""
     number = value.item() if isinstance(value, np.generic) else value
     return number if isinstance(number, str | int | float | None) else repr(number)

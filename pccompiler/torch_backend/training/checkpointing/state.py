@@ -1,4 +1,4 @@
-"""The file that a training leaves, to go on from: tensors, JSON, and a digest of both."""
+"""The file from which a training resumes: tensors, JSON, and a digest of both."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ FORMAT = 1
 
 
 class Saved(NamedTuple):
-    """What a checkpoint holds."""
+    """The content of a checkpoint."""
 
     tensors: dict[str, Tensor]
     facts: Facts
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """The tensors called ``name/...``."""
+        """The tensors named ``name/...``."""
         start = f"{name}/"
         return {k.removeprefix(start): t for k, t in self.tensors.items() if k.startswith(start)}
 
 
 def read_state(folder: Path) -> Saved | None:
-    """The state of a training in ``folder``, verified; ``None`` where there is none.
+    """The state of a training in ``folder``, verified; ``None`` if there is none.
 
     Raises:
-        CheckpointError: If the path is in use by something else, or the file is damaged.
+        CheckpointError: If the path is used for something else, or the file is damaged.
     """
     path = folder / STATE
     if folder.exists() and not folder.is_dir():
         raise CheckpointError.of(
-            "PC505", f"{folder} is no folder", help="give a folder for the training's checkpoint"
+            "PC505", f"{folder} is not a folder", help="give a folder for the training's checkpoint"
         )
     if not path.exists():
         return None
@@ -55,13 +55,13 @@ def read_state(folder: Path) -> Saved | None:
     except (SafetensorError, ValueError, KeyError) as error:
         raise _damaged(path, f"it cannot be read: {error}") from error
     if _seal(tensors, text) != seal:
-        raise _damaged(path, "its SHA-256 is another")
+        raise _damaged(path, "its SHA-256 does not match")
     facts: Facts = json.loads(text)
     if facts["format"] != FORMAT:
         raise CheckpointError.of(
             "PC504",
             f"{path} has format {facts['format']}, this version reads {FORMAT}",
-            help=f"it was written by pccompiler {facts['pccompiler']}; go on with that version",
+            help=f"it was written by pccompiler {facts['pccompiler']}; continue with that version",
         )
     return Saved(tensors, facts)
 
@@ -90,5 +90,5 @@ def _damaged(path: Path, why: str) -> CheckpointError:
     return CheckpointError.of(
         "PC508",
         f"the state of the training in {path} is damaged: {why}",
-        help="restore the file, or delete it to begin anew",
+        help="restore the file, or delete it to start over",
     )

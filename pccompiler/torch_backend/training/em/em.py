@@ -1,4 +1,4 @@
-"""Training by expectation maximisation: full batches, or stepwise over mini-batches."""
+"""Training by expectation maximisation: full-batch, or stepwise over mini-batches."""
 
 from __future__ import annotations
 
@@ -48,44 +48,44 @@ def fit_em(
 
     An iteration is one pass over ``train``. With the full batch, a step size of 1 and no
     pseudocounts no iteration lowers the log-likelihood. With ``batch_size``, parameters change
-    after each batch, ``step_size`` of the way to what the batch alone asks for (more exactly, each
+    after each batch, ``step_size`` of the way to the batch's own optimum (more precisely, each
     unit's statistics are such a running mean). Sums and all leaves learn; shared weights add their
-    counts up; a missing value gives leaves no counts. The parameters with the best validation value
-    are kept, those of the start among them; without ``valid``, the last ones. Leaves over real
+    counts; a missing value gives leaves no counts. The parameters with the best validation value
+    are kept, which may be the initial ones; without ``valid``, the last ones. Leaves over real
     variables and counts that still have the random numbers of `compile` are initialised from
-    ``train`` first, see `initialise`. Frozen parameters (``requires_grad=False``) do not move.
+    ``train`` first, see `initialise`. Frozen parameters (``requires_grad=False``) do not change.
 
     Args:
-        model: Trained in place, on the device where it is.
+        model: Trained in place, on its own device.
         train: Shape ``(rows, variables)``, NaN where missing. Copied to the device once; evaluated
             in parts that fit in memory.
-        valid: Likewise.
-        weights: Of the rows of ``train``, shape ``(rows,)``, 0 or more: a row counts so often. What
-            the pseudocounts take from columns (means, deviations) they take from the rows of
-            positive weight, each once. ``None``: 1 each.
-        iterations: Most passes over ``train``.
-        batch_size: Rows between two changes of the parameters; ``None``: all.
+        valid: Validation rows, treated likewise.
+        weights: Weights of ``train``'s rows, shape ``(rows,)``, nonnegative: how many times a row
+            counts. The column means and deviations that pseudocounts use count each row of
+            positive weight once. ``None``: all 1.
+        iterations: The most passes over ``train``.
+        batch_size: Rows between two updates of the parameters; ``None`` for all.
         step_size: Above 0, at most 1.
-        pseudocount: Rows that each unit has seen beforehand: of sums, states and bins spread
-            evenly; of counts at the column's mean; of Gaussian and Laplace leaves about their own
-            middle, a tenth as wide as the column. 0: none.
+        pseudocount: Number of prior rows of each unit: for sums, states and bins spread evenly; for
+            counts at the column's mean; for Gaussian and Laplace leaves around their own centre,
+            with a tenth of the column's spread. 0 for none.
         patience: Stop after this many iterations without improvement on ``valid``; ``None``: never.
-        seed: Of the batches.
+        seed: Seed of the batches.
         progress: Whether to show a progress bar on a terminal.
         on_evaluation: Called with each `Evaluation`; its ``train`` is the mean over the iteration,
-            each batch before the step that it makes.
-        checkpoint: A folder for the state of the training, as `pccompiler.fit` has it.
-            ``iterations`` and ``patience`` may change when it goes on.
-        checkpoint_every: Batches between two writes; ``None``: two minutes.
+            each batch before its update.
+        checkpoint: A folder for the state of the training, as in `pccompiler.fit`. ``iterations``
+            and ``patience`` may change when it continues.
+        checkpoint_every: Batches between two writes; ``None`` for two minutes.
 
     Returns:
-        The history; a step is an iteration.
+        The history, in which a step is an iteration.
 
     Raises:
-        OptionError: If an option cannot be used, a hypernetwork generates the weights, or no
-            parameter can be trained.
+        OptionError: If an option is invalid, a hypernetwork generates the weights, or no parameter
+            can be trained.
         DataError: If the data do not fit the circuit, or a row is impossible.
-        CheckpointError: If the folder holds the training of other data, options or circuits.
+        CheckpointError: If the folder belongs to a training with other data, options or circuits.
         FileError: If the checkpoint cannot be written.
 
     Source:
@@ -133,7 +133,7 @@ def fit_em(
 
 
 def _numbers(step_size: object, pseudocount: object) -> tuple[float, float]:
-    """Both, checked."""
+    """The step size and the pseudocount, checked."""
     step, count = as_float(step_size), as_float(pseudocount)
     if step is None or count is None or not (0.0 < step <= 1.0 and 0.0 <= count < math.inf):
         raise OptionError.of(
@@ -149,7 +149,7 @@ def _check_generator(model: CompiledCircuit) -> None:
     if generated:
         raise OptionError.of(
             "PC360",
-            "expectation maximisation sets each weight by itself, but this circuit generates "
+            "expectation maximisation sets each weight separately, but this circuit generates "
             f"{sum(len(group.weights) for group in generated)} of its weights",
             notes=(f"generator: {type(model.plan.generator).__name__.lower()}",),
             help="train it by gradient: pccompiler.fit(model, ...)",

@@ -1,4 +1,4 @@
-"""The expectation step: expected counts from one backward pass.
+"""The E-step: expected counts from one backward pass.
 
 The flow of a weight, ``w dL/dw``, is the expected number of rows that pass through it; the gradient
 with respect to a leaf's log-density is the unit's responsibility for the row.
@@ -26,14 +26,14 @@ from pccompiler.torch_backend.values import has_table
 
 @dataclass(frozen=True, eq=False)
 class Flows:
-    """What one batch tells.
+    """Expected counts and responsibilities of one batch.
 
     Attributes:
         log_likelihood: Sum over the batch, in nats.
         counts: Group of sums, Bernoulli or categorical leaves to expected counts, shape (weights,
-            rows, columns); a Bernoulli's of both states. Weights that are shared add theirs up.
-        shares: Layers of the other leaves, with the column, shape (rows, 1, batch), and each
-            unit's responsibility, (rows, units, batch), which is 0 where the value is missing.
+            rows, columns), of both states for Bernoulli. Shared weights add their counts.
+        shares: Layers of the other leaves to the column, shape (rows, 1, batch), and each unit's
+            responsibility, (rows, units, batch), which is 0 where the value is missing.
     """
 
     log_likelihood: float
@@ -42,7 +42,7 @@ class Flows:
 
 
 def has_counts(group: WeightGroup) -> bool:
-    """Whether expected counts of its entries are all that the maximisation of a group needs."""
+    """Whether the M-step of a group needs only expected counts of its entries."""
     return group.tabular
 
 
@@ -53,17 +53,17 @@ def flows(
     complete: bool,
     shares: Tensor | None = None,
 ) -> Flows:
-    """Expected counts of the rows of ``x``.
+    """Expected counts for the rows of ``x``.
 
-    A missing value gives leaves no counts. (A sum over indicators may get those that it expects,
-    spread as its weights are: this too is expectation, of the value that is missing.)
+    A missing value gives leaves no counts. (A sum over indicators may get expected counts, in
+    proportion to its weights, which is the expectation over the missing value.)
 
     Args:
-        model: Whose weights are not generated.
-        weights: Of every group, as `pccompiler.torch_backend.weights.weights.constrain` gives them.
-        x: Shape ``(batch, variables)``, as `prepare` gives it.
+        model: A model whose weights are not generated.
+        weights: Weights of every group, as `pccompiler.torch_backend.weights.weights.constrain`.
+        x: Shape ``(batch, variables)``, as `prepare` returns it.
         complete: A promise that no value is missing.
-        shares: Weights of the rows, shape ``(batch,)``, above 0; ``None``: 1 each.
+        shares: Positive weights of the rows, shape ``(batch,)``; ``None``: all 1.
     """
     held = {
         number: weights[number].detach().requires_grad_()
@@ -95,7 +95,7 @@ def flows(
 
 
 def _with_missing(table: Tensor) -> Tensor:
-    """One more column, of ones: the state "missing"."""
+    """The table with another column of ones for the state "missing"."""
     return torch.cat([table, torch.ones_like(table[..., :1])], dim=-1)
 
 

@@ -1,4 +1,4 @@
-"""Expectation maximisation's steps, and what they keep between batches."""
+"""The steps of expectation maximisation, and their state between batches."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _BYTES = 2**30
 
 
 class Learner:
-    """Parameters by their meaning, and what the leaves gather. See `Worker`: a step is a pass.
+    """Parameters by their meaning, and the leaves' statistics. See `Worker`; a step is a pass.
 
     Args:
-        model: Changed in place, but for its frozen parameters.
-        data: Rows of positive weight, as the model takes them.
-        shares: Their weights, if they have some.
-        rng: Of the order of the rows.
-        batch_size: Rows between two changes; ``None``: all.
+        model: Changed in place, except for its frozen parameters.
+        data: Rows of positive weight, as the model expects them.
+        shares: Their weights, if any.
+        rng: Random numbers for the order of the rows.
+        batch_size: Rows between two updates; ``None`` for all.
         step_size: See `fit_em`.
         pseudocount: See `fit_em`.
     """
@@ -54,8 +54,8 @@ class Learner:
     ) -> None:
         self.model, self.step_size, self.pseudocount = model, step_size, pseudocount
         self.data, self.shares, self.batch_size, self.rng = data, shares, batch_size, rng
-        self.before = rng.bit_generator.state  # before the order of the present pass was drawn
-        self.done, self.sum = 0, 0.0  # batches of the present pass, and their log-likelihood
+        self.before = rng.bit_generator.state  # before the current pass drew its order
+        self.done, self.sum = 0, 0.0  # batches of the current pass, and their log-likelihood
         trained = trained_parameters(model)
         self.learning = {
             number
@@ -71,7 +71,7 @@ class Learner:
         self.leaves = _leaf_statistics(model, data)
 
     def work(self, step: int, most: int, look: Callable[[], None]) -> tuple[int, float]:
-        """One pass, or the rest of one; the log-likelihoods are those before each change."""
+        """A pass, or the rest of one; log-likelihoods are those before each update."""
         batches = _batches(self.rng, self.data, self.shares, self.batch_size)
         for rows, shares in batches[self.done :]:
             self.sum += self.step(rows, shares)
@@ -84,13 +84,13 @@ class Learner:
         return 1, mean
 
     def state(self) -> tuple[dict[str, Tensor], Facts]:
-        """Parameters in float64, the running numbers of rows, and the place in the pass."""
+        """Parameters in float64, running numbers of rows, and the position in the pass."""
         tensors = {f"values.{number}": table for number, table in enumerate(self.values)}
         tensors |= {f"rows.{number}": table for number, table in self.rows.items()}
         return tensors, {"random": self.before, "done": self.done, "sum": self.sum}
 
     def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
-        """Put them back."""
+        """See `Worker`."""
         self.values = [tensors[f"values.{n}"].to(v) for n, v in enumerate(self.values)]
         self.rows = {
             n: tensors[f"rows.{n}"].to(self.model.device)
@@ -102,7 +102,7 @@ class Learner:
 
     @torch.no_grad()
     def step(self, batch: Tensor, shares: Tensor | None) -> float:
-        """One expectation and one maximisation; sum of the log-likelihoods before."""
+        """One E-step and one M-step; returns the total log-likelihood before."""
         for leaf in self.leaves.values():
             leaf.clear()
         weights = {
@@ -155,7 +155,7 @@ class Learner:
 
 
 def _leaf_statistics(model: CompiledCircuit, data: Tensor) -> dict[int, Statistics]:
-    """For each group of leaves that needs more than expected counts."""
+    """Statistics for each group of leaves that needs more than expected counts."""
     columns = Columns(data.double().cpu().numpy(), model.circuit.variables)
     owners = leaf_owners(model.circuit)
     found: dict[int, Statistics] = {}
@@ -168,7 +168,7 @@ def _leaf_statistics(model: CompiledCircuit, data: Tensor) -> dict[int, Statisti
 
 
 def _from_counts(group: WeightGroup, counts: Tensor, pseudocount: float) -> Estimate:
-    """Sums and leaves that are tables: counts by their sum."""
+    """Sums and leaves that are tables: counts divided by their total."""
     spread = counts + pseudocount / counts.shape[-1]
     rows = spread.sum(-1, keepdim=True)
     values = spread / rows
@@ -176,14 +176,14 @@ def _from_counts(group: WeightGroup, counts: Tensor, pseudocount: float) -> Esti
 
 
 def _rows_at_once(model: CompiledCircuit) -> int:
-    """Rows whose forward and backward pass take about 1 GiB; fewer on a CPU, where caches rule."""
+    """Rows whose forward and backward pass take about 1 GiB; fewer on a CPU, to fit the caches."""
     a_row = 3 * model.plan.cost(1).all_values * model.dtype.itemsize
     most = 500 if model.device.type == "cpu" else 32_768
     return max(1, min(most, _BYTES // max(a_row, 1)))
 
 
 _Batch: TypeAlias = tuple[Tensor, Tensor | None]
-"""Rows, with their weights if they have some."""
+"""Rows, with their weights if any."""
 
 
 def counted(data: Tensor, weights: Tensor | None) -> _Batch:
@@ -195,7 +195,7 @@ def counted(data: Tensor, weights: Tensor | None) -> _Batch:
 
 
 def _mass(data: Tensor, shares: Tensor | None) -> float:
-    """How many rows these count for."""
+    """The total weight of the rows."""
     return float(len(data)) if shares is None else float(shares.sum())
 
 

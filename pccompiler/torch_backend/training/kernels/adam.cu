@@ -6,8 +6,8 @@ struct Tensors {
   int size[MOST];
 };
 
-// Adam (Kingma and Ba, 2015, algorithm 1); decay is added to the gradient. counts: the steps so far,
-// and the blocks of this one that are done; the last block counts the step.
+// Adam (Kingma and Ba, 2015, algorithm 1); decay is added to the gradient. counts: steps so far and
+// finished blocks of this step; the last block counts the step.
 extern "C" __global__ void __launch_bounds__(THREADS) adam(Tensors tensors, int number, int* counts,
                                                            float rate, float decay) {
   constexpr int EACH = BLOCK / THREADS;

@@ -1,5 +1,5 @@
-// Softmax of rows, lifted by a floor, and its gradient: of short rows 16 at a time, side by side; of
-// long ones 16 columns at a time.
+// Softmax of rows, lifted by a floor, and its gradient: for short rows, 16 rows at a time; for long
+// ones, 16 columns at a time.
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -18,10 +18,10 @@ INLINE Vec larger(Vec a, Vec b) {
   return (Vec)((first & (Ints)a) | (~first & (Ints)b));
 }
 
-// exp(x) of x <= 0, down to the smallest number above 0, and 0 of minus infinity: 2^n e^f with
+// exp(x) for x <= 0, down to the smallest positive number, and 0 for minus infinity: 2^n e^f with
 // |f| <= ln 2 / 2, and seven terms of the series for e^f. 2^n in two steps, so that it may be tiny.
 INLINE Vec power(Vec x) {
-  const float whole = 12582912.f;  // 1.5 2^23: what is added to it becomes whole
+  const float whole = 12582912.f;  // 1.5 2^23: adding it rounds to an integer
   const Ints gone = x < -104.f;
   const Vec known = (Vec)((~gone & (Ints)x) | (gone & (Ints)all(-104.f)));
   const Vec n = (known * 1.44269504f + whole) - whole;
@@ -99,7 +99,7 @@ INLINE void gradient(const float *w, const float *grad, int64_t begin, int64_t e
   }
 }
 
-// The usual numbers of columns are known to the compiler. One piece of the rows for each thread.
+// Specialized for the usual numbers of columns. Each thread gets one piece of the rows.
 #define EACH(CALL) \
   for (int piece = 0; piece < threads; ++piece) { \
     const int64_t begin = rows * piece / threads, end = rows * (piece + 1) / threads; \
@@ -151,7 +151,7 @@ INLINE void long_lifted(const float *x, int columns, float lift, float *out) {
   for (int c = 0; c < whole; c += LANES) top = larger(load(x + c), top);
   float most = top[0];
   for (int i = 1; i < LANES; ++i) most = top[i] > most ? top[i] : most;
-  double before = 0.;  // of so many sums that one after another would drift
+  double before = 0.;  // there are enough sums that a float would drift
   for (int c = 0; c < whole; c += LANES) {
     const Vec e = power(load(x + c) - most);
     store(out + c, e);
@@ -183,10 +183,10 @@ INLINE void long_gradient(const float *w, const float *grad, int columns, float 
   store(out + last, rest * end * (fall - middle));
 }
 
-// Matrix m of long rows is read at place order[m], or at m where there is no order.
+// Matrix m of long rows is read from place order[m], or m if there is no order.
 INLINE int64_t place(const int64_t *order, int64_t m) { return order ? order[m] : m; }
 
-// As short_up, of so many matrices, each of so many rows.
+// As short_up, for a number of matrices with the same number of rows each.
 void long_up(const float *x, const int64_t *order, int64_t matrices, int64_t rows, int columns,
              float lift, int threads, float *out) {
 #pragma omp parallel for num_threads(threads) if (threads > 1)

@@ -1,5 +1,5 @@
-// A slot is a sector in its place: which row of the embeddings (or logits), and which component of
-// which lane its first weight is. weights: [component][lanes].
+// A slot is the place of a sector: its row of the embeddings (or logits), and the component and
+// lane of its first weight. weights: [component][lanes].
 struct Slot { int row, component, lane; };
 
 __device__ __forceinline__ Slot read_slot(const int* __restrict__ slots, int number, int i) {
@@ -33,8 +33,8 @@ __device__ __forceinline__ void write_weights(const float soft[R * C], const Slo
   for (int c = 0; c < R * C; ++c) to[c * lanes] = (soft[c] + FLOOR) * SCALE(C);
 }
 
-// Gradients of weights, summed over the parts of the batch. places: of each warp the parts, the
-// lanes of its stage, and where its stage starts, less its first lane.
+// Gradients of weights, summed over the parts of the batch. places: for each warp the parts, the
+// lanes of its stage, and the start of its stage less its first lane.
 template <int OUT>
 __device__ __forceinline__ void weight_gradients(const Slot& slot, const float* __restrict__ found,
                                                  const long* __restrict__ places, float d[OUT]) {
@@ -51,7 +51,7 @@ __device__ __forceinline__ void weight_gradients(const Slot& slot, const float* 
   }
 }
 
-// From gradients of weights to those of logits.
+// From gradients of weights to gradients of logits.
 template <int R, int C>
 __device__ __forceinline__ void through_softmax(const float soft[R * C], float d[R * C]) {
 #pragma unroll

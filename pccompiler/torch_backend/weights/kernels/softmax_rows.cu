@@ -1,5 +1,5 @@
-// Softmax of rows, and the floor, in one pass each way. WIDTH lanes of a warp share a row, EACH
-// numbers of it a lane; WIDTH EACH covers the columns.
+// Softmax of rows and the floor, in one pass each way. WIDTH lanes of a warp share a row, with EACH
+// numbers per lane; WIDTH EACH covers the columns.
 struct Row {
   long first;
   int lane;

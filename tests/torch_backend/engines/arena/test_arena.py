@@ -30,7 +30,7 @@ from pccompiler.torch_backend.engines.differentiable import run
 
 
 def ragged(reals: bool = False, variables: int = 6, seed: int = 0) -> Circuit:
-    """Sums of many fan-ins and levels, shared nodes, a shared weight, products of two and three."""
+    """Sums of several fan-ins and levels, shared nodes and weights, products of two and three."""
     rng = np.random.default_rng(seed)
     b = Builder()
     for i in range(variables):
@@ -100,7 +100,7 @@ def test_gradients_equal_finite_differences(reals: bool) -> None:
 
 
 def answers(circuit: Circuit, x: Tensor, *, packed: bool, linear: bool) -> list[Tensor]:
-    """Log-likelihoods, and the gradient of their sum by each parameter."""
+    """Log-likelihoods, and the gradient of their sum with respect to each parameter."""
     lowered = replace(plan(circuit, dtype="float64"), packed=packed)
     model = CompiledCircuit(
         circuit, lowered, device=torch.device("cpu"), dtype=torch.float64, seed=0
@@ -117,7 +117,7 @@ def answers(circuit: Circuit, x: Tensor, *, packed: bool, linear: bool) -> list[
 @settings(max_examples=40)
 @given(circuits(reals=True, zeros=False))
 def test_any_plan_runs_in_an_arena(circuit: Circuit) -> None:
-    """Vectors of all kinds: the other engine is held to finite differences elsewhere."""
+    """Vector circuits of all kinds; the other engine is tested by finite differences elsewhere."""
     x = torch.from_numpy(random_rows(circuit, 6))
     circuit = circuit.replace(generator=Direct())
     assume(not plan(circuit).packed)
@@ -151,7 +151,7 @@ def test_linear_and_log_space_have_the_same_gradients(circuit: Circuit) -> None:
 @settings(max_examples=30)
 @given(circuits(zeros=False))
 def test_gradients_equal_those_of_the_vector_circuit(circuit: Circuit) -> None:
-    """Sums of a row's parameters' gradients by weight entry: dL/dlog w is the flow of an edge."""
+    """Parameter gradients of a row, summed by weight entry: dL/dlog w is the flow of an edge."""
     scalar = to_scalars(circuit)
     x = torch.from_numpy(random_rows(scalar, 3))
     flows = []
@@ -186,7 +186,7 @@ def test_rows_below_the_range_of_linear_space_are_evaluated_in_log_space() -> No
     other = b.sum([pair, parts[2]], weights=[0.125, 0.875])
     circuit = b.build(b.sum([pair, other], weights=[0.25, 0.75]))
     x = np.random.default_rng(0).integers(0, 2, (50, n)).astype(np.float64)
-    x[:5, 20:] = np.nan  # a few rows that linear space can do
+    x[:5, 20:] = np.nan  # a few rows for which linear space suffices
     x[5] = 1.0
     lowered = plan(circuit)
     assert lowered.packed
@@ -201,7 +201,7 @@ def test_rows_below_the_range_of_linear_space_are_evaluated_in_log_space() -> No
 
 
 def test_the_certain_root_counts_every_operation() -> None:
-    """Long products lose as much as long sums: each factor may underflow."""
+    """Long products lose as much as long sums, since each factor may underflow."""
     b = Builder()
     parts = [b.product([b.bernoulli(b.binary(f"x{i}")) for i in range(50)])]
     parts.append(b.product([b.bernoulli(v) for v in range(50)]))

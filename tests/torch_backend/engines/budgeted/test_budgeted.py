@@ -32,7 +32,7 @@ from pccompiler.torch_backend.evaluator import Evaluator
 def budgeted(
     model: Evaluator, splits: int, at_once: int = 500, training: int = 10, segments: int = 0
 ) -> Budgeted:
-    """An engine for ``model`` with a schedule of our choice."""
+    """An engine for ``model`` with a chosen schedule."""
     dtype = "float64" if model.dtype == torch.float64 else "float32"
     cut = plan(model.circuit, dtype=dtype, numerics=model.numerics, splits=splits)
     schedule = Schedule(0, splits, len(cut.layers), at_once, 0, 1, training, 0, segments)
@@ -82,7 +82,7 @@ def test_the_papers_circuit(
     got = answer(budgeted(model, splits), x)
     if (
         net is None and leaf == "indicator" and not got.is_cuda
-    ):  # bit for bit; small matrix products round otherwise
+    ):  # bit for bit; small matrix products round differently
         assert torch.equal(got, want)
     torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-6)
 
@@ -165,11 +165,11 @@ def test_training_within_a_budget_is_training() -> None:
     np.testing.assert_allclose(curves[0], curves[1], rtol=1e-9)
 
 
-@pytest.mark.cpu  # counts what torch allocates there
+@pytest.mark.cpu  # counts torch's allocations on a CPU
 def test_training_takes_what_was_predicted() -> None:
     model = pc.compile(pc.rat_spn(64, 20, 5), Hypernetwork(), memory_budget="24 MiB")
     assert model.schedule is not None
-    model.without_kernels()  # which take far less
+    model.without_kernels()  # kernels need far less
     x = model.prepare(np.random.default_rng(0).integers(0, 2, (400, 64)))
     value = model(x).sum()
     with LiveBytes() as count:
@@ -267,7 +267,7 @@ def test_bytes_of_text() -> None:
     assert [parse_bytes(t) for t in ("64 MiB", "1.5KB", 7, "2 GiB")] == [2**26, 1500, 7, 2**31]
 
 
-def test_the_schedule_is_told() -> None:
+def test_the_schedule_as_text() -> None:
     model = pc.compile(pc.rat_spn(64, 10, 5), memory_budget="400 KiB")
     assert "blocks in post-order" in str(model.schedule)
     assert pc.compile(pc.rat_spn(8, 2, 2)).schedule is None

@@ -1,4 +1,4 @@
-"""Compares the dense kernels with the layered engine in float64; a process of its own.
+"""Compares the dense kernels with the layered engine in float64, in a separate process.
 
     TRITON_INTERPRET=1 python tests/torch_backend/engines/dense/dense_check.py
 
@@ -26,7 +26,7 @@ from pccompiler.torch_backend.engines.differentiable import evaluate
 
 
 def correlated(rows: int, variables: int, states: int) -> torch.Tensor:
-    """Rows of a random walk on a tree; a fifth is missing, and of one row everything."""
+    """Rows of a random walk on a tree; a fifth of the values is missing, and one whole row."""
     rng = np.random.default_rng(0)
     x = rng.integers(0, states, (rows, variables)).astype(np.float32)
     for column in range(1, variables):
@@ -38,7 +38,7 @@ def correlated(rows: int, variables: int, states: int) -> torch.Tensor:
 
 
 def compare(circuit: Circuit, x: torch.Tensor, precision: Precision) -> tuple[float, float]:
-    """Errors of log-likelihoods and gradients, over their largest number and their 2-norm.
+    """Errors of log-likelihoods and gradients, relative to the largest number and the 2-norm.
 
     Terms of -50 nats or less make larger errors in gradients: a term of -s is rounded by s 2**-24.
     """
@@ -68,7 +68,7 @@ def tree(variables: int, states: int, units: int) -> Circuit:
 
 
 def mixed(units: int) -> Circuit:
-    """States, tables and densities; mixtures of many units, of which some weights are zero."""
+    """States, tables and densities; mixtures of many units, with some zero weights."""
     build = Builder()
     flag, level = build.binary("flag"), build.categorical("level", 5)
     size, count = build.real("size"), build.categorical("count", 4)
@@ -87,7 +87,7 @@ def mixed(units: int) -> Circuit:
 
 
 def kinds(rows: int) -> torch.Tensor:
-    """Rows for `mixed`, some of them far out."""
+    """Rows for `mixed`, some of them outliers."""
     rng = np.random.default_rng(3)
     x = np.stack([rng.integers(0, 2, rows), rng.integers(0, 5, rows),
                   3.0 * rng.standard_normal(rows), rng.integers(0, 4, rows)], axis=1)  # fmt: skip
@@ -97,7 +97,7 @@ def kinds(rows: int) -> torch.Tensor:
 
 
 def long_product(factors: int) -> Circuit:
-    """A mixture of products of many leaves, of equal logarithms but for one, which may be -inf."""
+    """A mixture of products of many leaves with equal logarithms, except one that may be -inf."""
     build = Builder([binary(f"x{i}") for i in range(factors)])
     leaves = [build.bernoulli(i, np.full(16, 0.5)) for i in range(factors - 1)]
     last = build.bernoulli(factors - 1, np.linspace(0.0, 1.0, 16))
@@ -188,5 +188,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    warnings.filterwarnings("ignore")  # NumPy, on logarithms of zero in masked-out places
+    warnings.filterwarnings("ignore")  # NumPy warns of logarithms of zero in masked entries
     sys.exit(main())

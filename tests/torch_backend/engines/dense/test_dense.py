@@ -1,4 +1,4 @@
-"""Fused kernels of wide circuits: which plans fit, their tables, and that they agree."""
+"""Fused kernels of wide circuits: which plans fit, their tables, and their agreement."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def steps(circuit: Circuit) -> list[int]:
 
 def test_steps_of_hidden_markov_models_are_chains() -> None:
     real_ones = [real(f"x{i}") for i in range(9)]
-    assert steps(pc.hmm(9, 16)) == [7]  # all but the first, which reads leaves alone, and the root
+    assert steps(pc.hmm(9, 16)) == [7]  # without the first, which reads only leaves, and the root
     assert steps(pc.hmm(real_ones, 16)) == [7]
     assert steps(pc.hmm(9, 200)) == []
     assert steps(structures.quad_tree(4, 4, 16, states=2)) == []

@@ -29,14 +29,14 @@ from pccompiler.torch_backend import CompiledCircuit
 
 
 def mixed() -> Circuit:
-    """Real, categorical and binary columns under one mixture."""
+    """Real, categorical and binary columns in one mixture."""
     from pccompiler.structures import naive_bayes_mixture
 
     return naive_bayes_mixture([real("height"), categorical("colour", 4), real("width")], 3)
 
 
 def kronecker() -> Circuit:
-    """Operands of different widths, a kronecker product, shared nodes and a mixed dense sum."""
+    """Operands of different widths, a Kronecker product, shared nodes and a mixed dense sum."""
     b = Builder()
     x, y = b.binary("x"), b.binary("y")
     left, right = b.sum([b.indicator(x)], 2), b.sum([b.indicator(y)], 3)
@@ -208,7 +208,7 @@ def test_any_batch_size_gives_the_same_values(batch: int) -> None:
 
 @given(circuits(max_variables=5, reals=True, values=False), st.integers(0, 1000))
 def test_random_circuits(circuit: Circuit, seed: int) -> None:
-    """Random structures, in linear form wherever the floor allows it."""
+    """Random structures, in linear form if the floor allows it."""
     x = rows(circuit, seed)
     for dtype, tolerance in (("float64", 1e-12), ("float32", 2e-5)):
         model = pc.compile(circuit, dtype=dtype, seed=seed)  # type: ignore[arg-type]
@@ -219,7 +219,7 @@ def test_random_circuits(circuit: Circuit, seed: int) -> None:
 
 @given(circuits(max_variables=5), st.integers(0, 1000))
 def test_random_circuits_with_given_weights(circuit: Circuit, seed: int) -> None:
-    """Exact zeros and ones included, against enumeration."""
+    """Against enumeration, including weights of exactly zero and one."""
     x = rows(circuit, seed)
     with torch.no_grad():
         got = pc.compile(circuit, dtype="float64").log_likelihood(x).exp().cpu().numpy()

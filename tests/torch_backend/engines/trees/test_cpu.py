@@ -1,4 +1,4 @@
-"""Trees in C on the CPU against float64 layer by layer."""
+"""Trees in C on the CPU against layer-by-layer evaluation in float64."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_values_and_gradients(
     want = exact(x.double()).detach()
     torch.testing.assert_close(fast(x).detach().double(), want, rtol=2e-6, atol=2e-6)
     found, true = gradient(fast, x, weights), gradient(exact, x.double(), weights.double())
-    # Gradients of a softmax cancel: judged beside those of the weights, which are about batch.
+    # Gradients of a softmax cancel: compare with those of the weights, which are about batch.
     assert float((found - true).norm()) < 1e-4 * float(true.norm()) + 1e-6 * batch
 
 
@@ -120,7 +120,7 @@ def test_any_batch_and_any_threads_give_the_same() -> None:
 @pytest.mark.parametrize("tied", [False, True])
 def test_threads_do_not_change_a_bit(tied: bool) -> None:
     circuit = pc.rat_spn(40, 6, 4, seed=0)
-    if tied:  # all weights of a shape are one: threads would add to the same gradients
+    if tied:  # one weight for each shape: threads would add to the same gradients
         shapes = np.stack([circuit.weights.rows, circuit.weights.columns], 1)
         kinds, place = np.unique(shapes, axis=0, return_inverse=True)
         one = np.where(circuit.weight >= 0, place.ravel()[circuit.weight], -1)
@@ -176,5 +176,5 @@ def test_kernels_that_fail_give_way(
             assert model(rows(3, 6, False)).shape == (3,)
     assert model.kernels is None
     assert [record.getMessage() for record in caplog.records] == [
-        "fused kernels fail, so the circuit runs layer by layer: no luck"
+        "fused kernels failed, so the circuit runs layer by layer: no luck"
     ]

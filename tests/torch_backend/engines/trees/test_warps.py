@@ -1,4 +1,4 @@
-"""Trees in warps against the definition: the stages' tables, run row by row in NumPy."""
+"""Trees in warps against the definition: the stages' tables, evaluated row by row in NumPy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Float = NDArray[np.float64]
 
 
 def run(trees: Arrangement, weights: dict[int, Float], row: NDArray[np.int64]) -> Float:
-    """Values of the roots for one row, by the tables alone."""
+    """Values of the roots for one row, using only the tables."""
     lanes = np.zeros((trees.units**2 + 4 * trees.units, trees.lanes))
     for group, (rows, component, lane) in trees.slots().items():
         for r, c, at in zip(rows.tolist(), component.tolist(), lane.tolist(), strict=True):
@@ -70,7 +70,7 @@ def run_stage(
 
 
 def random_weights(plan: Plan, rng: np.random.Generator) -> dict[int, Float]:
-    """Group to weights in plan order; groups have one use a layer, in order."""
+    """Group to weights in plan order; groups have one use per layer, in order."""
     return {
         number: rng.dirichlet(np.ones(group.columns), (len(group.weights), group.rows))
         for number, group in enumerate(plan.groups)
@@ -78,7 +78,7 @@ def random_weights(plan: Plan, rng: np.random.Generator) -> dict[int, Float]:
 
 
 def layer_by_layer(plan: Plan, weights: dict[int, Float], row: NDArray[np.int64]) -> Float:
-    """Values of the last dense layer's rows, as the plan's layers say."""
+    """Values of the last dense layer's rows, following the plan's layers."""
     seen = dict.fromkeys(weights, 0)
     values: list[Float] = []
     for number, layer in enumerate(plan.layers):
@@ -136,7 +136,7 @@ def test_tables_keep_what_kernels_rely_on() -> None:
             assert table[Field.LEVEL, warp, parent] > table[Field.LEVEL, warp, lane]
         entries = table[Field.ENTRY][busy & (table[Field.PARENT] < 0)]
         assert entries.max() + 1 == stage.entries
-        for side in (0, 3):  # no two lanes of a warp have one column of leaf tables
+        for side in (0, 3):  # no two lanes of a warp share a column of leaf tables
             leaf = table[Field.KIND + side] == Child.LEAF
             for columns, of_leaf in zip(table[Field.COLUMN + side], leaf, strict=True):
                 assert len(set(columns[of_leaf].tolist())) == of_leaf.sum()
@@ -153,7 +153,7 @@ def product_of_sums() -> Circuit:
     [
         (lambda: pc.hmm(5, 3), "differ in units|several readers|not binary"),
         (lambda: naive_bayes_mixture(5, 4), "regions differ in units"),
-        (product_of_sums, "the root is no sum"),
+        (product_of_sums, "the root is not a sum"),
     ],
 )
 def test_other_plans_are_retrees_with_a_reason(circuit: object, why: str) -> None:

@@ -70,7 +70,7 @@ def test_expectations_are_sums_over_worlds(circuit: Circuit, seed: int) -> None:
 
 
 def closed_forms(family: Family, row: list[float], edges: list[float]) -> list[float]:
-    """Moments of order 0 to 4."""
+    """Moments of order 0 to 4, in closed form."""
     if family == Family.HISTOGRAM:
         bins = list(zip(row, edges, edges[1:], strict=False))
         return [

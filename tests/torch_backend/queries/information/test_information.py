@@ -44,7 +44,7 @@ def masses(model: pc.CompiledCircuit) -> Float:
 
 
 def other_weights(circuit: Circuit, seed: int) -> Circuit:
-    """The circuit with other weights; zeros stay or come."""
+    """The circuit with other weights; zeros may stay or be added."""
     rng = np.random.default_rng(seed)
     values: dict[int, Float] = {}
     for weight, table in circuit.weights.values.items():
@@ -152,7 +152,7 @@ REALS: list[tuple[Family, list[float]]] = [
 
 
 def integral(function: Callable[[Float], Float], kinks: list[float]) -> float:
-    """Gauss and Legendre between the kinks, far out."""
+    """Gauss-Legendre quadrature between the kinks, over a wide range."""
     points, weights = np.polynomial.legendre.leggauss(60)
     cuts = np.unique(np.concatenate([np.linspace(-40.0, 40.0, 161), kinks, EDGES]))
     total = 0.0
@@ -221,7 +221,7 @@ def _compare(
     flat = parameter.data.view(-1)
     for i in range(min(4, len(flat))):
         if abs(float(flat[i])) > 20.0:
-            continue  # a weight that is all but 0 or 1
+            continue  # a weight close to 0 or 1
         values: list[float] = []
         old = float(flat[i])
         for step in (1e-5, -1e-5):

@@ -1,4 +1,4 @@
-"""Training that is interrupted and goes on, bit for bit as if it had not been."""
+"""Training that is interrupted and resumed, bit for bit as if it had not been."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def mixed() -> Circuit:
 
 
 def table(rows: int, seed: int = 0) -> np.ndarray:
-    """For `mixed`."""
+    """Rows for `mixed`."""
     rng = np.random.default_rng(seed)
     side = rng.integers(0, 2, rows)
     x = np.stack(
@@ -51,11 +51,11 @@ def binary_table(rows: int, seed: int = 0) -> np.ndarray:
 
 
 class KilledError(Exception):
-    """Stands for the death of the process."""
+    """Stands in for the death of the process."""
 
 
 def dies_after(looks: int, folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Raise `KilledError` at the write after so many steps, once it is done."""
+    """Raise `KilledError` after the write that follows ``looks`` steps."""
     from pccompiler.torch_backend.training.checkpointing.keeper import Keeper
 
     real_look, seen = Keeper.look, [0]
@@ -109,7 +109,7 @@ def test_killed_training_goes_on_bit_for_bit(
         return model, train(model, table(200), valid, weights=weights, **options, **more)
 
     whole, wanted = run()
-    for kill in (3, looks // 2, looks - 1):  # in a chunk, and near its end
+    for kill in (3, looks // 2, looks - 1):  # within a chunk, and near its end
         folder = tmp_path / str(kill)
         with monkeypatch.context() as patch:
             dies_after(kill, folder, patch)
@@ -145,7 +145,7 @@ def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
     options: dict[str, Any] = {"steps": 20, "checkpoint": tmp_path / "c", "progress": False}
     first = pc.fit(model, binary_table(50), **options)
     before = [p.detach().clone() for p in model.parameters()]
-    again = pc.fit(model, binary_table(50), **options)  # from its end: the same model
+    again = pc.fit(model, binary_table(50), **options)  # resumed at its end: the same model
     assert again.resumed_at == 20
     assert without_time(again) == without_time(first)
     assert all(torch.equal(p, b) for p, b in zip(model.parameters(), before, strict=True))
@@ -219,7 +219,7 @@ def test_training_in_another_thread(tmp_path: Path) -> None:
 
 
 def _others(folder: Path) -> Iterator[Callable[[], object]]:
-    """Calls that are not the one whose state is in the folder."""
+    """Calls other than the one whose state is in the folder."""
     x, y = binary_table(60), binary_table(20, 1)
     circuit = pc.rat_spn(6, 2, 2)
 
@@ -313,14 +313,14 @@ def test_a_disk_that_fills_up_does_not_end_the_training(
     model = pc.compile(pc.rat_spn(6, 2, 2))
     x, folder = binary_table(50), tmp_path / "c"
     pc.fit(model, x, steps=10, checkpoint=folder, checkpoint_every=2, progress=False)
-    assert "training goes on without a new checkpoint" in caplog.text
+    assert "training continues without a new checkpoint" in caplog.text
     monkeypatch.undo()
     again = pc.compile(pc.rat_spn(6, 2, 2))
     assert pc.fit(again, x, steps=10, checkpoint=folder, checkpoint_every=2).resumed_at == 0
-    assert equal(model, again)  # it went on from step 2, in its first chunk
+    assert equal(model, again)  # it continued from step 2, in its first chunk
 
 
-def test_a_folder_that_cannot_be_written_is_told_at_once(
+def test_a_folder_that_cannot_be_written_is_reported_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forbidden(self: Path, *_: Any, **__: Any) -> None:

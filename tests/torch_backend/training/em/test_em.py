@@ -1,4 +1,4 @@
-"""Expectation maximisation: its definition by enumeration, monotone, robust, refusals."""
+"""Expectation maximisation against enumeration: monotone, robust; and its refusals."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_pseudocount_is_rows_seen_beforehand() -> None:
     x = np.array([[0.0, 1.0], [0.0, 3.0], [1.0, 8.0]])
     fit_em(model, x, iterations=1, pseudocount=2.0)
     values = model.weight_values()
-    assert values[0][0] == pytest.approx([2.5 / 5, 1.5 / 5, 0.5 / 5, 0.5 / 5])
+    assert values[0][0] == pytest.approx([7 / 15, 4 / 15, 1 / 15, 1 / 15, 1 / 15, 1 / 15])
     assert values[1][0] == pytest.approx([4.0, np.sqrt((26.0 + 2 * 0.01 * 26 / 3) / 5)])
 
 

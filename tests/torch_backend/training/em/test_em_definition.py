@@ -1,4 +1,4 @@
-"""One step of expectation maximisation is its definition, by enumeration of induced trees."""
+"""One EM step equals its definition, by enumeration of induced trees."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import pccompiler as pc
 from pccompiler.ir import Builder, Circuit, Family, Kind, Variable
-from pccompiler.ir.families.histogram import bin_of
+from pccompiler.ir.families.builtin.histogram import bin_of
 from pccompiler.testing import random_weights, with_values
 from pccompiler.testing.families import FAMILIES, PARAMETRIC
 from pccompiler.testing.families import family_mixture as mixture
@@ -31,7 +31,7 @@ MOST_TREES = 400
 
 
 def trees(circuit: Circuit) -> list[Tree]:
-    """All induced trees, of circuits that have few."""
+    """All induced trees of a circuit that has few."""
     known: dict[tuple[int, int], list[Tree]] = {}
     for node in range(circuit.num_nodes):
         for unit in range(int(circuit.units[node])):
@@ -140,7 +140,7 @@ def maximised(
 def fitted(
     family: Family, circuit: Circuit, found: np.ndarray, old: np.ndarray, least: float
 ) -> np.ndarray:
-    """Weighted maximum likelihood; ``found`` has share, value and variable of each row."""
+    """Weighted maximum likelihood; ``found`` has the share, value and variable of each row."""
     share, value, variable = found.T
     total = share.sum()
     if family in (Family.BERNOULLI, Family.POISSON):
@@ -207,7 +207,7 @@ def test_missing_values_give_leaves_no_statistics(circuit: Circuit, seed: int) -
 @settings(max_examples=25)
 @given(circuits(max_variables=3, families=PARAMETRIC), st.integers(0, 100), st.booleans())
 def test_one_step_of_packed_circuits(circuit: Circuit, seed: int, hidden: bool) -> None:
-    """Unit by unit, as the arena evaluates them."""
+    """Packed circuits are evaluated unit by unit in the arena."""
     scalar = to_scalars(circuit)
     x = possible(scalar, rows(scalar, seed, 12, missing=0.4 if hidden else 0.0))
     assume(len(x) > 0 and few_trees(scalar))

@@ -1,5 +1,5 @@
-// Sums over the parts of the batch: out [COMPONENTS][lanes]. places: of each warp the number of
-// parts, the lanes of its stage, and where its stage starts, less its first lane.
+// Sums over the parts of the batch: out [COMPONENTS][lanes]. places: for each warp the number of
+// parts, the lanes of its stage, and the start of its stage less its first lane.
 extern "C" __global__ void collect(const float* __restrict__ found, float* __restrict__ out,
                                    long lanes, const long* __restrict__ places) {
   const long lane = blockIdx.x * (long)blockDim.x + threadIdx.x;
@@ -11,7 +11,7 @@ extern "C" __global__ void collect(const float* __restrict__ found, float* __res
   out[blockIdx.y * lanes + lane] = total;
 }
 
-// Sums over many parts, into the first, of lanes from ``first`` on.
+// Sums over many parts, written to the first part, for lanes from ``first`` on.
 extern "C" __global__ void collect_many(float* __restrict__ found, long first, long lanes,
                                         const long* __restrict__ places, int few) {
   const long lane = first + blockIdx.x * (long)blockDim.x + threadIdx.x;
@@ -25,7 +25,7 @@ extern "C" __global__ void collect_many(float* __restrict__ found, long first, l
   *from = total;
 }
 
-// Rows of data to states, two bits each: 0, 1, or ``gone`` (missing: 2); see `sixteen`.
+// Packs rows of data as states of two bits each: 0, 1, or ``gone`` (2 if missing); see `sixteen`.
 extern "C" __global__ void pack_states(const float* __restrict__ x, unsigned* __restrict__ codes,
                                        int batch, int variables, int words, unsigned gone) {
   const int v = blockIdx.x * blockDim.x + threadIdx.x, word = blockIdx.y;
@@ -40,8 +40,7 @@ extern "C" __global__ void pack_states(const float* __restrict__ x, unsigned* __
   codes[(long)v * words + word] = out;
 }
 
-// Log-values of a mixture of roots. Blocks of 32 x MIXERS threads: 32 rows, the roots in
-// shares.
+// Log-values of a mixture of roots. Blocks of 32 x MIXERS threads: 32 rows, each by MIXERS threads.
 extern "C" __global__ void mix_up(const float* __restrict__ roots, const float* __restrict__ share,
                                   int number, int batch, float* __restrict__ out) {
   __shared__ float tops[MIXERS][32], totals[MIXERS][32];
@@ -67,7 +66,7 @@ extern "C" __global__ void mix_up(const float* __restrict__ roots, const float* 
   out[row] = top + logf(total);
 }
 
-// Flows of the roots, and gradients of their shares: a block a root.
+// Flows of the roots, and gradients of their mixture weights: one block per root.
 extern "C" __global__ void mix_down(const float* __restrict__ roots,
                                     const float* __restrict__ share,
                                     const float* __restrict__ values,

@@ -1,4 +1,4 @@
-// Weights from logits of their own, and back.
+// Weights from their own logits, and back.
 template <int R, int C>
 __device__ __forceinline__ void read_logits(const float* __restrict__ logits, int row,
                                             float z[R * C]) {

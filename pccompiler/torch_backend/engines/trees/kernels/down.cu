@@ -1,4 +1,4 @@
-// Flows of regions, from roots to leaves, and gradients of weights; values are found anew.
+// Flows of regions, from roots to leaves, and gradients of weights; values are computed again.
 extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
     const int* __restrict__ table, int warps, int first_lane, long lanes,
     const unsigned* __restrict__ codes, int words, const float* __restrict__ weights,
@@ -34,7 +34,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
 #endif
   const int level = max(l.level, 0), delay = SLOTS - level;
   for (int i = 0; i < SLOTS * DOWN_RECORD; ++i)
-    ring[i * WARP + lane] = i % DOWN_RECORD < K ? 1.f : 0.f;  // no flow comes from it
+    ring[i * WARP + lane] = i % DOWN_RECORD < K ? 1.f : 0.f;  // gives no flow
   for (int i = 0; i < BLOCKS * K; ++i) inflow[i * WARP + lane] = 0.f;
   Operand<K> one, two;
   one.open(l, 0, ring, leaf, buffer, lane, pieces, first, batch);
@@ -49,7 +49,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
   const bool starts = l.parent < 0;
   const char* above = (const char*)(starts ? inflow + (l.entry / 8) * K * WARP + l.entry % 8
                                            : ring + K * WARP + l.parent);
-  // A lane fetches one unit of one lane without a parent, in each round.
+  // In each round, a lane fetches one unit of one lane without a parent.
   const unsigned parentless = __ballot_sync(0xffffffffu, starts && l.level >= 0);
   const float* source[ROUNDS];
   unsigned target[ROUNDS];
@@ -97,7 +97,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
       const int t = t0 + i, s = t - level;
       wait();
       __syncwarp();
-      // A row on its way down.
+      // A row on the way down.
       const char* from = above + (starts ? ((t - delay) & (AHEAD - 1)) * 32 : back);
       float f[K], g[K], m[K];
 #pragma unroll
@@ -106,7 +106,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
         f[u] *= reciprocal(*(const float*)(own + back + u * WARP * 4));
         m[u] = *(const float*)(own + back + (K + u) * WARP * 4);
       }
-      // A row on its way up.
+      // A row on the way up.
       float p[K], v[K];
 #pragma unroll
       for (int u = 0; u < K; ++u) p[u] = 1.f;
@@ -170,7 +170,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
       for (int u = 0; u < K; ++u) {
         const float* at = leaf + (side * STATES * K + u) * WARP + l.column[side];
         const float zero = at[0], one = at[K * WARP];
-        float rest = -ones[side][u], share = 0.f;  // the flow of all rows, less others' states
+        float rest = -ones[side][u], share = 0.f;  // the flow of all rows, less other states'
 #pragma unroll
         for (int i = 0; i < K; ++i) rest = fmaf(w[i][u], d[i][u], rest);
 #if MISSING

@@ -1,5 +1,5 @@
-// Weights from embeddings through the hypernetwork, and back. Sectors are read before the network
-// is, and the next ones while sums are added up: a block has little else to do while it waits.
+// Weights from embeddings through the hypernetwork, and back. Sectors are loaded before the
+// network, and the next ones during summation: a block has little else to do while it waits.
 struct Sector {
   Slot slot;
   float e[E];
@@ -123,7 +123,7 @@ extern "C" __global__ void __launch_bounds__(TILE, 3) generate_back(
 #undef HEAD
 }
 
-// Sums over blocks: the two hidden layers' over all, each head's over its own.
+// Sums over blocks: the gradients of the two hidden layers over all, each head's over its own.
 extern "C" __global__ void add_partial(const float* __restrict__ partial, float* __restrict__ out,
                                        int blocks0, int blocks1, int blocks2) {
   __shared__ float sums[8][33];

@@ -1,12 +1,12 @@
-// A network of two hidden layers in shared memory, and sums of its gradients over sectors. Units of
-// all threads' sectors lie there too, [unit][STRIDE], a column a thread.
+// A network with two hidden layers in shared memory, and sums of its gradients over sectors. Units
+// of all threads' sectors are there too, [unit][STRIDE], one column per thread.
 #define PAD(x) (((x) + 3) & ~3)
 #define FIRST (H1 * (E + 1))   // gradients of the first layer
 #define SECOND (H2 * (H1 + 1))
 #define STRIDE (TILE + 4)
 
 // y[OUT] = bias + T^T x. T: [IN][PAD(OUT)] and x: [IN][STRIDE] are in shared memory; x starts at the
-// thread's own column. The loop stays rolled: a block runs it about once, so that fetching unrolled
+// thread's own column. The loop stays rolled: a block runs it about once, so fetching unrolled
 // instructions would take longer than running them.
 template <int IN, int OUT>
 __device__ __forceinline__ void linear(const float* __restrict__ t, const float* __restrict__ bias,
@@ -27,8 +27,8 @@ __device__ __forceinline__ void linear(const float* __restrict__ t, const float*
   }
 }
 
-// A layer's weights [OUT][IN] and biases on their way into shared memory: transposed,
-// [IN][PAD(OUT)], and as they are, [OUT][PAD(IN)]. All layers' loads come before the first store.
+// A layer's weights [OUT][IN] and biases, to be stored in shared memory: transposed,
+// [IN][PAD(OUT)], and unchanged, [OUT][PAD(IN)]. All layers are loaded before the first store.
 template <int IN, int OUT>
 struct Layer {
   static constexpr int NUMBER = (IN * OUT + TILE - 1) / TILE, BIASES = (OUT + TILE - 1) / TILE;
@@ -77,7 +77,7 @@ struct Net {  // in shared memory
     third.store(t3, b3, back ? n3 : nullptr);
     __syncthreads();
   }
-  // Logits z from the embedding, which lies with the hidden units in columns of the block's threads.
+  // Logits z from the embedding; it and the hidden units are in columns of the block's threads.
   __device__ __forceinline__ void run(float* e, float* h1, float* h2, float* z) const {
     float y1[PAD(H1)], y2[PAD(H2)];
     linear<E, H1>(t1, b1, e, y1);
@@ -91,7 +91,7 @@ struct Net {  // in shared memory
 };
 
 // A thread's share of the sums of y x^T and of y: HIGH x WIDE entries, strided, so that threads
-// read neighbouring rows. The shape with the fewest reads that needs no more than TILE threads.
+// read neighbouring rows. The shape has the fewest reads among those for at most TILE threads.
 template <int IN, int OUT>
 struct Share {
   static constexpr int across(int high, int wide) {
@@ -117,7 +117,7 @@ struct Share {
 #pragma unroll
       for (int b = 0; b < WIDE; ++b) sum[a][b] = 0.f;
   }
-  // y: [OUT][STRIDE], x: [IN][STRIDE], of all of the block's threads.
+  // y: [OUT][STRIDE] and x: [IN][STRIDE], for all of the block's threads.
   __device__ __forceinline__ void add(const float* ys, const float* xs, const float* ones) {
     const int row = threadIdx.x / ACROSS, column = threadIdx.x % ACROSS;
     if (row >= DOWN) return;
@@ -147,7 +147,7 @@ struct Share {
         }
     }
   }
-  // Matrix, then biases.
+  // The matrix, then the biases.
   __device__ __forceinline__ void keep(float* to) const {
     const int row = threadIdx.x / ACROSS, column = threadIdx.x % ACROSS;
 #pragma unroll

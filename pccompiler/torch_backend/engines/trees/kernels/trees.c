@@ -1,6 +1,6 @@
 // Trees of regions on a CPU: one tree and one block of rows at a time, values in cache.
 //
-// Values and flows: [unit][row of the block]. A product is scaled by the power of two that brings its
+// Values and flows: [unit][row of the block]. A product is scaled by the power of two that puts its
 // largest unit to [1, 2); the exponents of a tree's products add up to its scale. On the way down,
 // flows need no scale. Compiled with K (units) and B (rows of a block, a multiple of 16).
 #include <math.h>
@@ -8,14 +8,14 @@
 #include <string.h>
 
 typedef struct {
-  const int32_t *starts;      // of each tree's regions; children before parents
+  const int32_t *starts;      // first region of each tree; children before parents
   const int32_t *weight;      // row among square weights, -1: none, -2 - row among the roots'
-  const int32_t *parent;      // in its tree; -1: root
+  const int32_t *parent;      // region in its tree; -1: root
   const int32_t *kind;        // [region][side]: 0 none, 1 region, 2 leaf
   const int32_t *source;      // [region][side]: region in its tree, or variable
   const int32_t *leaf;        // [region][side]: row among leaf weights
   const float *square, *top, *leaves;  // [row][K][K], [row][K], [row][K][2]
-  const float *zero, *one;    // [variable][rows]: whether a value may be 0, and 1; missing: both
+  const float *zero, *one;    // [variable][rows]: whether a value may be 0 or 1; missing: both
   int64_t rows;               // a multiple of B
 } Trees;
 
@@ -105,7 +105,7 @@ static void leaf_gradient(const Trees *t, int32_t row, int32_t variable, int64_t
   }
 }
 
-// Gradients of weights; flows of a region take the place of its product once they are known.
+// Gradients of weights; flows of a region replace its product once they are known.
 static void down(const Trees *t, int32_t tree, int64_t first, const float *flow, Units *v, Units *p,
                  float *square, float *top, float *leaves) {
   const int32_t start = t->starts[tree], regions = t->starts[tree + 1] - start;
@@ -169,8 +169,8 @@ static int own_thread(void) {
 #endif
 }
 
-// Threads take one tree after the other, so that a thread whose core is taken holds few up. space:
-// for each thread so many floats, a multiple of 16, at least twice the regions of the largest tree.
+// Threads take one tree at a time, so that a thread whose core is busy holds up little. space: size
+// floats for each thread, a multiple of 16, enough for two values per region of the largest tree.
 #define EACH_TREE(CALL) \
   for (int32_t tree = 0; tree < trees; ++tree) { \
     Units *v = (Units *)(space + own_thread() * size); \
@@ -185,8 +185,8 @@ void trees_up(const Trees *t, int32_t trees, int threads, float *space, int64_t 
 #undef CALL
 }
 
-// Adds to gradients of the trees' weights, from flows [tree][rows]. No two trees share weights, or
-// threads is 1.
+// Adds to the gradients of the trees' weights, from flows [tree][rows]. Either no two trees share
+// weights, or threads is 1.
 void trees_down(const Trees *t, int32_t trees, int threads, float *space, int64_t size,
                 const float *flows, float *square, float *top, float *leaves) {
 #define CALL(t, tree, first, v) tree_down(t, tree, first, v, flows, square, top, leaves)
@@ -195,7 +195,7 @@ void trees_down(const Trees *t, int32_t trees, int threads, float *space, int64_
 #undef CALL
 }
 
-// Whether values may be 0, and 1, [variable][rows], from data [row][variable]; missing: both.
+// Whether values may be 0 or 1, [variable][rows], from data [row][variable]; missing: both.
 void states(const float *x, int64_t batch, int64_t variables, int64_t rows, float *zero, float *one) {
   for (int64_t v = 0; v < variables; ++v)
     for (int64_t b = batch; b < rows; ++b) zero[v * rows + b] = one[v * rows + b] = 1.f;
@@ -208,7 +208,7 @@ void states(const float *x, int64_t batch, int64_t variables, int64_t rows, floa
     }
 }
 
-// Log-values of a mixture: [batch], from roots [tree][rows].
+// Log-values of a mixture, [batch], from roots [tree][rows].
 void mix_up(const float *roots, const float *share, int64_t trees, int64_t rows, int64_t batch,
             float *out) {
   for (int64_t b = 0; b < batch; ++b) {
@@ -222,7 +222,7 @@ void mix_up(const float *roots, const float *share, int64_t trees, int64_t rows,
   }
 }
 
-// Flows of roots [tree][rows], and their sums. share: logarithms.
+// Flows of roots, [tree][rows], and their sums. share: log-weights.
 void mix_down(const float *roots, const float *share, const float *values, const float *above,
               int64_t trees, int64_t rows, int64_t batch, float *flows, float *sums) {
   for (int64_t r = 0; r < trees; ++r) {

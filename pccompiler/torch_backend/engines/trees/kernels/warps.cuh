@@ -1,13 +1,13 @@
-// A warp holds regions of trees, one a lane. Row s of the batch is at level l in step s + l, and on
-// its way down in step s + 2 DEPTH + 1 - l: lanes read what others wrote in earlier steps. Every lane
-// works in every step; rows beyond the batch find valid memory, and no flow.
+// A warp holds regions of trees, one per lane. Row s of the batch is at level l in step s + l going
+// up and in step s + 2 DEPTH + 1 - l going down: lanes read what others wrote before. All lanes
+// work in every step; rows beyond the batch read valid memory and get no flow.
 //
 // Shared memory of a warp, in columns of 32 lanes:
-//   ring    SLOTS records; on the way up v[K] and the exponent, on the way down v[K] and p[K],
-//           whose place the flow g[K] takes once it is known
+//   ring    SLOTS records: on the way up v[K] and the exponent, on the way down v[K] and p[K],
+//           which the flow g[K] replaces once it is known
 //   leaf    for each side STATES tables of v[K] (then a zero exponent on the way up)
 //   pieces  for each side AHEAD records of WIDE numbers a lane: v[K], then the exponent, if PIECES
-//   inflow  AHEAD records of f[K] of lanes without a parent, on the way down: eight lanes a block,
+//   inflow  on the way down AHEAD records of f[K] for lanes without a parent: eight lanes a block,
 //           in columns of 8 AHEAD
 #define WARP 32
 #define FIELD(f) table[((f) * warps + warp) * WARP + lane]
@@ -20,7 +20,7 @@
 #define DOWN_RECORD (2 * K)
 #define SLOTS (2 * DEPTH + 1)
 #define BLOCKS ((ENTRIES + 7) / 8)
-#define ROUNDS ((ENTRIES * K + WARP - 1) / WARP)  // of fetching the flows of a row
+#define ROUNDS ((ENTRIES * K + WARP - 1) / WARP)  // to fetch the flows of a row
 
 struct Lane {
   int level, parent, piece, root, entry, role;
@@ -48,15 +48,15 @@ __device__ __forceinline__ void read_weights(const Lane& l, const float* __restr
   for (int u = 0; u < K; ++u)
 #pragma unroll
     for (int j = 0; j < K; ++j) {
-      // of a root, units u > 0 get no flow
+      // units u > 0 of a root get no flow
       w[u][j] = l.role == ROLE_IDENTITY && u != j ? 0.f : 1.f;
       if (l.role == ROLE_SQUARE || (l.role == ROLE_ROOT && u == 0))
         w[u][j] = weights[(u * K + j) * lanes];
     }
 }
 
-// Leaf tables of a warp: [side][state][RECORD][WARP]; columns are chosen so that lanes that read
-// leaves and lanes that read rings use different banks. Without a second operand: ones.
+// Leaf tables of a warp: [side][state][RECORD][WARP]; columns are chosen so that lanes reading
+// leaves and lanes reading rings use different banks. Ones if there is no second operand.
 template <int RECORD>
 __device__ __forceinline__ void write_leaves(const Lane& l, const float* __restrict__ weights,
                                              long lanes, float* at) {
@@ -79,8 +79,8 @@ __device__ __forceinline__ void write_leaves(const Lane& l, const float* __restr
   }
 }
 
-// 16 states of a variable from row t0 - delay on, two bits a row; codes start with 16 rows of
-// nothing, and end with as many.
+// 16 states of a variable from row t0 - delay on, two bits per row; codes start and end with 16
+// empty rows.
 __device__ __forceinline__ unsigned sixteen(const unsigned* __restrict__ at, int t0, int delay) {
   return __funnelshift_rc(at[t0 >> 4], at[(t0 >> 4) + 1], 32 - 2 * delay);
 }
@@ -104,7 +104,7 @@ __device__ __forceinline__ unsigned place(const void* shared) {
   return (unsigned)__cvta_generic_to_shared(shared);
 }
 
-// Copies a number to shared memory while work goes on; zero if not wanted.
+// Copies a number to shared memory asynchronously; zero if not wanted.
 __device__ __forceinline__ void fetch(unsigned to, const float* from, bool wanted) {
   int bytes = wanted ? 4 : 0;
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(bytes));
@@ -117,7 +117,7 @@ __device__ __forceinline__ void wait() {  // for all but the latest AHEAD - 2
   asm volatile("cp.async.wait_group %0;" ::"n"(AHEAD - 2) : "memory");
 }
 
-__device__ __forceinline__ int normalize(float p[K]) {  // the largest comes to [1, 2)
+__device__ __forceinline__ int normalize(float p[K]) {  // scales the largest to [1, 2)
   float top = p[0];
 #pragma unroll
   for (int u = 1; u < K; ++u) top = fmaxf(top, p[u]);
@@ -180,8 +180,8 @@ struct Operand {
     for (int i = 0; i < WIDE / 4; ++i) fetch4(to + 16 * i, from + 4 * i);
 #endif
   }
-  // Multiplies p by the operand's value, and returns its exponent. states: of this row in the two
-  // lowest bits.
+  // Multiplies p by the operand's value, and returns its exponent. states: the row's state in the
+  // two lowest bits.
   __device__ __forceinline__ int times(int offset, int s, unsigned states, float p[K]) const {
 #if LEAVES
     int at = kind == CHILD_LANE ? offset : (int)(states & 3) * (RECORD * WARP * 4);

@@ -1,4 +1,4 @@
-"""Histogram leaves, with the bins of their variable."""
+"""Histogram leaves, over the bins of their variable."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pccompiler.torch_backend.values import draw_state, ratio, safe_log, surpris
 
 
 class HistogramLeaf(TorchLeaf):
-    """The probability of each bin; the density is even within bins and 0 outside of them.
+    """Parameters are the probabilities of bins; the density is uniform in each, 0 elsewhere.
 
     Constants are lower and upper edges, each of shape (rows, bins, 1), and widths, (rows, 1, bins).
     """
@@ -36,52 +36,52 @@ class HistogramLeaf(TorchLeaf):
     def constants(
         self, variables: Sequence[Variable], device: torch.device, dtype: torch.dtype
     ) -> Constants:
-        """Edges as the data are rounded, so that a value on an edge stays on it."""
+        """Edges, rounded like the data, so that a value on an edge stays on it."""
         edges = torch.tensor([v.edges for v in variables], dtype=torch.float64, device="cpu")
         widths = edges.diff(dim=1).unsqueeze(1).to(device, dtype)
         rounded = edges.to(dtype)
         lower, upper = rounded[:, :-1], rounded[:, 1:].clone()
         most = torch.tensor(torch.inf, dtype=dtype, device="cpu")
-        upper[:, -1] = torch.nextafter(upper[:, -1], most)  # the last bin has its upper edge
+        upper[:, -1] = torch.nextafter(upper[:, -1], most)  # the last bin includes its upper edge
         return (lower.unsqueeze(2).to(device), upper.unsqueeze(2).to(device), widths)
 
     def log_density(self, x: Tensor, units: Units) -> Tensor:
-        """The logarithm of the bin's probability over its width."""
+        """Log of the bin's probability divided by its width."""
         bins = _one_hot(x, units.constants)
         widths = units.constants[2].to(bins.dtype)
         return safe_log(torch.bmm(units.parameters, bins)) - torch.bmm(widths.log(), bins)
 
     def draw(self, units: Units, generator: torch.Generator | None) -> Tensor:
-        """A bin, and a place in it."""
+        """A bin, and a uniform position in it."""
         chosen = draw_state(units.parameters, generator).unsqueeze(-1)
         low, high = (
             side.unsqueeze(1).expand_as(units.parameters).gather(2, chosen)[..., 0]
             for side in _sides(units)
         )
         place = torch.empty_like(low).uniform_(generator=generator)
-        inside = torch.nextafter(high, low)  # the upper edge is the next bin's
+        inside = torch.nextafter(high, low)  # the upper edge belongs to the next bin
         return torch.minimum(low + (high - low) * place, inside)
 
     def mode(self, units: Units) -> Tensor:
-        """The middle of a bin of the greatest density."""
+        """The middle of a bin with the largest density."""
         lower, upper = _sides(units)
         best = (units.parameters / units.constants[2]).argmax(2)
         return (0.5 * (lower + upper)).gather(1, best)
 
     def top(self, units: Units) -> Tensor:
-        """Of all bins."""
+        """The maximum over all bins."""
         return (units.parameters / units.constants[2]).amax(2).log()
 
     def mean(self, units: Units) -> Tensor:
-        """Even within each bin."""
+        """The mean, uniform within each bin."""
         return _moment(units, 1)
 
     def square(self, units: Units) -> Tensor:
-        """Even within each bin."""
+        """The mean square, uniform within each bin."""
         return _moment(units, 2)
 
     def points(self, units: Units) -> Points:
-        """Gauss and Legendre's in each bin: exact for polynomials of degree below 64."""
+        """Gauss-Legendre quadrature in each bin, exact for polynomials of degree below 64."""
         edges = _edges(units)
         points, weights = gauss(np.polynomial.legendre.leggauss, edges)
         lower, width = edges[:, :-1, None], edges.diff(dim=1)[..., None]
@@ -94,7 +94,7 @@ class HistogramLeaf(TorchLeaf):
         return _edges(units)
 
     def entropy(self, units: Units) -> Tensor:
-        """Of the bins, and of the place in them."""
+        """Entropy of the bin plus that of the position in it."""
         masses, widths = units.parameters[:, 0], _edges(units).diff(dim=1)
         return (surprise(masses) + masses * widths.log()).sum(1)
 
@@ -104,7 +104,7 @@ class HistogramLeaf(TorchLeaf):
         return safe_log((left.parameters[:, 0] * right.parameters[:, 0] / widths).sum(1))
 
     def mean_log(self, left: Units, right: Units) -> tuple[Tensor, Tensor] | None:
-        """From the mass of each bin under the left family, if it knows that."""
+        """From the mass of each bin under the left family, if it is known."""
         edges, table = _edges(right), right.parameters[:, 0]
         mass = left.leaf.masses(left, edges)
         if mass is None:
@@ -114,18 +114,18 @@ class HistogramLeaf(TorchLeaf):
         return safe_log(mass.sum(1)), ratio((mass * logs).sum(1), mass.sum(1))
 
     def mean_distance(self, units: Units, location: Tensor) -> Tensor:
-        """Even within each bin."""
+        """The mean distance, uniform within each bin."""
         edges = _edges(units)
         away = edges - location[:, None]
         areas = 0.5 * (away * away.abs()).diff(dim=1) / edges.diff(dim=1)
         return (units.parameters[:, 0] * areas).sum(1)
 
     def masses(self, units: Units, edges: Tensor) -> Tensor:
-        """Those of the bins: all histograms over a variable have its edges."""
+        """The bins' masses: all histograms over a variable have the same edges."""
         return units.parameters[:, 0]
 
     def start(self, start: Start, size: int) -> Float:
-        """A blend of frequencies, the unit's own bin, and noise."""
+        """A mixture of frequencies, the unit's own bin, and noise."""
         return start.shares(size)
 
     def statistics(self, setting: Setting) -> Statistics:
@@ -135,12 +135,12 @@ class HistogramLeaf(TorchLeaf):
 
 class _Bins(Moments):
     def prior(self) -> Tensor:
-        """A row spread evenly over bins."""
+        """One row spread evenly over the bins."""
         group = self.setting.group
         return self.setting.fact(lambda _: 1.0).expand(-1, group.columns) / group.columns
 
     def features(self, x: Tensor, index: Tensor, constants: Constants) -> Tensor:
-        """Bins one-hot."""
+        """One-hot bins."""
         return _one_hot(x.to(constants[0].dtype), constants).double()
 
     def solve(self, found: Tensor, totals: Tensor) -> Estimate:
@@ -150,7 +150,7 @@ class _Bins(Moments):
 
 
 def _one_hot(column: Tensor, constants: Constants) -> Tensor:
-    """Bins one-hot, shape (rows, bins, batch), zeros outside of them."""
+    """One-hot bins, shape (rows, bins, batch), all zeros outside of them."""
     lower, upper, _ = constants
     return ((column >= lower) & (column < upper)).to(column.dtype)
 

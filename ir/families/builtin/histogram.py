@@ -22,7 +22,7 @@ class Histogram(Family):
     in_float64 = True
 
     def misfit(self, variable: Variable) -> str | None:
-        """Bins need edges."""
+        """Real variables with edges."""
         fits = variable.domain == "real" and len(variable.edges) > 1
         return None if fits else "give histogram inputs a real variable with edges"
 
@@ -37,11 +37,11 @@ class Histogram(Family):
         return np.log(np.where(bins < 0, 0.0, inside))
 
     def positive(self, table: Float, variable: Variable) -> Bool:
-        """In bins that have some probability, and never outside."""
+        """Bins with positive probability; 0 outside."""
         return np.concatenate([table > 0.0, np.zeros((len(table), 1), np.bool_)], axis=1)
 
     def times(self, x: Float, y: Float, variable: Variable) -> tuple[Float, Float]:
-        """Bin by bin."""
+        """The normalized product, bin by bin."""
         rows = (x[:, None] * y[None]).reshape(-1, x.shape[1]) / np.diff(np.array(variable.edges))
         return normalized(rows)
 
@@ -55,7 +55,7 @@ def normalized(rows: Float) -> tuple[Float, Float]:
 
 
 def bin_of(values: Float, edges: Float) -> NDArray[np.int64]:
-    """The bin of each value, -1 outside; the last bin has its upper edge too."""
+    """The bin of each value, -1 outside; the last bin includes its upper edge."""
     bins = np.searchsorted(edges, values, side="right") - 1
     bins = np.where(values == edges[-1], len(edges) - 2, bins)
     return np.where((values < edges[0]) | (values > edges[-1]), -1, bins)

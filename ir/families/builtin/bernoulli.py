@@ -21,7 +21,7 @@ class Bernoulli(Family):
     tabular = True
 
     def misfit(self, variable: Variable) -> str | None:
-        """Two states, of whatever domain."""
+        """Any domain with two states."""
         return (
             None if variable.cardinality == 2 else "give bernoulli inputs a variable with 2 states"
         )
@@ -29,6 +29,6 @@ class Bernoulli(Family):
     def log_value(
         self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
     ) -> Float:
-        """Of state 1, and of the other."""
+        """The logarithm of p at state 1, of 1 - p at state 0."""
         (p,) = parameters
         return np.log(np.where(x == 1, p, 1.0 - p))

@@ -30,7 +30,7 @@ class Gaussian(Family):
     def log_value(
         self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
     ) -> Float:
-        """The square of the distance in deviations."""
+        """The normal log-density."""
         mean, deviation = parameters
         return -0.5 * ((x - mean) / deviation) ** 2 - np.log(deviation) - _LOG_SQRT_2PI
 

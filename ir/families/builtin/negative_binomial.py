@@ -35,4 +35,4 @@ class NegativeBinomial(Family):
         """Ways to order failures and successes, and the probability of each."""
         successes, p = parameters
         ways = log_gamma(x + successes) - log_gamma(successes) - log_factorial(x)
-        return ways + successes * np.log(p) + times_log(x, 1.0 - p)
+        return np.asarray(ways + successes * np.log(p) + times_log(x, 1.0 - p))

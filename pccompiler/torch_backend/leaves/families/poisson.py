@@ -19,22 +19,22 @@ from pccompiler.torch_backend.leaves.quadrature import Points
 
 
 class PoissonLeaf(TorchLeaf):
-    """The logarithm of the rate, ``-inf`` for a rate of 0."""
+    """The parameter is the logarithm of the rate, ``-inf`` for a rate of 0."""
 
     keyword = "poisson"
 
     def log_density(self, x: Tensor, units: Units) -> Tensor:
-        """In float64: three large terms cancel where the count is large."""
+        """In float64, since three large terms cancel for large counts."""
         counts, log_rate = x.double(), units.parameters.double()
-        bounded = log_rate.clamp_min(LEAST_LOG_DENSITY)  # 0 times it is 0
+        bounded = log_rate.clamp_min(LEAST_LOG_DENSITY)  # 0 times this is 0
         return counts * bounded - log_rate.exp() - torch.lgamma(counts + 1.0)
 
     def draw(self, units: Units, generator: torch.Generator | None) -> Tensor:
-        """By torch."""
+        """By torch's sampler."""
         return torch.poisson(units.parameters[..., 0].exp(), generator=generator)
 
     def mode(self, units: Units) -> Tensor:
-        """The whole part of the rate."""
+        """The integer part of the rate."""
         return self.mean(units).floor()
 
     def mean(self, units: Units) -> Tensor:
@@ -42,12 +42,12 @@ class PoissonLeaf(TorchLeaf):
         return units.parameters[..., 0].exp()
 
     def square(self, units: Units) -> Tensor:
-        """The rate, and its square."""
+        """The rate plus its square."""
         rate = self.mean(units)
         return rate * (1.0 + rate)
 
     def points(self, units: Units) -> Points:
-        """Counts within ``12 sqrt(rate) + 40`` of the rate: others have a mass below 1e-20."""
+        """Counts within ``12 sqrt(rate) + 40`` of the rate; all others have a mass below 1e-20."""
         rate = units.parameters[:, 0].detach().exp()
         reach = 12.0 * rate.sqrt() + 40.0
         first = (rate - reach).floor().clamp_min(0.0)
@@ -64,7 +64,7 @@ class PoissonLeaf(TorchLeaf):
         return scaled.log() - apart.square()
 
     def mean_log(self, left: Units, right: Units) -> tuple[Tensor, Tensor]:
-        """A sum over counts; a rate of 0 allows the count 0 only."""
+        """A sum over counts; a rate of 0 allows only the count 0."""
         points = left.points()
         mean = points.mean(right.log_density(points.points))
         zero = right.parameters[:, 0, 0] == -torch.inf
@@ -85,7 +85,7 @@ class PoissonLeaf(TorchLeaf):
 
 class _Events(Moments):
     def prior(self) -> Tensor:
-        """A row at the column's rate."""
+        """One row at the column's rate."""
         rate = self.setting.fact(self.setting.columns.rate)
         return torch.cat([torch.ones_like(rate), rate], dim=1)
 
@@ -94,6 +94,6 @@ class _Events(Moments):
         return torch.cat([torch.ones_like(x), x], dim=1)
 
     def solve(self, found: Tensor, totals: Tensor) -> Estimate:
-        """Events by rows."""
+        """Events divided by rows."""
         rows, mean = totals[..., :1], totals[..., 1:] / totals[..., :1]
         return Estimate(mean.clamp_min(LEAST_RATE), rows)

@@ -1,6 +1,6 @@
 """Every registered family is asked every question, against sums and integrals of its definition.
 
-A family without an answer refuses with a coded error; `REFUSALS` lists all of these exactly.
+A family that cannot answer refuses with a coded error; `REFUSALS` is the exact list of these.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pccompiler.torch_backend.leaves import registry
 from pccompiler.torch_backend.leaves.distribution import DistributionLeaf
 
 OUTSIDE = "outside_t"
-"""A family of another package, by `DistributionLeaf`, without nodes for ONNX."""
+"""A family from another package, made by `DistributionLeaf`, without ONNX nodes."""
 KEYWORDS = [family.keyword for family in FAMILIES] + [OUTSIDE]
 REFUSALS = {(OUTSIDE, "onnx"): "PC464"}
 CLOSE = 5e-4  # densities have jumps between the points of the grid
@@ -83,7 +83,7 @@ class Case(NamedTuple):
         return pc.compile(self.circuit(unit), dtype="float64")
 
     def grid(self) -> tuple[Float, Float]:
-        """Values, and what each counts for in a sum or an integral."""
+        """Values, and the weight of each in a sum or an integral."""
         if self.variable.discrete:
             x = np.arange(float(self.variable.cardinality))
         elif self.variable.domain == "count":
@@ -99,7 +99,7 @@ class Case(NamedTuple):
         return np.asarray(logs[0])
 
     def mean(self, unit: int, values: Float) -> float:
-        """Of a function's values on the grid."""
+        """The mean of a function from its values on the grid."""
         x, weights = self.grid()
         mass = np.exp(self.logs(x)[unit]) * weights
         return float((mass * np.where(mass > 0.0, values, 0.0)).sum())

@@ -1,4 +1,4 @@
-"""Indicators: one unit a state, without parameters."""
+"""Indicators: one unit per state, without parameters."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Indicator(Family):
     tabular = True
 
     def misfit(self, variable: Variable) -> str | None:
-        """What it wants has two parts."""
+        """Discrete variables; one unit per state."""
         fault = super().misfit(variable)
-        return fault and f"{fault.replace(self.keyword, 'indicators', 1)}, and one unit a state"
+        return fault and f"{fault.replace(self.keyword, 'indicators', 1)}, and one unit per state"
 
     def log_value(
         self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
     ) -> Float:
-        """0 at one state."""
+        """0 at the unit's state, ``-inf`` elsewhere."""
         return np.where(x == np.arange(variables[0].cardinality)[:, None], 0.0, -np.inf)

@@ -24,6 +24,6 @@ class Laplace(Family):
     def log_value(
         self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
     ) -> Float:
-        """The distance in scales."""
+        """The Laplace log-density."""
         location, scale = parameters
         return -np.abs(x - location) / scale - np.log(2.0 * scale)

@@ -14,7 +14,7 @@ from pccompiler.ir.variables import Variable
 
 
 class Poisson(Family):
-    """A count; the parameter is its mean. A rate of 0 gives 0."""
+    """A count; the parameter is its mean. At a rate of 0 the count is always 0."""
 
     keyword = "poisson"
     domains = ("count",)
@@ -26,10 +26,10 @@ class Poisson(Family):
     def log_value(
         self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
     ) -> Float:
-        """Written with the logarithm of the factorial."""
+        """The Poisson log-probability."""
         (rate,) = parameters
         return times_log(x, rate) - rate - log_factorial(x)
 
     def positive(self, table: Float, variable: Variable) -> Bool:
-        """At zero; elsewhere if the rate is."""
+        """Zero always; positive counts if the rate is positive."""
         return np.concatenate([np.ones_like(table, np.bool_), table > 0.0], axis=1)

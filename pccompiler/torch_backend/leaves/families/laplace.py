@@ -16,7 +16,7 @@ from pccompiler.torch_backend.leaves.tails import between
 
 
 class LaplaceLeaf(TorchLeaf):
-    """Location and scale."""
+    """Parameters are the location and the scale."""
 
     keyword = "laplace"
 
@@ -26,7 +26,7 @@ class LaplaceLeaf(TorchLeaf):
         return -(x - location).abs() / scale - (2.0 * scale).log()
 
     def draw(self, units: Units, generator: torch.Generator | None) -> Tensor:
-        """The difference of two exponential numbers."""
+        """The difference of two exponential random numbers."""
         location, scale = units.parameters.unbind(-1)
         pair = torch.empty_like(units.parameters).exponential_(generator=generator)
         return location + scale * (pair[..., 0] - pair[..., 1])
@@ -40,11 +40,11 @@ class LaplaceLeaf(TorchLeaf):
         return units.parameters[..., 0]
 
     def square(self, units: Units) -> Tensor:
-        """Of the location, and the variance."""
+        """Squared location plus variance."""
         return units.parameters[..., 0].square() + 2.0 * units.parameters[..., 1].square()
 
     def points(self, units: Units) -> Points:
-        """Gauss and Laguerre's on both sides: exact for polynomials of degree below 64."""
+        """Gauss-Laguerre quadrature on both sides, exact for polynomials of degree below 64."""
         location, scale = units.parameters[:, 0].split(1, dim=1)
         points, weights = gauss(np.polynomial.laguerre.laggauss, location)
         both = torch.cat([-points.flip(0), points])
@@ -52,7 +52,7 @@ class LaplaceLeaf(TorchLeaf):
         return Points(location + scale * both, masses)
 
     def panels(self, units: Units) -> Tensor:
-        """About the location, where the density has a kink."""
+        """Around the location, where the density has a kink."""
         return panels_about(*units.parameters[:, 0].split(1, dim=1))
 
     def entropy(self, units: Units) -> Tensor:
@@ -74,7 +74,7 @@ class LaplaceLeaf(TorchLeaf):
         return -away / large + (slope * grown / (2.0 * (small + large))).log()
 
     def mean_log(self, left: Units, right: Units) -> tuple[Tensor, Tensor] | None:
-        """From the mean distance, where the left family has it."""
+        """From the mean distance, if the left family has it."""
         location, scale = right.parameters[:, 0].unbind(1)
         distance = left.leaf.mean_distance(left, location)
         if distance is None:
@@ -99,7 +99,7 @@ class LaplaceLeaf(TorchLeaf):
         )
 
     def start(self, start: Start, size: int) -> Float:
-        """Locations at the units' own values, scales half the column's or more."""
+        """Locations at the units' own values, scales at least half the column's."""
         return start.places_and_scales(start.columns.distance)
 
     def statistics(self, setting: Setting) -> Statistics:
@@ -115,7 +115,7 @@ class _Medians(CellStatistics):
         self.least = setting.fact(columns.least)
 
     def solve(self, some: SomeWeights, pseudocount: float) -> tuple[Tensor, Tensor]:
-        """Medians and mean distances; rows seen beforehand lie about each unit's median."""
+        """Medians and mean distances; prior rows are centred on each unit's median."""
         middle, distance, total = medians(some.points, some.mass)
         distance = distance + pseudocount * TENTH * self.distance[some.place]
         spread = (distance / (total + pseudocount)).maximum(self.least[some.place])

@@ -14,7 +14,6 @@ class NegativeBinomialLeaf(DistributionLeaf):
     """The number of successes, and the logarithms of the probabilities of failure and success."""
 
     infinite_moments = False
-    counts = True
     constrain = TorchLeaf.constrain
 
     def __init__(self) -> None:
@@ -28,11 +27,12 @@ class NegativeBinomialLeaf(DistributionLeaf):
 
     def log_density(self, x: Tensor, units: Units) -> Tensor:
         """In float64: large terms cancel."""
-        successes, log_failure, log_success = units.parameters.double().split(1, dim=-1)
+        successes, log_failure, log_success = torch.split(units.parameters.double(), 1, dim=-1)
         counts = x.double()
         ways = torch.lgamma(counts + successes) - torch.lgamma(successes)
         gain = successes * log_success + counts * log_failure.clamp_min(LEAST_LOG_DENSITY)
-        return ways - torch.lgamma(counts + 1.0) + gain
+        found: Tensor = ways - torch.lgamma(counts + 1.0) + gain
+        return found
 
     def mode(self, units: Units) -> Tensor:
         """Zero up to one success, else below the mean."""

@@ -6,6 +6,6 @@ from pccompiler.torch_backend.leaves.tables import TableLeaf
 
 
 class IndicatorLeaf(TableLeaf):
-    """Unit j is 1 where the variable has state j."""
+    """Unit j is 1 if the variable has state j."""
 
     keyword = "indicator"

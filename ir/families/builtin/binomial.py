@@ -24,14 +24,14 @@ class Binomial(Family):
     work = (4, 1, 4)
 
     def misfit(self, variable: Variable) -> str | None:
-        """The states say how many trials there are."""
+        """The number of states determines the number of trials."""
         fault = super().misfit(variable)
         return fault and f"{fault}, with one state more than trials"
 
     def log_value(
         self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
     ) -> Float:
-        """Ways to choose the successes, and the probability of each."""
+        """The binomial coefficient times the probability of each outcome."""
         (p,) = parameters
         trials = np.array([v.cardinality - 1.0 for v in variables]).reshape(-1, 1, 1)
         failures = trials - x

@@ -1,4 +1,4 @@
-"""Binomial leaves; trials are the variable's states less one."""
+"""Binomial leaves; the number of trials is the variable's number of states minus one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pccompiler.torch_backend.leaves.fitting.statistics import (
 
 
 class BinomialLeaf(TorchLeaf):
-    """The logarithms of the probabilities of failure and success."""
+    """Parameters are the log-probabilities of failure and success."""
 
     keyword = "binomial"
     starts_anywhere: ClassVar[bool] = True
@@ -37,7 +37,7 @@ class BinomialLeaf(TorchLeaf):
         return (trials.view(-1, 1, 1).to(device),)
 
     def log_density(self, x: Tensor, units: Units) -> Tensor:
-        """In float64: large terms cancel where counts are large."""
+        """In float64, since large terms cancel for large counts."""
         counts, trials = x.double(), units.constants[0]
         features = torch.cat([trials - counts, counts], dim=1)
         ways = (trials + 1.0).lgamma() - (features + 1.0).lgamma().sum(1, keepdim=True)
@@ -45,7 +45,7 @@ class BinomialLeaf(TorchLeaf):
         return torch.bmm(table, features) + ways
 
     def start(self, start: Start, size: int) -> Float:
-        """Between the column's chance and that of the unit's own value."""
+        """Between the column's success rate and that of the unit's own value."""
         columns = start.columns
         trials = np.array([v.cardinality - 1.0 for v in columns.variables])[start.variables]
         own = (start.values + 0.5) / (trials + 1.0)
@@ -61,7 +61,7 @@ class BinomialLeaf(TorchLeaf):
 
 class _Successes(Moments):
     def prior(self) -> Tensor:
-        """A trial of the column's chance."""
+        """One trial at the column's success rate."""
         chance = self.setting.fact(self.setting.columns.chance)
         return torch.cat([torch.ones_like(chance), chance], dim=1)
 
@@ -70,6 +70,6 @@ class _Successes(Moments):
         return torch.cat([constants[0].expand_as(x), x], dim=1)
 
     def solve(self, found: Tensor, totals: Tensor) -> Estimate:
-        """Successes by trials."""
+        """Successes divided by trials."""
         rows, mean = totals[..., :1], totals[..., 1:] / totals[..., :1]
         return Estimate(mean.clamp(LEAST_CHANCE, 1.0 - LEAST_CHANCE), rows)

@@ -26,7 +26,7 @@ _LOG_SQRT_2PI = 0.5 * _LOG_2PI
 
 
 class GaussianLeaf(TorchLeaf):
-    """Mean and standard deviation."""
+    """Parameters are the mean and the standard deviation."""
 
     keyword = "gaussian"
 
@@ -50,18 +50,18 @@ class GaussianLeaf(TorchLeaf):
         return units.parameters[..., 0]
 
     def square(self, units: Units) -> Tensor:
-        """Of the mean, and the variance."""
+        """Squared mean plus variance."""
         return units.parameters[..., 0].square() + units.parameters[..., 1].square()
 
     def points(self, units: Units) -> Points:
-        """Gauss and Hermite's: exact for polynomials of degree below 64."""
+        """Gauss-Hermite quadrature, exact for polynomials of degree below 64."""
         mean, deviation = units.parameters[:, 0].split(1, dim=1)
         points, weights = gauss(np.polynomial.hermite_e.hermegauss, mean)
         masses = (weights / weights.sum()).expand(len(mean), -1)
         return Points(mean + deviation * points, masses)
 
     def panels(self, units: Units) -> Tensor:
-        """About the mean."""
+        """Around the mean."""
         return panels_about(*units.parameters[:, 0].split(1, dim=1))
 
     def entropy(self, units: Units) -> Tensor:
@@ -69,13 +69,13 @@ class GaussianLeaf(TorchLeaf):
         return units.parameters[:, 0, 1].log() + 0.5 * (_LOG_2PI + 1.0)
 
     def inner(self, left: Units, right: Units) -> Tensor:
-        """The density of the difference of both, at 0."""
+        """The density of the difference of the two variables, at 0."""
         variance = left.parameters[:, 0, 1].square() + right.parameters[:, 0, 1].square()
         away = left.parameters[:, 0, 0] - right.parameters[:, 0, 0]
         return -0.5 * (away.square() / variance + variance.log() + _LOG_2PI)
 
     def mean_log(self, left: Units, right: Units) -> tuple[Tensor, Tensor]:
-        """From the mean square, whatever the left family."""
+        """From the mean squared distance, whatever the left family."""
         location, scale = right.parameters[:, 0].split(1, dim=1)
         points = left.points()
         square = points.mean(((points.points - location) / scale).square())
@@ -83,7 +83,7 @@ class GaussianLeaf(TorchLeaf):
         return torch.zeros_like(mean), mean
 
     def mean_distance(self, units: Units, location: Tensor) -> Tensor:
-        """By the density and the distribution function."""
+        """From the density and the distribution function."""
         mean, scale = units.parameters[:, 0].unbind(1)
         away = (mean - location) / scale
         density = (-0.5 * (away.square() + _LOG_2PI)).exp()
@@ -97,7 +97,7 @@ class GaussianLeaf(TorchLeaf):
         return between(scaled, torch.special.ndtr(scaled), torch.special.ndtr(-scaled))
 
     def start(self, start: Start, size: int) -> Float:
-        """Means at the units' own values, deviations half the column's or more."""
+        """Means at the units' own values, deviations at least half the column's."""
         return start.places_and_scales(start.columns.spread)
 
     def statistics(self, setting: Setting) -> Statistics:
@@ -105,7 +105,7 @@ class GaussianLeaf(TorchLeaf):
         return _Squares(setting)
 
     def blend(self, old: Tensor, new: Tensor, part: Tensor) -> Tensor:
-        """In the mean and the mean square."""
+        """Linear in the mean and the mean square."""
         mean = old[..., :1] + part * (new[..., :1] - old[..., :1])
         between_means = part * (1.0 - part) * (new[..., :1] - old[..., :1]).square()
         within = (1.0 - part) * old[..., 1:].square() + part * new[..., 1:].square()
@@ -113,7 +113,7 @@ class GaussianLeaf(TorchLeaf):
 
 
 class _Squares(Moments):
-    """Of values less the column's mean, over its deviation."""
+    """Statistics of values standardized by the column's mean and deviation."""
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
@@ -123,18 +123,18 @@ class _Squares(Moments):
         self.spread = setting.fact(lambda pool: columns.spread(pool)[1])
 
     def prior(self) -> Tensor:
-        """A row about the middle, a tenth as wide as the column."""
+        """One row around the column's mean, with a tenth of its deviation."""
         one = self.setting.fact(lambda _: 1.0)
         return torch.cat([one, 0.0 * one, TENTH**2 * one], dim=1)
 
     def features(self, x: Tensor, index: Tensor, constants: Constants) -> Tensor:
-        """Rows, sums, squares."""
+        """Rows, values and squares."""
         centre, spread = self.centre[index].unsqueeze(1), self.spread[index].unsqueeze(1)
         scaled = (x - centre) / spread
         return torch.cat([torch.ones_like(x), scaled, scaled.square()], dim=1)
 
     def solve(self, found: Tensor, totals: Tensor) -> Estimate:
-        """Rows seen beforehand lie about each unit's own mean."""
+        """Prior rows are centred on each unit's own mean."""
         rows, mean = found[..., :1], found[..., 1:2] / found[..., :1]
         squares = (totals[..., 2:] - rows * mean.square()).clamp_min(0.0)
         spread = self.spread.unsqueeze(1)

@@ -6,6 +6,6 @@ from pccompiler.torch_backend.leaves.tables import TableLeaf
 
 
 class CategoricalLeaf(TableLeaf):
-    """Probabilities of states."""
+    """Parameters are the probabilities of states."""
 
     keyword = "categorical"

@@ -23,5 +23,5 @@ class Categorical(Family):
     def log_value(
         self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
     ) -> Float:
-        """Looked up."""
+        """The log-probability of the state."""
         return np.log(np.take_along_axis(parameters[0], x.astype(np.int64), axis=2))

@@ -1,0 +1,1 @@
+"""Our leaf families, one a file."""

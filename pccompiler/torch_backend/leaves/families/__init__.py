@@ -1,0 +1,1 @@
+"""The torch side of our leaf families, one a file."""
