@@ -2,8 +2,8 @@
 
     python -m benchmarks.pictures
 
-Writes docs/images/overview.svg (a circuit, its plan, its kernels) and docs/images/peers.svg (times
-beside PyJuice and cirkit). Equal inputs give equal files; tests/test_pictures.py compares them.
+Writes docs/images/overview.svg (a circuit, its plan, its kernels) and docs/images/peers.svg (times,
+with PyJuice and cirkit). Equal inputs give equal files; tests/test_pictures.py compares them.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _moved(shape: Shape, right: float, down: float) -> Shape:
 
 
 class Pair(NamedTuple):
-    """A bar of ours and one of a peer, in milliseconds."""
+    """Our time and a peer's, in milliseconds."""
 
     what: str
     ours: float
@@ -110,7 +110,7 @@ class Pair(NamedTuple):
 
 
 def pairs() -> list[Pair]:
-    """The contests that are drawn, from the result files."""
+    """The comparisons to draw, from the result files."""
     trees, chain = _times("rat_pyjuice"), _times("hclt_step")
     graph = "pyjuice k=5 forward+backward, one graph"
     found = [
@@ -149,7 +149,7 @@ def _times(name: str) -> dict[str, float]:
 
 
 def chart(contests: list[Pair]) -> Scene:
-    """Two bars for each contest, on a logarithmic axis."""
+    """Two bars for each comparison, on a logarithmic axis."""
     left, width, row = 210.0, 400.0, 46.0
     low, high = -2.0, 3.0  # powers of ten, in milliseconds
     bottom = 40.0 + row * len(contests)
