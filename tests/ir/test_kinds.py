@@ -198,3 +198,20 @@ def test_determinism_pictures_and_work(circuit: Circuit, tmp_path: Path) -> None
     graph = to_networkx(circuit, scalar=True)
     again, x = from_networkx(graph, variables=circuit.variables), some_rows(circuit)
     np.testing.assert_allclose(expected(again, x), expected(circuit, x))
+
+
+def test_a_kronecker_product_times_one_operand_over_its_whole_scope() -> None:
+    """The factors overlap as a whole, and their order must not change which unit is which."""
+    head = "pcir 1\nvariable a binary\nvariable b binary\n"
+    left = parse(
+        head + "%a = input a bernoulli 2 @a\n%b = input b bernoulli 3 @b\n"
+        "%k = kronecker %a %b\n%r = sum 1 %k @r\nroot %r\n"
+    )
+    right = parse(
+        head + "%a = input a bernoulli 2 @a\n%b = input b bernoulli 2 @b\n%k = product %a %b\n"
+        "%s = sum 2 %k @s\n%p = product %s\n%r = sum 1 %p @r\nroot %r\n"
+    )
+    one, other = (with_values(c, random_weights(c, seed)) for seed, c in enumerate((left, right)))
+    both = multiply(one, other)
+    for row in worlds(one):
+        assert density(both, row) == pytest.approx(density(one, row) * density(other, row))
