@@ -13,9 +13,9 @@ from pccompiler.ir.arrays import Int, segments
 from pccompiler.ir.build.declarations import EMPTY, Weights, check_name, check_units
 from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.families.base import Family, find
-from pccompiler.ir.kinds import Kind
+from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.locations import caller
-from pccompiler.ir.sizes import MOST_UNITS, kronecker_units, row_products
+from pccompiler.ir.sizes import MOST_UNITS, row_products
 from pccompiler.ir.variables import Variable, binary, categorical, real
 
 Float = NDArray[np.float64]
@@ -203,10 +203,12 @@ class Builder:
         """Add a product for each row of ``operands``, shape ``(nodes, arity)``."""
         table = self._table(operands)
         units = self._units[table]
+        kind = Kind.KRONECKER if kronecker else Kind.PRODUCT
         width = row_products(units) if kronecker else units[:, 0]
         for row in np.flatnonzero(width > MOST_UNITS)[:1].tolist():
-            kronecker_units(units[row].tolist(), f"kronecker %{self._size + row}", caller())
-        kind = Kind.KRONECKER if kronecker else Kind.PRODUCT
+            PRODUCTS[kind].units(
+                units[row].tolist(), f"{kind.keyword} %{self._size + row}", caller()
+            )
         return self._append(kind, width, table, np.full(len(table), -1))
 
     def sums(self, operands: ArrayLike, units: int, *, weights: Int | None = None) -> Int:
@@ -259,12 +261,8 @@ class Builder:
 
     def _one(self, kind: Kind, operands: Sequence[int], name: str | None = None) -> Int:
         table = self._table([operands])
-        widths = self._units[table[0]]
-        if kind == Kind.KRONECKER:
-            label = f"kronecker %{name or self._size}"
-            units = kronecker_units(widths.tolist(), label, caller())
-        else:
-            units = int(widths[:1].sum())
+        widths = self._units[table[0]].tolist()
+        units = PRODUCTS[kind].units(widths, f"{kind.keyword} %{name or self._size}", caller())
         return self._append(kind, np.array([units]), table, np.array([-1]))
 
     def _leaf(
