@@ -82,6 +82,21 @@ class Ascent(NamedTuple):
     kept: Any = None  # only the engine that made it looks inside
 
 
+class Task(NamedTuple):
+    """What `Engine.down` does for any question other than a value.
+
+    Attributes:
+        flows: The root's flow for each row, shape (batch,): the derivative of a loss with respect
+            to its logarithm, or 1. Several draws may come from one evaluated row.
+        wanted: The question, the same as for `Engine.up`.
+        generator: Random numbers for draws.
+    """
+
+    flows: Tensor
+    wanted: Wanted
+    generator: torch.Generator | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Descent:
     """The result of `Engine.down`.
@@ -181,22 +196,8 @@ class Engine(ABC):
             KernelError: If kernels fail to run.
         """
 
-    def down(
-        self,
-        ascent: Ascent,
-        flows: Tensor,
-        wanted: Wanted,
-        generator: torch.Generator | None = None,
-    ) -> Descent:
-        """Run top-down, for any question other than a value.
-
-        Args:
-            ascent: From `up`, for the same question.
-            flows: The root's flow for each row, shape (batch,): the derivative of a loss with
-                respect to its logarithm, or 1. Several draws may come from one evaluated row.
-            wanted: The question.
-            generator: Random numbers for draws.
-        """
+    def down(self, ascent: Ascent, task: Task) -> Descent:
+        """Run top-down, from what `up` left for the same question."""
         raise NotImplementedError(f"{self.name} does not run top-down")
 
     def launches(self, wanted: Wanted) -> int | None:

@@ -24,6 +24,7 @@ from pccompiler.torch_backend.engines.base import (
     Engine,
     Evaluate,
     Target,
+    Task,
     Wanted,
 )
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
@@ -84,17 +85,11 @@ class Arena(Engine):
         values = ascend(self.program, tables, maximum=wanted is Wanted.BEST)
         return values[-1], Ascent(kept=(tables, values))
 
-    def down(
-        self,
-        ascent: Ascent,
-        flows: Tensor,
-        wanted: Wanted,
-        generator: torch.Generator | None = None,
-    ) -> Descent:
+    def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
-        if wanted in _RULED:
+        if task.wanted in _RULED:
             tables, values = ascent.kept
-            reached = descend(self.program, tables, values, flows, wanted, generator)
+            reached = descend(self.program, tables, values, *task)
             steps = [step for step in self.program.steps if isinstance(step, InputStep)]
             return Descent(
                 leaves={
@@ -104,7 +99,7 @@ class Arena(Engine):
             )
         tables = self.tables(ascent.saved)
         with one_thread():
-            by_input, by_table, edges = self.gradients(tables, flows)
+            by_input, by_table, edges = self.gradients(tables, task.flows)
         weights = ascent.saved[self.inputs :]
         return Descent(
             (*(by_input.get(n) for n in tables.inputs), *self._by_use(weights, by_table, edges))

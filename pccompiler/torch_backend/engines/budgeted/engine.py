@@ -19,6 +19,7 @@ from pccompiler.torch_backend.engines.base import (
     Evaluate,
     NoMatch,
     Target,
+    Task,
     Wanted,
 )
 from pccompiler.torch_backend.engines.budgeted.choose import training_bytes
@@ -97,19 +98,13 @@ class Budgeted(Engine):
         self.blocks.weights.kept.clear()
         return out, Ascent((batch.x,), batch.complete)
 
-    def down(
-        self,
-        ascent: Ascent,
-        flows: Tensor,
-        wanted: Wanted,
-        generator: torch.Generator | None = None,
-    ) -> Descent:
+    def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
         (x,) = ascent.saved
         if self.segments is not None:
-            slope, found = self._in_segments(x, flows)
+            slope, found = self._in_segments(x, task.flows)
         else:
-            slope, found = self._by_parts(x, ascent.kept, flows)
+            slope, found = self._by_parts(x, ascent.kept, task.flows)
         return Descent((slope, *found))
 
     @property

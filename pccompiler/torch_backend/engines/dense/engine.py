@@ -21,6 +21,7 @@ from pccompiler.torch_backend.engines.base import (
     Evaluate,
     NoMatch,
     Target,
+    Task,
     Wanted,
 )
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Precision
@@ -104,14 +105,8 @@ class Dense(Engine):
         self.proven = True
         return value, Ascent((*kept, *tables))
 
-    def down(
-        self,
-        ascent: Ascent,
-        flows: Tensor,
-        wanted: Wanted,
-        generator: torch.Generator | None = None,
-    ) -> Descent:
+    def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
         kept, tables = ascent.saved[: len(Kept._fields)], ascent.saved[len(Kept._fields) :]
-        slopes, given = self.runner.backward(flows.contiguous(), Kept(*kept), tables)
+        slopes, given = self.runner.backward(task.flows.contiguous(), Kept(*kept), tables)
         return Descent((*slopes, *given))

@@ -17,6 +17,7 @@ from pccompiler.torch_backend.engines.base import (
     Evaluate,
     NoMatch,
     Target,
+    Task,
     Wanted,
 )
 from pccompiler.torch_backend.engines.layered.backward import Backward
@@ -66,16 +67,10 @@ class Layered(Engine):
         forward = Forward(self.indexed, inputs, weights, _like(operands), keep, batch.complete)
         return forward.run(), Ascent(kept=forward)
 
-    def down(
-        self,
-        ascent: Ascent,
-        flows: Tensor,
-        wanted: Wanted,
-        generator: torch.Generator | None = None,
-    ) -> Descent:
+    def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
-        with few_threads(self.plan, self.target.device, len(flows)):
-            inputs, weights = Backward(ascent.kept).run(flows)
+        with few_threads(self.plan, self.target.device, len(task.flows)):
+            inputs, weights = Backward(ascent.kept).run(task.flows)
         return Descent((*inputs, *weights))
 
     def release(self) -> None:

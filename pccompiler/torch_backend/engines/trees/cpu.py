@@ -27,6 +27,7 @@ from pccompiler.torch_backend.engines.base import (
     Evaluate,
     NoMatch,
     Target,
+    Task,
     Wanted,
 )
 from pccompiler.torch_backend.engines.trees.match import Child, RegionTrees, read_trees, root_order
@@ -154,17 +155,11 @@ class TreesOnCPU(Engine):
             blocks.library.mix_up(*pointers, *roots.shape, len(x), values.data_ptr())
         return values, Ascent((roots, values, *operands), blocks)
 
-    def down(
-        self,
-        ascent: Ascent,
-        flows: Tensor,
-        wanted: Wanted,
-        generator: torch.Generator | None = None,
-    ) -> Descent:
+    def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
         blocks: _Blocks = ascent.kept
         roots, values, *operands = ascent.saved
-        above, each = flows.contiguous(), torch.zeros_like(roots)
+        above, each = task.flows.contiguous(), torch.zeros_like(roots)
         sums: list[Tensor] = []
         if not self.mixed:
             each[0, : len(above)] = above

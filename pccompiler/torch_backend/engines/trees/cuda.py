@@ -18,6 +18,7 @@ from pccompiler.torch_backend.engines.base import (
     Evaluate,
     NoMatch,
     Target,
+    Task,
     Wanted,
 )
 from pccompiler.torch_backend.engines.trees.cuda_weights import Arranged, Generated, Source
@@ -96,16 +97,10 @@ class TreesOnCUDA(Engine):
         values = self.launcher.mix(roots, operands[0]) if self.mixed else roots[0].clone()
         return values, Ascent((codes, weights, pieces, roots, values, *operands), batch.complete)
 
-    def down(
-        self,
-        ascent: Ascent,
-        flows: Tensor,
-        wanted: Wanted,
-        generator: torch.Generator | None = None,
-    ) -> Descent:
+    def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
         codes, weights, pieces, roots, values, *operands = ascent.saved
-        above, share = flows.contiguous(), list[Tensor]()
+        above, share = task.flows.contiguous(), list[Tensor]()
         each = above.unsqueeze(0)
         if self.mixed:
             each, found = self.launcher.unmix(roots, operands[0], values, above)
