@@ -16,8 +16,8 @@ from pccompiler.ir import Builder, Circuit, Hypernetwork, categorical, real
 from pccompiler.structures import naive_bayes_mixture
 from pccompiler.testing.strategies import circuits
 from pccompiler.testing.strategies import rows as random_rows
-from pccompiler.torch_backend.engines.base import Batch, Wanted
 from pccompiler.torch_backend.engines.differentiable import run
+from pccompiler.torch_backend.engines.questions import Batch, Wanted
 
 
 def shared() -> Circuit:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.engines.base import Ascent, Batch, Engine, Task, Wanted
+from pccompiler.torch_backend.engines.base import Engine
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Task, Wanted
 from pccompiler.torch_backend.runtime.first_order import first_order
 from pccompiler.torch_backend.weights.weights import Weights
 

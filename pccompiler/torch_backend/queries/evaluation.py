@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from pccompiler.torch_backend.engines.arena.tables import tables_by_layer
-from pccompiler.torch_backend.engines.base import Ascent, Batch, Engine, Task, Wanted
+from pccompiler.torch_backend.engines.base import Engine
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Task, Wanted
 from pccompiler.torch_backend.leaves.base import Units
 from pccompiler.torch_backend.values import draw_state
 

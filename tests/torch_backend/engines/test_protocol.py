@@ -21,10 +21,11 @@ from pccompiler.ir.plan.layers import Layer
 from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend import CompiledCircuit
 from pccompiler.torch_backend.engines import select
-from pccompiler.torch_backend.engines.base import Ascent, Batch, Engine, NoMatch, Target, Task, Wanted
+from pccompiler.torch_backend.engines.base import Engine, NoMatch, Target
 from pccompiler.torch_backend.engines.differentiable import evaluate, run
 from pccompiler.torch_backend.engines.layered.engine import Layered
 from pccompiler.torch_backend.engines.plain import Plain
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Task, Wanted
 from pccompiler.torch_backend.values import safe_log
 
 DRAWS = 3000
@@ -220,8 +221,9 @@ def test_every_engine_says_no_to_what_it_lacks() -> None:
 
 
 FOREIGN = """
-from pccompiler.torch_backend.engines.base import Ascent, Engine, NoMatch, Wanted
+from pccompiler.torch_backend.engines.base import Engine, NoMatch
 from pccompiler.torch_backend.engines.plain import Plain
+from pccompiler.torch_backend.engines.questions import Ascent, Wanted
 
 
 class ByDefinition(Engine):

@@ -17,16 +17,8 @@ from pccompiler.torch_backend.engines.arena.program import BagStep, InputStep, P
 from pccompiler.torch_backend.engines.arena.sweeps import Flows, Gradients, Sweep, certain_root
 from pccompiler.torch_backend.engines.arena.tables import Tables, tables_of
 from pccompiler.torch_backend.engines.arena.topdown import ascend, descend
-from pccompiler.torch_backend.engines.base import (
-    Ascent,
-    Batch,
-    Descent,
-    Engine,
-    Evaluate,
-    Target,
-    Task,
-    Wanted,
-)
+from pccompiler.torch_backend.engines.base import Engine, Evaluate, Target
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.runtime.threads import one_thread
 from pccompiler.torch_backend.values import has_table

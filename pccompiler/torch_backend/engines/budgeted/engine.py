@@ -11,22 +11,13 @@ from torch import Tensor
 from pccompiler.errors import OptionError
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.passes.lowering.segments import Segments, best_segments
-from pccompiler.torch_backend.engines.base import (
-    Ascent,
-    Batch,
-    Descent,
-    Engine,
-    Evaluate,
-    NoMatch,
-    Target,
-    Task,
-    Wanted,
-)
+from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
 from pccompiler.torch_backend.engines.budgeted.choose import training_bytes
 from pccompiler.torch_backend.engines.budgeted.recompute import recomputed_gradients
 from pccompiler.torch_backend.engines.budgeted.schedule import Budget, size_text
 from pccompiler.torch_backend.engines.budgeted.streaming import LazyInputs, LazyWeights, Streamed
 from pccompiler.torch_backend.engines.layered.operands import Indexed
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.weights.weights import Weights
 

@@ -13,22 +13,13 @@ import torch
 from torch import Tensor
 
 from pccompiler.ir.plan.plan import Plan
-from pccompiler.torch_backend.engines.base import (
-    Ascent,
-    Batch,
-    Descent,
-    Engine,
-    Evaluate,
-    NoMatch,
-    Target,
-    Task,
-    Wanted,
-)
+from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Precision
 from pccompiler.torch_backend.engines.dense.match import regions_of
 from pccompiler.torch_backend.engines.dense.parts import launches
 from pccompiler.torch_backend.engines.dense.regions import Regions
 from pccompiler.torch_backend.engines.dense.tiles import Tiles
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
 from pccompiler.torch_backend.values import has_table

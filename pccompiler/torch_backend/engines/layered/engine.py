@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
-from pccompiler.torch_backend.engines.base import (
-    Ascent,
-    Batch,
-    Descent,
-    Engine,
-    Evaluate,
-    NoMatch,
-    Target,
-    Task,
-    Wanted,
-)
+from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
 from pccompiler.torch_backend.engines.layered.backward import Backward
 from pccompiler.torch_backend.engines.layered.forward import Forward
 from pccompiler.torch_backend.engines.layered.operands import Indexed
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.runtime.threads import few_threads
 from pccompiler.torch_backend.values import has_table

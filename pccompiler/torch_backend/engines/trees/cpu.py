@@ -19,17 +19,8 @@ from torch import Tensor
 
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
-from pccompiler.torch_backend.engines.base import (
-    Ascent,
-    Batch,
-    Descent,
-    Engine,
-    Evaluate,
-    NoMatch,
-    Target,
-    Task,
-    Wanted,
-)
+from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
 from pccompiler.torch_backend.engines.trees.match import Child, RegionTrees, read_trees, root_order
 from pccompiler.torch_backend.engines.trees.tables import rows_of, separate, tables_of
 from pccompiler.torch_backend.runtime.c_compiler import load_c, say_slower

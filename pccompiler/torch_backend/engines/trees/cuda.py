@@ -10,17 +10,8 @@ from torch import Tensor
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.log import say_once
-from pccompiler.torch_backend.engines.base import (
-    Ascent,
-    Batch,
-    Descent,
-    Engine,
-    Evaluate,
-    NoMatch,
-    Target,
-    Task,
-    Wanted,
-)
+from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
 from pccompiler.torch_backend.engines.trees.cuda_weights import Arranged, Generated, Source
 from pccompiler.torch_backend.engines.trees.launch import Launcher
 from pccompiler.torch_backend.engines.trees.match import root_order

@@ -25,8 +25,8 @@ from pccompiler.testing.strategies import rows as random_rows
 from pccompiler.torch_backend import CompiledCircuit
 from pccompiler.torch_backend.engines.arena.engine import Arena
 from pccompiler.torch_backend.engines.arena.program import make_program
-from pccompiler.torch_backend.engines.base import Batch, Wanted
 from pccompiler.torch_backend.engines.differentiable import run
+from pccompiler.torch_backend.engines.questions import Batch, Wanted
 
 
 def ragged(reals: bool = False, variables: int = 6, seed: int = 0) -> Circuit:

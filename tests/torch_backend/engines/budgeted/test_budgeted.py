@@ -22,9 +22,10 @@ from pccompiler.passes.lowering.segments import best_segments
 from pccompiler.testing.families import family_mixture
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits, rows
-from pccompiler.torch_backend.engines.base import Ascent, Batch, Target, Task, Wanted
+from pccompiler.torch_backend.engines.base import Target
 from pccompiler.torch_backend.engines.budgeted.engine import Budgeted
 from pccompiler.torch_backend.engines.budgeted.schedule import Budget, Schedule, parse_bytes
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Task, Wanted
 from pccompiler.torch_backend.engines.select import Engines
 from pccompiler.torch_backend.evaluator import Evaluator
 
