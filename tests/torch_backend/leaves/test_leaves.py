@@ -135,8 +135,7 @@ def test_extreme_parameters_stay_finite(dtype: pc.api.Dtype) -> None:
             )
             parameter.copy_(25.0 * draw)
     x = table(circuit)
-    column = [variable.name for variable in circuit.variables].index("histogram")
-    x[:, column] = 0.5  # inside the edges
+    x[:, -1] = 0.5  # inside the edges
     value = model.log_likelihood(x)
     assert bool(value.isfinite().all())
     value.sum().backward()

@@ -12,7 +12,8 @@ from pccompiler.ir.plan.plan import Plan
 from pccompiler.log import say_once
 from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
 from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
-from pccompiler.torch_backend.engines.trees.cuda_weights import Arranged, Generated, Source
+from pccompiler.torch_backend.engines.trees.arranged import Arranged, Source
+from pccompiler.torch_backend.engines.trees.cuda_weights import Generated
 from pccompiler.torch_backend.engines.trees.launch import Launcher
 from pccompiler.torch_backend.engines.trees.match import root_order
 from pccompiler.torch_backend.engines.trees.warps import Arrangement, arrange
