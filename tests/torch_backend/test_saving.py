@@ -92,7 +92,9 @@ def test_of_what_the_dead_left_only_the_sound_is_read(tmp_path: Path) -> None:
         pc.load(folder)
 
 
-def before_the_second_rename(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> list[str]:
+def before_the_second_rename(
+    monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]
+) -> list[str]:
     """Do something else first; returns the names of what is renamed."""
     real = Path.rename
     calls: list[str] = []
