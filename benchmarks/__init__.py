@@ -1,1 +1,1 @@
-"""Measurements. Each module runs by itself, and writes JSON lines to benchmarks/results."""
+"""Measurements. Each module can be run, and writes JSON lines to benchmarks/results."""

@@ -1,4 +1,4 @@
-"""What the benchmarks share: a result file with the command, the machine and the date."""
+"""The result file that benchmarks share, with the command, the machine and the date."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 class Report:
-    """A result file: a header line, then one line a measurement, each printed as it comes."""
+    """A result file: a header line, then one line per measurement, each printed at once."""
 
     def __init__(self, name: str, folder: Path | None = None) -> None:
         target = folder or Path(os.environ.get("PCCOMPILER_RESULTS", RESULTS))
@@ -31,7 +31,7 @@ class Report:
         )
 
     def add(self, **fields: Any) -> None:
-        """Add a line of JSON values, and write the file anew."""
+        """Add a line of JSON values, and rewrite the file."""
         self.lines.append(json.dumps(fields))
         print(self.lines[-1], flush=True)
         write_bytes(self.path, ("\n".join(self.lines) + "\n").encode())

@@ -2,8 +2,8 @@
 
     python -m benchmarks.pictures
 
-Writes docs/images/overview.svg (a circuit, its plan, its kernels) and docs/images/peers.svg (times
-beside PyJuice and cirkit). Equal inputs give equal files; tests/test_pictures.py compares them.
+Writes docs/images/overview.svg (a circuit, its plan, its kernels) and docs/images/peers.svg (times,
+with PyJuice and cirkit). Equal inputs give equal files; tests/test_pictures.py compares them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 import pccompiler as pc
 from benchmarks.common import RESULTS
@@ -47,7 +49,7 @@ KERNELS = (  # name, what it does, colour, left, width, top, bottom
 
 def overview() -> Scene:
     """A circuit, the layers of its plan, and the kernels that run them, from left to right."""
-    circuit = pc.rat_spn(4, num_replicas=2, units=2, seed=0)
+    circuit = without_locations(pc.rat_spn(4, num_replicas=2, units=2, seed=0))
     nodes = draw_nodes(circuit)
     layers = plan(circuit).layers
     scene = Scene(nodes.width, TOP + nodes.height, ())
@@ -65,6 +67,11 @@ def overview() -> Scene:
     for edge in (nodes.width + GAP / 2, left - GAP / 2):
         scene.shapes.append(Line(((edge, 20.0), (edge, scene.height - 16)), "#d5dbe1"))
     return replace(scene, width=left + PANEL + 20)
+
+
+def without_locations(circuit: pc.Circuit) -> pc.Circuit:
+    """The circuit without the places of its declaration, which depend on the checkout."""
+    return circuit.replace(location=np.full(circuit.num_nodes, -1), locations=())
 
 
 def _title(x: float, title: str, note: str) -> list[Shape]:
@@ -101,7 +108,7 @@ def _moved(shape: Shape, right: float, down: float) -> Shape:
 
 
 class Pair(NamedTuple):
-    """A bar of ours and one of a peer, in milliseconds."""
+    """Our time and a peer's, in milliseconds."""
 
     what: str
     ours: float
@@ -110,7 +117,7 @@ class Pair(NamedTuple):
 
 
 def pairs() -> list[Pair]:
-    """The contests that are drawn, from the result files."""
+    """The comparisons to draw, from the result files."""
     trees, chain = _times("rat_pyjuice"), _times("hclt_step")
     graph = "pyjuice k=5 forward+backward, one graph"
     found = [
@@ -149,7 +156,7 @@ def _times(name: str) -> dict[str, float]:
 
 
 def chart(contests: list[Pair]) -> Scene:
-    """Two bars for each contest, on a logarithmic axis."""
+    """Two bars for each comparison, on a logarithmic axis."""
     left, width, row = 210.0, 400.0, 46.0
     low, high = -2.0, 3.0  # powers of ten, in milliseconds
     bottom = 40.0 + row * len(contests)

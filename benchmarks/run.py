@@ -1,13 +1,13 @@
-"""The benchmarks that matter, and the ratio of each time to the last committed one.
+"""The main benchmarks, and the ratio of each time to the last committed one.
 
     python -m benchmarks.run                               # on a CPU
     python -m benchmarks.run --device cuda
     python -m benchmarks.run --quick                       # a few cases, in a minute
     python -m benchmarks.run --out benchmarks/results      # keep the results, to commit them
 
-Runs ``pccompiler bench`` and the scripts of the device, each in a process of its own. What is
-compared with is the latest committed result of the same benchmark, case and kind of machine. A
-ratio of 1.20 is a fifth slower than it was; times of other days vary by a tenth.
+Runs ``pccompiler bench`` and the scripts of the device, each in its own process, and compares with
+the latest committed result of the same benchmark, case and kind of machine. A ratio of 1.20 means a
+fifth slower; times on different days vary by a tenth.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ SCRIPTS = {
     "cuda": ("steps.gpu_step", "steps.wide_step"),
 }
 IDENTITY = ("case", "circuit", "structure", "model", "weights", "n", "batch", "precision")
-"""The fields that say what a line of results is about."""
+"""The fields that identify a line of results."""
 
 
 def times(texts: Iterable[str], device: str) -> Times:
-    """The times in result files, the latest of each benchmark, machine, case and field."""
+    """The latest time of each benchmark, machine, case and field in result files."""
     files = [[json.loads(line) for line in text.splitlines() if line.strip()] for text in texts]
     found: Times = {}
     for head, *lines in sorted((f for f in files if f), key=lambda f: str(f[0].get("date"))):
@@ -65,7 +65,7 @@ def committed() -> list[str]:
 
 
 def table(before: Times, now: Times) -> str:
-    """One line a time: what it was, what it is, and the ratio."""
+    """One line per time: now, before, and the ratio."""
     rows: list[str] = []
     for key, value in now.items():
         name = " ".join(str(part) for part in (key[0], *key[2:]) if part is not None)

@@ -1,7 +1,7 @@
 """Two leaf families from outside the package: von Mises and Student's t.
 
-Each is a class that says what the family is, and an instance that says what torch does with it; von
-Mises has nodes for ONNX, too. Everything else follows: text form, builder, checks, training by
+Each is a class that defines the family, and an instance that implements it in torch; von Mises also
+has nodes for ONNX. Everything else follows: text form, builder, checks, training by
 gradient and by expectation maximisation, samples, conditionals, moments, information, checkpoints.
 
 Run it: ``python examples/own_leaf.py``. It takes seconds on a CPU.

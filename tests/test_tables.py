@@ -125,7 +125,7 @@ REFUSED: dict[str, object] = {
     "PC452 .*hold complex128": np.zeros((1, 3), complex),
     "PC452 .*hold datetime64": np.zeros((1, 3), "M8[s]"),
     "PC452 .*different lengths": [[0, 1, 0], [0]],
-    "PC452 .*come as None": None,
+    "PC452 .*are None": None,
     "PC452 .*of type str": "rows.csv",
     "PC452 .*10000": [[0, 10**400, 0]],
 }

@@ -1,10 +1,10 @@
-"""How far the backends differ, with trained-like weights and 30 % of the values missing.
+"""Differences between the backends, with trained-like weights and 30 % missing values.
 
     python -m benchmarks.correctness.agreement
 
 For each circuit the largest difference from the float64 NumPy oracle (relative, over rows), of
 torch float64, torch float32 in linear and in log form, and ONNX Runtime, compact and materialized;
-and, for small ones, of the oracle from plain enumeration, and of total mass from 1.
+and, for small ones, of the oracle from brute-force enumeration, and of total mass from 1.
 """
 
 from __future__ import annotations

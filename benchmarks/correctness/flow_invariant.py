@@ -46,7 +46,7 @@ class Deviation:
             the rows' absolute gradients in all parameters.
         cancelled: The same, by the largest such sum in that parameter alone; informative. The
             gradient of a logit is a flow minus a weight's share of flows; where these nearly
-            cancel, rounding of flows is large beside it: float32 then shows a few 1e-5.
+            cancel, rounding of flows is relatively large: float32 then shows a few 1e-5.
         active: Sum regions that an induced tree passes.
     """
 

@@ -4,7 +4,7 @@
 
 For each reader one line: how many mutants were tried, accepted, refused with a code, or wrong: a
 raw exception (by type), an accepted circuit that fails the check or whose mass is not 1, more than
-5 seconds of the processor, or more than 1 GiB of memory above what the process had.
+5 seconds of processor time, or more than 1 GiB of additional memory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SECONDS = 5
 MEMORY = 2**30
 BATCH = 250
 SHARES = {"command line": 0.1, "checkpoint": 0.5, "onnx": 0.5}
-"""Of what others get: these take long."""
+"""Shares of mutants for slow readers, relative to the others."""
 
 
 class Hang(BaseException):
@@ -40,7 +40,7 @@ class Hang(BaseException):
 
 @contextmanager
 def bounded() -> Generator[None]:
-    """Stop what takes more than `SECONDS` of the processor."""
+    """Stop after more than `SECONDS` of processor time."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Hang
@@ -58,9 +58,9 @@ def batch(work: tuple[str, int, int]) -> tuple[str, Counter[str], list[str]]:
     name, seed, first = work
     counts: Counter[str] = Counter()
     wrong: list[str] = []
-    warnings.simplefilter("ignore", RuntimeWarning)  # of densities of odd scales
+    warnings.simplefilter("ignore", RuntimeWarning)  # densities with extreme scales
     with tempfile.TemporaryDirectory() as folder, allow(**FUZZ_LIMITS):
-        outcome(TARGETS[name], seed, first, Path(folder))  # imports what it needs
+        outcome(TARGETS[name], seed, first, Path(folder))  # imports modules in advance
         for number in range(first, first + BATCH):
             before = _peak()
             try:
@@ -78,7 +78,7 @@ def batch(work: tuple[str, int, int]) -> tuple[str, Counter[str], list[str]]:
 
 
 def _peak() -> int:
-    """Bytes that the process had at most."""
+    """Peak bytes of the process."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -3,8 +3,8 @@
     python -m benchmarks.correctness.fuzz_rewrites --circuits 100000 --broken 20000
 
 For each circuit and rewrite: the result is well-formed, every world has the value that the pass
-promises (so total mass and all single marginals do), and a second run changes nothing. For each
-planted fault: the check names the rule and the culprit. One line goes to the results.
+declares (and so do total mass and all single marginals), and a second run changes nothing. For
+each planted fault: the check names the rule and the culprit. The results get one line.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _close(rows: Float, want: Float, got: Float) -> None:
 
 
 def rewrites(circuit: Circuit, rng: np.random.Generator) -> list[tuple[Pass, Circuit]]:
-    """Every rewrite, with a circuit that it has something to do on."""
+    """Every rewrite, with a circuit on which it can change something."""
     number = int(rng.integers(0, len(circuit.variables)))
     chosen = rng.permutation(len(circuit.variables))[:number].tolist()
     names = [circuit.variables[v].name for v in chosen]
@@ -119,7 +119,7 @@ def rewrites(circuit: Circuit, rng: np.random.Generator) -> list[tuple[Pass, Cir
 
 
 def check(step: Pass, before: Circuit) -> str:
-    """What happened: ``changed``, ``same``, or ``refused``. Raises where an answer is wrong."""
+    """The outcome: ``changed``, ``same``, or ``refused``. Raises if an answer is wrong."""
     try:
         after = step(before)
     except CircuitError as error:

@@ -1,13 +1,13 @@
-"""Kills trainings and saves at random moments, and counts what is lost.
+"""Kills trainings and saves at random moments, and counts losses.
 
 ``python -m benchmarks.correctness.kills [KILLS]`` (100 by default). Each round starts a small
-training in a process of its own, ends it by SIGKILL, SIGTERM or SIGINT at a random moment (while
-it starts, steps, writes a checkpoint or saves the model), and starts it again, until one runs to
-its end. Counted are
+training in its own process, ends it by SIGKILL, SIGTERM or SIGINT at a random moment (while it
+starts, steps, writes a checkpoint or saves the model), and restarts it until one completes. It
+counts
 
 - kills that lost more than one interval between two checkpoints, and signals that lost a step,
 - checkpoints and models that could not be read after a kill,
-- trainings whose result is not, bit for bit, that of one that nobody interrupted.
+- trainings whose result is not bit-identical to that of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ _SAVES = 30  # of the model, at the end of each training
 
 @dataclass
 class Counts:
-    """What happened, and what should not have.
+    """Counts of events and faults.
 
     Attributes:
         kills: By signal, of processes that had not ended by themselves.
-        moments: Kills by what the process was at.
+        moments: Kills by what the process was doing.
         lost: Kills that lost more than an interval.
         unreadable: Checkpoints or models that could not be read.
-        different: Trainings with another result.
-        exits: Processes that ended otherwise than they should.
+        different: Trainings with a different result.
+        exits: Processes that ended with an unexpected status.
     """
 
     kills: Counter[str] = field(default_factory=Counter[str])
@@ -59,7 +59,7 @@ class Counts:
 
 
 def train(folder: Path, method: str) -> None:
-    """The training: prints each step when it is done, then saves the model some times."""
+    """The training: prints each completed step, then saves the model several times."""
     look = Keeper.look
     taken = 0
 
@@ -169,7 +169,7 @@ def _start(folder: Path, method: str, out: Path) -> int:
 
 
 def _wait_and_kill(process: int, out: Path, number: signal.Signals, after: float, sign: str) -> int:
-    """The exit status; the signal is sent ``after`` seconds from when ``sign`` was printed."""
+    """The exit status; the signal is sent ``after`` seconds after ``sign`` was printed."""
     begun: float | None = None
     while True:
         known, status = os.waitpid(process, os.WNOHANG)
@@ -184,7 +184,7 @@ def _wait_and_kill(process: int, out: Path, number: signal.Signals, after: float
 
 
 def _read(out: Path) -> tuple[int, str]:
-    """Steps that were taken, and what the process was at."""
+    """Number of steps, and what the process was doing."""
     lines = out.read_text().splitlines()
     taken = [int(line.split()[1]) for line in lines if line.startswith("step ")]
     if any(line.startswith("trained") for line in lines):
@@ -193,7 +193,7 @@ def _read(out: Path) -> tuple[int, str]:
 
 
 def measure(kills: int, seed: int) -> Counts:
-    """Kill so many processes; every training that is killed is gone on with to its end."""
+    """Kill this many processes; every killed training is resumed until it completes."""
     torch.set_num_threads(1)  # a process with threads must not fork
     rng, counts = random.Random(seed), Counts()
     wanted: dict[str, bytes] = {}

@@ -1,1 +1,1 @@
-"""Evaluation and gradients within a budget of memory."""
+"""Evaluation and gradients within a memory budget."""

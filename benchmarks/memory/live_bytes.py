@@ -1,4 +1,4 @@
-"""Counts the bytes of live tensors: what an evaluation really takes."""
+"""Counts the bytes of live tensors: the actual memory of an evaluation."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _place(tensor: Tensor) -> int:
 
 
 def live_bytes(run: Callable[[], object]) -> int:
-    """Peak bytes of what ``run`` makes, without gradients."""
+    """Peak bytes of the tensors that ``run`` makes, without gradients."""
     count = LiveBytes()
     with torch.no_grad(), count:
         run()

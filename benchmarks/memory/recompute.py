@@ -1,4 +1,4 @@
-"""A gradient in level order beside one whose segments are evaluated again; k = 5, r = 50, 50 rows.
+"""A gradient in level order, and one with recomputed segments; k = 5, r = 50, 50 rows.
 
     python -m benchmarks.memory.recompute
 

@@ -1,9 +1,9 @@
-"""Evaluation in blocks beside level order: live values, bytes, time, answers; k = 5, r = 50.
+"""Evaluation in blocks and in level order: live values, bytes, time, answers; k = 5, r = 50.
 
     python -m benchmarks.memory.streaming [LARGEST]
 
 The paper's structure over n = 2^6 ... 2^14 variables with a hypernetwork, a batch of 500 rows.
-Bytes are those of live tensors beyond parameters and data (`torch_backend.live_bytes`), beside the
+Bytes are those of live tensors beyond parameters and data (`benchmarks.memory.live_bytes`), and the
 planner's prediction. Level order is run where it is predicted to take less than 3 GiB.
 """
 
@@ -45,7 +45,7 @@ def seconds(run: Callable[[], object]) -> float:
 def measure(
     model: pc.CompiledCircuit, x: torch.Tensor, splits: int
 ) -> tuple[dict[str, object], torch.Tensor | None]:
-    """One schedule: what it takes, and its answers."""
+    """One schedule: its cost and its answers."""
     start = time.perf_counter()
     cut = model.plan if splits == 0 else plan(model.circuit, splits=splits)
     planned = time.perf_counter() - start

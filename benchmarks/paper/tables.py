@@ -1,4 +1,4 @@
-"""The paper's tables: test log-likelihoods by its recipe, chosen on validation.
+"""The paper's tables: test log-likelihoods of its recipe, selected on validation rows.
 
 python -m benchmarks.paper.tables nltcs plants --seeds 3
 """

@@ -1,1 +1,1 @@
-"""Training steps on a GPU, beside other engines and other packages; and on a busy CPU."""
+"""Training steps on a GPU, compared with other engines and packages; and on a busy CPU."""

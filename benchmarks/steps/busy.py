@@ -1,10 +1,10 @@
-"""How much other processes slow the CPU backend down: 0, 1 and 2 of them keep a core busy each.
+"""The slowdown of the CPU backend by 0, 1 and 2 other processes that keep a core busy each.
 
     python -m benchmarks.steps.busy
 
-The neighbours are plain loops in Python, started here, which end by themselves. A process with a
-thread for each core has a right to ``cores / (cores + busy)`` of the machine, so its time may grow
-by the inverse. What it grows by beyond that is ``over_share``: 1 is perfect, the goal is 1.5.
+The neighbours are Python loops started here, which end by themselves. A process with a thread for
+each core has a fair share of ``cores / (cores + busy)`` of the machine, so its time may grow by the
+inverse. Growth beyond that is ``over_share``: 1 is perfect, the goal is 1.5.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def small() -> pc.CompiledCircuit:
 
 
 def cases() -> list[_Case]:
-    """Name, calls a sample, and what is called."""
+    """Name, calls per sample, and the function to call."""
     model = small()
     row = torch.full((1, len(model.circuit.variables)), torch.nan)
     row[0, :3] = 0.0
@@ -67,7 +67,7 @@ def cases() -> list[_Case]:
 
 @contextlib.contextmanager
 def neighbours(number: int, seconds: float) -> Generator[None]:
-    """So many busy processes meanwhile; each ends by itself after ``seconds``."""
+    """Keeps this many processes busy; each ends by itself after ``seconds``."""
     command = [sys.executable, "-c", _NEIGHBOUR.format(seconds)]
     running = [subprocess.Popen(command) for _ in range(number)]
     try:

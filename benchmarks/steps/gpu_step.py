@@ -2,7 +2,7 @@
 
     python -m benchmarks.steps.gpu_step
 
-Fused kernels beside the layered engine, in the same run. "first" is the time from the circuit to
+Fused kernels and the layered engine in the same run. "first" is the time from the circuit to
 the end of the first step; "fit" is the wall-clock time of a step inside `pccompiler.fit`, batches
 drawn and gathered. Errors are against float64 in level order on the same GPU: of log-likelihoods,
 and of the gradients of all parameters together (2-norm of the difference over the 2-norm).

@@ -1,4 +1,4 @@
-"""How `benchmarks.steps.hclt_step` times: CUDA graphs, steps in turns, and times of kernels."""
+"""Timing for `benchmarks.steps.hclt_step`: CUDA graphs, alternating steps, and kernel times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Step = Callable[[], object]
 
 
 def guarded(name: str, part: Step) -> None:
-    """Run a part; print what went wrong, and go on."""
+    """Run a part; on failure print the error and continue."""
     start = time.perf_counter()
     try:
         part()
@@ -56,7 +56,7 @@ class Contest:
         self.steps: dict[str, tuple[Step, bool, float]] = {}
 
     def enter(self, name: str, make: Callable[[], Step], capture: bool = True) -> None:
-        """Add the step that ``make`` makes, warm; its memory is what making and running it took."""
+        """Add the step that ``make`` makes, warmed up; its memory is of making and running it."""
 
         def prepare() -> None:
             before = torch.cuda.memory_allocated()

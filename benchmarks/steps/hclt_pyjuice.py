@@ -1,4 +1,4 @@
-"""The same HCLT in PyJuice, for `benchmarks.steps.hclt_step`; imported only where PyJuice is there.
+"""The same HCLT in PyJuice, for `benchmarks.steps.hclt_step`; imported only if PyJuice exists.
 
 PyJuice's own builder gives leaves of the tree no latent of their own; ours does. ``same=True``
 builds our circuit, sum for sum, with PyJuice's nodes; ``same=False`` is `juice.structures.HCLT`'s
@@ -19,7 +19,7 @@ from pccompiler.bench.peers.with_pyjuice import hclt
 
 
 def use_cuda_kernels(wanted):
-    """Whether PyJuice may build its CUTLASS kernels (nvcc, minutes) beside its Triton kernels."""
+    """Whether PyJuice may build CUTLASS kernels (nvcc, minutes) in addition to Triton kernels."""
     from pyjuice.layer import sum_layer
 
     for name in ("FORWARD_SUM_CUDA", "BACKWARD_ELE_FLOW_CUDA", "BACKWARD_PAR_FLOW_CUDA"):
@@ -72,7 +72,7 @@ class Step:
 
 
 def own_error(made, x):
-    """How far defaults are from its ``force_use_fp32``: log-likelihoods and flows, relative."""
+    """Relative differences of defaults from ``force_use_fp32``: log-likelihoods and flows."""
     found = []
     for exact in (False, True):
         with torch.no_grad():

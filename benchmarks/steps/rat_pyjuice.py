@@ -1,4 +1,4 @@
-"""The paper's structure on a GPU: our whole step beside PyJuice's forward and backward.
+"""The paper's structure on a GPU: our whole step and PyJuice's forward and backward.
 
     python -m benchmarks.steps.rat_pyjuice            # where PyJuice 2.6.3 can be imported
 

@@ -1,8 +1,8 @@
-"""Forward and backward of wide circuits on a GPU: Triton kernels beside the layered engine.
+"""Forward and backward of wide circuits on a GPU: Triton kernels and the layered engine.
 
     python -m benchmarks.steps.wide_step
 
-Circuits that are no hidden Chow-Liu trees: RAT-SPNs over states with a mixture of roots, images in
+Circuits other than hidden Chow-Liu trees: RAT-SPNs over states with a mixture of roots, images in
 rectangles, Gaussian leaves, and units too few to fill the tensor cores' tiles. Both ways in CUDA
 graphs, in one run; errors against float64 in level order on the same GPU, as in gpu_step.
 """

@@ -1,4 +1,4 @@
-"""Time and memory from nothing to a module: the paper's largest circuit, Ad, in a fresh process.
+"""Time and memory to make a module for the paper's largest circuit, Ad, in a fresh process.
 
     python -m benchmarks.structures.compile_time
 

@@ -11,7 +11,7 @@ Float = NDArray[np.float64]
 
 
 class NodeByNode:
-    """Log space in float64, one NumPy call or a few a node, for circuits of one unit."""
+    """Scalar circuits in log space and float64, with one or a few NumPy calls per node."""
 
     def __init__(self, circuit: Circuit) -> None:
         self.circuit = circuit
@@ -21,7 +21,7 @@ class NodeByNode:
             self.logs = {w: np.log(table[0])[:, None] for w, table in values.items()}
 
     def log_likelihood(self, x: Float) -> Float:
-        """Of each row of ``x``, in nats."""
+        """Log-likelihood of each row of ``x``, in nats."""
         circuit = self.circuit
         kinds, weights = circuit.kind.tolist(), circuit.weight.tolist()
         value = np.empty((circuit.num_nodes, len(x)))

@@ -1,7 +1,7 @@
-"""Circuit objects of SPFlow, cirkit and PyJuice: how long conversion takes, and what it changes.
+"""Circuit objects of SPFlow, cirkit and PyJuice: conversion time, and differences of results.
 
-Each in an environment that has the package, and what pccompiler needs (numpy, networkx,
-safetensors; torch where our values are torch's):
+Each in an environment with the package and pccompiler's dependencies (numpy, networkx,
+safetensors, and torch if our values come from it):
 
     PYTHONPATH=. spflow-env/bin/python -m benchmarks.structures.object_imports spflow
     PYTHONPATH=. cirkit-env/bin/python -m benchmarks.structures.object_imports cirkit

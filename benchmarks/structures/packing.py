@@ -1,4 +1,4 @@
-"""Scalar circuits of other programs: how few layers they take, and how quickly they are evaluated.
+"""Scalar circuits of other programs: number of layers, and speed of evaluation.
 
     python -m benchmarks.structures.packing --spflow spflow-env/bin/python
 
@@ -38,7 +38,7 @@ from pccompiler.passes.transforms.pack.pack import Pack
 
 SHARED = Path(__file__).parents[3] / "shared"
 FILES = {"nltcs.psdd": -6.0448, "msnbc.psdd": -6.0580, "nltcs.spn.gz": -6.0786}
-"""Mean test log-likelihoods that the files' authors and others have measured."""
+"""Mean test log-likelihoods measured by the files' authors and others."""
 MAKERS: dict[str, Callable[[int], Circuit]] = {  # not one of them has fewer edges than asked for
     "layered": lambda edges: scalar_circuit(round(1.1 * edges)),
     "tree": lambda edges: tree_circuit(round(2.1 * edges)),
@@ -102,7 +102,7 @@ def spflow(python: str, name: str, x: Float) -> tuple[float, Float]:
 
 
 def files(report: Report, python: str | None, repeats: int) -> None:
-    """Files of others."""
+    """Files of other programs."""
     for name, known in FILES.items():
         circuit, seconds = timed(lambda n=name: read(SHARED / "circuits" / n))  # type: ignore[misc]
         x = pc.datasets.load(name.split(".")[0], SHARED / "data").test[:5000].astype(np.float64)
@@ -138,9 +138,9 @@ def files(report: Report, python: str | None, repeats: int) -> None:
 
 
 def scale(kind: str, edges: int) -> dict[str, float | int | str]:
-    """Seconds to check, pack and plan a large circuit, and the memory that it all took."""
+    """Seconds to check, pack and plan a large circuit, and the memory for all of it."""
     circuit, build_s = timed(lambda: MAKERS[kind](edges))
-    circuit = circuit.replace()  # forget what is known of it
+    circuit = circuit.replace()  # drop cached facts
     start = time.perf_counter()
     verify(circuit)
     check_s = round(time.perf_counter() - start, 3)

@@ -1,4 +1,4 @@
-"""Large random scalar circuits, such as compilers of knowledge bases and learners make."""
+"""Large random scalar circuits, like those from knowledge compilers and structure learners."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def scalar_circuit(edges: int, variables: int = 64, seed: int = 0) -> Circuit:
 
 
 def tree_circuit(edges: int, variables: int = 64, seed: int = 0) -> Circuit:
-    """About ``edges`` edges; every node above the leaves is used once, as learners make them."""
+    """About ``edges`` edges; every node above the leaves is used once, as in learned circuits."""
     rng = np.random.default_rng(seed)
     depth = int(np.log2(variables))
     fan_in = max(2.0, (edges / 4.0) ** (1.0 / depth) / 2.0)  # a leaf takes four edges
@@ -74,7 +74,7 @@ def chain_circuit(edges: int, variables: int = 64, seed: int = 0) -> Circuit:
 
 
 def _sums(b: Builder, products: Int, fan_in: Int) -> Int:
-    """A sum for each entry of ``fan_in``, over so many of ``products`` each."""
+    """A sum for each entry of ``fan_in``, over that many of ``products``."""
     made = np.empty(len(fan_in), np.int64)
     start = segments(fan_in)[:-1]
     for size in np.unique(fan_in).tolist():
@@ -96,7 +96,7 @@ def _join(b: Builder, rng: np.random.Generator, left: Int, right: Int, sums: int
 
 
 def _pruned(circuit: Circuit, rng: np.random.Generator) -> Circuit:
-    """Without dead nodes, with values."""
+    """Remove dead nodes and add values."""
     from pccompiler.ir.circuit import select
     from pccompiler.ir.topology import reachable
 

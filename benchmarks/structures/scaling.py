@@ -3,8 +3,7 @@
     python -m benchmarks.structures.scaling
 
 The circuits are scalar (one unit a node), with given weights. Each step runs in a process of its
-own, so that its peak memory is its own: what the process takes above an import of the package and
-the circuit itself is not told apart.
+own, so that peak memory can be attributed to it; the package and the circuit are included.
 """
 
 from __future__ import annotations

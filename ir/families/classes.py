@@ -15,11 +15,15 @@ def classes(variable: Variable) -> int:
 
 
 def representative(variable: Variable, number: int) -> float:
-    """A value of class ``number``."""
+    """A value of class ``number``; of a real variable one above 0, if the class has any.
+
+    So families over all real numbers and those over positive ones meet in it.
+    """
     if variable.domain != "real":
         return float(number)
     if not variable.edges:
-        return 0.0
+        return 0.5
     if number == len(variable.edges) - 1:
-        return variable.edges[-1] + 1.0
-    return (variable.edges[number] + variable.edges[number + 1]) / 2.0
+        return max(variable.edges[-1], 0.0) + 1.0
+    lower, upper = variable.edges[number : number + 2]
+    return ((lower if upper <= 0.0 else max(lower, 0.0)) + upper) / 2.0

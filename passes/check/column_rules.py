@@ -48,8 +48,8 @@ def _describe_bad_input(circuit: Circuit, node: int) -> Fault:
     return Fault(
         f"input {circuit.label(node)} has variable {circuit.variable[node]}, family "
         f"{circuit.family[node]} and {circuit.fan_in[node]} operands",
-        f"give inputs one of {len(circuit.variables)} variables, one of {len(registered())} "
-        "families, and no operands",
+        f"give inputs one of {len(circuit.variables)} variables, a registered family, and no "
+        "operands",
     )
 
 

@@ -1,7 +1,7 @@
 """Checkpoints: a folder with the circuit's text, the parameters and a manifest.
 
 ``circuit.pcir`` is the IR, ``parameters.safetensors`` the parameters; ``model.json`` says how the
-model was compiled and holds the hashes of the other two. The folder is written atomically.
+model was compiled and holds the hashes of the other two. The folder appears whole or not at all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``pccompiler bench``, called as a program, and what it is made of."""
+"""``pccompiler bench``, called as a program, and its parts."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def down(circuit: Circuit, node: int, trained: list[bool]) -> Work:
 
 
 def owners(circuit: Circuit) -> dict[int, int]:
-    """Weight id to a node that uses it."""
+    """Maps each weight id to a node that uses it."""
     return {int(w): node for node, w in enumerate(circuit.weight.tolist()) if w >= 0}
 
 
@@ -145,7 +145,7 @@ def network(circuit: Circuit, back: bool) -> Work:
 
 
 def parameter_shapes(circuit: Circuit) -> list[tuple[int, ...]]:
-    """One table a weight; or embeddings, layers and heads, and a table for what they leave out."""
+    """One table per weight; or embeddings, layers and heads, and tables for all other weights."""
     table, sectors, generator = circuit.weights, circuit.sectors, circuit.generator
     taken = (
         {int(w) for w in sectors.weight}
@@ -175,7 +175,7 @@ def test_work_of_a_plan_is_that_of_its_nodes(circuit: Circuit, batch: int) -> No
 
 
 def hyper(circuit: Circuit) -> Circuit:
-    """With a hypernetwork, where it has something to generate."""
+    """With a hypernetwork, if it has weights to generate."""
     parted = partition(circuit, pc.Sectors())
     if parted.sectors is None or len(parted.sectors) == 0:
         return circuit.replace(generator=Direct())

@@ -1,4 +1,4 @@
-"""The command line, run as a user runs it."""
+"""The command line, run as by a user."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """A .csv of binary columns with a header and holes."""
+    """A .csv of binary columns with a header and missing values."""
     rng = np.random.default_rng(0)
     x = rng.integers(0, 2, (200, 4)).astype(str)
     x[rng.random(x.shape) < 0.1] = ""
@@ -188,7 +188,7 @@ def test_odd_numbers_are_refused(tmp_path: Path, run: Run, options: tuple[str, s
         "train", "--data", tmp_path / "a.csv", "--out", tmp_path / "m", "--device", "cpu",
         *("--steps", "1") * ("--steps" not in options), *options,
     )  # fmt: skip
-    assert code in (1, 2)  # 2: what typer refuses
+    assert code in (1, 2)  # 2: refused by typer
     assert "Traceback" not in err
     assert "error[PC" in err or "Invalid value" in err
     assert not (tmp_path / "m").exists()

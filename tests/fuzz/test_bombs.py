@@ -1,4 +1,4 @@
-"""Small files that ask for much: refused within seconds, by the limit that they pass."""
+"""Small files that would need much memory: refused within seconds, naming the exceeded limit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pccompiler.passes import verify
 from pccompiler.passes.analysis.vtrees.find import Vtree
 
 SECONDS = 20.0
-"""Of the processor, for what takes one or two."""
+"""Limit on processor time; the tests take one or two seconds."""
 
 
 @pytest.fixture(autouse=True)
@@ -83,13 +83,13 @@ def test_a_default_row_of_a_huge_table(tmp_path: Path) -> None:
 def test_texts_that_unpack_to_gigabytes(tmp_path: Path) -> None:
     line = gzip.compress(b"\n" * 2**24, 9)
     for name in ("a.psdd.gz", "a.spn.gz", "a.bif.gz", "a.nnf.gz", "a.pcir.gz"):
-        (tmp_path / name).write_bytes(line * 32)  # members one after another: 2 ** 29 bytes
+        (tmp_path / name).write_bytes(line * 32)  # consecutive members: 2 ** 29 bytes
         refused("text", tmp_path / name)
 
 
 def test_a_text_that_is_large_on_disk(tmp_path: Path) -> None:
     with (tmp_path / "a.pcir").open("wb") as file:
-        file.truncate(2**40)  # takes no room
+        file.truncate(2**40)  # uses no space
     with pytest.raises(LimitError, match=r"PC760(.|\n)*text="):
         read_circuit(tmp_path / "a.pcir")
 
@@ -114,7 +114,7 @@ def test_nodes_and_edges_are_counted(tmp_path: Path) -> None:
 
 
 def test_formulas_that_are_small_until_they_are_smooth(tmp_path: Path) -> None:
-    """Each of n disjunctions lacks up to n variables: the square of n inputs."""
+    """Each of n disjunctions lacks up to n variables, so the circuit needs about n² inputs."""
     n = 300
     lines = [f"L {sign * v}" for v in range(1, n + 1) for sign in (1, -1)]
     last = len(lines)

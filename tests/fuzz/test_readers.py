@@ -18,14 +18,14 @@ from pccompiler.limits import allow
 SEED = 0
 MUTANTS = 250
 SLOW = {"command line": 40, "checkpoint": 150, "onnx": 150}
-"""Fewer of what takes long; the sum is above 5,000."""
+"""Fewer for slow readers; the sum is above 5,000."""
 
 
 def test_there_are_five_thousand_mutants() -> None:
     assert sum(SLOW.get(name, MUTANTS) for name in TARGETS) >= 5000
 
 
-@pytest.mark.filterwarnings("ignore:overflow encountered in exp")  # of densities of odd scales
+@pytest.mark.filterwarnings("ignore:overflow encountered in exp")  # densities with extreme scales
 @pytest.mark.parametrize("name", TARGETS)
 def test_only_coded_errors_come_out(name: str, tmp_path: Path) -> None:
     found: Counter[str] = Counter()
@@ -40,13 +40,13 @@ def test_only_coded_errors_come_out(name: str, tmp_path: Path) -> None:
             wrong += [f"{number}: {why}"] if kind == "wrong" else []
     assert not wrong, "\n".join(wrong[:5])
     assert found["refused"]
-    assert found["accepted"]  # else the reader is never reached
-    assert longest < 5.0  # seconds of the processor; a first mutant imports torch
+    assert found["accepted"]  # otherwise the reader is never reached
+    assert longest < 5.0  # seconds of processor time; the first mutant imports torch
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_what_is_not_damaged_is_read(name: str, tmp_path: Path) -> None:
     target = TARGETS[name]
     for content in target.seeds():
-        if content:  # else the target makes its objects itself
+        if content:  # otherwise the target makes its own objects
             target.read(content, tmp_path)

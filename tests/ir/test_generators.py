@@ -1,4 +1,4 @@
-"""What generators and sectors take, and what they equal."""
+"""Arguments and equality of generators and sectors."""
 
 from __future__ import annotations
 

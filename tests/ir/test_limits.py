@@ -1,4 +1,4 @@
-"""Counts that multiply: none wraps at 64 bits, and what is too large is said before it is made."""
+"""Products of counts: none overflows 64 bits, and oversized results are refused in advance."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def columns(**changes: object) -> Circuit:
 
 
 def wrapped_columns() -> Circuit:
-    """Widths that multiply to 2^64, in columns that say 0."""
+    """Widths whose product is 2^64, in columns that say 0."""
     b, leaves = wide(4, 3)
     grid = b.kronecker(leaves)
     circuit = b.build(b.sum([grid]))
@@ -166,7 +166,7 @@ def test_a_policy_of_any_size() -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_nothing_is_allocated() -> None:
-    """Within 2 GiB of address space beside what is loaded."""
+    """Run within 2 GiB of address space beyond the current use."""
     program = (
         "import resource\nfrom tests.ir.test_limits import FAULTS\n"
         "from pccompiler.errors import PCCompilerError\nimport torch, pccompiler.torch_backend\n"

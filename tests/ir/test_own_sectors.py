@@ -1,4 +1,4 @@
-"""Sectors of one's own: tables and functions, kept as they are, and refused if they do not fit."""
+"""User-defined sectors: tables and functions, kept unchanged, and refused if they do not fit."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Golden = Callable[[str], None]
 
 
 def random_cut(seed: int) -> Cut:
-    """Cuts each weight in a way of its own: whole, not at all, by rows, columns, runs, corners."""
+    """Partitions each weight differently: whole, not at all, by rows, columns, runs, corners."""
 
     def cut(weight: int, shape: tuple[int, int]) -> Iterable[Block]:
         rng = np.random.default_rng([seed, weight])
@@ -75,7 +75,7 @@ def random_cut(seed: int) -> Cut:
 def test_weights_are_filled_block_by_block(
     circuit: Circuit, seed: int, generator: Generator
 ) -> None:
-    """Against the definition: one sector after the other, entry by entry."""
+    """Against the definition: sector by sector, entry by entry."""
     cut = partition(circuit, random_cut(seed)).replace(generator=generator)
     assert findings(cut) == ()
     lowered = plan(cut)
@@ -162,7 +162,7 @@ def test_a_policy_is_what_compile_takes(by: str) -> None:
 
 
 class SetMine(Pass):
-    """Records a table of its own."""
+    """Records its own table."""
 
     name = "mine"
 
@@ -203,7 +203,7 @@ def test_weights_that_a_pass_renumbers_keep_their_sectors() -> None:
 
 
 def own(weights: list[int], offsets: list[int], rows: list[int], columns: list[int]) -> Sectors:
-    return Sectors(weight=weights, offset=offsets, rows=rows, columns=columns)  # type: ignore[arg-type]  # lists are taken, too
+    return Sectors(weight=weights, offset=offsets, rows=rows, columns=columns)  # type: ignore[arg-type]  # lists are accepted too
 
 
 REFUSED: dict[str, Callable[[], Sectors | Cut]] = {

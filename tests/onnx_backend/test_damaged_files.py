@@ -1,4 +1,4 @@
-"""ONNX files that disks, transfers and other programs changed: refused, or answered as before."""
+"""ONNX files changed by disks, transfers and other programs: refused, or answered as before."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def edited(path: Path, **entries: str | None) -> Path:
-    """The file as onnx writes it again, with metadata changed; ``None`` drops an entry."""
+    """The file rewritten by onnx with changed metadata; ``None`` drops an entry."""
     model = onnx.load(path)
     found = {entry.key: entry.value for entry in model.metadata_props}
     found |= {name.replace("_", "."): value for name, value in entries.items()}

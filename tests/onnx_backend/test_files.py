@@ -1,4 +1,4 @@
-"""What is in a file, how large it is, and how it is read back."""
+"""Contents and sizes of files, and reading them back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def zeros(lowered: Plan) -> dict[str, np.ndarray]:
 
 
 def number_of_weights(path: Path) -> int:
-    """Floats among the initializers."""
+    """Number of floats in the initializers."""
     tensors = onnx.load(path).graph.initializer
     return sum(int(np.prod(t.dims)) for t in tensors if t.data_type == onnx.TensorProto.FLOAT)
 

@@ -1,4 +1,4 @@
-"""The gate of the export: good files pass, planted faults do not."""
+"""The gate of the export: correct files pass, planted faults do not."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CPU = ("CPUExecutionProvider",)
 
 
 def chained(rows: int = 200) -> Float:
-    """Rows of 16 binary values, each like the one before."""
+    """Rows of 16 binary values, each correlated with the previous one."""
     rng = np.random.default_rng(0)
     x = rng.integers(0, 2, (rows, 16))
     for column in range(1, 16):
@@ -80,7 +80,7 @@ def lowered(model: pc.CompiledCircuit) -> tuple[Plan, dict[str, NDArray[np.float
 @pytest.mark.parametrize("weights", ["compact", "materialized"])
 @pytest.mark.parametrize(("name", "generated"), CASES)
 def test_trained_models_export(name: str, generated: bool, weights: str, tmp_path: Path) -> None:
-    """The bound leaves room, but not so much that faults hide."""
+    """The bound leaves some room, but not enough to hide faults."""
     model = trained(name, generated)
     report = pc.export_onnx(model, tmp_path / "m.onnx", weights=weights)  # type: ignore[arg-type]
     assert report.max_error_in_bounds < 0.5
@@ -125,7 +125,7 @@ def faults(model: onnx.ModelProto, number: int) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize(("name", "generated"), CASES)
 def test_planted_faults_are_refused(name: str, generated: bool) -> None:
-    """A fault that moves some row by ten times its bound; smaller ones may pass for rounding."""
+    """A fault that changes a row by ten times its bound; smaller ones may look like rounding."""
     model = trained(name, generated)
     low, parameters = lowered(model)
     rows = random_rows(low, 0, 24).astype(np.float32).astype(np.float64)
@@ -147,7 +147,7 @@ def test_planted_faults_are_refused(name: str, generated: bool) -> None:
 
 
 def test_a_row_without_values_is_exact() -> None:
-    """784 tables of 256 states, summed up one by one, would be off by more than 1e-5 nats."""
+    """784 tables of 256 states, summed sequentially, would have an error above 1e-5 nats."""
     b = Builder([categorical(f"p{i}", 256) for i in range(784)])
     tables = np.random.default_rng(0).dirichlet(np.full(256, 0.3), 784)
     b_root = b.product([b.categorical_input(i, tables[i][None]) for i in range(784)])
@@ -158,7 +158,7 @@ def test_a_row_without_values_is_exact() -> None:
 
 
 def test_a_bernoulli_far_from_half_is_exact() -> None:
-    """The oracle's own probabilities keep their digits: that of 1e-17 is not 0."""
+    """The oracle's own probabilities keep their digits: 1e-17 does not become 0."""
     b = Builder()
     circuit = b.build(b.bernoulli(b.binary("x"), [0.5]))
     low = plan(circuit.replace(generator=Direct(floor=0.0)))

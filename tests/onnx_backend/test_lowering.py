@@ -1,4 +1,4 @@
-"""Every layer kind, form and way of making weights, against the oracle, by the strict measure."""
+"""Every layer kind, form and weight generator against the oracle, with a strict tolerance."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def random_parameters(lowered: Plan, scale: float = 1.0, seed: int = 0) -> Param
 
 
 def random_table(lowered: Plan, number: int = 24) -> NDArray[np.float64]:
-    """A third complete, a third with 30 % missing, the rest mostly and one wholly missing."""
+    """A third complete, a third with 30 % missing, the rest mostly missing and one completely."""
     rng = np.random.default_rng(7)
     columns = [
         rng.integers(0, v.cardinality, number) if v.discrete else 2.0 * rng.normal(size=number)
@@ -59,7 +59,7 @@ def random_table(lowered: Plan, number: int = 24) -> NDArray[np.float64]:
 def strict_error(
     lowered: Plan, parameters: Parameters, path: Path, weights: Kind, number: int = 24
 ) -> float:
-    """The file's largest error on rows of our own, apart from the exporter's check."""
+    """The file's largest error on separate rows, besides the exporter's check."""
     export(lowered, parameters, path, weights=weights)
     x = random_table(lowered, number)
     want = log_likelihood(lowered, materialize(lowered, lay_out(lowered), parameters), x)
@@ -89,7 +89,7 @@ def mixed_widths() -> Circuit:
 
 
 def mixed_scales() -> Circuit:
-    """One product layer of two arities, where only operands of the larger have a scale."""
+    """A product layer with two arities, where only operands of the larger have a scale."""
     b = Builder()
     x = iter([b.binary(f"x{i}") for i in range(15)])
 
@@ -173,7 +173,7 @@ def test_partitions_that_leave_a_rest(
 def test_a_scale_on_some_operands_only(weights: Kind, tmp_path: Path) -> None:
     lowered = plan(mixed_scales().replace(generator=Direct(floor=1e-3)))
     two = [layer for layer in lowered.layers if {o.arity for o in layer.operands} == {2, 3}]
-    assert [layer.form for layer in two] == [Form.LINEAR]  # else this tests nothing
+    assert [layer.form for layer in two] == [Form.LINEAR]  # otherwise this tests nothing
     error = strict_error(lowered, random_parameters(lowered), tmp_path / "m.onnx", weights)
     assert error < TOLERANCE
 
@@ -213,7 +213,7 @@ def test_weights_that_are_exactly_zero(
 def test_one_unit_takes_its_weights_before_the_maximum(
     mix: str, weights: Kind, tmp_path: Path
 ) -> None:
-    """The only operand of weight above 0 is exp(-345) times the largest: its value survives."""
+    """The only operand of positive weight is exp(-345) times the largest: its value survives."""
     b = Builder()
     x = [b.binary(f"x{i}") for i in range(30)]
     likely, unlikely = (b.product([b.bernoulli(v, [p]) for v in x]) for p in (1.0, 1e-5))
@@ -232,7 +232,7 @@ def test_one_unit_takes_its_weights_before_the_maximum(
 
 @BOTH
 def test_rounding_does_not_add_up_over_many_variables(weights: Kind, tmp_path: Path) -> None:
-    """Nothing observed: the answer is 0, and rounding of 3,000 regions must stay below 1e-5."""
+    """Nothing observed: the answer is 0, and the rounding of 3,000 regions stays below 1e-5."""
     circuit = partition(rat_spn(1556, 3, 5), Sectors()).replace(generator=Hypernetwork())
     lowered = plan(circuit)
     parameters = random_parameters(lowered, 0.5)

@@ -1,4 +1,4 @@
-"""Exports and calls that are refused: the text, and that nothing is left behind."""
+"""Refused exports and calls: the error text, and no file left behind."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_reading(
         message(lambda: loaded.log_likelihood([[0, 1, np.inf, 1]]), tmp_path),
     ]
     absent = message(lambda: OnnxModel(path, providers=providers), tmp_path)
-    assert absent.startswith("error[PC302]: ONNX Runtime has no provider 'Abacus' here")
+    assert absent.startswith("error[PC302]: ONNX Runtime has no provider 'Abacus' on this machine")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     messages.append(message(lambda: OnnxModel(path), tmp_path))
     golden("\n".join(messages))

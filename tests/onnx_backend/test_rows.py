@@ -1,4 +1,4 @@
-"""What an exported model takes as rows."""
+"""Rows that an exported model accepts."""
 
 from __future__ import annotations
 

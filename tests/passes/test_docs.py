@@ -6,6 +6,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+from pccompiler.ir import Family
 from pccompiler.passes.registry import PASSES
 
 ROOT = Path(__file__).parents[2]
@@ -38,3 +39,9 @@ def test_every_pass_and_option_is_listed() -> None:
     assert listed.keys() == PASSES.keys()
     for name, kind in PASSES.items():
         assert all(f"`{field.name}" in listed[name] for field in fields(kind))
+
+
+def test_every_leaf_family_is_listed() -> None:
+    rows = table("reference/leaves.md")
+    own = [family.keyword for family in Family if type(family).__module__.startswith("pccompiler")]
+    assert set(own) <= {row[0] for row in rows}

@@ -71,7 +71,7 @@ def test_death_before_and_between_the_two_renames(
     assert len(list(tmp_path.iterdir())) == 2  # something was left behind
     with caplog.at_level(logging.WARNING):
         assert seed_of(pc.load(folder)) == read
-    assert ("is missing, because saving was interrupted" in caplog.text) == (renames == 1)
+    assert ("is missing because saving was interrupted" in caplog.text) == (renames == 1)
     pc.save(model_of(2), folder)
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
     assert seed_of(pc.load(folder)) == 2

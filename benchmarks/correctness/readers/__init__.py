@@ -1,1 +1,1 @@
-"""Every reader of ours, small content that it takes, and how that content is damaged."""
+"""All readers, with small valid content for each, and ways to damage it."""

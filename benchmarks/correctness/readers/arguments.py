@@ -1,6 +1,6 @@
-"""Readers that take no file: graphs, objects of other packages, pipelines, command lines.
+"""Readers without files: graphs, objects of other packages, pipelines, command lines.
 
-Each function makes a damaged thing from a random generator (or a text), and reads it.
+Each function makes a damaged object from a random generator (or a text), and reads it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pccompiler.ir import Circuit
 from pccompiler.passes import verify
 from pccompiler.testing.mutants import pick
 
-ODD_VALUES: tuple[Any, ...] = (  # of any type, which is the point
+ODD_VALUES: tuple[Any, ...] = (  # deliberately of any type
     *(None, True, -1, 0, 1, 2, 7, 10**6, 10**10, 10**400, -0.5, 0.5, 1e-320, 1e308, 1e400),
     *(float("nan"), float("-inf"), "", "x", "rain", "sum", "input", "\0", "²", "1", "a b", b"x"),
     *([], {}, (), [1, 2], [[0.5]], ["a"], [None], {"a": 1}, {1}, frozenset({1}), range(3)),
@@ -66,7 +66,7 @@ def run_graph(rng: np.random.Generator) -> Circuit:
     for _ in range(int(rng.integers(1, 4))):
         _spoil_graph(graph, options, rng)
     circuit = from_networkx(graph, **options)
-    verify(circuit)  # which is what refuses parameters that cannot be
+    verify(circuit)  # this is what refuses invalid parameters
     return circuit
 
 
@@ -85,7 +85,7 @@ def _spoil_graph(graph: Any, options: dict[str, Any], rng: np.random.Generator) 
     elif kind == 5:
         options[pick(["root", "variables"], rng)] = odd(rng)
     elif kind == 6:
-        with contextlib.suppress(TypeError, ValueError):  # of what cannot be a node
+        with contextlib.suppress(TypeError, ValueError):  # for objects that cannot be nodes
             graph.add_edge(node, odd(rng))
     elif edge:
         graph.remove_edge(*edge)
@@ -153,7 +153,7 @@ _SLOTS = {
     "WIDTHS": ("4x4", (*_WORDS, *_NUMBERS)),
     "PART": ("ir", _WORDS),
 }
-"""What stands for an argument of a command: one that is right, and odd ones."""
+"""Values for an argument of a command: a valid one, and odd ones."""
 _COMMANDS = (
     "check MODEL", "show MODEL --part PART", "opt MODEL --passes PASSES",
     "import MODEL --out out.pcir --check-data ROWS", "import a.bif --out out.pcir --vtree MODEL",
@@ -172,7 +172,7 @@ def run_command(rng: np.random.Generator, folder: Path, *texts: str | bytes) -> 
     """A command with odd arguments, in a folder with odd files.
 
     Raises:
-        AssertionError: If it ends otherwise than by an exit code, or shows a traceback.
+        AssertionError: If it ends without an exit code, or shows a traceback.
     """
     from pccompiler import cli
 

@@ -1,4 +1,4 @@
-"""Small files of data, and how their headers lie."""
+"""Small data files, and ways to falsify their headers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def npy() -> list[bytes]:
 
 
 def npy_mutant(content: bytes, rng: Rng) -> bytes:
-    """Bytes damaged, or the header's text, at its old length or with its length mended."""
+    """Damage bytes, or the header's text, with the old length or a corrected one."""
     if rng.random() < 0.3:
         return damage(content, rng)
     size = int.from_bytes(content[8:10], "little")
@@ -40,7 +40,7 @@ def npy_mutant(content: bytes, rng: Rng) -> bytes:
 
 @cache
 def npz() -> list[bytes]:
-    """Archives, packed in each way that ZIP has."""
+    """Archives with each ZIP compression method."""
     one, other = npy()[0], npy()[1]
     found: list[bytes] = []
     for kind in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
@@ -53,7 +53,7 @@ def npz() -> list[bytes]:
 
 
 def npz_mutant(content: bytes, rng: Rng) -> bytes:
-    """Bytes damaged, or members whose headers lie."""
+    """Damage bytes, or falsify the headers of members."""
     if rng.random() < 0.5:
         return damage(content, rng) if rng.random() < 0.3 else flipped(content, rng)
     stream = io.BytesIO()
@@ -64,14 +64,14 @@ def npz_mutant(content: bytes, rng: Rng) -> bytes:
 
 
 def load_data(path: Path) -> object:
-    """As ``datasets.load_file`` reads a file."""
+    """Read a file with ``datasets.load_file``."""
     from pccompiler.datasets import load_file
 
     return load_file(path)
 
 
 def stream(path: Path) -> object:
-    """As ``score`` reads a file: a table mapped, or lines two at a time."""
+    """Read a file like ``score``: as a mapped table, or two lines at a time."""
     from pccompiler.datasets.csv_table import csv_blocks
     from pccompiler.torch_backend.data.blocks import map_file
 
@@ -79,7 +79,7 @@ def stream(path: Path) -> object:
 
 
 def debd(path: Path) -> object:
-    """As named data sets are read from text."""
+    """Read a text like that of a named data set."""
     from pccompiler.datasets.stores import read_text
 
     return read_text(path)

@@ -1,4 +1,4 @@
-"""Weights files, checkpoints and ONNX files, with digests that fit where the rest is odd."""
+"""Weights files, checkpoints and ONNX files, with valid digests of odd content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Rng = np.random.Generator
 MASS = 1e-4
 
 
-# Weights beside a text: the digest in the text is made right again, so that the rest is reached.
+# Weights next to a text: the digest in the text is updated, so that reading continues.
 
 
 @cache
@@ -33,7 +33,7 @@ def weights() -> list[bytes]:
 
 
 def safetensors_mutant(content: bytes, rng: Rng) -> bytes:
-    """Bytes damaged, or the header or the labels odd."""
+    """Damage bytes, the header or the labels."""
     if rng.random() < 0.2:
         return damage(content, rng)
     size = int.from_bytes(content[:8], "little")
@@ -70,7 +70,7 @@ def checkpoint() -> dict[str, bytes]:
 
 
 def checkpoint_mutant(content: bytes, rng: Rng) -> bytes:
-    """All files as one: bytes damaged, or a file or the manifest odd, with hashes that fit."""
+    """All files as one: damage bytes, or change a file or the manifest with matching hashes."""
     files = dict(checkpoint())
     if rng.random() < 0.4:
         name = sorted(files)[int(rng.integers(3))]
@@ -82,7 +82,7 @@ def checkpoint_mutant(content: bytes, rng: Rng) -> bytes:
             files[name] = change(files[name], rng)
         manifest: Any = json.loads(files["model.json"])  # of any JSON
         manifest["sha256"][name] = hashlib.sha256(files[name]).hexdigest()
-        del manifest["digest"], manifest["seed"]  # as older versions wrote it: read unverified
+        del manifest["digest"], manifest["seed"]  # like older versions: read unverified
         files["model.json"] = json.dumps(manifest).encode()
         if rng.random() < 0.5:
             text = mutated_json(manifest, rng)
@@ -97,7 +97,7 @@ def _safetensors_plain(content: bytes, rng: Rng) -> bytes:
 
 
 def load_checkpoint(content: bytes, folder: Path) -> object:
-    """The three files of a checkpoint, loaded and asked."""
+    """Load the three files of a checkpoint, and query the model."""
     import pccompiler as pc
 
     (folder / "m").mkdir(exist_ok=True)
@@ -122,7 +122,7 @@ def exported() -> list[bytes]:
 
 
 def exported_mutant(content: bytes, rng: Rng) -> bytes:
-    """Bytes damaged, or the variables in the metadata, without the digest."""
+    """Damage bytes, or the variables in the metadata, without the digest."""
     import onnx
 
     if rng.random() < 0.4:
@@ -140,7 +140,7 @@ def exported_mutant(content: bytes, rng: Rng) -> bytes:
 
 
 def answer(path: Path) -> object:
-    """A model loaded and asked for its mass, which is 1."""
+    """Load a model and compute its mass, which is 1."""
     from pccompiler.onnx_backend import OnnxModel
 
     model = OnnxModel(path)

@@ -1,7 +1,7 @@
-"""Every reader of ours, small content that it takes, and how that content is damaged.
+"""All readers, with small valid content for each, and ways to damage it.
 
 ``tests/fuzz`` and ``benchmarks.correctness.fuzz_readers`` share these. A target writes no file
-outside of the folder that it is given.
+outside of its folder.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Rng = np.random.Generator
 Mutate = Callable[[bytes, Rng], bytes]
 Read = Callable[[bytes, Path], object]
 FUZZ_LIMITS = {"variables": 300, "states": 64, "nodes": 5000, "edges": 50_000}
-"""Low ones, so that large numbers are quick to refuse."""
+"""Low limits, so that large numbers are refused quickly."""
 MASS = 1e-4
-"""Weights may be off by 1e-6 in each of the few levels of these circuits."""
+"""Weights may have errors of 1e-6 in each of the few levels of these circuits."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Target:
     """One reader.
 
     Attributes:
-        seeds: Content that it takes.
+        seeds: Valid content.
         mutate: Damages content.
-        read: Reads content, with a folder to write it to; a `Circuit` is judged further.
+        read: Reads content, with a folder to write it to; a `Circuit` is checked further.
     """
 
     seeds: Callable[[], list[bytes]]
@@ -58,7 +58,7 @@ def outcome(target: Target, seed: int, number: int, folder: Path) -> tuple[str, 
     except PCCompilerError as error:
         coded = error.diagnostics and all(d.code.startswith("PC") for d in error.diagnostics)
         return ("refused", error.diagnostics[0].code) if coded else ("wrong", "no code")
-    except Exception as error:  # what users must not see
+    except Exception as error:  # users must not see this
         return "wrong", f"{type(error).__name__}: {str(error)[:200]}"
     return _judged(found) if isinstance(found, Circuit) else ("accepted", "")
 
@@ -94,7 +94,7 @@ def _words(content: bytes, folder: Path) -> object:
 
 
 def _choice(content: bytes, rng: Rng) -> bytes:
-    """The number of a mutant: the target makes its objects of it."""
+    """The number of a mutant, from which the target makes its objects."""
     return str(int(rng.integers(2**60))).encode()
 
 

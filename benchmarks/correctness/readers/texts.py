@@ -1,4 +1,4 @@
-"""Small texts that readers take, and texts packed or in two parts."""
+"""Small valid texts, and texts that are compressed or in two parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Rng = np.random.Generator
 
 
 def imported(path: Path) -> Circuit:
-    """As ``imports.read`` reads a file."""
+    """Read a file with ``imports.read``."""
     from pccompiler.imports import read
 
     return read(path)
@@ -26,13 +26,13 @@ def imported(path: Path) -> Circuit:
 def checked_text(path: Path) -> Circuit:
     """A text with its weights file, if it names one; checked."""
     circuit = read_circuit(path)
-    verify(circuit)  # which is what refuses, of the text form
+    verify(circuit)  # the check refuses invalid circuits in the text form
     return circuit
 
 
 @cache
 def circuits() -> list[bytes]:
-    """Random circuits as text, and one with each statement that there is."""
+    """Random circuits as text, and one with every statement."""
     made = [to_text(random_circuit(np.random.default_rng(i), 3)).encode() for i in range(12)]
     return [*made, STATEMENTS.encode()]
 
@@ -97,7 +97,7 @@ CSV = "rain,cloud\n1,0\n0,2\n,?\n1,nan\n0.5,1e3\n"
 
 
 def psdd(content: bytes, folder: Path) -> object:
-    """With its vtree beside it: both are parts of the content."""
+    """A PSDD with its vtree, both parts of the content."""
     first, _, second = content.partition(b"---\n")
     (folder / "a.psdd").write_bytes(first)
     (folder / "a.vtree").write_bytes(second)
@@ -113,28 +113,28 @@ def sdd(content: bytes, folder: Path) -> object:
 
 
 def vtree(path: Path) -> object:
-    """As the importers read one."""
+    """Read a vtree like the importers."""
     from pccompiler.imports import read_vtree
 
     return read_vtree(path)
 
 
 def passes_vtree(path: Path) -> object:
-    """As the passes read one."""
+    """Read a vtree like the passes."""
     from pccompiler.passes.analysis.vtrees.find import Vtree
 
     return Vtree.read(path)
 
 
 def gz_mutant(content: bytes, rng: Rng) -> bytes:
-    """Packed bytes damaged, or the text that is packed."""
+    """Damage compressed bytes, or the text before compression."""
     if rng.random() < 0.5:
         return damage(content, rng)
     return gzip.compress(mutated_text(gzip.decompress(content), rng), 1)
 
 
 def gz_seeds() -> list[bytes]:
-    """A packed text."""
+    """A compressed text."""
     return [gzip.compress(SPN.encode(), 1)]
 
 

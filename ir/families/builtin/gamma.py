@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.base import Columns, Family, Variables
+from pccompiler.ir.families.base import Bool, Columns, Family, Variables
+from pccompiler.ir.families.classes import classes, representative
 from pccompiler.ir.families.counting import log_gamma
 from pccompiler.ir.families.supports import Parameter, positive
+from pccompiler.ir.variables import Variable
 
 
 class Gamma(Family):
@@ -28,3 +30,8 @@ class Gamma(Family):
         known = np.where(x > 0.0, x, 1.0)
         logs = concentration * np.log(rate) + (concentration - 1.0) * np.log(known) - rate * known
         return np.where(x > 0.0, logs - log_gamma(concentration), -np.inf)
+
+    def positive(self, table: Float, variable: Variable) -> Bool:
+        """Not in bins that end at 0 or below."""
+        above = [representative(variable, number) > 0.0 for number in range(classes(variable))]
+        return np.tile(np.array(above), (len(table), 1))

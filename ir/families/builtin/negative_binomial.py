@@ -29,5 +29,5 @@ class NegativeBinomial(Family):
     def log_value(self, x: Float, parameters: Columns, variables: Variables) -> Float:
         """Ways to order failures and successes, and the probability of each."""
         successes, p = parameters
-        ways: Float = log_gamma(x + successes) - log_gamma(successes) - log_factorial(x)
-        return ways + successes * np.log(p) + times_log(x, 1.0 - p)
+        ways = log_gamma(x + successes) - log_gamma(successes) - log_factorial(x)
+        return np.asarray(ways + successes * np.log(p) + times_log(x, 1.0 - p))

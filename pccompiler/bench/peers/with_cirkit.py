@@ -1,8 +1,8 @@
 """The paper's circuit, and quad trees, in cirkit: direct weights, folded, log-sum-exp.
 
-RAT-SPNs are ours layer for layer. Quad trees are those of `cirkit.templates.data_modalities`,
+RAT-SPNs equal ours layer by layer. Quad trees are those of `cirkit.templates.data_modalities`,
 `image_data(..., "quad-tree-2", input_layer="categorical", sum_product_layer="cp-t")`, which has no
-option for the number of values; ours but for where odd sides are cut (docs/howto/bench.md).
+option for the number of values; only splits of odd sides differ from ours (docs/howto/bench.md).
 """
 # mypy: ignore-errors
 # pyright: basic, reportMissingImports=false

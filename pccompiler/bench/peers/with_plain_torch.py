@@ -1,4 +1,4 @@
-"""The paper's circuit as a researcher would write it by hand in plain PyTorch, as a yardstick.
+"""The paper's circuit as a researcher would write it in plain PyTorch, as a baseline.
 
 Layer by layer in log space, with autograd: a table look-up at the leaves, pairwise sums of
 logarithms, and log-sum-exp by a batched matrix product. Independent of pccompiler.

@@ -1,7 +1,7 @@
-"""The same circuits in PyJuice, sum for sum, built from its nodes: HCLTs and RAT-SPNs; CUDA only.
+"""The same circuits in PyJuice, sum by sum, built from its nodes: HCLTs and RAT-SPNs; CUDA only.
 
 Its backward pass counts flows (parameter times gradient, as expectation maximisation does), one for
-each parameter: what is compared with our gradients. PyJuice replays CUDA graphs of its own.
+each parameter, which is compared with our gradients. PyJuice replays CUDA graphs of its own.
 """
 # mypy: ignore-errors
 # pyright: basic, reportMissingImports=false

@@ -1,7 +1,7 @@
-"""A RAT-SPN-like circuit in simple-einet: as many trees, levels and units as ours.
+"""A RAT-SPN-like circuit in simple-einet, with as many trees, levels and units as ours.
 
 Its trees are full: variables are padded to a power of two. Its sums mix over the Kronecker product
-of two children ("einsum"), or, as ours do, over the elementwise one ("linsum"), which is used.
+of two children ("einsum") or, like ours, over the elementwise one ("linsum"), which is used here.
 """
 # mypy: ignore-errors
 # pyright: basic, reportMissingImports=false

@@ -12,7 +12,9 @@ def make(options):
     if options.structure != "rat-spn" or options.values != 2:
         raise NotImplementedError("only RAT-SPNs over binary variables are built in SPFlow")
     if options.n > LARGEST:
-        raise NotImplementedError(f"SPFlow has an object a unit: over {LARGEST} variables too slow")
+        raise NotImplementedError(
+            f"SPFlow has one object per unit: too slow over {LARGEST} variables"
+        )
     import importlib.metadata
 
     import numpy as np

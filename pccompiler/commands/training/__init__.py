@@ -1,1 +1,1 @@
-"""``pccompiler train`` and what it is made of."""
+"""``pccompiler train`` and its parts."""

@@ -1,4 +1,4 @@
-"""Training from the command line that is interrupted, and how it goes on."""
+"""Interrupting and resuming training on the command line."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pccompiler.errors import FileError, OptionError, PCCompilerError
 
 
 class _Terminated(BaseException):
-    """SIGTERM, as `KeyboardInterrupt` is Ctrl-C."""
+    """Raised on SIGTERM, like `KeyboardInterrupt` on Ctrl-C."""
 
 
 @contextmanager
 def interruptible(model: Path) -> Generator[Path]:
-    """The folder for the state of the training of ``model``, which lies beside it.
+    """The folder for the training state of ``model``, next to it.
 
-    Ctrl-C and SIGTERM end the block; one line says how to go on, and the exit code is 130 or 143.
+    Ctrl-C and SIGTERM end the block; one line says how to resume, and the exit code is 130 or 143.
     """
     target = model.resolve()
     state = target.with_name(f"{target.name}.training")
@@ -32,7 +32,7 @@ def interruptible(model: Path) -> Generator[Path]:
     try:
         yield state
     except (KeyboardInterrupt, _Terminated) as end:
-        if isinstance(end.__context__, FileError):  # what there is could not be written
+        if isinstance(end.__context__, FileError):  # the state could not be written
             print(end.__context__, file=sys.stderr)
         print(_how_to_go_on(state), file=sys.stderr)
         raise typer.Exit(130 if isinstance(end, KeyboardInterrupt) else 143) from None
@@ -41,7 +41,7 @@ def interruptible(model: Path) -> Generator[Path]:
 
 
 def prepare(state: Path, resume: bool | None) -> None:
-    """Refuse to begin a training where another one was interrupted, unless it is said which.
+    """Refuse to start where another training was interrupted, unless told to resume or restart.
 
     Raises:
         OptionError: If there is one and ``resume`` is ``None``.
@@ -51,12 +51,12 @@ def prepare(state: Path, resume: bool | None) -> None:
         forget(state)
     step = _step(state)
     if step is None and resume:
-        print(f"there is nothing to go on with in {state}: training begins anew", file=sys.stderr)
+        print(f"there is nothing to resume in {state}: training starts over", file=sys.stderr)
     elif step is not None and resume is None:
         raise OptionError.of(
             "PC433",
             f"{state} holds a training that was interrupted at step {step:,}",
-            help="go on with it by --resume, or begin anew by --restart",
+            help="continue it with --resume, or start over with --restart",
         )
 
 
@@ -70,7 +70,7 @@ def forget(state: Path) -> None:
 
 
 def _step(state: Path) -> int | None:
-    """The step of the training in ``state``; ``None`` where there is none."""
+    """The step of the training in ``state``; ``None`` if there is none."""
     from pccompiler.torch_backend.training.checkpointing.state import read_state
 
     found = read_state(state)

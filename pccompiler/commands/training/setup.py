@@ -1,4 +1,4 @@
-"""What ``pccompiler train`` trains: recipes, hypernetworks and variables."""
+"""The setup of ``pccompiler train``: recipes, hypernetworks and variables."""
 
 from __future__ import annotations
 
@@ -33,14 +33,16 @@ def hypernetwork(
         return replace(default, embedding=embedding)
     if not all(width.isdecimal() and len(width) < 10 for width in hidden.split("x")):
         raise OptionError.of(
-            "PC302", f"--hidden is {hidden[:40]!r}", help="write widths with an x between, as 20x20"
+            "PC302",
+            f"--hidden is {hidden[:40]!r}",
+            help="write widths separated by x, such as 20x20",
         )
     widths = tuple(int(width) for width in hidden.split("x"))
     return replace(default, embedding=embedding, hidden=widths)
 
 
 def variables_of(rows: Splits) -> tuple[Variable, ...]:
-    """Binary, categorical or real, from what the columns of all parts hold."""
+    """Binary, categorical or real, inferred from the columns of all parts."""
     parts = [part for part in (rows.train, rows.valid, rows.test) if part is not None]
     table = np.asarray(np.concatenate(parts), np.float64)
     return tuple(_variable(f"x{i}", table[:, i]) for i in range(table.shape[1]))
@@ -56,5 +58,5 @@ def _variable(name: str, column: NDArray[np.float64]) -> Variable:
 
 
 def default(given: int | None, otherwise: int) -> int:
-    """``given``, or ``otherwise`` where it is ``None``."""
+    """``given``, or ``otherwise`` if it is ``None``."""
     return otherwise if given is None else given

@@ -1,4 +1,4 @@
-"""``pccompiler train``: train a model, and go on where it was interrupted."""
+"""``pccompiler train``: train a model, or resume an interrupted training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Data = Annotated[
 
 
 class Weights(StrEnum):
-    """How sum weights come to be."""
+    """How sum weights are produced."""
 
     HYPERNETWORK = "hypernetwork"
     DIRECT = "direct"
@@ -36,7 +36,7 @@ def train(
     ],
     circuit: Annotated[Path | None, typer.Option(help="A circuit of your own (.pcir).")] = None,
     structure: Annotated[
-        str, typer.Option(help="Otherwise: rat-spn, hmm or mixture, or one of another package.")
+        str, typer.Option(help="Otherwise rat-spn, hmm, mixture, or one of another package.")
     ] = "rat-spn",
     replicas: Annotated[int, typer.Option(help="rat-spn: trees.")] = 50,
     units: Annotated[
@@ -44,35 +44,33 @@ def train(
     ] = 5,
     depth: Annotated[int | None, typer.Option(help="rat-spn: joins above a leaf region.")] = None,
     weights: Annotated[
-        Weights, typer.Option(help="How sum weights come to be.")
+        Weights, typer.Option(help="How sum weights are produced.")
     ] = Weights.HYPERNETWORK,
     embedding: Annotated[
         int, typer.Option(help="hypernetwork: length of a sector's embedding.")
     ] = 5,
     hidden: Annotated[
-        str | None, typer.Option(help="hypernetwork: widths of its hidden layers, as 20x20.")
+        str | None, typer.Option(help="hypernetwork: widths of its hidden layers, such as 20x20.")
     ] = None,
     passes: Annotated[
         str | None,
-        typer.Option(help="A pipeline instead, as 'sectors{by=rows},hypernet{hidden=8x8}'."),
+        typer.Option(help="A pipeline instead: 'sectors{by=rows},hypernet{hidden=8x8}'."),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Training steps; by default the paper's for this data.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows a step.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows per step.")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Adam's; 0.005, or 0.02 for direct weights.")
+        float | None, typer.Option(help="For Adam; 0.005, or 0.02 for direct weights.")
     ] = None,
     weight_decay: Annotated[
         float | None, typer.Option(help="0, or 0.001 for direct weights.")
     ] = None,
-    evaluate_every: Annotated[
-        int | None, typer.Option(help="Steps between looks at validation.")
-    ] = None,
+    evaluate_every: Annotated[int | None, typer.Option(help="Steps between validations.")] = None,
     patience: Annotated[
-        int | None, typer.Option(help="Looks without improvement before stopping.")
+        int | None, typer.Option(help="Validations without improvement before stopping.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of structure, parameters and batches.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="For structure, parameters and batches.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     data_dir: DataDir = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the training curve to this file.")] = None,
@@ -80,14 +78,14 @@ def train(
         bool | None,
         typer.Option(
             "--resume/--restart",
-            help="Go on with a training of this model that was interrupted, or begin it anew.",
+            help="Continue an interrupted training of this model, or start over.",
         ),
     ] = None,
     checkpoint_every: Annotated[
         int | None, typer.Option(help="Steps between two checkpoints; by default two minutes.")
     ] = None,
 ) -> None:
-    """Train a circuit, keep the parameters that are best on validation, and save the model."""
+    """Train a circuit, keep the best parameters on the validation rows, and save the model."""
     import pccompiler as pc
     from pccompiler.plots import check_format
     from pccompiler.torch_backend import mean_log_likelihood

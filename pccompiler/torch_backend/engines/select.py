@@ -66,7 +66,7 @@ class Engines:
     Args:
         plan: The plan to evaluate.
         target: Where to evaluate it.
-        weights: The model's.
+        weights: Weights of the model.
         kernels: Whether fused kernels may run.
     """
 

@@ -57,7 +57,7 @@ class Parameters:
         return torch.stack([support.unsound(part) for _, support, part in self._split(raw)]).any()
 
     def useless(self, table: Tensor) -> Tensor:
-        """Where results of `constrain` cannot be computed with."""
+        """Which results of `constrain` are unusable."""
         if any(parameter.logs for parameter in self.family.parameters):
             return Support().useless(table)
         return torch.cat([support.useless(part) for _, support, part in self._split(table)], -1)

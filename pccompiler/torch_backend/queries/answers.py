@@ -28,7 +28,7 @@ class Posterior(NamedTuple):
     Attributes:
         states: Shape (batch, variables, states): the probability of each state of discrete
             variables; 0 beyond a variable's own states, and for other variables.
-        mean: Shape (batch, variables): the mean of each value.
+        mean: Shape (batch, variables): the mean of each variable.
         variance: Shape (batch, variables).
         log_evidence: Shape (batch,): the log-marginal of the evidence, in nats.
     """

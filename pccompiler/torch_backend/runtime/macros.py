@@ -1,4 +1,4 @@
-"""Numbers that Python and kernels share, said once."""
+"""Numbers that Python and kernels share, defined once."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Support:
         return ~raw.isfinite().all()
 
     def useless(self, values: Tensor) -> Tensor:
-        """Where constrained numbers cannot be computed with."""
+        """Which constrained numbers are unusable."""
         return values.isnan() | (values == torch.inf)
 
 
@@ -135,7 +135,7 @@ class Simplex(Support):
         return torch.full_like(centre, 1.0 / centre.shape[-1])
 
     def unsound(self, raw: Tensor) -> Tensor:
-        """Rows with NaN or infinity, or without an entry above 0."""
+        """NaN, infinity, or a row without an entry above 0."""
         return raw.isnan().any() | raw.isposinf().any() | raw.isneginf().all(-1).any()
 
 

@@ -1,4 +1,4 @@
-"""What times a peer in its own Python, with the one peer that needs only torch."""
+"""Timing a peer in its own Python, with the only peer that needs nothing but torch."""
 
 from __future__ import annotations
 

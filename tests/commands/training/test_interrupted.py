@@ -1,4 +1,4 @@
-"""``pccompiler train`` that is interrupted, as a user or a scheduler interrupts it."""
+"""``pccompiler train``, interrupted as by a user or a scheduler."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def words(tmp_path: Path) -> list[str]:
-    """A training of some seconds."""
+    """A training that takes a few seconds."""
     rows = np.random.default_rng(0).integers(0, 2, (200, 4))
     table = tmp_path / "rows.csv"
     np.savetxt(table, rows, "%d", delimiter=",")

@@ -53,7 +53,7 @@ def rebuilt(circuit: Circuit) -> Circuit:
     return made.replace(weights=type(table)(table.rows, table.columns))
 
 
-@given(circuits(reals=True, values=False))  # which the bulk methods made
+@given(circuits(reals=True, values=False))  # made by the bulk methods
 def test_scalar_methods_build_the_same(circuit: Circuit) -> None:
     assert rebuilt(circuit) == circuit
 
@@ -89,7 +89,7 @@ def test_every_method_records_the_callers_line() -> None:
         return b.sum([int(many[0]), int(many[1])], 1)
 
     root = helper()
-    lines.append(line_above() - 2)  # in the helper: the innermost frame that is not ours
+    lines.append(line_above() - 2)  # in the helper: the innermost frame outside the package
     circuit = b.build(root)
     assert [circuit.where(node) for node in range(6)] == [f"{__file__}:{line}" for line in lines]
 

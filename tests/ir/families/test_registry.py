@@ -1,4 +1,4 @@
-"""Families from outside: what registering one gives, and what is refused."""
+"""Families from outside: effects of registering one, and refusals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Exponential(Family):
     def log_value(
         self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
     ) -> Float:
-        """Nothing happens before 0."""
+        """The density is 0 at negative values."""
         (rate,) = parameters
         return np.where(x < 0.0, -np.inf, np.log(rate) - rate * x)
 

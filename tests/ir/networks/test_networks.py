@@ -1,4 +1,4 @@
-"""Graphs drawn by hand as circuits, and back."""
+"""Hand-made graphs as circuits, and back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pccompiler.passes import NormalizeWeights, verify
 from pccompiler.testing import density, worlds
 from pccompiler.testing.strategies import circuits
 
-networkx: Any = import_module("networkx")  # it has no types
+networkx: Any = import_module("networkx")  # it has no type hints
 Golden = Callable[[str], None]
 EVERY = tuple(Family)
 

@@ -1,4 +1,4 @@
-"""From parameters to weights: sector by sector, written out, against the vectorised definition."""
+"""Weights from parameters: a plain loop over sectors against the vectorised definition."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def sector_logits(
 
 
 def by_hand(circuit: Circuit, lowered: Plan, parameters: Parameters) -> dict[int, Float]:
-    """The generated weights, filled one sector after the other."""
+    """The generated weights, filled sector by sector."""
     sectors, table = lowered.sectors, circuit.weights
     assert sectors is not None
     flat = {w: np.full(int(table.sizes[w]), np.nan) for w in set(sectors.weight.tolist())}

@@ -1,4 +1,4 @@
-"""The NumPy interpreter of plans against enumeration, which knows no plan."""
+"""The NumPy interpreter of plans against enumeration, which does not use plans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts that nobody planned for: any order of lines, and any damage."""
+"""Unexpected texts: any order of lines, and any damage."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_pruning_numbers_weights_as_the_parser_does() -> None:
 
 @st.composite
 def damaged(draw: st.DrawFn) -> str:
-    """A good text after one to three edits of words or lines."""
+    """A valid text after one to three edits of words or lines."""
     lines: list[list[str]] = [[*line.split()] for line in (HEAD + NODES + TAIL).splitlines()]
     for _ in range(draw(st.integers(1, 3))):
         line = draw(st.sampled_from(lines))

@@ -1,4 +1,4 @@
-"""The statement 'scale', and what else a text can get wrong in one line."""
+"""The statement 'scale', and other errors within a line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts with their weights beside them; several findings at once; marks and line ends."""
+"""Texts with weights in a file next to them; several findings at once; marks and line endings."""
 
 from __future__ import annotations
 

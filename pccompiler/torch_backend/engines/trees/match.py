@@ -146,12 +146,12 @@ class _Walk:
 
     def _sums(self, number: int) -> None:
         layer = self.plan.layers[number]
-        _refuse(len(layer.operands) != 1 or layer.operands[0].arity != 1, "a sum of many operands")
+        _refuse(len(layer.operands) != 1 or layer.operands[0].arity != 1, "a sum has many operands")
         places = layer.operands[0].places(self.base)[0]
         np.add.at(self.reads, places, 1)
         first, offset = int(self.base[number]), self.offset[number]
         if self.plan.layers[layer.operands[0].sources[0].layer].kind == Kind.INPUT:
-            _refuse(self.leaf_group not in (-1, layer.group), "leaf weights of two groups")
+            _refuse(self.leaf_group not in (-1, layer.group), "leaf weights are in two groups")
             _refuse(layer.units != self.out.units, "leaves differ in units")
             self.leaf_group = layer.group
             self.leaf[first : first + layer.rows, 0] = self.leaf[places, 0]
@@ -163,7 +163,7 @@ class _Walk:
         if is_root:
             self.root = layer.group
         else:
-            _refuse(self.square not in (-1, layer.group), "weights of two groups")
+            _refuse(self.square not in (-1, layer.group), "weights are in two groups")
             self.square = layer.group
         for i, place in enumerate(places.tolist()):
             _refuse(place not in self.product, "a sum does not read a product")

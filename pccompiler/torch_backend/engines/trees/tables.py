@@ -1,4 +1,4 @@
-"""Trees as the C code reads them: regions tree by tree, in post-order."""
+"""Tables of trees for the C code: regions tree by tree, in post-order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pccompiler.torch_backend.weights.weights import Weights
 
 
 def rows_of(weights: Weights, group: int) -> Int | None:
-    """Of weights in the order of their uses: rows of the parameter; ``None``: they are the same."""
+    """The parameter row of each weight in order of use; ``None`` if it is the identity."""
     if group < 0 or weights.plan.groups[group].generated:
         return None
     rows = weights.orders[str(group)].rows
@@ -24,7 +24,7 @@ def tables_of(trees: RegionTrees, rows: dict[int, Int | None]) -> dict[str, NDAr
 
     Args:
         trees: The regions.
-        rows: Group to the places of its weights (see `rows_of`).
+        rows: Group to the parameter rows of its weights (see `rows_of`).
     """
 
     def placed(group: int, numbers: Int) -> Int:

@@ -11,7 +11,7 @@ from pccompiler.torch_backend.leaves.distribution import DistributionLeaf
 
 
 class GammaLeaf(DistributionLeaf):
-    """Concentration and rate, by `torch.distributions`."""
+    """Parameters are the concentration and the rate, as in `torch.distributions`."""
 
     infinite_moments = False
 
@@ -19,11 +19,11 @@ class GammaLeaf(DistributionLeaf):
         super().__init__("gamma", Gamma, constraints.positive)
 
     def log_density(self, x: Tensor, units: Units) -> Tensor:
-        """In float64: large terms cancel where the concentration is large."""
+        """In float64, since large terms cancel for large concentrations."""
         return super().log_density(x.double(), units.double())
 
     def mode(self, units: Units) -> Tensor:
-        """Where the power and the exponential balance.
+        """``(concentration - 1) / rate``.
 
         Raises:
             CircuitError: PC133, if the concentration is 1 or less: the density has no maximum.

@@ -11,7 +11,7 @@ from pccompiler.torch_backend.leaves.distribution import DistributionLeaf
 
 
 class GeometricLeaf(DistributionLeaf):
-    """The logarithms of the probabilities of failure and success."""
+    """Parameters are the log-probabilities of failure and success."""
 
     infinite_moments = False
     constrain = TorchLeaf.constrain
@@ -20,11 +20,11 @@ class GeometricLeaf(DistributionLeaf):
         super().__init__("geometric", Geometric)
 
     def of(self, units: Units) -> Distribution:
-        """From the logarithm of success."""
+        """From the log-probability of success."""
         return Geometric(probs=units.parameters[..., 1:].exp(), validate_args=False)
 
     def log_density(self, x: Tensor, units: Units) -> Tensor:
-        """In float64, as other counts."""
+        """In float64, as for other counts."""
         log_failure, log_success = units.parameters.double().split(1, dim=-1)
         found: Tensor = x.double() * log_failure.clamp_min(LEAST_LOG_DENSITY) + log_success
         return found

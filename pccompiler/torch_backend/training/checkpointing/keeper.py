@@ -208,7 +208,7 @@ def _check_identity(folder: Path, found: Saved, wanted: Facts, start: str) -> No
             f"{folder} holds the checkpoint of another training, at step {found.facts['step']}",
             notes=notes,
             help="make the same call to continue it; give another folder, or delete this one, "
-            "to start anew",
+            "to start over",
         )
 
 

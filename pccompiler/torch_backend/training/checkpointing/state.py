@@ -90,5 +90,5 @@ def _damaged(path: Path, why: str) -> CheckpointError:
     return CheckpointError.of(
         "PC508",
         f"the state of the training in {path} is damaged: {why}",
-        help="restore the file, or delete it to start anew",
+        help="restore the file, or delete it to start over",
     )
