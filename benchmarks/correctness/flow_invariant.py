@@ -27,7 +27,7 @@ from pccompiler.torch_backend import CompiledCircuit
 from pccompiler.torch_backend.engines.arena.program import BagStep, DenseStep, program_of
 from pccompiler.torch_backend.engines.arena.tables import tables_of
 from pccompiler.torch_backend.engines.arena.topdown import ascend, descend
-from pccompiler.torch_backend.engines.base import Wanted
+from pccompiler.torch_backend.engines.questions import Wanted
 
 SIZES = (1, 7, 100, 500, 512)
 VARIANTS = ("ordinary", "log", "packed", "hypernetwork", "hypernetwork log")
