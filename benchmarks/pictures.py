@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import pccompiler as pc
 from benchmarks.common import RESULTS
 from pccompiler.drawing.nodes import draw_nodes
@@ -47,7 +49,7 @@ KERNELS = (  # name, what it does, colour, left, width, top, bottom
 
 def overview() -> Scene:
     """A circuit, the layers of its plan, and the kernels that run them, from left to right."""
-    circuit = pc.rat_spn(4, num_replicas=2, units=2, seed=0)
+    circuit = without_locations(pc.rat_spn(4, num_replicas=2, units=2, seed=0))
     nodes = draw_nodes(circuit)
     layers = plan(circuit).layers
     scene = Scene(nodes.width, TOP + nodes.height, ())
@@ -65,6 +67,11 @@ def overview() -> Scene:
     for edge in (nodes.width + GAP / 2, left - GAP / 2):
         scene.shapes.append(Line(((edge, 20.0), (edge, scene.height - 16)), "#d5dbe1"))
     return replace(scene, width=left + PANEL + 20)
+
+
+def without_locations(circuit: pc.Circuit) -> pc.Circuit:
+    """The circuit without the places of its declaration, which depend on the checkout."""
+    return circuit.replace(location=np.full(circuit.num_nodes, -1), locations=())
 
 
 def _title(x: float, title: str, note: str) -> list[Shape]:

@@ -14,7 +14,7 @@ import platform
 import re
 import shutil
 import uuid
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,14 +38,8 @@ def replacing(path: str | Path) -> Generator[Path]:
     Raises:
         FileError: If the file cannot be written; the old one is then unchanged.
     """
-    target = Path(path)
-    with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary(target) as staging:
-            yield staging
-            os.replace(staging, target)
-            sync_folder(target.parent)
-        remove_leftovers(target)
+    with _staged(Path(path), os.replace) as staging:
+        yield staging
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -120,14 +114,20 @@ def replacing_folder(path: str | Path) -> Generator[Path]:
     Raises:
         FileError: If the folder cannot be written; the old one is then unchanged.
     """
-    target = Path(path)
+    with _staged(Path(path), _swap) as staging:
+        staging.mkdir()
+        yield staging
+        sync_folder(staging)
+
+
+@contextmanager
+def _staged(target: Path, put: Callable[[Path, Path], None]) -> Generator[Path]:
+    """A temporary path, which ``put`` moves to ``target`` if the block succeeds."""
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary(target) as staging:
-            staging.mkdir()
             yield staging
-            sync_folder(staging)
-            _swap(staging, target)
+            put(staging, target)
             sync_folder(target.parent)
         remove_leftovers(target)
 

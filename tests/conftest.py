@@ -7,9 +7,13 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    import torch
 
 GOLDEN = Path(__file__).parent / "golden"
 SAMPLES = Path(__file__).parent / "data"
@@ -31,6 +35,7 @@ Golden = Callable[[str], None]
 Run = Callable[..., tuple[int, str, str]]
 Find = Callable[[str], Path]
 Install = Callable[..., None]
+Check = Callable[["torch.nn.Module", "torch.Tensor"], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,6 +56,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture
+def gradcheck() -> Check:
+    """Compare a model's gradients at some rows with finite differences."""
+    import torch
+
+    def check(model: torch.nn.Module, x: torch.Tensor) -> None:
+        names = [name for name, _ in model.named_parameters()]
+
+        def evaluate(*parameters: torch.Tensor) -> torch.Tensor:
+            values = dict(zip(names, parameters, strict=True))
+            result: torch.Tensor = torch.func.functional_call(model, values, (x,))
+            return result
+
+        # bmm on CPU threads may round differently from run to run: nondet_tol
+        assert torch.autograd.gradcheck(evaluate, tuple(model.parameters()), nondet_tol=1e-12)
+
+    return check
 
 
 @pytest.fixture

@@ -21,12 +21,13 @@ from torch import Tensor
 
 import pccompiler as pc
 from pccompiler.ir import Circuit, Hypernetwork, Kind
+from pccompiler.ir.kinds import PRODUCTS
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.torch_backend import CompiledCircuit
 from pccompiler.torch_backend.engines.arena.program import BagStep, DenseStep, program_of
 from pccompiler.torch_backend.engines.arena.tables import tables_of
 from pccompiler.torch_backend.engines.arena.topdown import ascend, descend
-from pccompiler.torch_backend.engines.base import Wanted
+from pccompiler.torch_backend.engines.questions import Wanted
 
 SIZES = (1, 7, 100, 500, 512)
 VARIANTS = ("ordinary", "log", "packed", "hypernetwork", "hypernetwork log")
@@ -88,7 +89,7 @@ def active_regions(circuit: Circuit) -> int:
     counts = np.zeros(circuit.num_nodes, np.int64)
     for node in range(circuit.num_nodes):
         below = counts[circuit.operands_of(node)]
-        if circuit.kind[node] in (Kind.PRODUCT, Kind.KRONECKER):
+        if circuit.kind[node] in PRODUCTS:
             counts[node] = below.sum()
         elif circuit.kind[node] != Kind.INPUT:
             if len(set(below.tolist())) != 1:

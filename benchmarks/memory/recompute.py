@@ -19,8 +19,9 @@ from benchmarks.common import Report
 from benchmarks.memory.live_bytes import LiveBytes
 from pccompiler.passes import plan
 from pccompiler.passes.lowering.segments import best_segments
-from pccompiler.torch_backend.engines.base import Ascent, Target, Wanted
+from pccompiler.torch_backend.engines.base import Target
 from pccompiler.torch_backend.engines.budgeted.schedule import Budget, Schedule
+from pccompiler.torch_backend.engines.questions import Ascent, Task, Wanted
 from pccompiler.torch_backend.engines.select import Engines
 
 BATCH = 50
@@ -58,8 +59,7 @@ def main() -> None:
             run = partial(
                 engines.choose(Wanted.GRADIENT).down,
                 Ascent((x,), False),
-                torch.ones(BATCH),
-                Wanted.GRADIENT,
+                Task(torch.ones(BATCH), Wanted.GRADIENT),
             )
             run()
             start = time.perf_counter()

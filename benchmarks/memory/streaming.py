@@ -23,8 +23,9 @@ from benchmarks.common import RESULTS, Report
 from benchmarks.memory.live_bytes import live_bytes
 from pccompiler.passes import plan
 from pccompiler.passes.lowering.peak_memory import peak
-from pccompiler.torch_backend.engines.base import Batch, Target, Wanted
+from pccompiler.torch_backend.engines.base import Target
 from pccompiler.torch_backend.engines.budgeted.schedule import Budget, Schedule
+from pccompiler.torch_backend.engines.questions import Batch, Wanted
 from pccompiler.torch_backend.engines.select import Engines
 
 BATCH = 500

@@ -27,13 +27,14 @@ from benchmarks.steps.hclt_contest import Contest, Step, guarded, profile
 from pccompiler import structures
 from pccompiler.api import Dtype
 from pccompiler.ir import Circuit, Variable
-from pccompiler.torch_backend.engines.base import Batch, Target, Wanted
+from pccompiler.torch_backend.engines.base import Target
 from pccompiler.torch_backend.engines.dense.buffers import Precision
 from pccompiler.torch_backend.engines.dense.engine import Dense
 from pccompiler.torch_backend.engines.dense.launch import Runner
 from pccompiler.torch_backend.engines.dense.match import regions_of
 from pccompiler.torch_backend.engines.dense.tiles import Tiles
 from pccompiler.torch_backend.engines.differentiable import run
+from pccompiler.torch_backend.engines.questions import Batch, Wanted
 
 PRECISIONS: tuple[Precision, ...] = ("tf32", "bf16", "ieee")
 Evaluate = Callable[[Tensor, list[Tensor]], Tensor]

@@ -16,6 +16,9 @@ from pccompiler.ir.variables import Domain, Variable
 from pccompiler.plugins import load
 
 Bool = NDArray[np.bool_]
+Columns = Sequence[Float]
+"""The columns of each parameter."""
+Variables = Sequence[Variable]
 M = TypeVar("M")
 
 GROUP = "pccompiler.families"
@@ -146,9 +149,7 @@ class Family(int, metaclass=Vocabulary):
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(self.log_value(states, self.split(table), variables))
 
-    def log_value(
-        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
-    ) -> Float:
+    def log_value(self, x: Float, parameters: Columns, variables: Variables) -> Float:
         """`log_density`, from parameters of shape (rows, units, their columns); for subclasses.
 
         It may return infinities but not NaN. NumPy's warnings for logarithms of 0 are off.

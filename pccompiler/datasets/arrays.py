@@ -36,3 +36,13 @@ def as_entries(array: NDArray[Any], what: str) -> Entries:  # any dtype: checked
     if array.dtype.kind == "f" or (array.size and (array.min() < 0 or array.max() > 255)):
         return np.ascontiguousarray(array, dtype=np.float64)
     return np.ascontiguousarray(array, dtype=np.uint8)
+
+
+def unreadable(path: object, what: str, cause: Exception, way_out: str) -> DataError:
+    """The error for a file that cannot be read as ``what``."""
+    return DataError.of(
+        "PC414",
+        f"{path} cannot be read as {what}",
+        notes=[f"cause: {str(cause) or type(cause).__name__}"],
+        help=way_out,
+    )

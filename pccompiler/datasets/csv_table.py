@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pccompiler.datasets.arrays import unreadable
 from pccompiler.datasets.records import Table
 from pccompiler.errors import DataError, Diagnostic
 from pccompiler.reading import open_regular
@@ -108,12 +109,8 @@ def _stream(path: Path) -> Iterator[_Line]:
                 if cells:
                     yield reader.line_num, cells
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError.of(
-            "PC414",
-            f"{path} cannot be read as comma-separated text",
-            notes=[f"cause: {error}"],
-            help="give a UTF-8 file with commas between the cells",
-        ) from error
+        way_out = "give a UTF-8 file with commas between the cells"
+        raise unreadable(path, "comma-separated text", error, way_out) from error
 
 
 def _value(text: str) -> float:

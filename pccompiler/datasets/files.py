@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pccompiler.datasets.arrays import as_entries
+from pccompiler.datasets.arrays import as_entries, unreadable
 from pccompiler.datasets.csv_table import read_csv
 from pccompiler.datasets.npy import DAMAGED, read_arrays
 from pccompiler.datasets.records import SPLITS, Dataset, Entries, Splits, Table
@@ -77,12 +77,8 @@ def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
     except LimitError:
         raise
     except DAMAGED as error:
-        raise DataError.of(
-            "PC414",
-            f"{path} cannot be read as an .npz archive of numbers",
-            notes=[f"cause: {str(error) or type(error).__name__}"],
-            help="write it with np.savez_compressed(path, train=..., valid=..., test=...)",
-        ) from error
+        way_out = "write it with np.savez_compressed(path, train=..., valid=..., test=...)"
+        raise unreadable(path, "an .npz archive of numbers", error, way_out) from error
 
 
 def _check_widths(path: Path, parts: dict[str, Entries]) -> None:

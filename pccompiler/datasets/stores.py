@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pccompiler.datasets.arrays import unreadable
 from pccompiler.datasets.digests import check
 from pccompiler.datasets.files import read_npz
 from pccompiler.datasets.records import SPLITS, Dataset, DatasetInfo
@@ -112,9 +113,5 @@ def read_text(path: Path, source: str | Path | None = None) -> NDArray[np.uint8]
             warnings.simplefilter("error")  # an empty file is only a warning to NumPy
             return np.loadtxt(path, dtype=np.uint8, delimiter=",", comments=None, ndmin=2)
     except (OSError, ValueError, UserWarning) as error:
-        raise DataError.of(
-            "PC414",
-            f"{source or path} cannot be read as rows of 0 and 1",
-            notes=[f"cause: {error}"],
-            help="use an unmodified copy; each line looks like '0,1,1'",
-        ) from error
+        way_out = "use an unmodified copy; each line looks like '0,1,1'"
+        raise unreadable(source or path, "rows of 0 and 1", error, way_out) from error

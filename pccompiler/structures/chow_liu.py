@@ -117,7 +117,7 @@ def chow_liu(
         Chow and Liu (1968), see `chow_liu_tree`.
     """
     table, chosen = read_columns(data, variables)
-    _check_discrete(chosen)
+    check_discrete(chosen, "a Chow-Liu distribution", ", or use hclt(), which takes any variables")
     pseudocount = check_pseudocount(pseudocount)
     found = chow_liu_tree(table, chosen, pseudocount=pseudocount, mi_bins=mi_bins, mi_rows=mi_rows)
     tree = rooted(found.edges, len(chosen))
@@ -159,11 +159,16 @@ def check_pseudocount(pseudocount: object) -> float:
     return number
 
 
-def _check_discrete(variables: Sequence[Variable]) -> None:
+def check_discrete(variables: Sequence[Variable], what: str, otherwise: str = "") -> None:
+    """Refuse variables that ``what`` does not take.
+
+    Raises:
+        DataError: If one is not discrete; ``otherwise`` is another way out than bins.
+    """
     for variable in variables:
         if not variable.discrete:
             raise DataError.of(
                 "PC348",
-                f"{variable.name!r} is {variable}, but a Chow-Liu distribution needs discrete data",
-                help="put its values into bins, or use hclt(), which takes any variables",
+                f"{variable.name!r} is {variable}, but {what} needs discrete data",
+                help=f"put its values into bins{otherwise}",
             )

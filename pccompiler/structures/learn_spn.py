@@ -10,11 +10,11 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pccompiler.errors import DataError, OptionError
+from pccompiler.errors import OptionError
 from pccompiler.ir import Builder, Circuit, Family, Variable
 from pccompiler.ir.arrays import Float, Int, segments
 from pccompiler.options import as_float, seed_of, shown, whole
-from pccompiler.structures.chow_liu import check_pseudocount
+from pccompiler.structures.chow_liu import check_discrete, check_pseudocount
 from pccompiler.structures.tools.columns import check_columns, coded, read_columns
 from pccompiler.structures.tools.information import mutual_information_of, one_hot
 
@@ -61,13 +61,7 @@ def learn_spn(
             f"significance is {shown(significance)}",
             help="use a probability, for example 0.001",
         )
-    for variable in chosen:
-        if not variable.discrete:
-            raise DataError.of(
-                "PC348",
-                f"{variable.name!r} is {variable}, but learn_spn needs discrete data",
-                help="put its values into bins",
-            )
+    check_discrete(chosen, "learn_spn")
     codes, sizes = coded(table, chosen, None)
     search = _Search(codes, sizes, min_rows, chance, rng)
     return _circuit(chosen, search.run(), codes, sizes, pseudocount)

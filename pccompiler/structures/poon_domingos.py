@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 
 from pccompiler.errors import OptionError
-from pccompiler.ir import Circuit, Variable
+from pccompiler.ir import Circuit
 from pccompiler.ir.arrays import Int, ranges
 from pccompiler.options import as_float, listed, whole
-from pccompiler.structures.tools.common import Leaf, one_of
-from pccompiler.structures.tools.rectangles import Cut, Image, cut_up, parts_of
-from pccompiler.structures.tools.regions import Layers, ProductKind, assemble
+from pccompiler.structures.tools.common import one_of
+from pccompiler.structures.tools.rectangles import Cut, ImageOptions, image_circuit, parts_of
 
 Axes = Literal["both", "rows", "columns"]
 
@@ -26,14 +25,7 @@ def poon_domingos(
     *,
     delta: int | Sequence[int] = 1,
     axes: Axes = "both",
-    channels: int = 1,
-    variables: Sequence[Variable] | None = None,
-    states: int = 256,
-    channels_first: bool = False,
-    sum_units: int | None = None,
-    input_units: int | None = None,
-    product: ProductKind = "elementwise",
-    leaf: Leaf = "auto",
+    **options: Unpack[ImageOptions],
 ) -> Circuit:
     """All rectangles with corners at multiples of ``delta``, each cut in two in every way.
 
@@ -49,14 +41,8 @@ def poon_domingos(
         delta: Cuts are at multiples of it, from the top left corner. With several steps, coarse to
             fine, a rectangle is cut at multiples of the first step that has one inside.
         axes: ``"rows"``: only cuts between rows of pixels, ``"columns"``: only between columns.
-        channels: Variables per pixel; they stay together in a factorized leaf.
-        variables: One for each pixel and channel; by default categorical.
-        states: Number of states of the default variables; 2 makes them binary.
-        channels_first: Whether variables are ordered channel by channel, not pixel by pixel.
-        sum_units: Width of the sums.
-        input_units: Width of the inputs.
-        product: ``"elementwise"`` or ``"kronecker"``.
-        leaf: See `random_tree`.
+        **options: See `pccompiler.structures.tools.rectangles.ImageOptions`: channels, variables,
+            states, channels_first, sum_units, input_units, product and leaf.
 
     Raises:
         OptionError: If an option cannot be used, or variables do not fit the image.
@@ -65,11 +51,9 @@ def poon_domingos(
         Poon and Domingos (2011), "Sum-Product Networks: A New Deep Architecture"; steps from coarse
         to fine follow Peharz et al. (2020), "Einsum Networks".
     """
-    layers = Layers.of(units, sum_units, input_units, product, leaf)
     one_of("axes", axes, ("both", "rows", "columns"))
     deltas = _deltas(delta)
-    image = Image.of(height, width, channels, variables, states, channels_first=channels_first)
-    return assemble(cut_up(image, _cutter(deltas, axes)), image.variables, layers)
+    return image_circuit(_cutter(deltas, axes), height, width, units, **options)
 
 
 def _deltas(delta: object) -> list[int]:

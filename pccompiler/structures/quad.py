@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 
-from pccompiler.ir import Circuit, Variable
+from pccompiler.ir import Circuit
 from pccompiler.ir.arrays import Int
-from pccompiler.structures.tools.common import Leaf, one_of
-from pccompiler.structures.tools.rectangles import Cut, Image, cut_up, parts_of
-from pccompiler.structures.tools.regions import Layers, ProductKind, assemble
+from pccompiler.structures.tools.common import one_of
+from pccompiler.structures.tools.rectangles import Cut, ImageOptions, image_circuit, parts_of
 
 
 def quad_tree(
-    height: int,
-    width: int,
-    units: int,
-    *,
-    parts: int = 4,
-    channels: int = 1,
-    variables: Sequence[Variable] | None = None,
-    states: int = 256,
-    channels_first: bool = False,
-    sum_units: int | None = None,
-    input_units: int | None = None,
-    product: ProductKind = "elementwise",
-    leaf: Leaf = "auto",
+    height: int, width: int, units: int, *, parts: int = 4, **options: Unpack[ImageOptions]
 ) -> Circuit:
     """An image cut recursively into quarters, down to pixels.
 
@@ -39,14 +26,8 @@ def quad_tree(
         width: Columns of pixels.
         units: Width of sums and inputs, unless ``sum_units`` or ``input_units`` is given.
         parts: 4 or 2.
-        channels: Variables per pixel; they stay together in a factorized leaf.
-        variables: One for each pixel and channel; by default categorical.
-        states: Number of states of the default variables; 2 makes them binary.
-        channels_first: Whether variables are ordered channel by channel, not pixel by pixel.
-        sum_units: Width of the sums.
-        input_units: Width of the inputs.
-        product: ``"elementwise"``, or ``"kronecker"``: quarters then give ``units ** 4`` units.
-        leaf: See `random_tree`.
+        **options: See `pccompiler.structures.tools.rectangles.ImageOptions`: channels, variables,
+            states, channels_first, sum_units, input_units, product and leaf.
 
     Raises:
         OptionError: If an option cannot be used, or variables do not fit the image.
@@ -55,27 +36,12 @@ def quad_tree(
         Mari, Vessio and Vergari (2023), "Unifying and Understanding Overparameterized Circuit
         Representations via Low-Rank Tensor Decompositions", quad trees.
     """
-    layers = Layers.of(units, sum_units, input_units, product, leaf)
     one_of("parts", parts, (2, 4))
-    image = Image.of(height, width, channels, variables, states, channels_first=channels_first)
     cut: Cut = _quarters if parts == 4 else _halves_of_halves
-    return assemble(cut_up(image, cut), image.variables, layers)
+    return image_circuit(cut, height, width, units, **options)
 
 
-def quad_graph(
-    height: int,
-    width: int,
-    units: int,
-    *,
-    channels: int = 1,
-    variables: Sequence[Variable] | None = None,
-    states: int = 256,
-    channels_first: bool = False,
-    sum_units: int | None = None,
-    input_units: int | None = None,
-    product: ProductKind = "elementwise",
-    leaf: Leaf = "auto",
-) -> Circuit:
+def quad_graph(height: int, width: int, units: int, **options: Unpack[ImageOptions]) -> Circuit:
     """Like `quad_tree`, but each region is cut both ways: rows first, and columns first.
 
     A region is a sum over two products, top by bottom and left by right; each half is cut the other
@@ -85,14 +51,8 @@ def quad_graph(
         height: Rows of pixels.
         width: Columns of pixels.
         units: Width of sums and inputs, unless ``sum_units`` or ``input_units`` is given.
-        channels: Variables per pixel; they stay together in a factorized leaf.
-        variables: One for each pixel and channel; by default categorical.
-        states: Number of states of the default variables; 2 makes them binary.
-        channels_first: Whether variables are ordered channel by channel, not pixel by pixel.
-        sum_units: Width of the sums.
-        input_units: Width of the inputs.
-        product: ``"elementwise"`` or ``"kronecker"``.
-        leaf: See `random_tree`.
+        **options: See `pccompiler.structures.tools.rectangles.ImageOptions`: channels, variables,
+            states, channels_first, sum_units, input_units, product and leaf.
 
     Raises:
         OptionError: If an option cannot be used, or variables do not fit the image.
@@ -100,9 +60,7 @@ def quad_graph(
     Source:
         Mari, Vessio and Vergari (2023), see `quad_tree`; quad graphs.
     """
-    layers = Layers.of(units, sum_units, input_units, product, leaf)
-    image = Image.of(height, width, channels, variables, states, channels_first=channels_first)
-    return assemble(cut_up(image, _both_ways), image.variables, layers)
+    return image_circuit(_both_ways, height, width, units, **options)
 
 
 def _middles(rectangles: Int) -> tuple[Int, Int]:

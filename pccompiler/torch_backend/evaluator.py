@@ -19,10 +19,11 @@ from pccompiler.passes.check.precision import check_held
 from pccompiler.torch_backend.data.entrance import Entrance
 from pccompiler.torch_backend.data.inputs import Rows
 from pccompiler.torch_backend.derivatives import evaluate
-from pccompiler.torch_backend.engines.base import Engine, NoMatch, Target, Wanted
+from pccompiler.torch_backend.engines.base import Engine, NoMatch, Target
 from pccompiler.torch_backend.engines.budgeted.choose import choose
 from pccompiler.torch_backend.engines.budgeted.schedule import Budget, Schedule, parse_bytes
 from pccompiler.torch_backend.engines.plain import Plain
+from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.engines.select import Engines, engines
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.runtime.threads import few_threads

@@ -17,7 +17,7 @@ from pccompiler.structures import naive_bayes_mixture
 from pccompiler.testing import with_values
 from pccompiler.testing.random_weights import random_weights
 from pccompiler.testing.scalars import to_scalars
-from pccompiler.torch_backend.engines.base import Wanted
+from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.engines.select import engines
 
 Golden = Callable[[str], None]

@@ -20,6 +20,7 @@ from pccompiler.imports.read import read_circuit
 from pccompiler.ir import Circuit, Kind, parse, to_text, write_circuit
 from pccompiler.passes import verify
 from pccompiler.testing import density, random_circuit, worlds
+from pccompiler.testing.refusals import refusals
 
 Golden = Callable[[str], None]
 VTREE = "vtree 5\nL 0 1\nL 1 2\nI 2 0 1\nL 3 3\nI 4 2 3\n"
@@ -219,12 +220,7 @@ def test_refused_arguments(tmp_path: Path, golden: Golden) -> None:
         lambda: read_nnf(tmp_path / "a.nnf", weights={1: math.nan}),
         lambda: read_nnf(tmp_path / "a.nnf", weights={1: 0.0, -2: 0.0}),
     ]
-    told: list[str] = []
-    for call in calls:
-        with pytest.raises(ImportFormatError) as caught:
-            call()
-        told.append(str(caught.value).replace(str(tmp_path), "FOLDER"))
-    golden("\n".join(told))
+    golden(refusals(calls, ImportFormatError).replace(str(tmp_path), "FOLDER"))
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from pccompiler.ir.sectors import partition
 from pccompiler.onnx_backend import OnnxModel, export
 from pccompiler.onnx_backend.queries import LOG_LIKELIHOOD, QUERIES
 from pccompiler.passes import plan
+from pccompiler.testing.refusals import refusals
 from pccompiler.testing.strategies import circuits, rows
 
 Golden = Callable[[str], None]
@@ -163,11 +164,6 @@ def test_errors(tmp_path: Path, golden: Golden) -> None:
         lambda: loaded.log_likelihood([[0, 1, 0.5, np.nan]]),
         lambda: pc.export_onnx(model, path, weights="small"),  # type: ignore[arg-type]
     ]
-    messages: list[str] = []
-    for attempt in attempts:
-        with pytest.raises(PCCompilerError) as caught:
-            attempt()
-        messages.append(str(caught.value).replace(str(tmp_path), "DIR"))
-    golden("\n".join(messages))
+    golden(refusals(attempts).replace(str(tmp_path), "DIR"))
     with pytest.raises(PCCompilerError, match="PC605"):
         OnnxModel(tmp_path / "cut.onnx")

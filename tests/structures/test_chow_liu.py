@@ -22,6 +22,7 @@ from pccompiler.structures import ChowLiuTree, chow_liu, chow_liu_tree, hclt
 from pccompiler.structures.tools import information
 from pccompiler.structures.tools.trees import rooted
 from pccompiler.testing import random_weights, total_mass, with_values
+from pccompiler.testing.refusals import refusals
 
 networkx: Any = import_module("networkx")  # untyped
 Golden = Callable[[str], None]
@@ -237,9 +238,4 @@ def test_errors(golden: Golden) -> None:
         lambda: hclt(graph, 2, variables=[binary("a")]),
         lambda: hclt(graph, 2, variables=[*two, binary("c")]),
     ]
-    messages: list[str] = []
-    for attempt in attempts:
-        with pytest.raises((OptionError, DataError)) as caught:
-            attempt()
-        messages.append(str(caught.value))
-    golden("\n".join(messages))
+    golden(refusals(attempts, (OptionError, DataError)))

@@ -18,6 +18,7 @@ from pccompiler.passes import findings, plan
 from pccompiler.structures import chow_liu, learn_spn
 from pccompiler.structures.learn_spn import _chi_square  # pyright: ignore[reportPrivateUsage]
 from pccompiler.testing import total_mass
+from pccompiler.testing.refusals import refusals
 
 Golden = Callable[[str], None]
 
@@ -106,9 +107,4 @@ def test_errors(golden: Golden) -> None:
         lambda: learn_spn(table, [binary("a"), real("b")]),
         lambda: learn_spn(table, [binary("a")]),
     ]
-    messages: list[str] = []
-    for attempt in attempts:
-        with pytest.raises((OptionError, DataError)) as caught:
-            attempt()
-        messages.append(str(caught.value))
-    golden("\n".join(messages))
+    golden(refusals(attempts, (OptionError, DataError)))

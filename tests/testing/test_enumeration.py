@@ -14,6 +14,7 @@ from hypothesis import given
 from pccompiler.errors import DataError
 from pccompiler.ir import Builder, Circuit
 from pccompiler.testing import density, marginal, random_weights, total_mass, with_values, worlds
+from pccompiler.testing.refusals import refusals
 from pccompiler.testing.strategies import circuits
 
 Golden = Callable[[str], None]
@@ -89,12 +90,7 @@ def test_worlds_that_do_not_fit(golden: Golden) -> None:
         lambda: density(circuit, [0.5, 0.0]),
         lambda: marginal(circuit, [1, math.nan]),
     ]
-    messages: list[str] = []
-    for attempt in attempts:
-        with pytest.raises(DataError) as caught:
-            attempt()
-        messages.append(str(caught.value))
-    golden("\n".join(messages))
+    golden(refusals(attempts, DataError))
 
 
 @given(circuits(reals=True, values=False))

@@ -92,21 +92,33 @@ def test_of_what_the_dead_left_only_the_sound_is_read(tmp_path: Path) -> None:
         pc.load(folder)
 
 
+def before_the_second_rename(
+    monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]
+) -> list[str]:
+    """Do something else first; returns the names of what is renamed."""
+    real = Path.rename
+    calls: list[str] = []
+
+    def rename(self: Path, target: Path) -> Path:
+        calls.append(self.name)
+        if len(calls) == 2:
+            act()
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    return calls
+
+
 @pytest.mark.parametrize("kind", [OSError, KeyboardInterrupt])
 def test_a_second_rename_that_fails_puts_the_old_folder_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
 ) -> None:
     pc.save(model_of(0), tmp_path / "m")
-    real = Path.rename
-    calls: list[str] = []
 
-    def second_fails(self: Path, target: Path) -> Path:
-        calls.append(self.name)
-        if len(calls) == 2:
-            raise kind(errno.EIO, "a broken disk")
-        return real(self, target)
+    def fail() -> None:
+        raise kind(errno.EIO, "a broken disk")
 
-    monkeypatch.setattr(Path, "rename", second_fails)
+    calls = before_the_second_rename(monkeypatch, fail)
     with pytest.raises(FileError if kind is OSError else kind):
         pc.save(model_of(1), tmp_path / "m")
     assert len(calls) == 3
@@ -118,16 +130,7 @@ def test_another_process_that_saves_between_the_renames_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pc.save(model_of(0), tmp_path / "m")
-    real = Path.rename
-    calls: list[str] = []
-
-    def another_saves(self: Path, target: Path) -> Path:
-        calls.append(self.name)
-        if len(calls) == 2:
-            pc.save(model_of(1), tmp_path / "m")
-        return real(self, target)
-
-    monkeypatch.setattr(Path, "rename", another_saves)
+    before_the_second_rename(monkeypatch, lambda: pc.save(model_of(1), tmp_path / "m"))
     pc.save(model_of(2), tmp_path / "m")
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
     assert seed_of(pc.load(tmp_path / "m")) == 2

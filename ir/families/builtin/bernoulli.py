@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.base import DISCRETE, Family
+from pccompiler.ir.families.base import DISCRETE, Columns, Family, Variables
 from pccompiler.ir.families.supports import Parameter, unit_interval
 from pccompiler.ir.variables import Variable
 
@@ -26,9 +24,7 @@ class Bernoulli(Family):
             None if variable.cardinality == 2 else "give bernoulli inputs a variable with 2 states"
         )
 
-    def log_value(
-        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
-    ) -> Float:
+    def log_value(self, x: Float, parameters: Columns, variables: Variables) -> Float:
         """The logarithm of p at state 1, of 1 - p at state 0."""
         (p,) = parameters
         return np.log(np.where(x == 1, p, 1.0 - p))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.base import DISCRETE, Family
+from pccompiler.ir.families.base import DISCRETE, Columns, Family, Variables
 from pccompiler.ir.families.counting import log_factorial, times_log
 from pccompiler.ir.families.supports import Parameter, unit_interval
 from pccompiler.ir.variables import Variable
@@ -28,9 +26,7 @@ class Binomial(Family):
         fault = super().misfit(variable)
         return fault and f"{fault}, with one state more than trials"
 
-    def log_value(
-        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
-    ) -> Float:
+    def log_value(self, x: Float, parameters: Columns, variables: Variables) -> Float:
         """The binomial coefficient times the probability of each outcome."""
         (p,) = parameters
         trials = np.array([v.cardinality - 1.0 for v in variables]).reshape(-1, 1, 1)

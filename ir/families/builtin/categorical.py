@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.base import DISCRETE, Family
+from pccompiler.ir.families.base import DISCRETE, Columns, Family, Variables
 from pccompiler.ir.families.supports import Parameter, simplex
-from pccompiler.ir.variables import Variable
 
 
 class Categorical(Family):
@@ -20,8 +17,6 @@ class Categorical(Family):
     parameters = (Parameter("probabilities", simplex, lambda v: v.cardinality),)
     tabular = True
 
-    def log_value(
-        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
-    ) -> Float:
+    def log_value(self, x: Float, parameters: Columns, variables: Variables) -> Float:
         """The log-probability of the state."""
         return np.log(np.take_along_axis(parameters[0], x.astype(np.int64), axis=2))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.base import Bool, Family
+from pccompiler.ir.families.base import Bool, Columns, Family, Variables
 from pccompiler.ir.families.classes import classes, representative
 from pccompiler.ir.families.counting import log_gamma
 from pccompiler.ir.families.supports import Parameter, positive
@@ -26,9 +24,7 @@ class Gamma(Family):
     in_float64 = True
     work = (6, 2, 6)
 
-    def log_value(
-        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
-    ) -> Float:
+    def log_value(self, x: Float, parameters: Columns, variables: Variables) -> Float:
         """A power and an exponential."""
         concentration, rate = parameters
         known = np.where(x > 0.0, x, 1.0)

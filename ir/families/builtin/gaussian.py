@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.base import Family
+from pccompiler.ir.families.base import Columns, Family, Variables
 from pccompiler.ir.families.supports import Parameter, positive, real
 from pccompiler.ir.variables import Variable
 
@@ -27,9 +26,7 @@ class Gaussian(Family):
     everywhere = True
     work = (5, 1, 6)
 
-    def log_value(
-        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
-    ) -> Float:
+    def log_value(self, x: Float, parameters: Columns, variables: Variables) -> Float:
         """The normal log-density."""
         mean, deviation = parameters
         return -0.5 * ((x - mean) / deviation) ** 2 - np.log(deviation) - _LOG_SQRT_2PI

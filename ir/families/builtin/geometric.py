@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.base import Bool, Family
+from pccompiler.ir.families.base import Bool, Columns, Family, Variables
 from pccompiler.ir.families.counting import times_log
 from pccompiler.ir.families.supports import Parameter, unit_interval
 from pccompiler.ir.variables import Variable
@@ -23,9 +21,7 @@ class Geometric(Family):
     in_float64 = True
     work = (2, 0, 3)
 
-    def log_value(
-        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
-    ) -> Float:
+    def log_value(self, x: Float, parameters: Columns, variables: Variables) -> Float:
         """Failures, then a success."""
         (p,) = parameters
         return times_log(x, 1.0 - p) + np.log(p)

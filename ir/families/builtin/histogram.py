@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.base import Bool, Family
+from pccompiler.ir.families.base import Bool, Columns, Family, Variables
 from pccompiler.ir.families.supports import Parameter, simplex
 from pccompiler.ir.variables import Variable
 
@@ -26,9 +24,7 @@ class Histogram(Family):
         fits = variable.domain == "real" and len(variable.edges) > 1
         return None if fits else "give histogram inputs a real variable with edges"
 
-    def log_value(
-        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
-    ) -> Float:
+    def log_value(self, x: Float, parameters: Columns, variables: Variables) -> Float:
         """The density of the bin; ``-inf`` outside."""
         edges = np.array([v.edges for v in variables])
         bins = np.stack([bin_of(row[0], e) for row, e in zip(x, edges, strict=True)])[:, None]

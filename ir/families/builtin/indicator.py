@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.base import DISCRETE, Family
+from pccompiler.ir.families.base import DISCRETE, Columns, Family, Variables
 from pccompiler.ir.variables import Variable
 
 
@@ -23,8 +21,6 @@ class Indicator(Family):
         fault = super().misfit(variable)
         return fault and f"{fault.replace(self.keyword, 'indicators', 1)}, and one unit per state"
 
-    def log_value(
-        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
-    ) -> Float:
+    def log_value(self, x: Float, parameters: Columns, variables: Variables) -> Float:
         """0 at the unit's state, ``-inf`` elsewhere."""
         return np.where(x == np.arange(variables[0].cardinality)[:, None], 0.0, -np.inf)

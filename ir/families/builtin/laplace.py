@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.base import Family
+from pccompiler.ir.families.base import Columns, Family, Variables
 from pccompiler.ir.families.supports import Parameter, positive, real
-from pccompiler.ir.variables import Variable
 
 
 class Laplace(Family):
@@ -21,9 +18,7 @@ class Laplace(Family):
     everywhere = True
     work = (4, 1, 5)
 
-    def log_value(
-        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
-    ) -> Float:
+    def log_value(self, x: Float, parameters: Columns, variables: Variables) -> Float:
         """The Laplace log-density."""
         location, scale = parameters
         return -np.abs(x - location) / scale - np.log(2.0 * scale)

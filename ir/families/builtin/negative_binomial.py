@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.base import Family
+from pccompiler.ir.families.base import Columns, Family, Variables
 from pccompiler.ir.families.counting import log_factorial, log_gamma, times_log
 from pccompiler.ir.families.supports import Parameter, positive, unit_interval
-from pccompiler.ir.variables import Variable
 
 
 class NegativeBinomial(Family):
@@ -29,9 +26,7 @@ class NegativeBinomial(Family):
     in_float64 = True
     work = (7, 2, 7)
 
-    def log_value(
-        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
-    ) -> Float:
+    def log_value(self, x: Float, parameters: Columns, variables: Variables) -> Float:
         """Ways to order failures and successes, and the probability of each."""
         successes, p = parameters
         ways = log_gamma(x + successes) - log_gamma(successes) - log_factorial(x)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families.base import Bool, Family
+from pccompiler.ir.families.base import Bool, Columns, Family, Variables
 from pccompiler.ir.families.counting import log_factorial, times_log
 from pccompiler.ir.families.supports import Parameter, nonnegative
 from pccompiler.ir.variables import Variable
@@ -23,9 +21,7 @@ class Poisson(Family):
     in_float64 = True
     work = (3, 1, 3)
 
-    def log_value(
-        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
-    ) -> Float:
+    def log_value(self, x: Float, parameters: Columns, variables: Variables) -> Float:
         """The Poisson log-probability."""
         (rate,) = parameters
         return times_log(x, rate) - rate - log_factorial(x)

@@ -4,18 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
 from pccompiler.errors import OptionError
-from pccompiler.ir import Variable, binary, categorical
+from pccompiler.ir import Circuit, Variable, binary, categorical
 from pccompiler.ir.arrays import Int
 from pccompiler.options import whole
-from pccompiler.structures.tools.regions import RegionGraph
+from pccompiler.structures.tools.common import Leaf
+from pccompiler.structures.tools.regions import Layers, ProductKind, RegionGraph, assemble
 
 Cut = Callable[[Int], tuple[list[Int], Int]]
 """Maps rectangles, shape ``(n, 4)`` with columns top, bottom, left, right, to their partitions by
 arity, shape ``(m, 1 + arity, 4)`` (a region, then its parts), and to the rectangles to cut next."""
+
+
+class ImageOptions(TypedDict, total=False):
+    """Options of all structures for images.
+
+    Attributes:
+        channels: Variables per pixel, by default 1; they stay together in a factorized leaf.
+        variables: One for each pixel and channel; by default categorical.
+        states: Number of states of the default variables, by default 256; 2 makes them binary.
+        channels_first: Whether variables are ordered channel by channel, not pixel by pixel.
+        sum_units: Width of the sums, if other than ``units``.
+        input_units: Width of the inputs, if other than ``units``.
+        product: ``"elementwise"`` (the default), or ``"kronecker"``: quarters then give
+            ``units ** 4`` units.
+        leaf: See `random_tree`.
+    """
+
+    channels: int
+    variables: Sequence[Variable] | None
+    states: int
+    channels_first: bool
+    sum_units: int | None
+    input_units: int | None
+    product: ProductKind
+    leaf: Leaf
 
 
 @dataclass(frozen=True)
@@ -37,38 +64,6 @@ class Image:
     variables: tuple[Variable, ...]
     channels_first: bool
 
-    @classmethod
-    def of(
-        cls,
-        height: int,
-        width: int,
-        channels: int,
-        variables: Sequence[Variable] | None,
-        states: int,
-        *,
-        channels_first: bool,
-    ) -> Image:
-        """From the options of a structure, checked.
-
-        Raises:
-            OptionError: If a number is too small, or the number of variables does not fit.
-        """
-        height, width = whole("height", height), whole("width", width)
-        channels = whole("channels", channels)
-        wanted = height * width * channels
-        if variables is None:
-            states = whole("states", states, 2)
-            names = [f"x{i}" for i in range(wanted)]
-            variables = [binary(x) if states == 2 else categorical(x, states) for x in names]
-        if len(variables) != wanted:
-            raise OptionError.of(
-                "PC342",
-                f"{len(variables)} variables are given for an image of "
-                f"{height} x {width} pixels of {channels} channels",
-                help=f"give {wanted}, or another height, width or channels",
-            )
-        return cls(height, width, channels, tuple(variables), channels_first)
-
     def pixels(self, rows: Int, columns: Int) -> Int:
         """The variables of pixels, shape ``(*rows.shape, channels)``."""
         pixel = (rows * self.width + columns)[..., None]
@@ -76,6 +71,52 @@ class Image:
         if self.channels_first:
             return np.asarray(channel * (self.height * self.width) + pixel)
         return np.asarray(pixel * self.channels + channel)
+
+
+def image_circuit(
+    cut: Cut,
+    height: int,
+    width: int,
+    units: int,
+    *,
+    channels: int = 1,
+    variables: Sequence[Variable] | None = None,
+    states: int = 256,
+    channels_first: bool = False,
+    sum_units: int | None = None,
+    input_units: int | None = None,
+    product: ProductKind = "elementwise",
+    leaf: Leaf = "auto",
+) -> Circuit:
+    """The circuit of an image that ``cut`` cuts into rectangles; see `ImageOptions`.
+
+    Raises:
+        OptionError: If an option cannot be used, or variables do not fit the image.
+    """
+    layers = Layers.of(units, sum_units, input_units, product, leaf)
+    size = whole("height", height), whole("width", width), whole("channels", channels)
+    image = Image(*size, _pixel_variables(size, variables, states), channels_first)
+    return assemble(cut_up(image, cut), image.variables, layers)
+
+
+def _pixel_variables(
+    size: tuple[int, int, int], variables: Sequence[Variable] | None, states: int
+) -> tuple[Variable, ...]:
+    """Those that are given, checked, or new ones."""
+    height, width, channels = size
+    wanted = height * width * channels
+    if variables is None:
+        states = whole("states", states, 2)
+        names = [f"x{i}" for i in range(wanted)]
+        return tuple(binary(x) if states == 2 else categorical(x, states) for x in names)
+    if len(variables) != wanted:
+        raise OptionError.of(
+            "PC342",
+            f"{len(variables)} variables are given for an image of "
+            f"{height} x {width} pixels of {channels} channels",
+            help=f"give {wanted}, or another height, width or channels",
+        )
+    return tuple(variables)
 
 
 def cut_up(image: Image, cut: Cut) -> RegionGraph:

@@ -7,36 +7,19 @@ protocol. `pccompiler.torch_backend.engines.select` picks the engine for each qu
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, ClassVar, NamedTuple, Self
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.budgeted.schedule import Budget
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
 from pccompiler.torch_backend.runtime.threads import few_threads
 from pccompiler.torch_backend.weights.weights import Weights
-
-
-class Wanted(Enum):
-    """The questions that engines answer."""
-
-    VALUE = "value"
-    """Log-likelihoods."""
-    GRADIENT = "gradient"
-    """Log-likelihoods, and their gradients with respect to the engine's own operands."""
-    COUNTS = "counts"
-    """The same with respect to the plan's operands: expected counts for EM."""
-    POSTERIOR = "posterior"
-    """The share of each leaf in the root's value."""
-    DRAWS = "draws"
-    """The leaves of an induced tree, drawn in proportion to its value."""
-    BEST = "best"
-    """The leaves of the induced tree with the largest value (MPE)."""
 
 
 class NoMatch(Exception):  # noqa: N818  # a verdict, not a failure
@@ -66,34 +49,6 @@ class Target:
     dtype: torch.dtype
     batch: int | None = None
     budget: Budget | None = None
-
-
-class Batch(NamedTuple):
-    """Rows of data, shape (batch, variables), NaN where missing; and whether they are complete."""
-
-    x: Tensor
-    complete: bool = False
-
-
-class Ascent(NamedTuple):
-    """What `Engine.up` leaves for `Engine.down`: tensors, and anything else the engine keeps."""
-
-    saved: Sequence[Tensor] = ()
-    kept: Any = None  # only the engine that made it looks inside
-
-
-@dataclass(frozen=True, eq=False)
-class Descent:
-    """The result of `Engine.down`.
-
-    Attributes:
-        operands: For `Wanted.GRADIENT` and `Wanted.COUNTS`: the gradient of each operand.
-        leaves: For the other questions: input layer to the flow of its units, shape (rows, units,
-            batch). For `Wanted.DRAWS` and `Wanted.BEST` a unit gets all of a row's flow or none.
-    """
-
-    operands: Sequence[Tensor | None] = ()
-    leaves: Mapping[int, Tensor] = field(default_factory=dict[int, Tensor])
 
 
 Evaluate = Callable[[Tensor, bool], Tensor]
@@ -181,22 +136,8 @@ class Engine(ABC):
             KernelError: If kernels fail to run.
         """
 
-    def down(
-        self,
-        ascent: Ascent,
-        flows: Tensor,
-        wanted: Wanted,
-        generator: torch.Generator | None = None,
-    ) -> Descent:
-        """Run top-down, for any question other than a value.
-
-        Args:
-            ascent: From `up`, for the same question.
-            flows: The root's flow for each row, shape (batch,): the derivative of a loss with
-                respect to its logarithm, or 1. Several draws may come from one evaluated row.
-            wanted: The question.
-            generator: Random numbers for draws.
-        """
+    def down(self, ascent: Ascent, task: Task) -> Descent:
+        """Run top-down, from what `up` left for the same question."""
         raise NotImplementedError(f"{self.name} does not run top-down")
 
     def launches(self, wanted: Wanted) -> int | None:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.engines.base import Ascent, Batch, Engine, Wanted
+from pccompiler.torch_backend.engines.base import Engine
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Task, Wanted
 from pccompiler.torch_backend.runtime.first_order import first_order
 from pccompiler.torch_backend.weights.weights import Weights
 
@@ -52,5 +53,5 @@ class _Run(torch.autograd.Function):
     @first_order
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, unused-ignore]  # pyright: ignore[reportIncompatibleMethodOverride]
         ascent = Ascent(ctx.saved_tensors, ctx.kept)
-        descent = ctx.engine.down(ascent, grad_outputs[0], ctx.wanted)
+        descent = ctx.engine.down(ascent, Task(grad_outputs[0], ctx.wanted))
         return (None, None, None, *descent.operands)

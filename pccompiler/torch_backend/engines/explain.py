@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pccompiler.ir.plan.plan import Plan
-from pccompiler.torch_backend.engines.base import Engine, NoMatch, Target, Wanted
+from pccompiler.torch_backend.engines.base import Engine, NoMatch, Target
+from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.engines.select import Engines, engines
 
 

@@ -13,11 +13,12 @@ from pccompiler.ir.plan.plan import Plan
 from pccompiler.log import say_once
 from pccompiler.plugins import Registry
 from pccompiler.torch_backend.engines.arena.engine import Arena
-from pccompiler.torch_backend.engines.base import Batch, Engine, NoMatch, Target, Wanted
+from pccompiler.torch_backend.engines.base import Engine, NoMatch, Target
 from pccompiler.torch_backend.engines.budgeted.engine import Budgeted
 from pccompiler.torch_backend.engines.dense.engine import Dense
 from pccompiler.torch_backend.engines.differentiable import evaluate
 from pccompiler.torch_backend.engines.layered.engine import Layered
+from pccompiler.torch_backend.engines.questions import Batch, Wanted
 from pccompiler.torch_backend.engines.trees.cpu import TreesOnCPU
 from pccompiler.torch_backend.engines.trees.cuda import TreesOnCUDA
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError

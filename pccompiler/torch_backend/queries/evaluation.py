@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from pccompiler.torch_backend.engines.arena.tables import tables_by_layer
-from pccompiler.torch_backend.engines.base import Ascent, Batch, Engine, Wanted
+from pccompiler.torch_backend.engines.base import Engine
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Task, Wanted
 from pccompiler.torch_backend.leaves.base import Units
 from pccompiler.torch_backend.values import draw_state
 
@@ -117,7 +118,7 @@ class Evaluated:
             generator: Random numbers for draws.
         """
         ones = self.root.new_ones(len(self.rows) if batch is None else batch)
-        return self.engine.down(self.ascent, ones, self.wanted, generator).leaves
+        return self.engine.down(self.ascent, Task(ones, self.wanted, generator)).leaves
 
     def masses(self, flows: Flows) -> Tensor:
         """Mass of each state of discrete variables, shape (batch, variables, states).

@@ -12,7 +12,7 @@ from torch import Tensor
 from pccompiler.options import listed
 from pccompiler.tables import column_of
 from pccompiler.torch_backend.data.inputs import Rows
-from pccompiler.torch_backend.engines.base import Wanted
+from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.queries.evaluation import Evaluated, Knowledge
 

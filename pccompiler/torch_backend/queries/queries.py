@@ -16,7 +16,7 @@ from pccompiler.errors import DataError, OptionError
 from pccompiler.options import seed_of, whole
 from pccompiler.passes.analysis.determinism.decide import determinism
 from pccompiler.torch_backend.data.validation import impossible
-from pccompiler.torch_backend.engines.base import Wanted
+from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.queries.answers import Classes, Completion, Draws, Posterior
 from pccompiler.torch_backend.queries.evaluation import Evaluated, Knowledge

@@ -42,6 +42,22 @@ class Worker(Protocol):
         ...
 
 
+class Pace(NamedTuple):
+    """When a training stops, and who watches it.
+
+    Attributes:
+        steps: The most steps.
+        patience: The most evaluations in a row without improvement.
+        progress: Whether to show a progress bar on a terminal.
+        on_evaluation: Called with each `Evaluation`.
+    """
+
+    steps: int
+    patience: int | None
+    progress: bool
+    on_evaluation: Callable[[Evaluation], None] | None
+
+
 class TrainingData(NamedTuple):
     """Training rows with their weights, and held-out rows."""
 

@@ -14,7 +14,7 @@ from pccompiler.errors import OptionError
 from pccompiler.options import as_float, seed_of, shown, whole
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.checkpointing.keeper import make_keeper
-from pccompiler.torch_backend.training.course import Facts, TrainingData
+from pccompiler.torch_backend.training.course import Facts, Pace, TrainingData
 from pccompiler.torch_backend.training.history import (
     Evaluation,
     History,
@@ -110,27 +110,14 @@ def fit(
     }
     keeper = make_keeper(checkpoint, checkpoint_every, model, rows, options)
     history = begin(model, rows, seed, keeper)
+    batch = min(batch_size, number)
     stepper = Stepper(
-        model,
-        rows.train,
-        rows.weights,
-        min(batch_size, number),
-        learning_rate,
-        weight_decay,
-        cuda_graph,
+        model, rows.train, rows.weights, batch, learning_rate, weight_decay, cuda_graph
     )
+    worker = _Steps(stepper, np.random.default_rng(seed), number, drawn, evaluate_every)
+    pace = Pace(steps, patience, progress, on_evaluation)
     with model.forward_threads(stepper.batch):
-        return learn(
-            model,
-            _Steps(stepper, np.random.default_rng(seed), number, drawn, evaluate_every),
-            rows,
-            history,
-            keeper,
-            steps=steps,
-            patience=patience,
-            progress=progress,
-            on_evaluation=on_evaluation,
-        )
+        return learn(model, worker, rows, history, keeper, pace)
 
 
 def _rows(model: CompiledCircuit, train: Tensor | ArrayLike) -> Tensor | MappedRows:

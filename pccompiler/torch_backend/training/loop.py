@@ -10,7 +10,7 @@ from pccompiler.errors import DataError, OptionError
 from pccompiler.progress import progress_bar
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.checkpointing.keeper import Keeper
-from pccompiler.torch_backend.training.course import Best, Course, TrainingData, Worker
+from pccompiler.torch_backend.training.course import Best, Course, Pace, TrainingData, Worker
 from pccompiler.torch_backend.training.history import (
     Evaluation,
     History,
@@ -26,11 +26,7 @@ def learn(
     rows: TrainingData,
     history: History,
     keeper: Keeper | None,
-    *,
-    steps: int,
-    patience: int | None,
-    progress: bool,
-    on_evaluation: Callable[[Evaluation], None] | None,
+    pace: Pace,
 ) -> History:
     """Work and evaluate in turns until steps or patience run out; keep the best parameters.
 
@@ -40,15 +36,13 @@ def learn(
         rows: The data.
         history: Filled, and returned.
         keeper: Writes checkpoints, and may have a state to continue from.
-        steps: The most steps.
-        patience: The most evaluations in a row without improvement.
-        progress: Whether to show a progress bar on a terminal.
-        on_evaluation: Called with each `Evaluation`.
+        pace: When to stop, and who watches.
 
     Raises:
         DataError: If a loss or a parameter is not finite. The model then has its best or its last
             sound parameters.
     """
+    steps, patience, progress, on_evaluation = pace
     course = Course(model, history)
     best, look = course.best, _nothing
     if keeper is not None:

@@ -28,6 +28,7 @@ from pccompiler.passes import findings, plan
 from pccompiler.structures import poon_domingos, quad_graph, quad_tree, random_tree
 from pccompiler.structures.tools.regions import ProductKind
 from pccompiler.testing import random_weights, total_mass, with_values, worlds
+from pccompiler.testing.refusals import refusals
 
 Golden = Callable[[str], None]
 KINDS: tuple[ProductKind, ...] = ("elementwise", "kronecker")
@@ -241,9 +242,4 @@ def test_errors(golden: Golden) -> None:
         lambda: poon_domingos(4, 4, 2, axes="z"),  # type: ignore[arg-type]  # the error
         lambda: poon_domingos(4, 4, 2, states=1),
     ]
-    messages: list[str] = []
-    for attempt in attempts:
-        with pytest.raises(OptionError) as caught:
-            attempt()
-        messages.append(str(caught.value))
-    golden("\n".join(messages))
+    golden(refusals(attempts, OptionError))

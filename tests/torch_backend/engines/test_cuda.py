@@ -15,8 +15,9 @@ from pccompiler import log as notices
 from pccompiler.ir import Circuit
 from pccompiler.structures import hclt, naive_bayes_mixture
 from pccompiler.torch_backend.engines.dense.engine import Dense
+from pccompiler.torch_backend.engines.trees.arranged import Arranged
 from pccompiler.torch_backend.engines.trees.cuda import TreesOnCUDA
-from pccompiler.torch_backend.engines.trees.cuda_weights import Arranged, Generated
+from pccompiler.torch_backend.engines.trees.cuda_weights import Generated
 from pccompiler.torch_backend.training.adam import KernelAdam, TorchAdam
 from pccompiler.torch_backend.training.gradient import fit
 

@@ -15,7 +15,7 @@ from pccompiler.ir import Builder, Circuit, Family
 from pccompiler.ir.variables import binary, real
 from pccompiler.onnx_backend import OnnxModel
 from pccompiler.torch_backend.engines.arena.engine import Arena
-from pccompiler.torch_backend.engines.base import Wanted
+from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.runtime.addition import add_up
 
 Float = NDArray[np.float64]

@@ -21,10 +21,11 @@ from pccompiler.ir.plan.layers import Layer
 from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend import CompiledCircuit
 from pccompiler.torch_backend.engines import select
-from pccompiler.torch_backend.engines.base import Ascent, Batch, Engine, NoMatch, Target, Wanted
+from pccompiler.torch_backend.engines.base import Engine, NoMatch, Target
 from pccompiler.torch_backend.engines.differentiable import evaluate, run
 from pccompiler.torch_backend.engines.layered.engine import Layered
 from pccompiler.torch_backend.engines.plain import Plain
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Task, Wanted
 from pccompiler.torch_backend.values import safe_log
 
 DRAWS = 3000
@@ -122,7 +123,7 @@ def leaves(
         root, ascent = engine.up(Batch(x), operands(model, x), wanted)
         generator = torch.Generator(x.device).manual_seed(0)
         ones = root.new_ones(draws or len(x))
-        return root, dict(engine.down(ascent, ones, wanted, generator).leaves)
+        return root, dict(engine.down(ascent, Task(ones, wanted, generator)).leaves)
 
 
 def by_posterior(model: CompiledCircuit, engine: Engine, x: Tensor) -> None:
@@ -220,8 +221,9 @@ def test_every_engine_says_no_to_what_it_lacks() -> None:
 
 
 FOREIGN = """
-from pccompiler.torch_backend.engines.base import Ascent, Engine, NoMatch, Wanted
+from pccompiler.torch_backend.engines.base import Engine, NoMatch
 from pccompiler.torch_backend.engines.plain import Plain
+from pccompiler.torch_backend.engines.questions import Ascent, Wanted
 
 
 class ByDefinition(Engine):
@@ -282,7 +284,7 @@ def test_going_down_must_be_written() -> None:
     engine = made["ByDefinition"].match(model.plan, model.engines.target, Wanted.VALUE)
     assert isinstance(engine, Engine)
     with pytest.raises(NotImplementedError, match="by-definition does not run top-down"):
-        engine.down(Ascent(), torch.ones(1), Wanted.GRADIENT)
+        engine.down(Ascent(), Task(torch.ones(1), Wanted.GRADIENT))
 
 
 def test_refusals_keep_nothing_alive() -> None:

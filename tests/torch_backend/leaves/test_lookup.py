@@ -11,8 +11,8 @@ import pccompiler as pc
 from pccompiler.ir import Circuit
 from pccompiler.ir.variables import binary, categorical, real
 from pccompiler.structures import hclt, quad_graph
-from pccompiler.torch_backend.engines.base import Batch, Wanted
 from pccompiler.torch_backend.engines.differentiable import run
+from pccompiler.torch_backend.engines.questions import Batch, Wanted
 from pccompiler.torch_backend.leaves.lookup import codes_of, look_up, table_gradient
 from pccompiler.torch_backend.values import safe_div
 

@@ -17,15 +17,8 @@ from pccompiler.torch_backend.engines.arena.program import BagStep, InputStep, P
 from pccompiler.torch_backend.engines.arena.sweeps import Flows, Gradients, Sweep, certain_root
 from pccompiler.torch_backend.engines.arena.tables import Tables, tables_of
 from pccompiler.torch_backend.engines.arena.topdown import ascend, descend
-from pccompiler.torch_backend.engines.base import (
-    Ascent,
-    Batch,
-    Descent,
-    Engine,
-    Evaluate,
-    Target,
-    Wanted,
-)
+from pccompiler.torch_backend.engines.base import Engine, Evaluate, Target
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.runtime.threads import one_thread
 from pccompiler.torch_backend.values import has_table
@@ -84,17 +77,11 @@ class Arena(Engine):
         values = ascend(self.program, tables, maximum=wanted is Wanted.BEST)
         return values[-1], Ascent(kept=(tables, values))
 
-    def down(
-        self,
-        ascent: Ascent,
-        flows: Tensor,
-        wanted: Wanted,
-        generator: torch.Generator | None = None,
-    ) -> Descent:
+    def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
-        if wanted in _RULED:
+        if task.wanted in _RULED:
             tables, values = ascent.kept
-            reached = descend(self.program, tables, values, flows, wanted, generator)
+            reached = descend(self.program, tables, values, *task)
             steps = [step for step in self.program.steps if isinstance(step, InputStep)]
             return Descent(
                 leaves={
@@ -104,7 +91,7 @@ class Arena(Engine):
             )
         tables = self.tables(ascent.saved)
         with one_thread():
-            by_input, by_table, edges = self.gradients(tables, flows)
+            by_input, by_table, edges = self.gradients(tables, task.flows)
         weights = ascent.saved[self.inputs :]
         return Descent(
             (*(by_input.get(n) for n in tables.inputs), *self._by_use(weights, by_table, edges))

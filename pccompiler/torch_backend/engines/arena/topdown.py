@@ -27,7 +27,7 @@ from pccompiler.torch_backend.engines.arena.program import (
 )
 from pccompiler.torch_backend.engines.arena.sweeps import Sweep
 from pccompiler.torch_backend.engines.arena.tables import Tables
-from pccompiler.torch_backend.engines.base import Wanted
+from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.values import finite
 
 Share = Callable[[Tensor, Tensor, torch.Generator | None], Tensor]

@@ -11,21 +11,13 @@ from torch import Tensor
 from pccompiler.errors import OptionError
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.passes.lowering.segments import Segments, best_segments
-from pccompiler.torch_backend.engines.base import (
-    Ascent,
-    Batch,
-    Descent,
-    Engine,
-    Evaluate,
-    NoMatch,
-    Target,
-    Wanted,
-)
+from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
 from pccompiler.torch_backend.engines.budgeted.choose import training_bytes
 from pccompiler.torch_backend.engines.budgeted.recompute import recomputed_gradients
 from pccompiler.torch_backend.engines.budgeted.schedule import Budget, size_text
 from pccompiler.torch_backend.engines.budgeted.streaming import LazyInputs, LazyWeights, Streamed
 from pccompiler.torch_backend.engines.layered.operands import Indexed
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.weights.weights import Weights
 
@@ -97,19 +89,13 @@ class Budgeted(Engine):
         self.blocks.weights.kept.clear()
         return out, Ascent((batch.x,), batch.complete)
 
-    def down(
-        self,
-        ascent: Ascent,
-        flows: Tensor,
-        wanted: Wanted,
-        generator: torch.Generator | None = None,
-    ) -> Descent:
+    def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
         (x,) = ascent.saved
         if self.segments is not None:
-            slope, found = self._in_segments(x, flows)
+            slope, found = self._in_segments(x, task.flows)
         else:
-            slope, found = self._by_parts(x, ascent.kept, flows)
+            slope, found = self._by_parts(x, ascent.kept, task.flows)
         return Descent((slope, *found))
 
     @property

@@ -13,21 +13,13 @@ import torch
 from torch import Tensor
 
 from pccompiler.ir.plan.plan import Plan
-from pccompiler.torch_backend.engines.base import (
-    Ascent,
-    Batch,
-    Descent,
-    Engine,
-    Evaluate,
-    NoMatch,
-    Target,
-    Wanted,
-)
+from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Precision
 from pccompiler.torch_backend.engines.dense.match import regions_of
 from pccompiler.torch_backend.engines.dense.parts import launches
 from pccompiler.torch_backend.engines.dense.regions import Regions
 from pccompiler.torch_backend.engines.dense.tiles import Tiles
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
 from pccompiler.torch_backend.values import has_table
@@ -104,14 +96,8 @@ class Dense(Engine):
         self.proven = True
         return value, Ascent((*kept, *tables))
 
-    def down(
-        self,
-        ascent: Ascent,
-        flows: Tensor,
-        wanted: Wanted,
-        generator: torch.Generator | None = None,
-    ) -> Descent:
+    def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
         kept, tables = ascent.saved[: len(Kept._fields)], ascent.saved[len(Kept._fields) :]
-        slopes, given = self.runner.backward(flows.contiguous(), Kept(*kept), tables)
+        slopes, given = self.runner.backward(task.flows.contiguous(), Kept(*kept), tables)
         return Descent((*slopes, *given))

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
-from pccompiler.torch_backend.engines.base import (
-    Ascent,
-    Batch,
-    Descent,
-    Engine,
-    Evaluate,
-    NoMatch,
-    Target,
-    Wanted,
-)
+from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
 from pccompiler.torch_backend.engines.layered.backward import Backward
 from pccompiler.torch_backend.engines.layered.forward import Forward
 from pccompiler.torch_backend.engines.layered.operands import Indexed
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.runtime.threads import few_threads
 from pccompiler.torch_backend.values import has_table
@@ -66,16 +57,10 @@ class Layered(Engine):
         forward = Forward(self.indexed, inputs, weights, _like(operands), keep, batch.complete)
         return forward.run(), Ascent(kept=forward)
 
-    def down(
-        self,
-        ascent: Ascent,
-        flows: Tensor,
-        wanted: Wanted,
-        generator: torch.Generator | None = None,
-    ) -> Descent:
+    def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
-        with few_threads(self.plan, self.target.device, len(flows)):
-            inputs, weights = Backward(ascent.kept).run(flows)
+        with few_threads(self.plan, self.target.device, len(task.flows)):
+            inputs, weights = Backward(ascent.kept).run(task.flows)
         return Descent((*inputs, *weights))
 
     def release(self) -> None:

@@ -19,16 +19,8 @@ from torch import Tensor
 
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
-from pccompiler.torch_backend.engines.base import (
-    Ascent,
-    Batch,
-    Descent,
-    Engine,
-    Evaluate,
-    NoMatch,
-    Target,
-    Wanted,
-)
+from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
 from pccompiler.torch_backend.engines.trees.match import Child, RegionTrees, read_trees, root_order
 from pccompiler.torch_backend.engines.trees.tables import rows_of, separate, tables_of
 from pccompiler.torch_backend.runtime.c_compiler import load_c, say_slower
@@ -154,17 +146,11 @@ class TreesOnCPU(Engine):
             blocks.library.mix_up(*pointers, *roots.shape, len(x), values.data_ptr())
         return values, Ascent((roots, values, *operands), blocks)
 
-    def down(
-        self,
-        ascent: Ascent,
-        flows: Tensor,
-        wanted: Wanted,
-        generator: torch.Generator | None = None,
-    ) -> Descent:
+    def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
         blocks: _Blocks = ascent.kept
         roots, values, *operands = ascent.saved
-        above, each = flows.contiguous(), torch.zeros_like(roots)
+        above, each = task.flows.contiguous(), torch.zeros_like(roots)
         sums: list[Tensor] = []
         if not self.mixed:
             each[0, : len(above)] = above

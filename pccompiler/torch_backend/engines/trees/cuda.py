@@ -10,17 +10,10 @@ from torch import Tensor
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.log import say_once
-from pccompiler.torch_backend.engines.base import (
-    Ascent,
-    Batch,
-    Descent,
-    Engine,
-    Evaluate,
-    NoMatch,
-    Target,
-    Wanted,
-)
-from pccompiler.torch_backend.engines.trees.cuda_weights import Arranged, Generated, Source
+from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
+from pccompiler.torch_backend.engines.trees.arranged import Arranged, Source
+from pccompiler.torch_backend.engines.trees.cuda_weights import Generated
 from pccompiler.torch_backend.engines.trees.launch import Launcher
 from pccompiler.torch_backend.engines.trees.match import root_order
 from pccompiler.torch_backend.engines.trees.warps import Arrangement, arrange
@@ -96,16 +89,10 @@ class TreesOnCUDA(Engine):
         values = self.launcher.mix(roots, operands[0]) if self.mixed else roots[0].clone()
         return values, Ascent((codes, weights, pieces, roots, values, *operands), batch.complete)
 
-    def down(
-        self,
-        ascent: Ascent,
-        flows: Tensor,
-        wanted: Wanted,
-        generator: torch.Generator | None = None,
-    ) -> Descent:
+    def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
         codes, weights, pieces, roots, values, *operands = ascent.saved
-        above, share = flows.contiguous(), list[Tensor]()
+        above, share = task.flows.contiguous(), list[Tensor]()
         each = above.unsqueeze(0)
         if self.mixed:
             each, found = self.launcher.unmix(roots, operands[0], values, above)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -32,61 +31,6 @@ _RESIDENT = 3
 """Blocks of the backward pass resident on a multiprocessor."""
 _MOST_HIDDEN = 32
 _MOST_OUTPUTS = 64
-
-
-class Source(Protocol):
-    """Makes weights of lanes, shape (components, lanes), from tensors that torch differentiates."""
-
-    def tensors(self, weights: Weights) -> list[Tensor]:
-        """The tensors that the weights are made from."""
-        ...
-
-    def make(self, tensors: Sequence[Tensor]) -> Tensor:
-        """The lanes' weights."""
-        ...
-
-    def back(self, found: Tensor, batch: int, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Gradients of ``tensors`` from those of the lanes, as returned by `Launcher.down`."""
-        ...
-
-
-class Arranged:
-    """Weights computed by torch, group by group, then moved to their lanes."""
-
-    def __init__(self, launcher: Launcher) -> None:
-        self.launcher = launcher
-        self.slots = launcher.trees.slots()
-        self.places: list[tuple[Tensor, Tensor]] = []
-
-    def tensors(self, weights: Weights) -> list[Tensor]:
-        """The weights of regions, roots and leaves, in plan order."""
-        return [table.contiguous() for table in weights.by_group(self.slots).values()]
-
-    def make(self, tensors: Sequence[Tensor]) -> Tensor:
-        """See `Source`."""
-        if not self.places:
-            self._place(tensors)
-        out = tensors[0].new_empty(self.launcher.components, self.launcher.lanes)
-        for table, (rows, places) in zip(tensors, self.places, strict=True):
-            out.view(-1)[places] = table.flatten(1)[rows]
-        return out
-
-    def back(self, found: Tensor, batch: int, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """See `Source`."""
-        flat = self.launcher.collect(found, batch).view(-1)
-        grads: list[Tensor] = []
-        for table, (rows, places) in zip(tensors, self.places, strict=True):
-            grads.append(torch.zeros_like(table).flatten(1).index_add_(0, rows, flat[places]))
-        return [grad.view_as(table) for grad, table in zip(grads, tensors, strict=True)]
-
-    def _place(self, tensors: Sequence[Tensor]) -> None:
-        for table, slots in zip(tensors, self.slots.values(), strict=True):
-            rows, component, lane = slots
-            entries = np.arange(table[0].numel())
-            places = (component[:, None] + entries) * self.launcher.lanes + lane[:, None]
-            self.places.append(
-                (torch.from_numpy(rows).to(table.device), torch.from_numpy(places).to(table.device))
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,9 +63,8 @@ class Generated:
             NoMatch: If the generator is not supported, with the reason.
         """
         self.launcher = launcher
-        generator = weights.plan.generator
-        self.net = generator if weights.network else None
-        hidden = self.net.hidden if isinstance(self.net, Hypernetwork) else ()
+        self.net = network_of(weights)
+        hidden = self.net.hidden if self.net else ()
         _check(weights, hidden)
         self.heads = self._heads(weights)
         self.tiles = sum(-(-head.number // _TILE) for head in self.heads)
@@ -173,7 +116,7 @@ class Generated:
             ("HEADS", calls),
         ]
         names = ["generate", "generate_back"]
-        if isinstance(self.net, Hypernetwork):
+        if self.net:
             shape = [("E", self.net.embedding), ("H1", hidden[0]), ("H2", hidden[1])]
             partial, outputs = _sizes(self.net.embedding, hidden, self.heads)
             defines += [*shape, ("PARTIAL", partial), ("ENTRIES_OUT", outputs)]
@@ -274,6 +217,22 @@ def _partial(weights: Weights, hidden: tuple[int, ...], heads: list[_Head]) -> _
     return _Partial(*_sizes(width, hidden, heads), (4 * shared[0], 4 * shared[1]))
 
 
+def network_of(weights: Weights) -> Hypernetwork | None:
+    """The hypernetwork that fills the sectors; ``None`` if there are none.
+
+    Raises:
+        NoMatch: If something else fills them.
+    """
+    generator = weights.plan.generator
+    if not weights.layout.heads:
+        return None
+    if not isinstance(generator, Hypernetwork):
+        raise NoMatch(f"no kernels fill sectors by the generator {generator.keyword!r}")
+    if generator.slices:
+        raise NoMatch("heads are slices of one table")
+    return generator
+
+
 def _check(weights: Weights, hidden: tuple[int, ...]) -> None:
     """Check that the kernels support the generator.
 
@@ -281,9 +240,7 @@ def _check(weights: Weights, hidden: tuple[int, ...]) -> None:
         NoMatch: If not.
     """
     layout = weights.layout
-    if layout.block is not None:
-        raise NoMatch("heads are slices of one table")
-    if weights.network and len(hidden) != 2:
+    if layout.heads and len(hidden) != 2:
         raise NoMatch(f"the hypernetwork has {len(hidden)} hidden layers, not two")
     if max((*hidden, 0)) > _MOST_HIDDEN:
         raise NoMatch(f"the hypernetwork has layers of more than {_MOST_HIDDEN} units")
@@ -294,11 +251,11 @@ def _check(weights: Weights, hidden: tuple[int, ...]) -> None:
 def _parameter_rows(weights: Weights, group: int) -> Int:
     """For each weight of a group in plan order, the row of its embedding or logits."""
     key, entry = str(group), weights.plan.groups[group]
-    if weights.network:
+    if weights.layout.heads:
         if key not in weights.sectors:
             raise NoMatch("sectors are not whole weights")
         rows = weights.sectors[key].rows
-        total = weights.layout.embeddings
+        total = weights.layout.codes
     else:
         if entry.generated:
             raise NoMatch("direct weights are partitioned into sectors")

@@ -35,7 +35,7 @@ from pccompiler.torch_backend.engines.arena.program import (
 from pccompiler.torch_backend.engines.arena.sweeps import Sweep
 from pccompiler.torch_backend.engines.arena.tables import Tables, tables_of
 from pccompiler.torch_backend.engines.arena.topdown import bag_terms, descend
-from pccompiler.torch_backend.engines.base import Wanted
+from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.leaves.inputs import LeafLayer
 from pccompiler.torch_backend.queries.evaluation import Knowledge
 from pccompiler.torch_backend.queries.evidence import Evidence, chunk_rows

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pccompiler.torch_backend.engines.base import Wanted
+from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.queries.map.bounds import Bounds
 from pccompiler.torch_backend.queries.map.incumbents import Incumbents, States
 

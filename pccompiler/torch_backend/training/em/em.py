@@ -14,7 +14,7 @@ from pccompiler.errors import OptionError
 from pccompiler.options import as_float, seed_of, shown, whole
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.checkpointing.keeper import make_keeper
-from pccompiler.torch_backend.training.course import Facts, TrainingData
+from pccompiler.torch_backend.training.course import Facts, Pace, TrainingData
 from pccompiler.torch_backend.training.em.learner import Learner, counted
 from pccompiler.torch_backend.training.history import (
     Evaluation,
@@ -118,18 +118,9 @@ def fit_em(
         step_size=step_size,
         pseudocount=pseudocount,
     )
+    pace = Pace(iterations, patience, progress, on_evaluation)
     with model.threads(min(learner.part, batch_size or len(learner.data))):
-        return learn(
-            model,
-            learner,
-            rows,
-            history,
-            keeper,
-            steps=iterations,
-            patience=patience,
-            progress=progress,
-            on_evaluation=on_evaluation,
-        )
+        return learn(model, learner, rows, history, keeper, pace)
 
 
 def _numbers(step_size: object, pseudocount: object) -> tuple[float, float]:
@@ -151,7 +142,7 @@ def _check_generator(model: CompiledCircuit) -> None:
             "PC360",
             "expectation maximisation sets each weight separately, but this circuit generates "
             f"{sum(len(group.weights) for group in generated)} of its weights",
-            notes=(f"generator: {type(model.plan.generator).__name__.lower()}",),
+            notes=(f"generator: {model.plan.generator.keyword}",),
             help="train it by gradient: pccompiler.fit(model, ...)",
         )
     trained_parameters(model)

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from pccompiler.ir.plan.layers import WeightGroup
-from pccompiler.torch_backend.engines.base import Batch, Wanted
 from pccompiler.torch_backend.engines.differentiable import run
+from pccompiler.torch_backend.engines.questions import Batch, Wanted
 from pccompiler.torch_backend.leaves.inputs import LeafLayer
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.values import has_table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -25,8 +26,10 @@ from pccompiler.testing.strategies import rows as random_rows
 from pccompiler.torch_backend import CompiledCircuit
 from pccompiler.torch_backend.engines.arena.engine import Arena
 from pccompiler.torch_backend.engines.arena.program import make_program
-from pccompiler.torch_backend.engines.base import Batch, Wanted
 from pccompiler.torch_backend.engines.differentiable import run
+from pccompiler.torch_backend.engines.questions import Batch, Wanted
+
+Check = Callable[[torch.nn.Module, Tensor], None]
 
 
 def ragged(reals: bool = False, variables: int = 6, seed: int = 0) -> Circuit:
@@ -84,19 +87,12 @@ def test_torch_equals_the_oracle(circuit: Circuit) -> None:
 
 
 @pytest.mark.parametrize("reals", [False, True])
-def test_gradients_equal_finite_differences(reals: bool) -> None:
+def test_gradients_equal_finite_differences(reals: bool, gradcheck: Check) -> None:
     circuit = ragged(reals)
     model = pc.compile(circuit.replace(generator=Direct()), dtype="float64")
     arena_of(model)
     x = torch.from_numpy(random_rows(circuit, 1))
-    names = [name for name, _ in model.named_parameters()]
-
-    def evaluate(*parameters: Tensor) -> Tensor:
-        values = dict(zip(names, parameters, strict=True))
-        result: Tensor = torch.func.functional_call(model, values, (x,))
-        return result
-
-    assert torch.autograd.gradcheck(evaluate, tuple(model.parameters()), nondet_tol=1e-12)
+    gradcheck(model, x)
 
 
 def answers(circuit: Circuit, x: Tensor, *, packed: bool, linear: bool) -> list[Tensor]:

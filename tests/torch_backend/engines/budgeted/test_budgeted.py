@@ -22,9 +22,10 @@ from pccompiler.passes.lowering.segments import best_segments
 from pccompiler.testing.families import family_mixture
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits, rows
-from pccompiler.torch_backend.engines.base import Ascent, Batch, Target, Wanted
+from pccompiler.torch_backend.engines.base import Target
 from pccompiler.torch_backend.engines.budgeted.engine import Budgeted
 from pccompiler.torch_backend.engines.budgeted.schedule import Budget, Schedule, parse_bytes
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Task, Wanted
 from pccompiler.torch_backend.engines.select import Engines
 from pccompiler.torch_backend.evaluator import Evaluator
 
@@ -188,7 +189,7 @@ def test_segments_change_no_gradient(circuit: Circuit, seed: int, logs: bool) ->
         return
     run = budgeted(model, 2, training=3, segments=(1, 2, 5)[seed % 3])
     weight = torch.linspace(0.5, 1.0, len(x), dtype=torch.float64)
-    found = run.down(Ascent((x,), False), weight, Wanted.GRADIENT).operands[1:]
+    found = run.down(Ascent((x,), False), Task(weight, Wanted.GRADIENT)).operands[1:]
     parameters = list(model.parameters())
     total = (model(x) * weight).sum()
     wanted: list[torch.Tensor | None] = list(

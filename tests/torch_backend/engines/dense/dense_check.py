@@ -18,11 +18,12 @@ import pccompiler as pc
 from pccompiler import structures
 from pccompiler.ir import Builder, Circuit, Family
 from pccompiler.ir.variables import binary, real
-from pccompiler.torch_backend.engines.base import Batch, Target
+from pccompiler.torch_backend.engines.base import Target
 from pccompiler.torch_backend.engines.dense.buffers import Precision
 from pccompiler.torch_backend.engines.dense.engine import Dense
 from pccompiler.torch_backend.engines.dense.match import regions_of
 from pccompiler.torch_backend.engines.differentiable import evaluate
+from pccompiler.torch_backend.engines.questions import Batch
 
 
 def correlated(rows: int, variables: int, states: int) -> torch.Tensor:

@@ -18,11 +18,12 @@ from pccompiler import structures
 from pccompiler.ir import Builder, Circuit
 from pccompiler.ir.variables import real
 from pccompiler.passes import plan
-from pccompiler.torch_backend.engines.base import NoMatch, Target, Wanted
+from pccompiler.torch_backend.engines.base import NoMatch, Target
 from pccompiler.torch_backend.engines.dense.engine import Dense
 from pccompiler.torch_backend.engines.dense.match import regions_of
 from pccompiler.torch_backend.engines.dense.parts import Chain, with_chains
 from pccompiler.torch_backend.engines.dense.regions import Lists, Shape
+from pccompiler.torch_backend.engines.questions import Wanted
 
 TRITON = importlib.util.find_spec("triton") is not None
 CUDA = Target(torch.device("cuda"), torch.float32)

@@ -1,0 +1,71 @@
+"""What engines are asked, and what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Wanted(Enum):
+    """The questions that engines answer."""
+
+    VALUE = "value"
+    """Log-likelihoods."""
+    GRADIENT = "gradient"
+    """Log-likelihoods, and their gradients with respect to the engine's own operands."""
+    COUNTS = "counts"
+    """The same with respect to the plan's operands: expected counts for EM."""
+    POSTERIOR = "posterior"
+    """The share of each leaf in the root's value."""
+    DRAWS = "draws"
+    """The leaves of an induced tree, drawn in proportion to its value."""
+    BEST = "best"
+    """The leaves of the induced tree with the largest value (MPE)."""
+
+
+class Batch(NamedTuple):
+    """Rows of data, shape (batch, variables), NaN where missing; and whether they are complete."""
+
+    x: Tensor
+    complete: bool = False
+
+
+class Ascent(NamedTuple):
+    """What `Engine.up` leaves for `Engine.down`: tensors, and anything else the engine keeps."""
+
+    saved: Sequence[Tensor] = ()
+    kept: Any = None  # only the engine that made it looks inside
+
+
+class Task(NamedTuple):
+    """What `Engine.down` does for any question other than a value.
+
+    Attributes:
+        flows: The root's flow for each row, shape (batch,): the derivative of a loss with respect
+            to its logarithm, or 1. Several draws may come from one evaluated row.
+        wanted: The question, the same as for `Engine.up`.
+        generator: Random numbers for draws.
+    """
+
+    flows: Tensor
+    wanted: Wanted
+    generator: torch.Generator | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """The result of `Engine.down`.
+
+    Attributes:
+        operands: For `Wanted.GRADIENT` and `Wanted.COUNTS`: the gradient of each operand.
+        leaves: For the other questions: input layer to the flow of its units, shape (rows, units,
+            batch). For `Wanted.DRAWS` and `Wanted.BEST` a unit gets all of a row's flow or none.
+    """
+
+    operands: Sequence[Tensor | None] = ()
+    leaves: Mapping[int, Tensor] = field(default_factory=dict[int, Tensor])
