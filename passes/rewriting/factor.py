@@ -64,7 +64,7 @@ class Side:
     def places(self, node: int, operands: Sequence[int]) -> Int:
         """For each unit of ``node``, the unit of ``part(node, operands)`` that it reads."""
         kind, mine = self.kinds[node], self.operands[node]
-        if kind == Kind.PRODUCT:
+        if kind == Kind.PRODUCT or kind not in PRODUCTS:
             return np.arange(self.units[node])
         places = PRODUCTS[kind].places([self.units[j] for j in mine])
         chosen = tuple(places[:, mine.index(j)] for j in operands)
