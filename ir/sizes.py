@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from math import log10, prod
+from collections.abc import Sequence
+from math import log10
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,19 +47,16 @@ def row_products(table: Int) -> Int:
     return products(table.ravel(), np.arange(rows) * arity)
 
 
-def kronecker_units(widths: Iterable[int], name: str, location: str | None) -> int:
-    """Units of a Kronecker product of operands of these widths.
+def check_width(units: int, factors: Sequence[int], name: str, location: str | None) -> None:
+    """Refuse a product of more than `MOST_UNITS`, made of operands of the widths ``factors``.
 
     Raises:
-        CircuitError: If they are more than `MOST_UNITS`.
+        CircuitError: If it has more.
     """
-    factors = [int(width) for width in widths]
-    units = prod(factors)
     if units > MOST_UNITS:
         raise CircuitError.of(
             CODE, f"{name} {wide(units, factors)}", location=location, help=UNITS_HELP
         )
-    return units
 
 
 def wide(units: int, factors: Sequence[int] | None = None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pccompiler.errors import CheckpointError, OptionError
-from pccompiler.ir import Circuit, Direct, Generator, Hypernetwork, Sectors
+from pccompiler.ir import Circuit, Direct, Generator, Sectors
 from pccompiler.ir.generators import WEIGHT_FLOOR, uses_sectors
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.ir.sectors import Cut, partition
@@ -28,7 +28,7 @@ Numerics = Literal["auto", "log"]
 
 def compile(
     circuit: Circuit,
-    hypernetwork: Hypernetwork | None = None,
+    hypernetwork: Generator | None = None,
     *,
     sectors: Sectors | Cut | None = None,
     device: str | torch.device | None = None,
@@ -41,8 +41,8 @@ def compile(
 
     Args:
         circuit: Any circuit; one with a generator (from passes or a file) keeps it.
-        hypernetwork: Generates the sum weights from sector embeddings. ``None``: every weight has
-            its own logit.
+        hypernetwork: Generates the sum weights from sector embeddings, or any other generator.
+            ``None``: every weight has its own logit.
         sectors: Partition for the hypernetwork; by default one block per sum. A policy, such as
             ``Sectors(by="rows")``; a table of your own, ``Sectors(weight=, offset=, rows=,
             columns=)``; or a function from the weight of each dense sum and its shape,
@@ -87,7 +87,7 @@ def compile(
 
 def prepare(
     circuit: Circuit,
-    hypernetwork: Hypernetwork | None,
+    hypernetwork: Generator | None,
     sectors: Sectors | Cut | None,
     precision: Dtype,
     numerics: Numerics,
@@ -106,7 +106,7 @@ def _check_kinds(circuit: object, hypernetwork: object) -> None:
             f"{shown(circuit)} is not a circuit",
             help="build one, take one from pccompiler.structures, or read a file",
         )
-    if not isinstance(hypernetwork, Hypernetwork | Direct | None):
+    if not isinstance(hypernetwork, Generator | None):
         raise OptionError.of(
             "PC302",
             f"hypernetwork is {shown(hypernetwork)}",
@@ -125,9 +125,9 @@ def precision_of(dtype: object) -> Dtype:
 
 
 def _with_generator(
-    circuit: Circuit, hypernetwork: Hypernetwork | None, sectors: Sectors | Cut | None
+    circuit: Circuit, hypernetwork: Generator | None, sectors: Sectors | Cut | None
 ) -> Circuit:
-    generator: Generator | None = hypernetwork or circuit.generator
+    generator = hypernetwork or circuit.generator
     if hypernetwork is not None and circuit.generator not in (None, hypernetwork):
         raise OptionError.of(
             "PC307",

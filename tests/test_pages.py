@@ -32,6 +32,8 @@ from pccompiler.cli import app, main
 from pccompiler.imports.read import IMPORTERS
 from pccompiler.ir import parse
 from pccompiler.ir.families import base
+from pccompiler.ir.generators.registry import GENERATORS
+from pccompiler.onnx_backend.generators.registry import GENERATORS as ONNX_GENERATORS
 from pccompiler.onnx_backend.leaves.registry import LEAVES as ONNX_LEAVES
 from pccompiler.onnx_backend.queries import QUERIES
 from pccompiler.passes.registry import PASSES
@@ -39,6 +41,7 @@ from pccompiler.plugins import Registry
 from pccompiler.structures.registry import STRUCTURES
 from pccompiler.torch_backend.engines.select import ENGINES
 from pccompiler.torch_backend.leaves.registry import LEAVES as TORCH_LEAVES
+from pccompiler.torch_backend.weights.generators.registry import GENERATORS as TORCH_GENERATORS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -55,8 +58,10 @@ KEYS = {
         "families",
         "generators",
         "importers",
+        "onnx_generators",
         "onnx_leaves",
         "onnx_queries",
+        "torch_generators",
         "torch_leaves",
     )
 }
@@ -69,6 +74,9 @@ REGISTRIES: tuple[Registry[Any], ...] = (
     STRUCTURES,
     TORCH_LEAVES,
     ONNX_LEAVES,
+    GENERATORS,
+    TORCH_GENERATORS,
+    ONNX_GENERATORS,
 )
 SAME = doctest.OutputChecker()
 LOOSELY = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

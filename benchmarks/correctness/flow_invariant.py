@@ -21,6 +21,7 @@ from torch import Tensor
 
 import pccompiler as pc
 from pccompiler.ir import Circuit, Hypernetwork, Kind
+from pccompiler.ir.kinds import PRODUCTS
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.torch_backend import CompiledCircuit
 from pccompiler.torch_backend.engines.arena.program import BagStep, DenseStep, program_of
@@ -88,7 +89,7 @@ def active_regions(circuit: Circuit) -> int:
     counts = np.zeros(circuit.num_nodes, np.int64)
     for node in range(circuit.num_nodes):
         below = counts[circuit.operands_of(node)]
-        if circuit.kind[node] in (Kind.PRODUCT, Kind.KRONECKER):
+        if circuit.kind[node] in PRODUCTS:
             counts[node] = below.sum()
         elif circuit.kind[node] != Kind.INPUT:
             if len(set(below.tolist())) != 1:

@@ -21,6 +21,7 @@ from benchmarks.common import Report
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Float
+from pccompiler.ir.kinds import PRODUCTS, factors
 from pccompiler.passes import (
     Condition,
     Marginalize,
@@ -48,17 +49,12 @@ def values(circuit: Circuit, rows: Float) -> Float:
     found: list[Float] = []
     for node in range(circuit.num_nodes):
         operands = [found[j] for j in circuit.operands_of(node).tolist()]
-        kind, weight = circuit.kind[node], int(circuit.weight[node])
+        kind, weight = int(circuit.kind[node]), int(circuit.weight[node])
         table = circuit.weights.values[weight] if weight >= 0 else np.zeros((0, 0))
         if kind == Kind.INPUT:
             found.append(_leaf(circuit, node, table, rows))
-        elif kind == Kind.PRODUCT:
-            found.append(np.prod(operands, axis=0))
-        elif kind == Kind.KRONECKER:
-            out = operands[0]
-            for operand in operands[1:]:
-                out = (out[:, None] * operand[None]).reshape(-1, len(rows))
-            found.append(out)
+        elif kind in PRODUCTS:
+            found.append(np.prod(factors(kind, operands), axis=0))
         elif kind == Kind.SUM:
             found.append(table @ np.concatenate(operands))
         else:

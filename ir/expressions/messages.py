@@ -29,7 +29,9 @@ def whole(value: object) -> int | None:
         return None
 
 
-_SIGNS = {Kind.PRODUCT: " * ", Kind.SUM: " + ", Kind.MIXTURE: " + ", Kind.KRONECKER: ", "}
+_SIGNS = {Kind.PRODUCT: " * ", Kind.SUM: " + ", Kind.MIXTURE: " + "}
+_FUNCTIONS = {Kind.KRONECKER: "kron"}
+"""Names of those that have no sign, where they are not the keyword."""
 
 
 def show(node: Formula, depth: int, inner: bool = False) -> str:
@@ -48,9 +50,9 @@ def show(node: Formula, depth: int, inner: bool = False) -> str:
     if node.pending and node.values is not None:
         parts = [f"{number(w)} * {p}" for w, p in zip(node.values.T, parts, strict=False)]
     parts += ["..."] * (len(node.operands) > 4)
+    if node.kind not in _SIGNS:
+        return f"{_FUNCTIONS.get(node.kind, node.kind.keyword)}({', '.join(parts)})"
     text = _SIGNS[node.kind].join(parts)
-    if node.kind == Kind.KRONECKER:
-        return f"kron({text})"
     if node.kind == Kind.SUM and not node.pending:
         return f"({text}).sum({node.units})"
     return f"({text})" if inner and len(node.operands) > 1 else text

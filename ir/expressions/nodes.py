@@ -22,9 +22,8 @@ from pccompiler.ir.expressions.checks import (
 from pccompiler.ir.expressions.formula import Declared, Formula
 from pccompiler.ir.expressions.messages import fail, number, show
 from pccompiler.ir.expressions.write import write
-from pccompiler.ir.kinds import Kind
+from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.locations import caller
-from pccompiler.ir.sizes import kronecker_units
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -152,7 +151,7 @@ def product(*nodes: Node | Weighted) -> Node:
 def kron(*nodes: Node | Weighted) -> Node:
     """Every product of one unit of each of ``nodes``; the last one's unit varies fastest."""
     below = _operands("kron", nodes)
-    units = kronecker_units([node.units for node in below], "kron(...)", caller())
+    units = PRODUCTS[Kind.KRONECKER].units([n.units for n in below], "kron(...)", caller())
     return Node(kind=Kind.KRONECKER, units=units, operands=below, location=caller())
 
 

@@ -129,14 +129,12 @@ class _Writer:
     def _units(self, node: int) -> Iterator[_Unit]:
         circuit = self.circuit
         operands = circuit.operands_of(node)
-        kind, units = circuit.kind[node], int(circuit.units[node])
+        kind, units = int(circuit.kind[node]), int(circuit.units[node])
         if kind == Kind.INPUT:
             yield from [_Unit([], None)] * units
-        elif kind == Kind.KRONECKER:
-            shape = circuit.units[operands].tolist()
-            for unit in range(units):
-                choice = np.array(np.unravel_index(unit, shape), np.int64)
-                yield _Unit((self.offset[operands] + choice).tolist(), None)
+        elif kind in PRODUCTS:
+            for places in PRODUCTS[kind].places(circuit.units[operands].tolist()):
+                yield _Unit((self.offset[operands] + places).tolist(), None)
         else:
             table = circuit.weights.values.get(int(circuit.weight[node]))
             below = ranges(self.offset[operands], circuit.units[operands])

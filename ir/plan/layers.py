@@ -121,6 +121,13 @@ class Layer:
         return len(self.groups) > 0
 
     @property
+    def arities(self) -> Int:
+        """Shape ``(rows,)``, how many operands each row of a product or a ragged sum has."""
+        if self.kind == Kind.PRODUCT or self.ragged:
+            return np.repeat([o.arity for o in self.operands], [o.rows for o in self.operands])
+        return np.full(self.rows, sum(o.arity for o in self.operands))
+
+    @property
     def fan_in(self) -> int:
         """Scalar inputs of each row of a dense sum."""
         return sum(o.arity * o.units for o in self.operands)

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.ir.families.supports import split
-from pccompiler.ir.generators import Direct
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.parameters import Layout, parameter_name
 from pccompiler.ir.plan.plan import Plan
@@ -51,30 +50,11 @@ def unconstrain(weights: Float, group: WeightGroup) -> Float:
 
 def _flat_sectors(plan: Plan, layout: Layout, tables: Mapping[str, Float]) -> Float:
     """Raw logits of all sectors, head by head, flattened."""
-    if not layout.heads:
-        return np.zeros(0)
-    if isinstance(plan.generator, Direct):
-        pieces = [_slice(tables["blocks"][h.sectors], h.rows, h.columns) for h in layout.heads]
-        return np.concatenate(pieces)
-    values = tables["embedding"]
-    for number in range(len(plan.generator.hidden)):
-        values = np.maximum(_linear(values, tables, f"hidden_{number}"), 0.0)
-    pieces = []
+    pieces = [np.zeros(0)]
     for head in layout.heads:
-        if layout.block is None:
-            pieces.append(_linear(values[head.sectors], tables, head.name).ravel())
-        else:
-            blocks = _linear(values[head.sectors], tables, "head").reshape(-1, *layout.block)
-            pieces.append(_slice(blocks, head.rows, head.columns))
+        codes = tables[plan.generator.table][head.sectors]
+        pieces.append(plan.generator.logits(codes, head, tables).ravel())
     return np.concatenate(pieces)
-
-
-def _linear(values: Float, tables: Mapping[str, Float], name: str) -> Float:
-    return values @ tables[f"{name}_weight"].T + tables[f"{name}_bias"]
-
-
-def _slice(blocks: Float, rows: int, columns: int) -> Float:
-    return blocks[:, :rows, :columns].ravel()
 
 
 def by_weight(plan: Plan, values: Sequence[Float]) -> dict[int, Float]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pccompiler.ir.kinds import Kind
+from pccompiler.ir.kinds import PRODUCTS, Kind, factors
 from pccompiler.ir.plan.layers import Layer, Operands
 from pccompiler.ir.plan.plan import Plan
 
@@ -54,10 +54,8 @@ def layer_value(
     if layer.kind == Kind.INPUT:
         return _input(plan, layer, table, x)
     operands = [gather(o, values) for o in layer.operands]
-    if layer.kind == Kind.PRODUCT:
-        return np.concatenate([o.sum(axis=0) for o in operands])
-    if layer.kind == Kind.KRONECKER:
-        return kronecker([o[0] for o in operands])
+    if layer.kind in PRODUCTS:
+        return added(layer, operands)
     with np.errstate(divide="ignore"):
         log_weights = np.log(np.zeros(0) if table is None else table)
     if layer.kind == Kind.MIXTURE:  # (rows, arity, units, batch) + (rows, arity, units, 1)
@@ -92,13 +90,16 @@ def gather(operands: Operands, values: Sequence[Float]) -> Float:
     return out.reshape(operands.arity, operands.rows, operands.units, batch)
 
 
-def kronecker(operands: Sequence[Float]) -> Float:
-    """Sums over one unit of each operand, shape (rows, units, batch), the last varying fastest."""
-    out = operands[0]
-    for right in operands[1:]:
-        rows, _, batch = out.shape
-        out = (out[:, :, None] + right[:, None]).reshape(rows, -1, batch)
-    return out
+def added(layer: Layer, operands: Sequence[Float]) -> Float:
+    """For each unit of a product layer, the sum over the units that it multiplies.
+
+    Args:
+        layer: Of products.
+        operands: For each entry of ``layer.operands``, shape (arity, rows, units, batch).
+    """
+    if layer.kind == Kind.PRODUCT:
+        return np.concatenate([o.sum(axis=0) for o in operands])
+    return sum(factors(layer.kind, [o[0] for o in operands], axis=1), np.zeros(()))
 
 
 def _log_sum_exp(values: Float) -> Float:

@@ -10,30 +10,11 @@ import numpy as np
 from pccompiler.errors import CircuitError
 from pccompiler.ir.arrays import Int, ranges, segments
 from pccompiler.ir.coverage import entries
-from pccompiler.ir.generators import Direct, Hypernetwork, Sectors, uses_sectors
+from pccompiler.ir.generators import Sectors, uses_sectors
+from pccompiler.ir.generators.base import Head, Shapes
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.ir.sizes import CODE, MOST_ENTRIES, number
-
-
-@dataclass(frozen=True, eq=False)
-class Head:
-    """The sectors of one shape.
-
-    Attributes:
-        rows: Rows of each sector.
-        columns: Columns of each sector.
-        sectors: Sector numbers, ascending.
-    """
-
-    rows: int
-    columns: int
-    sectors: Int
-
-    @property
-    def name(self) -> str:
-        """Name of the head's parameters, such as ``head_5x2``."""
-        return f"head_{self.rows}x{self.columns}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,16 +24,16 @@ class Layout:
     Attributes:
         shapes: Name to shape of every trainable parameter, in order.
         heads: The distinct sector shapes.
-        block: Shape (rows, columns) of the table that heads slice; ``None``: separate heads.
-        embeddings: Rows of the embedding table (of the direct table, for sliced direct weights).
+        codes: Rows of the generator's table.
+        shared: Parameters of the generator that all sectors share.
         assembly: Group number to positions of its entries in the concatenated, flattened heads,
             shape ``(weights * rows * columns,)``; or a (start, stop) range if they are contiguous.
     """
 
-    shapes: dict[str, tuple[int, ...]]
+    shapes: Shapes
     heads: tuple[Head, ...]
-    block: tuple[int, int] | None
-    embeddings: int
+    codes: int
+    shared: tuple[str, ...]
     assembly: dict[int, Int | tuple[int, int]]
 
     @property
@@ -67,12 +48,16 @@ def lay_out(plan: Plan) -> Layout:
     Raises:
         CircuitError: If there are too many.
     """
-    generator, sectors = plan.generator, plan.sectors
-    sliced = uses_sectors(generator) and sectors is not None and len(sectors) > 0
-    heads = _heads(sectors) if sliced and sectors is not None else ()
-    block = _block(plan, heads)
-    embeddings = _embeddings(plan) if heads else 0
-    shapes = _shapes(plan, heads, block, embeddings)
+    generator = plan.generator
+    sectors = plan.sectors if plan.sectors and uses_sectors(generator) else None
+    heads = _heads(sectors) if sectors else ()
+    codes = generator.codes(len(sectors), plan.leaf_sectors) if sectors else 0
+    generated = generator.shapes(heads, codes) if heads else {}
+    shapes = generated | {
+        parameter_name(plan, number): (len(group.weights), group.rows, group.columns)
+        for number, group in enumerate(plan.groups)
+        if not group.generated
+    }
     total = sum(prod(shape) for shape in shapes.values())
     if total > MOST_ENTRIES:
         raise CircuitError.of(
@@ -80,63 +65,18 @@ def lay_out(plan: Plan) -> Layout:
             f"the model needs {number(total)} parameters; the most is {MOST_ENTRIES:,}",
             help="give the hypernetwork narrower layers and embeddings, or the sums fewer units",
         )
-    return Layout(
-        shapes=shapes,
-        heads=heads,
-        block=block,
-        embeddings=embeddings,
-        assembly=_assembly(plan, heads),
-    )
+    shared = tuple(name for name in generated if name != generator.table)
+    return Layout(shapes, heads, codes, shared, _assembly(plan, heads))
 
 
 def _heads(sectors: Sectors) -> tuple[Head, ...]:
     shapes = np.stack([sectors.rows, sectors.columns], axis=1)
     distinct, inverse = np.unique(shapes, axis=0, return_inverse=True)
+    largest = int(sectors.rows.max()), int(sectors.columns.max())
     return tuple(
-        Head(rows, columns, np.flatnonzero(inverse.ravel() == number))
+        Head(rows, columns, np.flatnonzero(inverse.ravel() == number), largest)
         for number, (rows, columns) in enumerate(distinct.tolist())
     )
-
-
-def _block(plan: Plan, heads: tuple[Head, ...]) -> tuple[int, int] | None:
-    generator = plan.generator
-    if not heads or (isinstance(generator, Hypernetwork) and not generator.slices):
-        return None
-    return max(h.rows for h in heads), max(h.columns for h in heads)
-
-
-def _embeddings(plan: Plan) -> int:
-    used = 0 if plan.sectors is None else len(plan.sectors)
-    reference = plan.generator.allocation == "reference"
-    return max(used, 2 * plan.leaf_sectors) if reference else used
-
-
-def _shapes(
-    plan: Plan, heads: tuple[Head, ...], block: tuple[int, int] | None, embeddings: int
-) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    generator = plan.generator
-    if heads and isinstance(generator, Direct) and block is not None:
-        shapes["blocks"] = (embeddings, *block)
-    elif heads and isinstance(generator, Hypernetwork):
-        width = generator.embedding
-        shapes["embedding"] = (embeddings, width)
-        for number, hidden in enumerate(generator.hidden):
-            shapes[f"hidden_{number}_weight"] = (hidden, width)
-            shapes[f"hidden_{number}_bias"] = (hidden,)
-            width = hidden
-        outputs = {"head": prod(block)} if block else {h.name: h.rows * h.columns for h in heads}
-        for name, size in outputs.items():
-            shapes[f"{name}_weight"] = (size, width)
-            shapes[f"{name}_bias"] = (size,)
-    for group in plan.groups:
-        if not group.generated:
-            shapes[f"logits_{group.name}" if group.is_sum else f"leaf_{group.name}"] = (
-                len(group.weights),
-                group.rows,
-                group.columns,
-            )
-    return shapes
 
 
 def parameter_name(plan: Plan, group: int) -> str:

@@ -34,7 +34,7 @@ from pccompiler.ir.families import Family
 from pccompiler.ir.families.supports import UnitInterval
 from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.plan.layers import Form, Layer, Operands
-from pccompiler.ir.plan.oracle import gather, kronecker, layer_value
+from pccompiler.ir.plan.oracle import added, gather, layer_value
 from pccompiler.ir.plan.plan import Plan
 
 Float = NDArray[np.float64]
@@ -118,11 +118,7 @@ class _Walk:
             columns = [c for o in layer.operands for c in gather(o, below)]
             top = np.concatenate(columns, axis=1).max(axis=1, keepdims=True)
             return np.broadcast_to(_finite(top), value.shape)
-        parts = [gather(operands, self.scales) for operands in layer.operands]
-        if layer.kind == Kind.KRONECKER:
-            scale = kronecker([part[0] for part in parts])
-        else:
-            scale = np.concatenate([part.sum(axis=0) for part in parts])
+        scale = added(layer, [gather(operands, self.scales) for operands in layer.operands])
         if layer.normalize:
             scale = scale + _finite((value - scale).max(axis=1, keepdims=True))
         return scale
@@ -175,16 +171,11 @@ class _Walk:
 
     def _product(self, layer: Layer) -> Float:
         pairs = [self._below(layer, operands) for operands in layer.operands]
-        if layer.kind == Kind.KRONECKER:
-            sizes = kronecker([_size(values[0]) for values, _ in pairs])
-            errors = kronecker([found[0] for _, found in pairs])
-            return errors + _rounded(layer, len(pairs), sizes)
-        return np.concatenate(
-            [
-                errors.sum(axis=0) + _rounded(layer, len(values), _size(values).sum(axis=0))
-                for values, errors in pairs
-            ]
-        )
+        errors = added(layer, [errors for _, errors in pairs])
+        if layer.form == Form.LINEAR:
+            return errors + (layer.arities[:, None, None] - 1.0 + layer.normalize)
+        partial = np.minimum(layer.arities[:, None, None], FEW_OPERANDS) - 1
+        return errors + partial * added(layer, [_size(values) for values, _ in pairs])
 
     def _sum(self, layer: Layer) -> Float:
         weights = _logs(self.weights[layer.group][layer.index])
@@ -234,13 +225,6 @@ def _mixed(layer: Layer, terms: Float, errors: Float, weights: Float, value: Flo
     if layer.form == Form.LOG:
         error = error + _LOG * _size(value - top[:, 0]) + _size(value)
     return error
-
-
-def _rounded(layer: Layer, operands: int, sizes: Float) -> Float | float:
-    """The rounding error of a product of so many operands, beyond their own errors."""
-    if layer.form == Form.LINEAR:
-        return operands - 1.0 + layer.normalize
-    return min(operands - 1, FEW_OPERANDS - 1) * sizes
 
 
 def _logs(weights: Float) -> Float:

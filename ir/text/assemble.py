@@ -13,10 +13,10 @@ from pccompiler.ir.arrays import Float, Int, segments
 from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.families import Family
 from pccompiler.ir.generators import Generator, Sectors
-from pccompiler.ir.kinds import Kind
+from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.node_table import WeightTable
 from pccompiler.ir.sectors import partition
-from pccompiler.ir.sizes import MOST_UNITS, kronecker_units
+from pccompiler.ir.sizes import MOST_UNITS
 from pccompiler.ir.variables import Variable
 
 _DIGITS = 1000
@@ -197,11 +197,11 @@ class Statements:
             width = self.units[i]
             if width < 0:
                 operands = [units[j] for j in below[node].tolist()]
-                product = self.kind[i] == Kind.KRONECKER
-                width = (operands or [0])[0]
-                if product:
-                    where = f"{self.source}:{self.lines[i]}"
-                    width = kronecker_units(operands, f"kronecker {labels[i]}", where)
+                product = PRODUCTS.get(self.kind[i])
+                width = product.width(operands) if product else (operands or [0])[0]
+                if product and width > MOST_UNITS:
+                    name = f"{Kind(self.kind[i]).keyword} {labels[i]}"
+                    product.units(operands, name, f"{self.source}:{self.lines[i]}")
             units.append(width)
         return units
 

@@ -12,7 +12,9 @@ from pccompiler.errors import Diagnostic, OptionError, ParseError, closest
 from pccompiler.ir.arrays import Float
 from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.families.base import Family, find
-from pccompiler.ir.generators import Direct, Hypernetwork, Sectors
+from pccompiler.ir.generators import Sectors
+from pccompiler.ir.generators.base import Option
+from pccompiler.ir.generators.registry import GENERATORS
 from pccompiler.ir.kinds import SUMS, Kind
 from pccompiler.ir.names import ALPHABET, is_name
 from pccompiler.ir.text.assemble import Statements
@@ -232,14 +234,13 @@ class _Parser(Statements):
 
     def set_sectors(self, words: list[str]) -> None:
         options = self.options(words, ("by", "size", "mixtures"))
-        by, mixtures = options.get("by", "block"), options.get("mixtures", "false")
-        if mixtures not in ("true", "false"):
-            self.fail("PC210", f"mixtures is {mixtures!r}", "use 'true' or 'false'")
+        by = options.get("by", "block")
+        mixed = self.option("mixtures", options.get("mixtures", "false"), False)
         self.sectors = self.checked(
             lambda: Sectors(
                 by=by,  # type: ignore[arg-type]  # checked by the class
                 size=self.integer(options.get("size", "1")),
-                mixtures=mixtures == "true",
+                mixtures=bool(mixed),
             )
         )
 
@@ -254,36 +255,26 @@ class _Parser(Statements):
         self.own_sectors.append((self.line_number, words[0], offset, rows, columns))
 
     def set_generator(self, words: list[str]) -> None:
-        if not words or words[0] not in ("direct", "hypernetwork"):
-            self.fail(
-                "PC202", "unknown generator", "write 'generator direct' or '... hypernetwork'"
-            )
-        self.generator = (
-            self.direct(words[1:]) if words[0] == "direct" else self.hypernetwork(words[1:])
-        )
+        if not words or words[0] not in GENERATORS:
+            known = " or ".join(f"'... {word}'" for word in GENERATORS)
+            self.fail("PC202", "unknown generator", f"write {known.replace('...', 'generator', 1)}")
+        make = GENERATORS[words[0]]
+        defaults = make().options()
+        given = self.options(words[1:], tuple(defaults))
+        options = {n: self.option(n, given[n], like) for n, like in defaults.items() if n in given}
+        self.generator = self.checked(lambda: make(**options))
 
-    def direct(self, words: list[str]) -> Direct:
-        options = self.options(words, ("allocation", "floor"))
-        return self.checked(
-            lambda: Direct(
-                allocation=options.get("allocation", "used"),  # type: ignore[arg-type]  # checked
-                floor=self.real(options.get("floor", repr(Direct().floor))),
-            )
-        )
-
-    def hypernetwork(self, words: list[str]) -> Hypernetwork:
-        known = ("embedding", "hidden", "heads", "allocation", "floor")
-        options = self.options(words, known)
-        hidden = options.get("hidden", "20x20")
-        return self.checked(
-            lambda: Hypernetwork(
-                embedding=self.integer(options.get("embedding", "5")),
-                hidden=tuple(self.integer(w) for w in hidden.split("x") if hidden != "none"),
-                heads=options.get("heads", "per-shape"),  # type: ignore[arg-type]  # checked
-                allocation=options.get("allocation", "used"),  # type: ignore[arg-type]  # checked
-                floor=self.real(options.get("floor", repr(Direct().floor))),
-            )
-        )
+    def option(self, name: str, word: str, like: Option) -> Option:
+        """An option of a generator, of the type of its default."""
+        if isinstance(like, bool):
+            if word not in ("true", "false"):
+                self.fail("PC210", f"{name} is {word!r}", "use 'true' or 'false'")
+            return word == "true"
+        if isinstance(like, tuple):
+            return tuple(self.integer(width) for width in word.split("x") if word != "none")
+        if isinstance(like, int):
+            return self.integer(word)
+        return self.real(word) if isinstance(like, float) else word
 
     def options(self, words: list[str], known: tuple[str, ...]) -> dict[str, str]:
         pairs = {name: value for name, _, value in (word.partition("=") for word in words)}

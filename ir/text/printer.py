@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pccompiler.ir.families.base import registered
-from pccompiler.ir.generators import Direct, Generator, Sectors
+from pccompiler.ir.generators import Generator, Sectors
+from pccompiler.ir.generators.base import Option
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.node_table import NodeTable
 from pccompiler.ir.variables import Variable
@@ -46,14 +47,15 @@ def _sector_lines(circuit: NodeTable, sectors: Sectors) -> list[str]:
 
 def generator_line(generator: Generator) -> str:
     """``generator hypernetwork embedding=5 hidden=20x20 ...`` or ``generator direct ...``."""
-    tail = f"allocation={generator.allocation} floor={generator.floor!r}"
-    if isinstance(generator, Direct):
-        return f"generator direct {tail}"
-    hidden = "x".join(str(width) for width in generator.hidden) or "none"
-    return (
-        f"generator hypernetwork embedding={generator.embedding} hidden={hidden} "
-        f"heads={generator.heads} {tail}"
-    )
+    options = [f"{name}={_option(value)}" for name, value in generator.options().items()]
+    return " ".join(["generator", generator.keyword, *options])
+
+
+def _option(value: Option) -> str:
+    """``5``, ``1e-12``, ``true``, ``slice``, ``20x20``; of no widths, ``none``."""
+    if isinstance(value, tuple):
+        return "x".join(str(width) for width in value) or "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _variable_line(variable: Variable) -> str:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 
 from pccompiler.ir import Circuit, Family, Kind
-from pccompiler.ir import sizes as limits
 from pccompiler.ir.arrays import Int, segment_sum
-from pccompiler.ir.kinds import PRODUCTS, SUMS
+from pccompiler.ir.kinds import PRODUCTS, SUMS, is_product
 from pccompiler.ir.scopes import members
-from pccompiler.ir.sizes import products
 from pccompiler.ir.topology import reachable
 from pccompiler.passes.check.rule import Fault, Rule, at, edges, names, number, scope, some, title
 
@@ -49,22 +45,24 @@ def _describe_unpaired(circuit: Circuit, node: int) -> Fault:
     )
 
 
-def _wrong_kronecker(circuit: Circuit) -> Int:
-    nodes = np.flatnonzero((circuit.kind == Kind.KRONECKER) & (circuit.fan_in > 0))
-    if not len(nodes):
-        return nodes
-    widths = circuit.units[circuit.operands[circuit.edges_of(nodes)]]
-    starts = np.cumsum(circuit.fan_in[nodes]) - circuit.fan_in[nodes]
-    culprits: Int = nodes[products(widths, starts) != circuit.units[nodes]]
-    return culprits
+def _misshapen(circuit: Circuit) -> Int:
+    culprits = [np.zeros(0, np.int64)]
+    for kind, product in PRODUCTS.items():
+        nodes = np.flatnonzero((circuit.kind == kind) & (circuit.fan_in > 0))
+        if kind != Kind.PRODUCT and len(nodes):  # elementwise ones are told operand by operand
+            widths = circuit.units[circuit.operands[circuit.edges_of(nodes)]]
+            starts = np.cumsum(circuit.fan_in[nodes]) - circuit.fan_in[nodes]
+            culprits.append(nodes[product.widths(widths, starts) != circuit.units[nodes]])
+    return np.sort(np.concatenate(culprits))
 
 
-def _describe_wrong_kronecker(circuit: Circuit, node: int) -> Fault:
+def _describe_misshapen(circuit: Circuit, node: int) -> Fault:
+    product = PRODUCTS[int(circuit.kind[node])]
     widths = circuit.units[circuit.operands_of(node)].tolist()
+    units = number(int(circuit.units[node]), "unit")
     return Fault(
-        f"{title(circuit, node)} has {number(int(circuit.units[node]), 'unit')}, but its operands "
-        f"make {limits.times(widths)} = {limits.number(prod(widths))}",
-        "give it as many units as there are products of one unit of each operand",
+        f"{title(circuit, node)} has {units}, but its operands make {product.made(widths)}",
+        product.help,
     )
 
 
@@ -98,7 +96,7 @@ def _describe_not_smooth(circuit: Circuit, node: int) -> Fault:
 def _not_decomposable(circuit: Circuit) -> Int:
     sizes = circuit.scopes.sizes()
     pieces = segment_sum(sizes[circuit.operands], circuit.pointer)
-    return np.flatnonzero(np.isin(circuit.kind, PRODUCTS) & (pieces != sizes))
+    return np.flatnonzero(is_product(circuit.kind) & (pieces != sizes))
 
 
 def _describe_not_decomposable(circuit: Circuit, node: int) -> Fault:
@@ -179,7 +177,7 @@ def _describe_misfit(circuit: Circuit, node: int) -> Fault:
 STRUCTURE_RULES = (
     Rule("PC103", _without_operands, _describe_without_operands),
     Rule("PC103", _unpaired, _describe_unpaired),
-    Rule("PC103", _wrong_kronecker, _describe_wrong_kronecker),
+    Rule("PC103", _misshapen, _describe_misshapen),
     Rule("PC101", _not_smooth, _describe_not_smooth),
     Rule("PC102", _not_decomposable, _describe_not_decomposable),
     Rule("PC104", _wide_root, _describe_wide_root),

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pccompiler.ir import Circuit, Family
 from pccompiler.ir.arrays import Int, ranges, segments
-from pccompiler.ir.kinds import PRODUCTS
+from pccompiler.ir.kinds import is_product
 
 Bool = NDArray[np.bool_]
 
@@ -77,7 +77,7 @@ def _tell_operands(
     lengths = circuit.fan_in[fold]
     below = circuit.operands[circuit.edges_of(fold)]
     position = 1 + ranges(np.zeros_like(lengths), lengths)
-    apart = np.isin(circuit.kind[fold], [int(kind) for kind in PRODUCTS]) & may_split
+    apart = is_product(circuit.kind[fold]) & may_split
     key = np.repeat((block + 1) * widest, lengths) + position * np.repeat(apart, lengths)
     np.minimum.at(reader, below, key)
 

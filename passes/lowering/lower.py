@@ -9,6 +9,7 @@ import numpy as np
 from pccompiler.ir import Circuit, Family, Kind
 from pccompiler.ir.arrays import Int, first_uses, segments
 from pccompiler.ir.generators import uses_sectors
+from pccompiler.ir.kinds import PRODUCTS
 from pccompiler.ir.plan.layers import Layer, Operands, Source, WeightGroup
 from pccompiler.ir.plan.plan import Plan, default_generator, row_ids
 from pccompiler.passes.lowering.blocks import in_blocks
@@ -124,8 +125,8 @@ def _bare_layer(circuit: Circuit, nodes: Int, group_of: Int, index_of: Int, ragg
 def _tables(circuit: Circuit, layer: Layer, part_of: Int) -> list[Int]:
     """Operand node ids, shape (rows, arity).
 
-    Elementwise products and ragged sums have one table for each part, stacked. Other kinds have one
-    table if all operands have the same width, otherwise one for each operand, side by side.
+    Elementwise products and ragged sums have one table for each part, stacked. Other products, and
+    sums over different widths, have one for each operand, side by side; other sums have one.
     """
     if layer.kind == Kind.INPUT:
         return []
@@ -134,7 +135,7 @@ def _tables(circuit: Circuit, layer: Layer, part_of: Int) -> list[Int]:
         return _stacked_tables(flat, circuit.fan_in[layer.nodes], part_of[layer.nodes])
     table = flat.reshape(layer.rows, -1)
     widths = circuit.units[table[0]]
-    if (widths == widths[0]).all() and layer.kind != Kind.KRONECKER:
+    if (widths == widths[0]).all() and layer.kind not in PRODUCTS:
         return [table]
     return list(table.T[:, :, None])
 

@@ -133,10 +133,11 @@ def _product(layer: Layer, columns: list[Column], floor: float, smallest: float)
 def _some_product(layer: Layer, columns: list[Column]) -> bool:
     """Whether some unit of every row is above zero, even if not every unit is.
 
-    An elementwise product pairs up units, so at most one operand may have zeros.
+    An elementwise product pairs up units, so at most one operand may have zeros; a Kronecker
+    product has all pairs. Of other kinds, nothing is known.
     """
-    if layer.kind == Kind.KRONECKER:
-        return all(_some(column) for column in columns)
+    if layer.kind != Kind.PRODUCT:
+        return layer.kind == Kind.KRONECKER and all(_some(column) for column in columns)
     start = 0
     for operands in layer.operands:
         mine = columns[start : start + operands.arity]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pccompiler.ir import Family, Hypernetwork
+from pccompiler.ir import Family
 from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.plan.layers import Form, Layer
 from pccompiler.ir.plan.plan import Plan
@@ -130,7 +130,4 @@ class _Walk:
         """Temporaries of generating weights: logits, their softmax, the network's last layers."""
         group = self.plan.groups[layer.group]
         entries = layer.rows * group.rows * group.columns
-        generator = self.plan.generator
-        if group.generated and isinstance(generator, Hypernetwork):
-            return 2 * entries + layer.rows * max(generator.hidden[-1:], default=0)
-        return 2 * entries
+        return 2 * entries + layer.rows * group.generated * self.plan.generator.width

@@ -19,7 +19,7 @@ import numpy as np
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Float, Int, ranges, segments
-from pccompiler.ir.kinds import SUMS
+from pccompiler.ir.kinds import SUMS, factors, is_product
 from pccompiler.ir.topology import by_level
 from pccompiler.passes.rewriting.editor import Draft
 
@@ -104,8 +104,8 @@ def push_up(circuit: Circuit, leaves: Float) -> Normalized:
     for nodes in by_level(circuit.levels)[1:]:
         kind = circuit.kind[nodes]
         _elementwise(circuit, units, nodes[kind == Kind.PRODUCT], mass)
-        for node in nodes[kind == Kind.KRONECKER].tolist():
-            _kronecker(circuit, units, node, mass)
+        for node in nodes[is_product(kind) & (kind != Kind.PRODUCT)].tolist():
+            _product(circuit, units, node, mass)
         sums = nodes[np.isin(kind, SUMS)]
         if len(sums):
             _sums(circuit, units, sums, off, mass, tables)
@@ -140,11 +140,10 @@ def _elementwise(circuit: Circuit, units: Units, nodes: Int, mass: Float) -> Non
     np.add.at(mass, target[loaded], mass[source[loaded]])
 
 
-def _kronecker(circuit: Circuit, units: Units, node: int, mass: Float) -> None:
-    total = np.zeros(1)
-    for operand in circuit.operands_of(node).tolist():
-        start = units.offset[operand]
-        total = np.add.outer(total, mass[start : start + circuit.units[operand]]).ravel()
+def _product(circuit: Circuit, units: Units, node: int, mass: Float) -> None:
+    operands = circuit.operands_of(node).tolist()
+    below = [mass[units.offset[j] : units.offset[j] + circuit.units[j]] for j in operands]
+    total = np.sum(factors(int(circuit.kind[node]), below), axis=0)
     mass[units.offset[node] : units.offset[node] + len(total)] = total
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from itertools import product as combinations
-from math import prod
 
 import numpy as np
 
 from pccompiler.ir import Circuit, Kind, Variable, WeightTable
 from pccompiler.ir.arrays import Float, Int, segments
 from pccompiler.ir.circuit import select
+from pccompiler.ir.kinds import PRODUCTS, SUMS
 from pccompiler.ir.scopes import members
 from pccompiler.ir.topology import reachable
 from pccompiler.passes.rewriting.leaf_products import given
@@ -37,24 +37,25 @@ class Side:
         self._parts: dict[tuple[int, ...], int] = {}
 
     def part(self, node: int, operands: Sequence[int]) -> int:
-        """The product of some operands of product ``node``; a single operand stays itself."""
+        """The product of some operands of product ``node``; a single operand stays itself.
+
+        It is elementwise if ``node`` is, else has all combinations of units.
+        """
         if len(operands) == 1:
             return operands[0]
-        key = (self.kinds[node], *operands)
+        kind = Kind.PRODUCT if self.kinds[node] == Kind.PRODUCT else Kind.KRONECKER
+        key = (kind, *operands)
         if key not in self._parts:
             self._parts[key] = len(self.kinds)
-            widths = [self.units[j] for j in operands]
-            elementwise = self.kinds[node] == Kind.PRODUCT
-            self.kinds.append(self.kinds[node])
-            self.units.append(widths[0] if elementwise else prod(widths))
+            self.kinds.append(kind)
+            self.units.append(PRODUCTS[kind].width([self.units[j] for j in operands]))
             self.operands.append(list(operands))
             self.scopes.append(sum(self.scopes[j] for j in operands))
         return self._parts[key]
 
     def factors(self, node: int) -> list[int]:
         """The operands of a product; for any other node, the node itself."""
-        is_product = self.kinds[node] in (Kind.PRODUCT, Kind.KRONECKER)
-        return self.operands[node] if is_product else [node]
+        return self.operands[node] if self.kinds[node] in PRODUCTS else [node]
 
     def own(self, node: int) -> int:
         """``node`` itself if the circuit has it, else the first operand of the partial product."""
@@ -62,17 +63,16 @@ class Side:
 
     def places(self, node: int, operands: Sequence[int]) -> Int:
         """For each unit of ``node``, the unit of ``part(node, operands)`` that it reads."""
-        units = np.arange(self.units[node])
-        if self.kinds[node] != Kind.KRONECKER or len(operands) == len(self.operands[node]):
-            return units
-        mine = self.operands[node]
-        index = np.unravel_index(units, [self.units[j] for j in mine])
-        chosen = [index[mine.index(j)] for j in operands]
+        kind, mine = self.kinds[node], self.operands[node]
+        if kind == Kind.PRODUCT:
+            return np.arange(self.units[node])
+        places = PRODUCTS[kind].places([self.units[j] for j in mine])
+        chosen = tuple(places[:, mine.index(j)] for j in operands)
         return np.asarray(np.ravel_multi_index(chosen, [self.units[j] for j in operands]))
 
     def is_sum(self, node: int) -> bool:
         """Whether ``node`` is a dense sum or a mixture."""
-        return self.kinds[node] in (Kind.SUM, Kind.MIXTURE)
+        return self.kinds[node] in SUMS
 
     def terms(self, node: int) -> list[tuple[int, Float]]:
         """``node`` as a weighted sum: operands, and weights of shape (units, operand units).

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir import Circuit, Kind, Variable
 from pccompiler.ir.arrays import Float
+from pccompiler.ir.kinds import PRODUCTS, is_product
 from pccompiler.ir.sizes import CODE, MOST_MADE
 from pccompiler.ir.topology import by_level
 from pccompiler.passes.rewriting.constants import Units, give_tables, push_up
@@ -133,12 +134,13 @@ def _drop(draft: Draft, gone: Bool) -> None:
     circuit = draft.circuit
     owner = np.repeat(np.arange(circuit.num_nodes), circuit.fan_in)
     dropped = gone[circuit.operands] & ~gone[owner]
-    wide = (circuit.kind[owner] == Kind.KRONECKER) & (circuit.units[circuit.operands] > 1)
-    special = np.unique(owner[dropped & wide])
+    kind = circuit.kind[owner]
+    plain = (kind == Kind.KRONECKER) & (circuit.units[circuit.operands] == 1)
+    special = np.unique(owner[dropped & is_product(kind) & (kind != Kind.PRODUCT) & ~plain])
     draft.keep &= ~dropped
     left = np.bincount(owner[draft.keep], minlength=circuit.num_nodes)
     single = np.flatnonzero((left == 1) & (circuit.fan_in > 1) & ~gone)
-    single = single[np.isin(circuit.kind[single], (Kind.PRODUCT, Kind.KRONECKER))]
+    single = single[is_product(circuit.kind[single])]
     for node in np.setdiff1d(single, special).tolist():
         start, stop = circuit.pointer[node : node + 2].tolist()
         draft.redirect(node, int(circuit.operands[start:stop][draft.keep[start:stop]][0]))
@@ -148,32 +150,32 @@ def _drop(draft: Draft, gone: Bool) -> None:
 
 
 def _repeat(draft: Draft, node: int, gone: Bool) -> None:
-    """Rewrite a kronecker product whose dropped operands had several units.
+    """Rewrite a product whose units do not stay in order without the dropped operands.
 
-    Its units repeat those of the product of the remaining operands, which is written as a sum with
-    a single weight of 1 in each row.
+    They repeat units of the Kronecker product of the remaining operands, which is written as a sum
+    with a single weight of 1 in each row.
     """
     circuit = draft.circuit
-    operands: Sequence[int] = circuit.operands_of(node).tolist()
-    rest = [j for j in operands if not gone[j]]
-    widths = [int(circuit.units[j]) for j in operands]
-    left = math.prod(int(circuit.units[j]) for j in rest)
+    operands, kind = circuit.operands_of(node), int(circuit.kind[node])
+    stays = ~gone[operands]
+    rest, widths = operands[stays].tolist(), circuit.units[operands]
+    left = math.prod(widths[stays].tolist())
     if left * int(circuit.units[node]) > MOST_MADE:
         raise CircuitError.of(
             CODE,
-            f"the rest of kronecker {circuit.label(node)} needs {circuit.units[node]:,} x "
-            f"{left:,} weights; the most that a rewrite makes is {MOST_MADE:,}",
+            f"the rest of {Kind(kind).keyword} {circuit.label(node)} needs "
+            f"{circuit.units[node]:,} x {left:,} weights; the most that a rewrite makes is "
+            f"{MOST_MADE:,}",
             location=circuit.where(node),
             help="give its operands fewer units, or query the model with evidence instead",
         )
-    places = np.arange(left)
-    shape = [1 if gone[j] else w for j, w in zip(operands, widths, strict=True)]
-    column = np.broadcast_to(places.reshape(shape), widths).ravel()
-    table = np.zeros((len(column), len(places)))
+    places = PRODUCTS[kind].places(widths.tolist())[:, stays]
+    column = np.asarray(np.ravel_multi_index(tuple(places.T), widths[stays]))
+    table = np.zeros((len(column), left))
     table[np.arange(len(column)), column] = 1.0
     below = rest[0]
     if len(rest) > 1:
-        below = draft.add(Kind.KRONECKER, len(places), rest, before=node)
+        below = draft.add(Kind.KRONECKER, left, rest, before=node)
     draft.kind[node] = Kind.SUM
     draft.set_operands(node, [below])
     draft.set_weight(node, table)

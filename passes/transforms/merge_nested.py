@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from pccompiler.ir import Circuit, Hypernetwork, Kind
+from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Float, Int, segments
-from pccompiler.ir.kinds import PRODUCTS, SUMS
+from pccompiler.ir.generators import uses_sectors
+from pccompiler.ir.kinds import PRODUCTS, SUMS, is_product
 from pccompiler.passes.base import Pass
 from pccompiler.passes.rewriting.editor import Draft
 
@@ -59,7 +60,10 @@ class _Merger:
 
     def run(self) -> Circuit:
         for node in self._candidates().tolist():
-            if self.circuit.kind[node] in PRODUCTS:
+            product = PRODUCTS.get(int(self.circuit.kind[node]))
+            if product:
+                if not product.nests:
+                    continue
                 self.product(node)
             elif self._has_values(node):
                 self.sum(node)
@@ -73,7 +77,7 @@ class _Merger:
         circuit = self.circuit
         owner = np.repeat(np.arange(circuit.num_nodes), circuit.fan_in)
         once = self.uses[circuit.operands] == 1
-        family = np.array([0, 1, 1, 2, 2])[circuit.kind]
+        family = is_product(circuit.kind) + 2 * np.isin(circuit.kind, SUMS)
         nested = once & (family[owner] == family[circuit.operands])
         pairs = np.sort(owner * circuit.num_nodes + circuit.operands)
         twice = pairs[1:][pairs[1:] == pairs[:-1]] // max(circuit.num_nodes, 1)
@@ -82,7 +86,7 @@ class _Merger:
         return np.unique(np.concatenate([owner[nested], twice, single]))
 
     def _has_values(self, node: int) -> bool:
-        generated = isinstance(self.circuit.generator, Hypernetwork)
+        generated = uses_sectors(self.circuit.generator)
         return not generated and self.table(node) is not None
 
     def table(self, node: int) -> Float | None:

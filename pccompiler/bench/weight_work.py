@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pccompiler.bench.units import Work
-from pccompiler.ir.generators import Hypernetwork
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.parameters import lay_out
 from pccompiler.ir.plan.plan import Plan
@@ -34,18 +33,10 @@ def _constraint(group: WeightGroup, back: bool) -> Work:
 
 
 def _network(plan: Plan, back: bool) -> Work:
-    """Hidden layers for each embedding, and each head for its sectors."""
-    generator, layout = plan.generator, lay_out(plan)
-    if not isinstance(generator, Hypernetwork) or not layout.heads:
-        return Work()
-    used = sum(len(head.sectors) for head in layout.heads)
-    width, total = generator.embedding, Work()
-    for hidden in generator.hidden:
-        total += _linear(used, width, hidden, back)
-        width = hidden
-    for head in layout.heads:
-        total += _linear(len(head.sectors), width, head.rows * head.columns, back)
-    return total
+    """The linear layers of the generator."""
+    heads = lay_out(plan).heads
+    products = plan.generator.products(heads) if heads else []
+    return sum((_linear(*product, back) for product in products), Work())
 
 
 def _linear(rows: int, inputs: int, outputs: int, back: bool) -> Work:

@@ -24,7 +24,7 @@ from pccompiler.bench.units import NUMBER, Work
 from pccompiler.bench.weight_work import weight_work
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.families import Family
-from pccompiler.ir.kinds import Kind
+from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.plan.layers import Layer, Operands
 from pccompiler.ir.plan.parameters import lay_out
 from pccompiler.ir.plan.plan import Plan
@@ -131,6 +131,8 @@ def _forward(tables: _Rows, layer: Layer) -> Work:
     if layer.kind == Kind.KRONECKER:
         widths = np.cumprod([w for o in layer.operands for w in [o.units] * o.arity])
         return Work(flops=rows * int(widths[1:].sum()))
+    if layer.kind in PRODUCTS:
+        return Work(flops=rows * units * (len(layer.operands) - 1))
     if layer.ragged:
         return Work(flops=sum(o.rows * (2 * o.arity - 1) for o in layer.operands))
     if layer.kind == Kind.MIXTURE:
@@ -158,6 +160,9 @@ def _backward(tables: _Rows, number: int, layer: Layer) -> Work:
         return found + Work(flops=sum(_product_back(tables, o) for o in layer.operands))
     if layer.kind == Kind.KRONECKER:
         return found + Work(flops=_kronecker_back(tables, layer))
+    if layer.kind in PRODUCTS:  # each operand's is the product's times the others, added up
+        taken = sum(int(tables.of_operands(o).sum()) for o in layer.operands)
+        return found + Work(flops=len(layer.operands) * layer.units * taken)
     if layer.kind == Kind.MIXTURE or layer.ragged:
         taken = sum(int(tables.of_operands(o).sum()) for o in layer.operands)
         edges = sum(o.rows * o.arity for o in layer.operands)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pccompiler.drawing.layering import find_depths
-from pccompiler.drawing.scene import FILL, LINE, NORMAL, Box, Scene, Shape, Text
+from pccompiler.drawing.scene import NORMAL, Box, Scene, Shape, Text, colors
 from pccompiler.drawing.words import counted
 from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Int
@@ -56,7 +56,7 @@ def draw_bars(circuit: Circuit) -> Scene:
             shapes.append(Text(MARGIN + _LABEL - 12, y, bar.depths(), NORMAL, "end", "#52606d"))
             before = bar.first
         width = max(_BARS * bar.nodes / most, 1.5)
-        color, line = FILL[bar.kind.keyword], LINE[bar.kind.keyword]
+        color, line = colors(bar.kind)
         title = f"{bar.depths()}: {bar.words()}, {bar.units:,} units in total"
         middle = MARGIN + _LABEL + _BARS / 2
         shapes.append(Box(middle, y, width, _THICK, color, line, title, radius=2.0))

@@ -20,6 +20,7 @@ from pccompiler.drawing.scene import (
     Scene,
     Sign,
     Text,
+    colors,
     text_width,
 )
 from pccompiler.drawing.words import leaf_lines, node_title
@@ -30,12 +31,8 @@ RADIUS = 11.0
 MARGIN = 24.0
 WRITTEN = 1_500
 """The most nodes that are labelled; with more, leaves are dots and names are tooltips only."""
-_SIGNS: dict[Kind, Sign] = {
-    Kind.SUM: "+",
-    Kind.MIXTURE: "+",
-    Kind.PRODUCT: "x",
-    Kind.KRONECKER: "xx",
-}
+_SIGNS: dict[Kind, Sign] = {Kind.SUM: "+", Kind.MIXTURE: "+", Kind.PRODUCT: "x"}
+"""Other kinds of products have a cross in a ring."""
 
 
 class _Page(NamedTuple):
@@ -125,8 +122,7 @@ def _glyphs(page: _Page) -> list[Disc | Box | Text]:
         x, y = float(page.placed.x[node]), float(page.y[node])
         title = node_title(circuit, node)
         if kind != Kind.INPUT:
-            sign = _SIGNS[kind]
-            fill, line = FILL[kind.keyword], LINE[kind.keyword]
+            sign, (fill, line) = _SIGNS.get(kind, "xx"), colors(kind)
             shapes.append(Disc(x, y, page.radius, fill, line, sign, title))
             beside = _beside(circuit, node)
             if page.written and beside:

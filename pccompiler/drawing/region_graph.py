@@ -12,7 +12,7 @@ import numpy as np
 
 from pccompiler.ir import Circuit
 from pccompiler.ir.arrays import Int, ints
-from pccompiler.ir.kinds import PRODUCTS
+from pccompiler.ir.kinds import is_product
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +45,9 @@ def find_regions(circuit: Circuit) -> RegionGraph:
     owners: list[int] = []
     products: list[int] = []
     pairs = [_direct(circuit)]
-    is_product = np.isin(circuit.kind, PRODUCTS)
-    for arity in np.unique(circuit.fan_in[is_product]).tolist():
-        nodes = np.flatnonzero(is_product & (circuit.fan_in == arity))
+    product = is_product(circuit.kind)
+    for arity in np.unique(circuit.fan_in[product]).tolist():
+        nodes = np.flatnonzero(product & (circuit.fan_in == arity))
         below = scope[circuit.operands[circuit.edges_of(nodes)]].reshape(-1, arity)
         rows = np.concatenate([scope[nodes][:, None], np.sort(below, axis=1)], axis=1)
         rows, times = np.unique(rows, axis=0, return_counts=True)
@@ -68,7 +68,7 @@ def find_regions(circuit: Circuit) -> RegionGraph:
 def _direct(circuit: Circuit) -> Int:
     """Edges from sums to operands with another scope, which are not smooth."""
     owners = np.repeat(np.arange(circuit.num_nodes), circuit.fan_in)
-    sums = ~np.isin(circuit.kind[owners], PRODUCTS)
+    sums = ~is_product(circuit.kind[owners])
     pairs = circuit.scopes.index[np.stack([owners[sums], circuit.operands[sums]], axis=1)]
     return np.asarray(pairs[pairs[:, 0] != pairs[:, 1]].reshape(-1, 2), np.int64)
 

@@ -25,7 +25,7 @@ from pccompiler.drawing.scene import (
 from pccompiler.drawing.words import counted, scope_words
 from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Float, Int, first_uses
-from pccompiler.ir.kinds import PRODUCTS
+from pccompiler.ir.kinds import PRODUCTS, SUMS
 from pccompiler.ir.scopes import members
 
 MARGIN = 24.0
@@ -33,7 +33,6 @@ WRITTEN = 400
 """The most boxes labelled in words; with more, a box has only the number of its variables."""
 TWINS = 6
 """The fewest similar regions that are drawn as one box."""
-_COUNTED = (Kind.INPUT, Kind.SUM, Kind.MIXTURE, Kind.PRODUCT, Kind.KRONECKER)
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def _numbers(circuit: Circuit, regions: int) -> tuple[Int, Int]:
 def _card(circuit: Circuit, regions: list[int], row: Int, units: int, written: bool) -> _Card:
     scope = members(np.bitwise_or.reduce(circuit.scopes.table[regions], axis=0)).tolist()
     numbers: list[int] = row.tolist()
-    kinds = [kind for kind in _COUNTED if numbers[kind]]
+    kinds = [kind for kind in (Kind.INPUT, *SUMS, *map(Kind, PRODUCTS)) if numbers[kind]]
     own = [kind for kind in kinds if kind not in PRODUCTS] or kinds
     each = " each" if len(regions) > 1 else ""
     what = ", ".join(counted(numbers[kind], kind.keyword) for kind in own) + each

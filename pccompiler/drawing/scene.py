@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from pccompiler.ir.kinds import PRODUCTS, Kind
+
 Anchor = Literal["start", "middle", "end"]
 Sign = Literal["+", "x", "xx", ""]
 """A plus, a cross, a cross in a ring, or nothing."""
@@ -17,6 +19,12 @@ INK, FAINT, PAPER = "#1f2933", "#8a94a0", "#ffffff"
 FILL = {"input": "#e3f1de", "product": "#fde8cf", "kronecker": "#f9d9c3", "sum": "#dbe9f8"}
 LINE = {"input": "#4b8a3a", "product": "#c06a14", "kronecker": "#a8471c", "sum": "#2d6cb3"}
 FILL["mixture"], LINE["mixture"] = "#e2e0f5", "#5a4fb0"
+
+
+def colors(kind: Kind) -> tuple[str, str]:
+    """Fill and line of nodes of a kind; products that have none of their own share one."""
+    own = kind.keyword if kind.keyword in FILL or kind not in PRODUCTS else "product"
+    return FILL[own], LINE[own]
 
 
 @dataclass(frozen=True, slots=True)

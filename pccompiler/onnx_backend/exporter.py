@@ -20,10 +20,10 @@ from pccompiler.ir.plan.materialize import materialize
 from pccompiler.ir.plan.parameters import lay_out
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.onnx_backend.digest import KEY, UNSIGNED, sign
+from pccompiler.onnx_backend.generators.base import Parameters
 from pccompiler.onnx_backend.graph import Graph
 from pccompiler.onnx_backend.lower import Lowering
 from pccompiler.onnx_backend.queries import LOG_LIKELIHOOD, QUERIES, OnnxQuery
-from pccompiler.onnx_backend.sectors import Parameters
 from pccompiler.onnx_backend.session import run_rows, start_session
 from pccompiler.onnx_backend.weights import WeightWriter
 from pccompiler.options import is_of, one_of, seed_of, shown

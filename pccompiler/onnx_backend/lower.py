@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
-from pccompiler.ir.kinds import Kind
+from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.plan.layers import Form, Layer, Operands
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.ir.plan.rounding import FEW_OPERANDS
@@ -51,8 +52,8 @@ class Lowering:
             return Value(write_input(self.graph, self.plan, self.weights, number, columns), None)
         if layer.kind == Kind.PRODUCT:
             return self.product(layer)
-        if layer.kind == Kind.KRONECKER:
-            return self.kronecker(layer)
+        if layer.kind in PRODUCTS:
+            return self.crossed(layer)
         if layer.ragged:
             return Value(ragged_sum(self.graph, self.plan, self.weights, self.log, number), None)
         if layer.kind == Kind.MIXTURE:
@@ -158,18 +159,22 @@ class Lowering:
             scale = self.graph.op("Add", scale, value.scale)
         return Value(self.graph.op("Div", value.x, top), scale)
 
-    def kronecker(self, layer: Layer) -> Value:
-        """All products of units; the last operand's unit varies fastest."""
-        graph = self.graph
+    def crossed(self, layer: Layer) -> Value:
+        """Products that are not elementwise: all pairs of units, or what the kind's table says."""
+        graph, op = self.graph, "Mul" if layer.form == Form.LINEAR else "Add"
+        xs = [self.xs(operands, layer.form)[0] for operands in layer.operands]
+        widths = [operands.units for operands in layer.operands]
+        if layer.kind == Kind.KRONECKER:
+            out = xs[0]
+            for place, right in enumerate(xs[1:], 2):
+                out = graph.op(op, graph.unsqueeze(out, 2), graph.unsqueeze(right, 1))
+                out = graph.reshape(out, layer.rows, prod(widths[:place]), -1)
+        else:
+            tables = [graph.constant(t, np.int32) for t in PRODUCTS[layer.kind].places(widths).T]
+            pairs = zip(xs, tables, strict=True)
+            out = self.chain(op, [graph.op("Gather", x, table, axis=1) for x, table in pairs])
         linear = layer.form == Form.LINEAR
-        out, width = self.xs(layer.operands[0], layer.form)[0], layer.operands[0].units
-        scales = self.scales(layer.operands[0]) if linear else []
-        for operands in layer.operands[1:]:
-            right = graph.unsqueeze(self.xs(operands, layer.form)[0], 1)
-            out = graph.op("Mul" if linear else "Add", graph.unsqueeze(out, 2), right)
-            width *= operands.units
-            out = graph.reshape(out, layer.rows, width, -1)
-            scales += self.scales(operands) if linear else []
+        scales = [s for o in layer.operands for s in self.scales(o)] if linear else []
         return self.normalized(layer, Value(out, self.chain("Add", scales) if scales else None))
 
     def plain_sum(self, number: int, layer: Layer) -> Value:

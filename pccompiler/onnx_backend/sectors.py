@@ -1,49 +1,28 @@
-"""Logits of weights that sectors cover: constants, or a hypernetwork as nodes in float64.
+"""Logits of weights that sectors cover, made of the nodes that generators write, in float64.
 
-ONNX Runtime folds the network when it loads the file, so it costs nothing later.
+ONNX Runtime folds them when it loads the file, so this costs nothing later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.generators import Direct, Sectors
+from pccompiler.ir.generators import Sectors
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.parameters import Layout, entries_of, positions
 from pccompiler.ir.plan.plan import Plan
+from pccompiler.onnx_backend.generators.base import OnnxGenerator, Parameters, Run
+from pccompiler.onnx_backend.generators.registry import class_of
 from pccompiler.onnx_backend.graph import Graph
-
-Parameters = Mapping[str, NDArray[np.floating]]
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Sectors of one shape that are adjacent in each weight of a group.
-
-    Attributes:
-        sectors: Sector numbers, shape ``(weights, pieces)``, weights in order of use.
-        rows: Rows of each sector.
-        columns: Columns of each sector.
-        start: The position of the run among all runs' sectors.
-
-    A group whose weights are partitioned differently has one piece per row here, for all its
-    weights, and an order that permutes the entries of all runs into place.
-    """
-
-    sectors: Int
-    rows: int
-    columns: int
-    start: int
 
 
 class SectorWriter:
-    """Writes the logits of generated groups. Embeddings are stored in order of use: no index."""
+    """Writes the logits of generated groups. Codes are stored in order of use: no index."""
 
     def __init__(
         self,
@@ -55,18 +34,23 @@ class SectorWriter:
     ) -> None:
         self.graph, self.plan, self.layout = graph, plan, layout
         self.parameters, self.orders = parameters, orders
-        self._hidden = ""
-        self._widened: dict[str, str] = {}
 
     @cached_property
     def runs(self) -> dict[int, list[Run]]:
         """Each generated group's sectors."""
-        return _runs(self.plan, self.orders)
+        return _runs(self.plan, self.layout, self.orders)
+
+    @cached_property
+    def generator(self) -> OnnxGenerator[Any]:
+        """What writes the nodes."""
+        used = [run.sectors.ravel() for runs in self.runs.values() for run in runs]
+        generator, order = self.plan.generator, np.concatenate(used)
+        return class_of(generator.keyword)(generator, self.graph, self.parameters, order)
 
     def _scattered(self, number: int) -> str:
         """Raw numbers of a group whose weights are partitioned differently."""
         group, order = self.plan.groups[number], self.orders[number]
-        pieces = [self.graph.reshape(self._head(run), -1) for run in self.runs[number]]
+        pieces = [self.graph.reshape(self.generator.run(run), -1) for run in self.runs[number]]
         flat = pieces[0] if len(pieces) == 1 else self.graph.concat(pieces, axis=0)
         index = _places(self.plan, group, self.runs[number])[order]
         return self.graph.reshape(
@@ -75,77 +59,22 @@ class SectorWriter:
 
     def logits(self, number: int) -> str:
         """Raw numbers of a generated group, shape (weights, rows, columns), in order of use."""
-        if isinstance(self.plan.generator, Direct):
-            return self._direct(number)
         group, weights = self.plan.groups[number], len(self.orders[number])
         if _alike(self.plan, group) is None:
             return self._scattered(number)
         pieces = [
-            self.graph.reshape(self._head(run), weights, run.sectors.shape[1] * _size(run))
+            self.graph.reshape(self.generator.run(run), weights, run.sectors.shape[1] * run.size)
             for run in self.runs[number]
         ]
         return self.graph.reshape(
             self.graph.concat(pieces, axis=1), weights, group.rows, group.columns
         )
 
-    def _direct(self, number: int) -> str:
-        """The used part of the table of blocks."""
-        group, where = self.plan.groups[number], self.layout.assembly[number]
-        blocks = self.parameters["blocks"]
-        flat = np.concatenate(
-            [blocks[h.sectors, : h.rows, : h.columns].ravel() for h in self.layout.heads]
-        )
-        raw = flat[slice(*where)] if isinstance(where, tuple) else flat[where]
-        table = raw.reshape(-1, group.rows, group.columns)[self.orders[number]]
-        return self.graph.parameter(f"blocks_{number}_{group.name}", table)
 
-    def _head(self, run: Run) -> str:
-        """The output layer for a run's sectors, shape (sectors, rows * columns)."""
-        rows = self.graph.slice(self.hidden(), run.start, run.start + run.sectors.size)
-        if self.layout.block is None:
-            return self._linear(rows, f"head_{run.rows}x{run.columns}")
-        corner = np.s_[: run.rows, : run.columns]
-        weight = self.parameters["head_weight"].reshape(*self.layout.block, -1)[corner]
-        bias = self.parameters["head_bias"].reshape(self.layout.block)[corner]
-        name = f"head_{run.rows}x{run.columns}"
-        table = self._wide(f"{name}_weight", weight.reshape(_size(run), -1))
-        return self.graph.op(
-            "Gemm", rows, table, self._wide(f"{name}_bias", bias.ravel()), transB=1
-        )
-
-    def hidden(self) -> str:
-        """Last hidden values of all used sectors, run by run."""
-        generator = self.plan.generator
-        if self._hidden or isinstance(generator, Direct):
-            return self._hidden
-        chosen = [run.sectors.ravel() for runs in self.runs.values() for run in runs]
-        used = self.parameters["embedding"][np.concatenate(chosen)]
-        self._hidden = self._wide("embedding", used)
-        for number in range(len(generator.hidden)):
-            out = self._linear(self._hidden, f"hidden_{number}")
-            self._hidden = self.graph.op("Relu", out)
-        return self._hidden
-
-    def _linear(self, values: str, name: str) -> str:
-        weight, bias = (
-            self._wide(part, self.parameters[part]) for part in (f"{name}_weight", f"{name}_bias")
-        )
-        return self.graph.op("Gemm", values, weight, bias, transB=1)
-
-    def _wide(self, name: str, values: NDArray[np.floating]) -> str:
-        """A parameter in float64, stored in float32 and written once."""
-        if name not in self._widened:
-            self._widened[name] = self.graph.wide(self.graph.parameter(name, values))
-        return self._widened[name]
-
-
-def _size(run: Run) -> int:
-    return run.rows * run.columns
-
-
-def _runs(plan: Plan, orders: Mapping[int, Int]) -> dict[int, list[Run]]:
+def _runs(plan: Plan, layout: Layout, orders: Mapping[int, Int]) -> dict[int, list[Run]]:
     """For each generated group, its sectors in runs of one shape."""
     found: dict[int, list[Run]] = {}
+    heads = {(head.rows, head.columns): head for head in layout.heads}
     start = 0
     for number, group in enumerate(plan.groups):
         if not group.generated or number not in orders or plan.sectors is None:
@@ -153,8 +82,8 @@ def _runs(plan: Plan, orders: Mapping[int, Int]) -> dict[int, list[Run]]:
         found[number] = []
         for mine in _tables(plan, group, orders[number]):
             first = int(mine[0, 0])
-            rows, columns = int(plan.sectors.rows[first]), int(plan.sectors.columns[first])
-            found[number].append(Run(mine, rows, columns, start))
+            shape = int(plan.sectors.rows[first]), int(plan.sectors.columns[first])
+            found[number].append(Run(mine, heads[shape], start))
             start += mine.size
     return found
 

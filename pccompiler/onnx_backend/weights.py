@@ -13,8 +13,9 @@ from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.materialize import constrain, materialize
 from pccompiler.ir.plan.parameters import Layout, parameter_name
 from pccompiler.ir.plan.plan import Plan
+from pccompiler.onnx_backend.generators.base import Parameters
 from pccompiler.onnx_backend.graph import Graph
-from pccompiler.onnx_backend.sectors import Parameters, SectorWriter
+from pccompiler.onnx_backend.sectors import SectorWriter
 from pccompiler.onnx_backend.supports import Support, support_of
 
 Float = NDArray[np.float64]

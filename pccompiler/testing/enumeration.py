@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pccompiler.errors import DataError
 from pccompiler.ir import Circuit, Kind, Variable
+from pccompiler.ir.kinds import PRODUCTS, factors
 
 Float = NDArray[np.float64]
 Weights = Mapping[int, Float]
@@ -49,13 +50,11 @@ def density(circuit: Circuit, world: ArrayLike, weights: Weights | None = None) 
 
 def _node(circuit: Circuit, node: int, operands: list[Float], table: Float, world: Float) -> Float:
     """Values of all units of a node."""
-    kind = circuit.kind[node]
+    kind = int(circuit.kind[node])
     if kind == Kind.INPUT:
         return _leaf(circuit, node, table, float(world[circuit.variable[node]]))
-    if kind == Kind.PRODUCT:
-        return np.array([math.prod(column) for column in zip(*operands, strict=True)])
-    if kind == Kind.KRONECKER:
-        return np.array([math.prod(choice) for choice in itertools.product(*operands)])
+    if kind in PRODUCTS:
+        return np.array([math.prod(row) for row in zip(*factors(kind, operands), strict=True)])
     if kind == Kind.SUM:
         inputs = [value for operand in operands for value in operand]
         return np.array(

@@ -6,6 +6,7 @@ import numpy as np
 
 from pccompiler.ir import Builder, Circuit, Family, Kind
 from pccompiler.ir.arrays import Float
+from pccompiler.ir.kinds import PRODUCTS
 from pccompiler.testing.random_weights import with_values
 
 
@@ -37,10 +38,10 @@ class _Expansion:
         if kind == Kind.INPUT:
             return self.leaves(node)
         operands = [self.units[below] for below in self.circuit.operands_of(node).tolist()]
-        if kind == Kind.PRODUCT:
-            return [self.builder.product(list(units)) for units in zip(*operands, strict=True)]
-        if kind == Kind.KRONECKER:
-            return [self.builder.product([*c]) for c in _crossed(operands)]
+        if kind in PRODUCTS:
+            places = PRODUCTS[kind].places([len(units) for units in operands]).tolist()
+            chosen = ([u[p] for u, p in zip(operands, row, strict=True)] for row in places)
+            return [self.builder.product(units) for units in chosen]
         if kind == Kind.MIXTURE:
             rows = [list(units) for units in zip(*operands, strict=True)]
         else:
@@ -79,11 +80,3 @@ class _Expansion:
         (node,) = self.builder.inputs([variable], family, 1, weights=shared)
         self.note(int(node), weight, unit, row)
         return int(node)
-
-
-def _crossed(operands: list[list[int]]) -> list[tuple[int, ...]]:
-    """All choices of one unit of each operand; the last operand's unit varies fastest."""
-    out: list[tuple[int, ...]] = [()]
-    for units in operands:
-        out = [(*start, unit) for start in out for unit in units]
-    return out

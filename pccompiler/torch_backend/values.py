@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pccompiler.ir.kinds import PRODUCTS
 from pccompiler.ir.plan.layers import Layer
 
 
@@ -55,6 +56,12 @@ def safe_log(values: Tensor) -> Tensor:
     """Logarithms; -inf at 0, with gradient 0."""
     zero = values <= 0.0
     return values.masked_fill(zero, 1.0).log().masked_fill(zero, -torch.inf)
+
+
+def unit_places(layer: Layer, device: torch.device) -> list[Tensor]:
+    """Of a product that is not elementwise: for each operand, the unit that each unit reads."""
+    places = PRODUCTS[layer.kind].places([operands.units for operands in layer.operands])
+    return [torch.from_numpy(place.copy()).to(device) for place in places.T]
 
 
 def top_of(terms: Tensor, dim: int) -> Tensor:

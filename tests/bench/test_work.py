@@ -157,6 +157,7 @@ def parameter_shapes(circuit: Circuit) -> list[tuple[int, ...]]:
     ]
     if isinstance(generator, Direct) or generator is None or sectors is None:
         return list(shapes)
+    assert isinstance(generator, Hypernetwork)
     layers = [generator.embedding, *generator.hidden]
     found: list[tuple[int, ...]] = [*shapes, (len(sectors), layers[0])]
     found += [(a + 1, b) for a, b in pairwise(layers)]

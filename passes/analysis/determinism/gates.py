@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pccompiler.ir import Circuit, Kind, Variable
 from pccompiler.ir.arrays import Int, ranges, segments
+from pccompiler.ir.kinds import is_product
 from pccompiler.ir.topology import by_level
 from pccompiler.passes.analysis.determinism.leaves import LeafSets, leaf_sets
 from pccompiler.passes.analysis.determinism.unit_graph import (
@@ -121,7 +122,7 @@ def find_gates(circuit: Circuit) -> tuple[Gates, Int]:
         for some in _chunks(circuit, nodes):
             kind = circuit.kind[some]
             work.inputs(some[kind == Kind.INPUT])
-            inner = np.isin(kind, (Kind.PRODUCT, Kind.KRONECKER))
+            inner = is_product(kind)
             for rows in unit_rows(circuit, work.offset, some[inner]):
                 work.add(AND, rows)
             for rows in sum_rows(circuit, work.offset, some[~inner], work.weighing):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Int, mix64, ranges, segments
-from pccompiler.ir.kinds import SUMS
+from pccompiler.ir.kinds import PRODUCTS, SUMS
 
 Bool = NDArray[np.bool_]
 
@@ -70,14 +70,15 @@ class Weighing(NamedTuple):
 
 
 def unit_rows(circuit: Circuit, offset: Int, nodes: Int) -> Iterator[Rows]:
-    """Rows of elementwise and Kronecker products."""
+    """Rows of products."""
     kind = circuit.kind[nodes]
     plain = nodes[kind == Kind.PRODUCT]
     if len(plain):
         yield _paired(circuit, offset, plain)
-    other = nodes[kind == Kind.KRONECKER]
-    for arity in np.unique(circuit.fan_in[other]).tolist():
-        yield _kronecker(circuit, offset, other[circuit.fan_in[other] == arity])
+    for other in PRODUCTS:
+        mine = nodes[(kind == other) & (other != Kind.PRODUCT)]
+        for arity in np.unique(circuit.fan_in[mine]).tolist():
+            yield from _products(circuit, offset, other, mine[circuit.fan_in[mine] == arity])
 
 
 def sum_rows(circuit: Circuit, offset: Int, nodes: Int, weighing: Weighing) -> Iterator[Rows]:
@@ -112,16 +113,15 @@ def _paired(circuit: Circuit, offset: Int, nodes: Int) -> Rows:
     return Rows(node, unit, False, lengths, offset[below] + np.repeat(unit, lengths))
 
 
-def _kronecker(circuit: Circuit, offset: Int, nodes: Int) -> Rows:
-    """Nodes of equal fan-in; the last operand's unit varies fastest."""
+def _products(circuit: Circuit, offset: Int, kind: int, nodes: Int) -> Iterator[Rows]:
+    """Nodes of one kind and fan-in, those with operands of the same widths at once."""
     below = circuit.operands[circuit.edges_of(nodes)].reshape(len(nodes), -1)
-    width = circuit.units[below]
-    after = np.cumprod(width[:, ::-1], axis=1)[:, ::-1] // width
-    node, unit = _units(circuit, nodes)
-    which = np.repeat(np.arange(len(nodes)), circuit.units[nodes])
-    chosen = unit[:, None] // after[which] % width[which]
-    flat = (offset[below][which] + chosen).ravel()
-    return Rows(node, unit, False, circuit.fan_in[node], flat)
+    distinct, inverse = np.unique(circuit.units[below], axis=0, return_inverse=True)
+    for number, widths in enumerate(distinct.tolist()):
+        mine = inverse.ravel() == number
+        node, unit = _units(circuit, nodes[mine])
+        flat = offset[below[mine]][:, None] + PRODUCTS[kind].places(widths)
+        yield Rows(node, unit, False, circuit.fan_in[node], flat.ravel())
 
 
 def _dense(circuit: Circuit, offset: Int, node: Int, unit: Int, *, whole: bool) -> Rows:

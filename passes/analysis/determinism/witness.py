@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.classes import representative
 from pccompiler.ir.families.supports import WEIGHTS, interior
+from pccompiler.ir.kinds import PRODUCTS, factors
 
 Unit = tuple[int, int]
 
@@ -89,13 +89,11 @@ def log_values(circuit: Circuit, root: int, world: Float) -> dict[int, Float]:
 
 
 def _value(circuit: Circuit, node: int, operands: list[Float], world: Float) -> Float:
-    kind = circuit.kind[node]
+    kind = int(circuit.kind[node])
     if kind == Kind.INPUT:
         return _leaf(circuit, node, float(world[circuit.variable[node]]))
-    if kind == Kind.PRODUCT:
-        return np.asarray(np.sum(operands, axis=0))
-    if kind == Kind.KRONECKER:
-        return np.array([sum(choice) for choice in product(*(o.tolist() for o in operands))])
+    if kind in PRODUCTS:
+        return np.asarray(np.sum(factors(kind, operands), axis=0))
     table = _table(circuit, node)
     columns = np.concatenate(operands)[None] if kind == Kind.SUM else np.stack(operands, axis=1)
     with np.errstate(divide="ignore"):

@@ -9,7 +9,7 @@ import numpy as np
 
 from pccompiler.ir import Circuit
 from pccompiler.ir.arrays import Int, ranges, segments
-from pccompiler.ir.kinds import PRODUCTS
+from pccompiler.ir.kinds import is_product
 from pccompiler.ir.topology import reachable
 from pccompiler.passes.analysis.determinism.unit_graph import distinct_rows
 from pccompiler.passes.check.rule import scope, title
@@ -65,7 +65,7 @@ def describe(circuit: Circuit, node: int) -> str:
 
 def partitions(circuit: Circuit) -> Partitions:
     """All partitions of ``circuit``, in the order of their first products."""
-    live = np.flatnonzero(reachable(circuit) & np.isin(circuit.kind, PRODUCTS))
+    live = np.flatnonzero(reachable(circuit) & is_product(circuit.kind))
     index = circuit.scopes.index
     edges = circuit.operands[circuit.edges_of(live)]
     row = np.repeat(np.arange(len(live)), circuit.fan_in[live])

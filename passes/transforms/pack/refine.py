@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pccompiler.ir import Circuit, Family, Kind
 from pccompiler.ir.arrays import Int, hash_rows, mix64, ranges, segments
+from pccompiler.ir.kinds import is_product
 from pccompiler.ir.topology import by_level
 
 Bool = NDArray[np.bool_]
@@ -66,7 +67,7 @@ def find_shape(circuit: Circuit) -> Shape:
     place = np.arange(len(owner)) - circuit.pointer[owner]
     kind, units = circuit.kind, circuit.units
     repeats = _repeats(circuit, owner)
-    hard = (kind == Kind.MIXTURE) | (kind == Kind.KRONECKER) | repeats
+    hard = (kind == Kind.MIXTURE) | is_product(kind) & (kind != Kind.PRODUCT) | repeats
     hard |= (kind == Kind.PRODUCT) & (circuit.fan_in < 2)
     free = (units == 1) & ~hard & (circuit.family != Family.INDICATOR)
     free[circuit.operands[hard[owner]]] = False

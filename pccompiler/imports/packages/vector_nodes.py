@@ -17,7 +17,7 @@ from pccompiler.imports.packages.domains import Leaf, fit, variable
 from pccompiler.ir import Circuit, Kind, Variable, WeightTable
 from pccompiler.ir.arrays import Float, Int, segments
 from pccompiler.ir.circuit import select
-from pccompiler.ir.sizes import kronecker_units
+from pccompiler.ir.kinds import PRODUCTS
 from pccompiler.ir.topology import reachable
 from pccompiler.passes import findings
 from pccompiler.passes.rewriting.constants import Units, normalize
@@ -62,7 +62,7 @@ class Objects:
         """Add a Kronecker product, last operand fastest; a single operand is returned itself."""
         if len(operands) == 1:
             return operands[0]
-        units = kronecker_units([self.units[j] for j in operands], label, None)
+        units = PRODUCTS[Kind.KRONECKER].units([self.units[j] for j in operands], label, None)
         return self._add(Kind.KRONECKER, operands, units, label)
 
     def sum(self, operands: Sequence[int], table: Float, label: str, tie: int | None = None) -> int:

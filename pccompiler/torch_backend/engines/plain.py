@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import Kind
+from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.plan.layers import Layer, Operands
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.arena.tables import tables_by_layer
 from pccompiler.torch_backend.leaves.inputs import LeafInputs, LeafLayer
-from pccompiler.torch_backend.values import finite, safe_log
+from pccompiler.torch_backend.values import finite, safe_log, unit_places
 from pccompiler.torch_backend.weights.weights import Weights
 
 _Gather = tuple[list[tuple[int, Tensor]], Tensor | None]
@@ -87,8 +87,10 @@ class Plain:
         """The value of a layer other than an input, shape (rows, units, batch)."""
         if layer.kind == Kind.PRODUCT:
             return torch.cat([part.sum(0) for part in parts])
-        if layer.kind == Kind.KRONECKER:
-            return _kronecker([part[0] for part in parts])
+        if layer.kind in PRODUCTS:
+            places = unit_places(layer, parts[0].device)
+            read = [x[0].index_select(1, place) for x, place in zip(parts, places, strict=True)]
+            return sum(read[1:], read[0])
         if layer.kind == Kind.MIXTURE:
             terms = parts[0] + safe_log(weights[0]).permute(2, 0, 1).unsqueeze(-1)
             return _log_sum(terms, 0)
@@ -133,14 +135,6 @@ class Plain:
 def has_reals(plan: Plan) -> bool:
     """Whether some variable is real; derivatives with respect to all others are 0."""
     return any(variable.domain == "real" for variable in plan.variables)
-
-
-def _kronecker(parts: list[Tensor]) -> Tensor:
-    """All sums of one unit from each part; the last part's unit varies fastest."""
-    value = parts[0]
-    for part in parts[1:]:
-        value = (value.unsqueeze(2) + part.unsqueeze(1)).flatten(1, 2)
-    return value
 
 
 def _sum(logs: Tensor, weight: Tensor) -> Tensor:

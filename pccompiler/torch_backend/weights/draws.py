@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -18,9 +17,9 @@ def draws(
 ) -> Iterator[tuple[str, Tensor]]:
     """The initial value of each parameter, drawn as the paper's authors do.
 
-    Embeddings and logits are uniform on [0, 1], linear layers use torch's default, and leaves use
-    `TorchLeaf.random`. Drawn on the CPU in float64, so that one seed gives one model on every
-    device and in every precision.
+    Logits are uniform on [0, 1], leaves use `TorchLeaf.random`, and parameters of a generator
+    `pccompiler.ir.Generator.start`. Drawn on the CPU in float64, so that one
+    seed gives one model on every device and in every precision.
 
     Args:
         plan: The plan that has the parameters.
@@ -31,9 +30,8 @@ def draws(
     owners = {parameter_name(plan, number): group for number, group in enumerate(plan.groups)}
     for name, shape in sorted(shapes.items()):
         draw = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
-        if name.endswith(("_weight", "_bias")):
-            layer = name.removesuffix("_bias").removesuffix("_weight")
-            draw = (2.0 * draw - 1.0) / math.sqrt(shapes[f"{layer}_weight"][1])
-        elif name in owners and not owners[name].is_sum:
+        if name not in owners:
+            draw = torch.from_numpy(plan.generator.start(name, draw.numpy(), shapes))
+        elif not owners[name].is_sum:
             draw = leaf_of(owners[name].owner).random(draw)
         yield name, draw

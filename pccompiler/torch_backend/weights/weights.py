@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from pccompiler.ir.arrays import Int
-from pccompiler.ir.generators import Direct
+from pccompiler.ir.generators.base import Head
 from pccompiler.ir.plan.layers import WeightGroup
-from pccompiler.ir.plan.parameters import Head, Layout, lay_out, parameter_name
+from pccompiler.ir.plan.parameters import Layout, lay_out, parameter_name
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.weights.draws import draws
+from pccompiler.torch_backend.weights.generators.registry import class_of
 from pccompiler.torch_backend.weights.selection import Selection
 from pccompiler.torch_backend.weights.softmax_cpu import lifted_softmax
 from pccompiler.torch_backend.weights.supports import SIMPLEX
@@ -39,8 +40,10 @@ class Weights(nn.Module):
                 }
             )
         )
+        self.generator = class_of(plan.generator.keyword)(plan.generator, self.values)
+        self.shapes = {(head.rows, head.columns): head for head in self.layout.heads}
         self.users = _users(plan)
-        self.sectors = nn.ModuleDict()  # group -> embeddings of its sectors, in plan order
+        self.sectors = nn.ModuleDict()  # group -> codes of its sectors, in plan order
         self.orders = nn.ModuleDict()  # group -> places in its own table or in the flat sectors
         self.heads = nn.ModuleDict()  # head -> its sectors, if some group needs them flat
         self._select()
@@ -61,9 +64,8 @@ class Weights(nn.Module):
             head = self._whole_head(number)
             if head is not None:
                 first = self._first(number, head)
-                self.sectors[str(number)] = Selection(
-                    head.sectors[first + order], self.layout.embeddings
-                )
+                chosen = head.sectors[first + order]
+                self.sectors[str(number)] = Selection(chosen, self.layout.codes)
             elif group.generated:
                 where = self.layout.assembly[number]
                 entries = np.arange(*where) if isinstance(where, tuple) else where
@@ -71,7 +73,7 @@ class Weights(nn.Module):
                 total = sum(h.rows * h.columns * len(h.sectors) for h in self.layout.heads)
                 self.orders[str(number)] = Selection(table.ravel(), total)
                 for h in self.layout.heads:
-                    self.heads[h.name] = Selection(h.sectors, self.layout.embeddings)
+                    self.heads[h.name] = Selection(h.sectors, self.layout.codes)
             else:
                 self.orders[str(number)] = Selection(order, len(group.weights))
 
@@ -135,23 +137,22 @@ class Weights(nn.Module):
         """Weights of some or all groups, in the order of their uses; ``given`` as in `forward`."""
         known = given or {}
         chosen = range(len(self.plan.groups)) if numbers is None else numbers
-        network = any(self.plan.groups[number].generated for number in chosen)
-        hidden = self.hidden() if network else None
+        features: Tensor | None = None
         flat: Tensor | None = None
         found: dict[int, Tensor] = {}
         for number in chosen:
             key, group = str(number), self.plan.groups[number]
-            if key in self.sectors:
-                table = self.values["blocks"] if hidden is None else hidden
-                raw = self.sector_logits(self.sectors[key](table), group)
-                found[number] = self.constrained(number, raw)
-            elif group.generated:
-                flat = self.flat(hidden) if flat is None else flat
-                raw = self.orders[key](flat).view(-1, group.rows, group.columns)
-                found[number] = self.constrained(number, raw)
-            else:
+            if not group.generated:
                 lent = known.get(number)
                 found[number] = self._ordered(number) if lent is None else self.orders[key](lent)
+                continue
+            features = self.features() if features is None else features
+            if key in self.sectors:
+                raw = self.sector_logits(self.sectors[key](features), group)
+            else:
+                flat = self.flat(features) if flat is None else flat
+                raw = self.orders[key](flat).view(-1, group.rows, group.columns)
+            found[number] = self.constrained(number, raw)
         return found
 
     def _ordered(self, number: int) -> Tensor:
@@ -170,57 +171,20 @@ class Weights(nn.Module):
         own: Tensor = self.values[parameter_name(self.plan, number)] if raw is None else raw
         return constrain(own, self.plan.groups[number], self.plan.floor)
 
-    @property
-    def network(self) -> bool:
-        """Whether a network generates the sectors."""
-        return bool(self.layout.heads) and not isinstance(self.plan.generator, Direct)
-
-    def hidden(self, embeddings: Tensor | None = None) -> Tensor | None:
-        """The last hidden layer's values for all or given embeddings; ``None`` if no network."""
-        generator = self.plan.generator
-        if not self.layout.heads or isinstance(generator, Direct):
-            return None
-        values = self.values["embedding"] if embeddings is None else embeddings
-        for number in range(len(generator.hidden)):
-            values = torch.relu(self._linear(values, f"hidden_{number}"))
-        result: Tensor = values
-        return result
-
-    def _linear(self, values: Tensor, name: str) -> Tensor:
-        return nn.functional.linear(
-            values, self.values[f"{name}_weight"], self.values[f"{name}_bias"]
+    def features(self, codes: Tensor | None = None) -> Tensor:
+        """What the generator makes of the codes of all sectors, or of some."""
+        return self.generator.features(
+            self.values[self.plan.generator.table] if codes is None else codes
         )
 
     def sector_logits(self, selected: Tensor, group: WeightGroup) -> Tensor:
-        """Raw weights of whole sectors, from their hidden values or direct blocks."""
-        if not self.network:
-            return selected[:, : group.rows, : group.columns]
-        if self.layout.block is None:
-            name = f"head_{group.rows}x{group.columns}"
-            return self._linear(selected, name).view(-1, group.rows, group.columns)
-        return self._sliced(selected, group.rows, group.columns)
+        """Raw weights of whole sectors, from their features."""
+        return self.generator.logits(selected, self.shapes[group.rows, group.columns])
 
-    def _sliced(self, hidden: Tensor, rows: int, columns: int) -> Tensor:
-        """The upper left part of the shared head: only the outputs that are used are computed."""
-        all_rows, all_columns = self.layout.block or (rows, columns)
-        weight = self.values["head_weight"].view(all_rows, all_columns, -1)[:rows, :columns]
-        bias = self.values["head_bias"].view(all_rows, all_columns)[:rows, :columns]
-        out = nn.functional.linear(hidden, weight.flatten(0, 1), bias.flatten())
-        return out.view(-1, rows, columns)
-
-    def flat(self, hidden: Tensor | None) -> Tensor:
+    def flat(self, features: Tensor) -> Tensor:
         """Raw weights of all sectors, head by head, flattened."""
-        pieces: list[Tensor] = []
-        for head in self.layout.heads:
-            select = self.heads[head.name]
-            if hidden is None:
-                pieces.append(
-                    select(self.values["blocks"])[:, : head.rows, : head.columns].flatten()
-                )
-            elif self.layout.block is None:
-                pieces.append(self._linear(select(hidden), head.name).flatten())
-            else:
-                pieces.append(self._sliced(select(hidden), head.rows, head.columns).flatten())
+        logits = self.generator.logits
+        pieces = [logits(self.heads[h.name](features), h).flatten() for h in self.layout.heads]
         return torch.cat(pieces)
 
 

@@ -52,6 +52,7 @@ def sector_logits(
     if isinstance(generator, Direct):
         block: Float = parameters["blocks"][sector]
         return block[: shape[0], : shape[1]]
+    assert isinstance(generator, Hypernetwork)
     value = parameters["embedding"][sector]
     for number in range(len(generator.hidden)):
         linear = parameters[f"hidden_{number}_weight"] @ value

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pccompiler.ir.arrays import Int, segments
-from pccompiler.ir.kinds import PRODUCTS, Kind
+from pccompiler.ir.kinds import PRODUCTS, Kind, factors
 from pccompiler.ir.plan.layers import Layer, Operands
 from pccompiler.ir.plan.plan import Plan
 
@@ -156,12 +156,10 @@ def _step(
         return InputStep(number=number, start=start, stop=stop, rows=layer.rows)
     tables = [_unit_rows(plan, base, operands) for operands in layer.operands]
     if layer.kind in PRODUCTS:
-        factors = (
-            [_crossed(tables)]
-            if layer.kind == Kind.KRONECKER
-            else [table.reshape(len(table), -1) for table in tables]
-        )
-        parts = [(t.shape[1], _on(t, device)) for t in factors]
+        if layer.kind != Kind.PRODUCT:
+            tables = [np.stack(factors(layer.kind, [table[0] for table in tables], axis=1))]
+        columns = [table.reshape(len(table), -1) for table in tables]
+        parts = [(t.shape[1], _on(t, device)) for t in columns]
         return ProductStep(number=number, start=start, stop=stop, parts=parts)
     if layer.ragged:
         return _bag(number, start, stop, [t[:, :, 0].T for t in tables], edges, device)
@@ -200,18 +198,6 @@ def _unit_rows(plan: Plan, base: Int, operands: Operands) -> Int:
     first = operands.places(base, operands.units)
     table: Int = first[:, :, None] + np.arange(operands.units)
     return table
-
-
-def _crossed(tables: list[Int]) -> Int:
-    """Factors of Kronecker products, shape (operands, rows * units); the last varies fastest."""
-    rows = tables[0].shape[1]
-    out = tables[0].reshape(1, rows, -1)
-    for table in tables[1:]:
-        left, right = out.shape[2], table.shape[2]
-        out = np.concatenate(
-            [np.repeat(out, right, axis=2), np.tile(table.reshape(1, rows, -1), (1, 1, left))]
-        )
-    return out.reshape(len(tables), -1)
 
 
 def _bag(

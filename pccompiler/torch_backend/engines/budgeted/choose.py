@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pccompiler.errors import OptionError
-from pccompiler.ir import Circuit, Hypernetwork
+from pccompiler.ir import Circuit
 from pccompiler.ir.plan.parameters import lay_out
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.passes import plan as lower
@@ -149,5 +149,5 @@ def training_bytes(plan: Plan, itemsize: int) -> tuple[float, float]:
     entries = sum(
         len(use.index) * groups[use.group].rows * groups[use.group].columns for use in plan.uses
     )
-    generated = isinstance(plan.generator, Hypernetwork)
+    generated = any(group.generated for group in groups)
     return per_row, (7.2 if generated else 4.4) * entries * itemsize

@@ -87,8 +87,7 @@ class Down(Backward):
         name, rows = self.lazy.source(number)
         values = self.lazy.own.values
         raw = values[name].detach()[rows].requires_grad_()
-        net = name == "embedding"
-        shared = [n for n in values if net and n.startswith(("head", "hidden"))]
+        shared = self.lazy.own.layout.shared if name == self.plan.generator.table else ()
         x = self.forward.inputs.x
         with torch.enable_grad():
             made = self.lazy.made(number, raw)

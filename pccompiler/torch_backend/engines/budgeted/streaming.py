@@ -56,7 +56,7 @@ class LazyWeights(Mapping[int, Tensor]):
         key, group = str(number), self.plan.groups[number]
         if not self.apart(layer):
             if number not in self.kept:
-                flat = self.own.flat(self.own.hidden())
+                flat = self.own.flat(self.own.features())
                 raw = self.own.orders[key](flat).view(-1, group.rows, group.columns)
                 self.kept[number] = self.own.constrained(number, raw)
             return self.kept[number][start:stop]
@@ -73,17 +73,14 @@ class LazyWeights(Mapping[int, Tensor]):
         number, start, stop = self.place[layer]
         key = str(number)
         if key in self.own.sectors:
-            name = "embedding" if self.own.network else "blocks"
-            return name, _rows(self.own.sectors[key], start, stop)
+            return self.plan.generator.table, _rows(self.own.sectors[key], start, stop)
         return parameter_name(self.plan, number), _rows(self.own.orders[key], start, stop)
 
     def made(self, layer: int, raw: Tensor) -> Tensor:
         """The layer's weights from the rows that `source` gives."""
         number = self.place[layer][0]
         if str(number) in self.own.sectors:
-            hidden = self.own.hidden(raw)
-            selected = raw if hidden is None else hidden
-            raw = self.own.sector_logits(selected, self.plan.groups[number])
+            raw = self.own.sector_logits(self.own.features(raw), self.plan.groups[number])
         return self.own.constrained(number, raw)
 
     def __iter__(self) -> Iterator[int]:

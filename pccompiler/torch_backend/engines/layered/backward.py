@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import Kind
+from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.plan.layers import Form, Layer, Operands
 from pccompiler.torch_backend.engines.layered.forward import Forward
 from pccompiler.torch_backend.leaves.lookup import table_gradient
@@ -52,8 +52,8 @@ class Backward:
             self.input(number, layer, grad)
         elif layer.kind == Kind.PRODUCT:
             self.product(number, layer, grad)
-        elif layer.kind == Kind.KRONECKER:
-            self.kronecker(number, layer, grad)
+        elif layer.kind in PRODUCTS:
+            self.crossed(number, layer, grad)
         elif layer.kind == Kind.MIXTURE:
             self.mixture(number, grad)
         elif layer.shift:
@@ -184,14 +184,18 @@ class Backward:
             piece = flat if len(operands.sources) == 1 else flat.index_select(0, positions)
             (buffer.index_copy_ if once else buffer.index_add_)(0, rows, piece)
 
-    def kronecker(self, number: int, layer: Layer, grad: Tensor) -> None:
+    def crossed(self, number: int, layer: Layer, grad: Tensor) -> None:
+        """Each operand's units get the flows of the product's units that read them."""
         if layer.form == Form.LINEAR:
             grad = grad * value_of(self.values, number).x
-        widths = [o.units for o in layer.operands]
-        flow = grad.unflatten(1, widths)
-        for part in range(len(widths)):
+        widths, places = [o.units for o in layer.operands], self.indexed.places.get(number)
+        for part, width in enumerate(widths):
             others = [1 + other for other in range(len(widths)) if other != part]
-            own = flow.sum(others) if others else flow
+            if places is not None:
+                own = grad.new_zeros(len(grad), width, grad.shape[-1])
+                own.index_add_(1, places[part], grad)
+            else:
+                own = grad.unflatten(1, widths).sum(others) if others else grad
             self.deliver(number, part, own.unsqueeze(0), layer.form)
 
     def plain_sum(self, number: int, grad: Tensor) -> None:

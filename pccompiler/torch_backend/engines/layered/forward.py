@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pccompiler.ir.kinds import Kind
+from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.plan.layers import Form, Layer
 from pccompiler.ir.plan.rounding import FEW_OPERANDS
 from pccompiler.torch_backend.engines.layered.operands import Indexed
@@ -59,8 +59,8 @@ class Forward:
             return self.input(number, layer)
         if layer.kind == Kind.PRODUCT:
             return self.product(number, layer)
-        if layer.kind == Kind.KRONECKER:
-            return self.kronecker(number, layer)
+        if layer.kind in PRODUCTS:
+            return self.crossed(number, layer)
         if layer.kind == Kind.MIXTURE:
             return self.mixture(number)
         return self.shifted_sum(number, layer) if layer.shift else self.plain_sum(number)
@@ -134,17 +134,21 @@ class Forward:
             logs[source.layer] = Value(to_log(below), None) if linear else below
         return self.indexed.fetch(number, part, logs, self.lease)
 
-    def kronecker(self, number: int, layer: Layer) -> Value:
+    def crossed(self, number: int, layer: Layer) -> Value:
+        """Products that are not elementwise: all pairs of units, or what the kind's table says."""
         parts = [self.operand(number, part, layer.form) for part in range(len(layer.operands))]
-        out, scale = parts[0].x[0], None if parts[0].scale is None else parts[0].scale[0]
-        if len(parts) == 1:  # a copy: the operand has other readers and may be dropped
-            out = out.clone()
-        for part in parts[1:]:
-            left, right = out.unsqueeze(2), part.x[0].unsqueeze(1)
-            out = (left * right if layer.form == Form.LINEAR else left + right).flatten(1, 2)
-            if part.scale is not None:
-                scale = part.scale[0] if scale is None else scale + part.scale[0]
-        return self.normalized(layer, Value(out, scale))
+        places, xs = self.indexed.places.get(number), [part.x[0] for part in parts]
+        if places is not None:
+            xs = [x.index_select(1, place) for x, place in zip(xs, places, strict=True)]
+        # a copy: the operand has other readers and may be dropped
+        out = xs[0].clone() if len(xs) == 1 else xs[0]
+        for right in xs[1:]:
+            if places is None:
+                out, right = out.unsqueeze(2), right.unsqueeze(1)
+            out = out * right if layer.form == Form.LINEAR else out + right
+            out = out.flatten(1, 2) if places is None else out
+        scales = [part.scale[0] for part in parts if part.scale is not None]
+        return self.normalized(layer, Value(out, sum(scales[1:], scales[0]) if scales else None))
 
     def looked_up(self, number: int) -> Value:
         """A dense sum over complete binary indicators: selects weights without arithmetic."""

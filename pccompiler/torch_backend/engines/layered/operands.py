@@ -8,11 +8,11 @@ from torch import Tensor
 
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.families import Family
-from pccompiler.ir.kinds import Kind
+from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.plan.layers import Form, Operands
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.layered.pool import Lease, Pool
-from pccompiler.torch_backend.values import Value, value_of
+from pccompiler.torch_backend.values import Value, unit_places, value_of
 
 
 class Indexed:
@@ -33,6 +33,11 @@ class Indexed:
             for part, operands in enumerate(layer.operands):
                 if operands.start is None:
                     self._place(number, part, operands)
+        self.places = {
+            number: unit_places(layer, device)
+            for number, layer in enumerate(plan.layers)
+            if layer.kind in PRODUCTS and layer.kind not in (Kind.PRODUCT, Kind.KRONECKER)
+        }
         self.once = _once(plan)
         self.lookup = _lookups(plan, self.once) if lookups else [False] * len(plan.layers)
 

@@ -63,9 +63,8 @@ class Generated:
             NoMatch: If the generator is not supported, with the reason.
         """
         self.launcher = launcher
-        generator = weights.plan.generator
-        self.net = generator if weights.network else None
-        hidden = self.net.hidden if isinstance(self.net, Hypernetwork) else ()
+        self.net = network_of(weights)
+        hidden = self.net.hidden if self.net else ()
         _check(weights, hidden)
         self.heads = self._heads(weights)
         self.tiles = sum(-(-head.number // _TILE) for head in self.heads)
@@ -117,7 +116,7 @@ class Generated:
             ("HEADS", calls),
         ]
         names = ["generate", "generate_back"]
-        if isinstance(self.net, Hypernetwork):
+        if self.net:
             shape = [("E", self.net.embedding), ("H1", hidden[0]), ("H2", hidden[1])]
             partial, outputs = _sizes(self.net.embedding, hidden, self.heads)
             defines += [*shape, ("PARTIAL", partial), ("ENTRIES_OUT", outputs)]
@@ -218,6 +217,22 @@ def _partial(weights: Weights, hidden: tuple[int, ...], heads: list[_Head]) -> _
     return _Partial(*_sizes(width, hidden, heads), (4 * shared[0], 4 * shared[1]))
 
 
+def network_of(weights: Weights) -> Hypernetwork | None:
+    """The hypernetwork that fills the sectors; ``None`` if there are none.
+
+    Raises:
+        NoMatch: If something else fills them.
+    """
+    generator = weights.plan.generator
+    if not weights.layout.heads:
+        return None
+    if not isinstance(generator, Hypernetwork):
+        raise NoMatch(f"no kernels fill sectors by the generator {generator.keyword!r}")
+    if generator.slices:
+        raise NoMatch("heads are slices of one table")
+    return generator
+
+
 def _check(weights: Weights, hidden: tuple[int, ...]) -> None:
     """Check that the kernels support the generator.
 
@@ -225,9 +240,7 @@ def _check(weights: Weights, hidden: tuple[int, ...]) -> None:
         NoMatch: If not.
     """
     layout = weights.layout
-    if layout.block is not None:
-        raise NoMatch("heads are slices of one table")
-    if weights.network and len(hidden) != 2:
+    if layout.heads and len(hidden) != 2:
         raise NoMatch(f"the hypernetwork has {len(hidden)} hidden layers, not two")
     if max((*hidden, 0)) > _MOST_HIDDEN:
         raise NoMatch(f"the hypernetwork has layers of more than {_MOST_HIDDEN} units")
@@ -238,11 +251,11 @@ def _check(weights: Weights, hidden: tuple[int, ...]) -> None:
 def _parameter_rows(weights: Weights, group: int) -> Int:
     """For each weight of a group in plan order, the row of its embedding or logits."""
     key, entry = str(group), weights.plan.groups[group]
-    if weights.network:
+    if weights.layout.heads:
         if key not in weights.sectors:
             raise NoMatch("sectors are not whole weights")
         rows = weights.sectors[key].rows
-        total = weights.layout.embeddings
+        total = weights.layout.codes
     else:
         if entry.generated:
             raise NoMatch("direct weights are partitioned into sectors")

@@ -142,7 +142,7 @@ def _check_generator(model: CompiledCircuit) -> None:
             "PC360",
             "expectation maximisation sets each weight separately, but this circuit generates "
             f"{sum(len(group.weights) for group in generated)} of its weights",
-            notes=(f"generator: {type(model.plan.generator).__name__.lower()}",),
+            notes=(f"generator: {model.plan.generator.keyword}",),
             help="train it by gradient: pccompiler.fit(model, ...)",
         )
     trained_parameters(model)

@@ -1,0 +1,1 @@
+"""Generators of weights in ONNX: one file each."""

@@ -1,0 +1,1 @@
+"""Generators of weights in torch: one file each."""
