@@ -16,13 +16,7 @@ from pccompiler.ir.build.declarations import check_name, check_units
 from pccompiler.ir.families.base import Family, find
 from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.locations import caller
-<<<<<<< HEAD
-from pccompiler.ir.sizes import kronecker_units
 from pccompiler.ir.variables import binary, categorical, real
-=======
-from pccompiler.ir.sizes import MOST_UNITS, row_products
-from pccompiler.ir.variables import Variable, binary, categorical, real
->>>>>>> main
 
 Float = NDArray[np.float64]
 
@@ -144,98 +138,6 @@ class Builder(BulkBuilder):
         units = int(widths[0]) if len(widths) else 1
         return self._sum(Kind.MIXTURE, operands, units, weights, weight, name)
 
-<<<<<<< HEAD
-=======
-    def inputs(
-        self, variables: ArrayLike, family: Family, units: int = 1, *, weights: Int | None = None
-    ) -> Int:
-        """Add an input for each entry of ``variables``; ``units`` is ignored by indicators."""
-        check_units(units)
-        variable = np.atleast_1d(np.asarray(variables, np.int64))
-        bad = (variable < 0) | (variable >= len(self._variables))
-        if bad.any():
-            raise OptionError.of(
-                "PC304",
-                f"input over variable number {int(variable[bad][0])}, "
-                f"but {len(self._variables)} variables are declared",
-                location=caller(),
-                help="declare the variable first, and pass the index that it returned",
-            )
-        states = np.array([v.cardinality for v in self._variables], np.int64)[variable]
-        widths = (
-            np.maximum(states, 1) if family == Family.INDICATOR else np.full_like(states, units)
-        )
-        distinct, inverse = np.unique(variable, return_inverse=True)
-        columns = np.array([family.columns(self._variables[v]) for v in distinct.tolist()])
-        columns = columns.astype(np.int64)[inverse]
-        weight = np.full(len(variable), -1)
-        if family != Family.INDICATOR:
-            weight = self._weights.add(widths, columns) if weights is None else weights
-        return self._append(
-            Kind.INPUT, widths, np.zeros((len(variable), 0), np.int64), weight, family, variable
-        )
-
-    def products(self, operands: ArrayLike, *, kronecker: bool = False) -> Int:
-        """Add a product for each row of ``operands``, shape ``(nodes, arity)``."""
-        table = self._table(operands)
-        units = self._units[table]
-        kind = Kind.KRONECKER if kronecker else Kind.PRODUCT
-        width = row_products(units) if kronecker else units[:, 0]
-        for row in np.flatnonzero(width > MOST_UNITS)[:1].tolist():
-            PRODUCTS[kind].units(
-                units[row].tolist(), f"{kind.keyword} %{self._size + row}", caller()
-            )
-        return self._append(kind, width, table, np.full(len(table), -1))
-
-    def sums(self, operands: ArrayLike, units: int, *, weights: Int | None = None) -> Int:
-        """Add a dense sum of ``units`` units for each row of ``operands``, ``(nodes, arity)``.
-
-        ``weights`` are weight ids to share, as returned by `weight_of`.
-        """
-        check_units(units)
-        table = self._table(operands)
-        width = np.full(len(table), units)
-        fan_in = self._units[table].sum(axis=1)
-        weight = self._weights.add(width, fan_in) if weights is None else weights
-        return self._append(Kind.SUM, width, table, weight)
-
-    def mixtures(self, operands: ArrayLike, *, weights: Int | None = None) -> Int:
-        """Add a unit-wise mixture for each row of ``operands``, shape ``(nodes, arity)``."""
-        table = self._table(operands)
-        width = self._units[table[:, 0]]
-        fan_in = np.full(len(table), table.shape[1])
-        weight = self._weights.add(width, fan_in) if weights is None else weights
-        return self._append(Kind.MIXTURE, width, table, weight)
-
-    def weight_of(self, nodes: ArrayLike) -> Int:
-        """The weight ids of ``nodes``, to share them with other nodes."""
-        return self._weight[np.asarray(nodes, np.int64)]
-
-    def units_of(self, nodes: ArrayLike) -> Int:
-        """The widths of ``nodes``."""
-        return self._units[np.asarray(nodes, np.int64)]
-
-    def build(self, root: int) -> Circuit:
-        """The circuit whose value is ``root``. You can add nodes afterwards and build again."""
-        self._table([root])
-        columns = {name: np.concatenate([EMPTY, *parts]) for name, parts in self._columns.items()}
-        return Circuit(
-            variables=tuple(self._variables),
-            root=int(root),
-            units=self._units[: self._size].copy(),
-            pointer=segments(columns["fan_in"]),
-            weights=self._weights.table(),
-            names=dict(self._names),
-            locations=tuple(self._locations),
-            kind=columns["kind"],
-            operands=columns["operands"],
-            family=columns["family"],
-            variable=columns["variable"],
-            weight=columns["weight"],
-            location=columns["location"],
-        )
-
->>>>>>> main
     def _one(self, kind: Kind, operands: Sequence[int], name: str | None = None) -> Int:
         table = self._table([operands])
         widths = self._units[table[0]].tolist()

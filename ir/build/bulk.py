@@ -12,9 +12,9 @@ from pccompiler.ir.arrays import Int, segments
 from pccompiler.ir.build.declarations import EMPTY, Weights, check_name, check_units
 from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.families.base import Family
-from pccompiler.ir.kinds import Kind
+from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.locations import caller
-from pccompiler.ir.sizes import MOST_UNITS, kronecker_units, row_products
+from pccompiler.ir.sizes import MOST_UNITS, row_products
 from pccompiler.ir.variables import Variable
 
 _COLUMNS = ("kind", "fan_in", "operands", "family", "variable", "weight", "location")
@@ -84,10 +84,12 @@ class BulkBuilder:
         """Add a product for each row of ``operands``, shape ``(nodes, arity)``."""
         table = self._table(operands)
         units = self._units[table]
+        kind = Kind.KRONECKER if kronecker else Kind.PRODUCT
         width = row_products(units) if kronecker else units[:, 0]
         for row in np.flatnonzero(width > MOST_UNITS)[:1].tolist():
-            kronecker_units(units[row].tolist(), f"kronecker %{self._size + row}", caller())
-        kind = Kind.KRONECKER if kronecker else Kind.PRODUCT
+            PRODUCTS[kind].units(
+                units[row].tolist(), f"{kind.keyword} %{self._size + row}", caller()
+            )
         return self._append(kind, width, table, np.full(len(table), -1))
 
     def sums(self, operands: ArrayLike, units: int, *, weights: Int | None = None) -> Int:

@@ -41,8 +41,8 @@ from pccompiler.testing import density, marginal, random_weights, with_values, w
 from pccompiler.testing.random_circuits import rows
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.torch_backend.derivatives import by_definition
-from pccompiler.torch_backend.engines.base import Wanted
 from pccompiler.torch_backend.engines.layered.engine import Layered
+from pccompiler.torch_backend.engines.questions import Wanted
 
 TEXT = """pcir 1
 variable a categorical 3
