@@ -87,9 +87,8 @@ class BulkBuilder:
         kind = Kind.KRONECKER if kronecker else Kind.PRODUCT
         width = row_products(units) if kronecker else units[:, 0]
         for row in np.flatnonzero(width > MOST_UNITS)[:1].tolist():
-            PRODUCTS[kind].units(
-                units[row].tolist(), f"{kind.keyword} %{self._size + row}", caller()
-            )
+            label = f"{kind.keyword} %{self._size + row}"
+            PRODUCTS[kind].units(units[row].tolist(), label, caller())
         return self._append(kind, width, table, np.full(len(table), -1))
 
     def sums(self, operands: ArrayLike, units: int, *, weights: Int | None = None) -> Int:
