@@ -1,7 +1,5 @@
 """All passes by name: ours, and those that other packages declare in ``pccompiler.passes``."""
 
-from typing import TypeGuard
-
 from pccompiler.passes.base import Pass
 from pccompiler.passes.transforms.attach_direct import AttachDirect
 from pccompiler.passes.transforms.attach_hypernetwork import AttachHypernetwork
@@ -16,14 +14,9 @@ from pccompiler.passes.transforms.prune import Prune
 from pccompiler.passes.transforms.share_equal import ShareEqual
 from pccompiler.passes.transforms.smooth import Smooth
 from pccompiler.passes.transforms.square import Square
-from pccompiler.plugins import Registry
+from pccompiler.plugins import Registry, subclasses
 
-
-def _is_pass(thing: object) -> TypeGuard[type[Pass]]:
-    return isinstance(thing, type) and issubclass(thing, Pass)
-
-
-_OURS: dict[str, type[Pass]] = {
+OURS: dict[str, type[Pass]] = {
     "check": Check,
     "condition": Condition,
     "direct": AttachDirect,
@@ -38,4 +31,6 @@ _OURS: dict[str, type[Pass]] = {
     "smooth": Smooth,
     "square": Square,
 }
-PASSES = Registry("pccompiler.passes", _OURS, _is_pass, "a subclass of pccompiler.passes.Pass")
+PASSES = Registry(
+    "pccompiler.passes", OURS, subclasses(Pass, "a subclass of pccompiler.passes.Pass")
+)

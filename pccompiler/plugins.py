@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeGuard, TypeVar
+from typing import Any, Generic, TypeGuard, TypeVar
 
-from pccompiler.errors import PluginError
+from pccompiler.errors import PCCompilerError, PluginError
 
 Thing = TypeVar("Thing")
 
@@ -32,25 +33,65 @@ def load(group: str) -> dict[str, object]:
     return {name: _load(entry) for name, entry in _declared(group).items()}
 
 
+@dataclass(frozen=True)
+class Expected(Generic[Thing]):
+    """What a registry holds.
+
+    Attributes:
+        fits: Whether an object can be registered.
+        words: The same in words, such as "a subclass of Pass".
+    """
+
+    fits: Callable[[object], TypeGuard[Thing]]
+    words: str
+
+
+def subclasses(base: type[Thing], words: str) -> Expected[type[Thing]]:
+    """Registries of classes derived from ``base``."""
+
+    def fits(thing: object) -> TypeGuard[type[Thing]]:
+        return isinstance(thing, type) and issubclass(thing, base)
+
+    return Expected(fits, words)
+
+
+def functions(words: str) -> Expected[Any]:
+    """Registries of functions."""
+    return Expected(_is_function, words)
+
+
+def _is_function(thing: object) -> TypeGuard[Callable[..., object]]:
+    return callable(thing)
+
+
+def instances(kind: type[Thing], words: str) -> Expected[Thing]:
+    """Registries of instances of ``kind``."""
+
+    def fits(thing: object) -> TypeGuard[Thing]:
+        return isinstance(thing, kind)
+
+    return Expected(fits, words)
+
+
 class Registry(Mapping[str, Thing], Generic[Thing]):
     """Objects by name: pccompiler's own, registered ones, and those that other packages declare.
 
     Args:
         group: The group of entry points, such as ``"pccompiler.passes"``.
-        own: pccompiler's own objects. The dict is kept, not copied.
-        fits: Whether an object can be registered here.
-        expected: The condition of ``fits`` in words, such as "a subclass of Pass".
+        own: pccompiler's own objects.
+        expected: What may be registered.
+        missing: The error that `find` raises for a name that nobody has registered.
     """
 
     def __init__(
         self,
         group: str,
-        own: dict[str, Thing],
-        fits: Callable[[object], TypeGuard[Thing]],
-        expected: str,
+        own: Mapping[str, Thing],
+        expected: Expected[Thing],
+        missing: Callable[[str], PCCompilerError] | None = None,
     ) -> None:
-        self.group, self.expected = group, expected
-        self._own, self._fits = own, fits
+        self.group, self._expected, self._missing = group, expected, missing
+        self._own, self._added = dict(own), set[str]()
 
     def __getitem__(self, name: str) -> Thing:
         if name in self._own:
@@ -72,28 +113,51 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    def find(self, name: str) -> Thing:
+        """The object called ``name``.
+
+        Raises:
+            PCCompilerError: The one given as ``missing``, if there is none.
+        """
+        if name not in self and self._missing:
+            raise self._missing(name)
+        return self[name]
+
     def add(self, name: str, thing: Thing) -> None:
         """Register ``thing`` in this process, without an entry point.
+
+        It may replace what an earlier call registered if both have the same module and qualified
+        name (for instances: of their classes), so that a notebook cell can be run again.
 
         Raises:
             PluginError: If the name is taken, or the object is not of the expected kind.
         """
-        if name in self:
+        checked = self._checked(name, thing, "given to add()")
+        again = name in self._added and _definition(self._own[name]) == _definition(thing)
+        if name in self and not again:
             raise _twice(name, self.group, ["pccompiler or a package", "this call"])
-        self._own[name] = self._checked(name, thing, "given to add()")
+        self._own[name] = checked
+        self._added.add(name)
 
     def remove(self, name: str) -> None:
         """Undo `add`."""
+        self._added.remove(name)
         del self._own[name]
 
     def _checked(self, name: str, thing: object, whence: str) -> Thing:
-        if self._fits(thing):
+        if self._expected.fits(thing):
             return thing
+        words = self._expected.words
         raise PluginError.of(
             "PC792",
-            f"{name!r} in {self.group}, {whence}, is not {self.expected}: it is {thing!r}",
-            help=f"register {self.expected}",
+            f"{name!r} in {self.group}, {whence}, is not {words}: it is {thing!r}",
+            help=f"register {words}",
         )
+
+
+def _definition(thing: object) -> tuple[str, str]:
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    return named.__module__, str(getattr(named, "__qualname__"))  # noqa: B009
 
 
 def _declared(group: str) -> Mapping[str, EntryPoint]:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeGuard
 
 import pytest
 
 from pccompiler.errors import PluginError
-from pccompiler.plugins import Registry, load
+from pccompiler.plugins import Registry, instances, load
 
 Golden = Callable[[str], None]
 Install = Callable[..., None]
 GROUP = "pccompiler.words"
 
 
-def _is_text(thing: object) -> TypeGuard[str]:
-    return isinstance(thing, str)
-
-
 def registry() -> Registry[str]:
-    return Registry(GROUP, {"ours": "here"}, _is_text, "a text")
+    return Registry(GROUP, {"ours": "here"}, instances(str, "a text"))
 
 
 def message(error: pytest.ExceptionInfo[PluginError]) -> str:
@@ -85,7 +80,9 @@ def test_things_added_by_hand(golden: Golden) -> None:
     words = registry()
     words.add("mine", "at hand")
     assert dict(words) == {"ours": "here", "mine": "at hand"}
+    words.add("mine", "again")
+    assert words["mine"] == "again"
     with pytest.raises(PluginError, match="PC791"):
-        words.add("mine", "again")
+        words.add("ours", "mine now")
     with pytest.raises(PluginError, match="PC792"):
         words.add("other", 3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -8,7 +8,7 @@ from typing import TypeGuard
 from pccompiler.ir.generators.base import Generator
 from pccompiler.ir.generators.direct import Direct
 from pccompiler.ir.generators.hypernetwork import Hypernetwork
-from pccompiler.plugins import Registry
+from pccompiler.plugins import Expected, Registry
 
 
 def _is_generator(thing: object) -> TypeGuard[type[Generator]]:
@@ -16,10 +16,11 @@ def _is_generator(thing: object) -> TypeGuard[type[Generator]]:
     return named and all(hasattr(thing, name) for name in ("keyword", "table", "floor"))
 
 
-_OURS: dict[str, type[Generator]] = {made.keyword: made for made in (Direct, Hypernetwork)}
-GENERATORS = Registry(
+GENERATORS = Registry[type[Generator]](
     "pccompiler.generators",
-    _OURS,
-    _is_generator,
-    "a dataclass derived from pccompiler.ir.Generator, with a keyword, a table and a floor",
+    {made.keyword: made for made in (Direct, Hypernetwork)},
+    Expected(
+        _is_generator,
+        "a dataclass derived from pccompiler.ir.Generator, with a keyword, a table and a floor",
+    ),
 )

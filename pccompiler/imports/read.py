@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from pccompiler.errors import ImportFormatError, OptionError
 from pccompiler.imports.bayesian.elimination import MOST_NODES
@@ -20,14 +20,10 @@ from pccompiler.imports.formats.spn import read_spn
 from pccompiler.ir import Circuit
 from pccompiler.ir import read_circuit as read_text_circuit
 from pccompiler.ir.text.weight_files import parse_beside
-from pccompiler.plugins import Registry
+from pccompiler.plugins import Registry, functions
 
 Reader = Callable[..., Circuit]
 """Takes the path of a file, and by name those options of `read` that make sense for its format."""
-
-
-def _is_reader(thing: object) -> TypeGuard[Reader]:
-    return callable(thing)
 
 
 def _read_pcir(path: Path) -> Circuit:
@@ -45,8 +41,7 @@ IMPORTERS = Registry[Reader](
         "ddnnf": read_nnf,
         "bif": read_bif,
     },
-    _is_reader,
-    "a function from a path to a Circuit",
+    functions("a function from a path to a Circuit"),
 )
 """Readers by the ending of the files, ours and those of other packages."""
 

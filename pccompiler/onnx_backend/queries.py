@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeGuard
 
 from pccompiler.ir.arrays import Float
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.ir.plan.rounding import bounded_log_likelihood
 from pccompiler.onnx_backend.lower import Lowering
-from pccompiler.plugins import Registry
+from pccompiler.plugins import Registry, instances
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +29,13 @@ class OnnxQuery:
     define: Callable[[Plan, list[Float], Float], tuple[Float, Float]]
 
 
-def _is_query(thing: object) -> TypeGuard[OnnxQuery]:
-    return isinstance(thing, OnnxQuery)
-
-
 LOG_LIKELIHOOD = OnnxQuery(
     description="Log-likelihood in nats of each row of x; NaN is a missing value, integrated out.",
     write=Lowering.run,
     define=bounded_log_likelihood,
 )
 QUERIES = Registry(
-    "pccompiler.onnx_queries", {"log_likelihood": LOG_LIKELIHOOD}, _is_query, "an OnnxQuery"
+    "pccompiler.onnx_queries",
+    {"log_likelihood": LOG_LIKELIHOOD},
+    instances(OnnxQuery, "an OnnxQuery"),
 )

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from inspect import signature
-from typing import TypeGuard
 
 from pccompiler.errors import OptionError, closest
 from pccompiler.ir import Circuit, Variable
-from pccompiler.plugins import Registry
+from pccompiler.plugins import Registry, functions
 from pccompiler.structures.hmm import hmm
 from pccompiler.structures.mixture import naive_bayes_mixture
 from pccompiler.structures.rat_spn import rat_spn
 
 Structure = Callable[..., Circuit]
-
-
-def _is_structure(thing: object) -> TypeGuard[Structure]:
-    return callable(thing)
 
 
 def _rat_spn(
@@ -41,8 +36,7 @@ def _mixture(variables: Sequence[Variable], units: int) -> Circuit:
 STRUCTURES = Registry[Structure](
     "pccompiler.structures",
     {"rat-spn": _rat_spn, "hmm": _hmm, "mixture": _mixture},
-    _is_structure,
-    "a function from variables to a Circuit",
+    functions("a function from variables to a Circuit"),
 )
 
 

@@ -233,9 +233,13 @@ def check_target(directory: str | Path) -> None:
         CheckpointError: If the path is a file, or a folder with other files.
     """
     target = Path(directory).resolve()
-    inside = {path.name for path in target.iterdir()} if target.is_dir() else set[str]()
-    is_ours = not inside or inside == {CIRCUIT, PARAMETERS, MANIFEST}
-    if target == Path.cwd() or (target.exists() and not (target.is_dir() and is_ours)):
+    try:
+        inside = {path.name for path in target.iterdir()}
+    except FileNotFoundError:  # or another process is replacing it at this moment
+        return
+    except NotADirectoryError:
+        inside = {target.name}
+    if target == Path.cwd() or inside not in (set[str](), {CIRCUIT, PARAMETERS, MANIFEST}):
         raise CheckpointError.of(
             "PC505",
             f"{target} exists and is not a checkpoint",

@@ -208,11 +208,10 @@ class Evaluator(Entrance):
         """
         taken = self.checked if check else self.prepare
         rows = taken(x, mask=mask, missing=missing)
-        with self.forward_threads(len(rows)):
-            if torch.is_grad_enabled():
-                return self.evaluate_unchecked(rows)
-            parts = rows.split(self.evaluation_batch)
-            return torch.cat([self.evaluate_unchecked(part) for part in parts])
+        if torch.is_grad_enabled():
+            return self.evaluate_unchecked(rows)
+        parts = rows.split(self.evaluation_batch)
+        return torch.cat([self.evaluate_unchecked(part) for part in parts])
 
     def threads(self, rows: int) -> AbstractContextManager[None]:
         """`few_threads` for operations on ``rows`` rows."""

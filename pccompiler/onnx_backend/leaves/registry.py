@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TypeGuard
-
 from pccompiler.onnx_backend.leaves.base import OnnxLeaf, missing
 from pccompiler.onnx_backend.leaves.binomial import BinomialOnnxLeaf
 from pccompiler.onnx_backend.leaves.gamma import GammaOnnxLeaf
@@ -13,9 +11,9 @@ from pccompiler.onnx_backend.leaves.histogram import HistogramOnnxLeaf
 from pccompiler.onnx_backend.leaves.laplace import LaplaceOnnxLeaf
 from pccompiler.onnx_backend.leaves.negative_binomial import NegativeBinomialOnnxLeaf
 from pccompiler.onnx_backend.leaves.poisson import PoissonOnnxLeaf
-from pccompiler.plugins import Registry
+from pccompiler.plugins import Registry, instances
 
-_OWN: dict[str, OnnxLeaf] = {
+OURS: dict[str, OnnxLeaf] = {
     leaf.keyword: leaf
     for leaf in (
         BinomialOnnxLeaf(),
@@ -30,30 +28,22 @@ _OWN: dict[str, OnnxLeaf] = {
 }
 
 
-def _is_leaf(given: object) -> TypeGuard[OnnxLeaf]:
-    return isinstance(given, OnnxLeaf)
-
-
-LEAVES = Registry("pccompiler.onnx_leaves", _OWN, _is_leaf, "an instance of OnnxLeaf")
+LEAVES = Registry(
+    "pccompiler.onnx_leaves", OURS, instances(OnnxLeaf, "an instance of OnnxLeaf"), missing
+)
 """Leaves by keyword: built in, registered, and declared by other packages."""
+leaf_of = LEAVES.find
+"""The ONNX class of a family; raises `ExportError` PC464 if there is none."""
 
 
 def register(leaf: OnnxLeaf) -> OnnxLeaf:
-    """Register ``leaf`` as the ONNX class of its keyword's family, replacing an earlier one.
+    """Register ``leaf`` as the ONNX class of its keyword's family.
 
     Returns:
         The same.
-    """
-    _OWN[leaf.keyword] = leaf
-    return leaf
-
-
-def leaf_of(keyword: str) -> OnnxLeaf:
-    """The ONNX class of a family.
 
     Raises:
-        ExportError: If there is none: PC464.
+        PluginError: PC791, if another class has registered for the keyword.
     """
-    if keyword not in LEAVES:
-        raise missing(keyword)
-    return LEAVES[keyword]
+    LEAVES.add(leaf.keyword, leaf)
+    return leaf

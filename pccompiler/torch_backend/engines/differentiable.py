@@ -14,15 +14,14 @@ from pccompiler.torch_backend.runtime.first_order import first_order
 from pccompiler.torch_backend.weights.weights import Weights
 
 
-def evaluate(engine: Engine, batch: Batch, weights: Weights) -> Tensor:
+def evaluate(engine: Engine, batch: Batch, weights: Weights, wanted: Wanted) -> Tensor:
     """Log-likelihoods without `Plan.log_scale`, shape (batch,)."""
     rows, most = len(batch.x), engine.most_rows
     if rows == 0 and engine.in_kernels:
         return batch.x.new_zeros(0)
     if most is not None and rows > most:
         parts = [Batch(part, batch.complete) for part in batch.x.split(most)]
-        return torch.cat([evaluate(engine, part, weights) for part in parts])
-    wanted = Wanted.GRADIENT if torch.is_grad_enabled() else Wanted.VALUE
+        return torch.cat([evaluate(engine, part, weights, wanted) for part in parts])
     return run(engine, batch, engine.operands(batch, weights), wanted)
 
 

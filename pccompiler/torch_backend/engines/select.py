@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Final, TypeGuard
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.log import say_once
-from pccompiler.plugins import Registry
+from pccompiler.plugins import Registry, subclasses
 from pccompiler.torch_backend.engines.arena.engine import Arena
 from pccompiler.torch_backend.engines.base import Engine, NoMatch, Target
 from pccompiler.torch_backend.engines.budgeted.engine import Budgeted
@@ -28,12 +28,10 @@ OURS: Final[tuple[type[Engine], ...]] = (Budgeted, TreesOnCPU, TreesOnCUDA, Dens
 """In the order in which they are tried."""
 
 
-def _is_engine(thing: object) -> TypeGuard[type[Engine]]:
-    return isinstance(thing, type) and issubclass(thing, Engine)
-
-
 ENGINES: Final = Registry[type[Engine]](
-    "pccompiler.engines", {kind.name: kind for kind in OURS}, _is_engine, "a subclass of Engine"
+    "pccompiler.engines",
+    {kind.name: kind for kind in OURS},
+    subclasses(Engine, "a subclass of Engine"),
 )
 
 
@@ -141,22 +139,16 @@ class Engines:
         If kernels fail, they are turned off and the next engine runs.
         """
         while True:
-            engine = self.choose(self._question(x), after)
+            wanted = Wanted.GRADIENT if torch.is_grad_enabled() else Wanted.VALUE
+            engine = self.choose(wanted, after)
             try:
                 with engine.threads(len(x)):
-                    return evaluate(engine, Batch(x, complete), self.weights)
+                    return evaluate(engine, Batch(x, complete), self.weights, wanted)
             except KernelError as why:
                 if not engine.in_kernels:
                     raise
                 say_once(f"fused kernels failed, so the circuit runs layer by layer: {why}")
                 self.turn_off_kernels()
-
-    def _question(self, x: Tensor) -> Wanted:
-        graph = torch.is_grad_enabled()
-        graph = graph and (
-            x.requires_grad or any(p.requires_grad for p in self.weights.parameters())
-        )
-        return Wanted.GRADIENT if graph else Wanted.VALUE
 
     def turn_off_kernels(self) -> None:
         """Run in plain torch operations from now on."""

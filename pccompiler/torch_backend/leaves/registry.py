@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeGuard
-
 from pccompiler.errors import CircuitError
-from pccompiler.plugins import Registry
+from pccompiler.plugins import Registry, instances
 from pccompiler.torch_backend.leaves.base import TorchLeaf
 from pccompiler.torch_backend.leaves.families.bernoulli import BernoulliLeaf
 from pccompiler.torch_backend.leaves.families.binomial import BinomialLeaf
@@ -19,7 +17,7 @@ from pccompiler.torch_backend.leaves.families.laplace import LaplaceLeaf
 from pccompiler.torch_backend.leaves.families.negative_binomial import NegativeBinomialLeaf
 from pccompiler.torch_backend.leaves.families.poisson import PoissonLeaf
 
-_OWN: dict[str, TorchLeaf] = {
+OURS: dict[str, TorchLeaf] = {
     leaf.keyword: leaf
     for leaf in (
         IndicatorLeaf(),
@@ -37,35 +35,31 @@ _OWN: dict[str, TorchLeaf] = {
 }
 
 
-def _is_leaf(given: object) -> TypeGuard[TorchLeaf]:
-    return isinstance(given, TorchLeaf)
+def _missing(keyword: str) -> CircuitError:
+    return CircuitError.of(
+        "PC461",
+        f"the torch backend has no leaf class for the family {keyword!r}",
+        help="register one with pccompiler.torch_backend.leaves.registry.register; "
+        "docs/howto/add-a-family.md says how",
+    )
 
 
-LEAVES = Registry("pccompiler.torch_leaves", _OWN, _is_leaf, "an instance of TorchLeaf")
+LEAVES = Registry(
+    "pccompiler.torch_leaves", OURS, instances(TorchLeaf, "an instance of TorchLeaf"), _missing
+)
 """Keyword to leaf: ours, those added by `register`, and those that other packages declare."""
+leaf_of = LEAVES.find
+"""The torch class of a family; raises `CircuitError` PC461 if there is none."""
 
 
 def register(leaf: TorchLeaf) -> TorchLeaf:
-    """Make ``leaf`` the torch class of the family with its keyword, replacing any earlier one.
+    """Make ``leaf`` the torch class of the family with its keyword.
 
     Returns:
         ``leaf`` itself.
-    """
-    _OWN[leaf.keyword] = leaf
-    return leaf
-
-
-def leaf_of(keyword: str) -> TorchLeaf:
-    """The torch class of a family.
 
     Raises:
-        CircuitError: If there is none: PC461.
+        PluginError: PC791, if another class has registered for the keyword.
     """
-    if keyword not in LEAVES:
-        raise CircuitError.of(
-            "PC461",
-            f"the torch backend has no leaf class for the family {keyword!r}",
-            help="register one with pccompiler.torch_backend.leaves.registry.register; "
-            "docs/howto/add-a-family.md says how",
-        )
-    return LEAVES[keyword]
+    LEAVES.add(leaf.keyword, leaf)
+    return leaf

@@ -90,11 +90,14 @@ def close(found: Tensor, want: Tensor) -> None:
 
 def by_value(model: CompiledCircuit, engine: Engine, x: Tensor) -> None:
     with torch.no_grad():
-        close(evaluate(engine, Batch(x), model.weights), Probed(model).values(x.double()))
+        close(
+            evaluate(engine, Batch(x), model.weights, Wanted.VALUE),
+            Probed(model).values(x.double()),
+        )
 
 
 def by_gradient(model: CompiledCircuit, engine: Engine, x: Tensor) -> None:
-    compare_gradients(model, evaluate(engine, Batch(x), model.weights), x)
+    compare_gradients(model, evaluate(engine, Batch(x), model.weights, Wanted.GRADIENT), x)
 
 
 def by_counts(model: CompiledCircuit, engine: Engine, x: Tensor) -> None:

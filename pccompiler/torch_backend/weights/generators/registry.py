@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import Any
 
-from pccompiler.plugins import Registry
+from pccompiler.plugins import Registry, subclasses
 from pccompiler.torch_backend.weights.generators.base import TorchGenerator, missing
 from pccompiler.torch_backend.weights.generators.direct import TorchDirect
 from pccompiler.torch_backend.weights.generators.hypernetwork import TorchHypernetwork
 
-
-def _is_generator(thing: object) -> TypeGuard[type[TorchGenerator[Any]]]:
-    return isinstance(thing, type) and issubclass(thing, TorchGenerator)
-
-
-_OURS: dict[str, type[TorchGenerator[Any]]] = {
+OURS: dict[str, type[TorchGenerator[Any]]] = {
     "direct": TorchDirect,
     "hypernetwork": TorchHypernetwork,
 }
 GENERATORS = Registry(
-    "pccompiler.torch_generators", _OURS, _is_generator, "a subclass of TorchGenerator"
+    "pccompiler.torch_generators",
+    OURS,
+    subclasses(TorchGenerator, "a subclass of TorchGenerator"),
+    missing,
 )
 """Keyword to class: ours, and those that other packages declare."""
-
-
-def class_of(keyword: str) -> type[TorchGenerator[Any]]:
-    """The torch side of a generator.
-
-    Raises:
-        CircuitError: If there is none: PC797.
-    """
-    if keyword not in GENERATORS:
-        raise missing(keyword)
-    return GENERATORS[keyword]
+class_of = GENERATORS.find
+"""The torch side of a generator; raises `CircuitError` PC797 if there is none."""

@@ -23,7 +23,7 @@ from pccompiler.torch_backend.engines.dense.buffers import Precision
 from pccompiler.torch_backend.engines.dense.engine import Dense
 from pccompiler.torch_backend.engines.dense.match import regions_of
 from pccompiler.torch_backend.engines.differentiable import evaluate
-from pccompiler.torch_backend.engines.questions import Batch
+from pccompiler.torch_backend.engines.questions import Batch, Wanted
 
 
 def correlated(rows: int, variables: int, states: int) -> torch.Tensor:
@@ -54,7 +54,7 @@ def compare(circuit: Circuit, x: torch.Tensor, precision: Precision) -> tuple[fl
     target = Target(device, torch.float32)
     engine = Dense(single.plan, target, regions_of(single.plan), precision)
     engine.load(single.weights, single.engines.evaluate)
-    out = evaluate(engine, Batch(x), single.weights)
+    out = evaluate(engine, Batch(x), single.weights, Wanted.GRADIENT)
     found = torch.autograd.grad((out * share).sum(), list(single.parameters()))
     a, b = (torch.cat([g.double().flatten() for g in grads]) for grads in (found, slopes))
     value = (out.double() - true).abs().max() / true.abs().max().clamp_min(1.0)

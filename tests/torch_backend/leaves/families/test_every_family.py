@@ -59,7 +59,7 @@ def outside() -> Iterator[None]:
     registry.register(DistributionLeaf(OUTSIDE, StudentT))
     yield
     base._MEMBERS.pop()
-    del registry._OWN[OUTSIDE]
+    registry.LEAVES.remove(OUTSIDE)
 
 
 class Case(NamedTuple):
