@@ -27,13 +27,14 @@ from benchmarks.steps.hclt_contest import Contest, Step, guarded, profile
 from pccompiler import structures
 from pccompiler.api import Dtype
 from pccompiler.ir import Circuit, Variable
-from pccompiler.torch_backend.engines.base import Target
+from pccompiler.torch_backend.engines.base import NoMatch, Target
 from pccompiler.torch_backend.engines.dense.buffers import Precision
 from pccompiler.torch_backend.engines.dense.engine import Dense
 from pccompiler.torch_backend.engines.dense.launch import Runner
 from pccompiler.torch_backend.engines.dense.match import regions_of
 from pccompiler.torch_backend.engines.dense.tiles import Tiles
 from pccompiler.torch_backend.engines.differentiable import run
+from pccompiler.torch_backend.engines.layered.engine import Layered
 from pccompiler.torch_backend.engines.questions import Batch, Wanted
 
 PRECISIONS: tuple[Precision, ...] = ("tf32", "bf16", "ieee")
@@ -76,8 +77,10 @@ def layered(made: pc.CompiledCircuit, fast: bool) -> Evaluate:
 
     def evaluate(x: Tensor, tables: list[Tensor]) -> Tensor:
         torch.backends.cuda.matmul.allow_tf32 = fast  # the backward pass must have it, too
-        engine = made.engines.choose(Wanted.COUNTS)
-        return run(engine, Batch(x), [*made.leaf_inputs(x, {}), *tables], Wanted.COUNTS)
+        engine = made.engines.ask(Layered, Wanted.GRADIENT)
+        if isinstance(engine, NoMatch):
+            raise engine
+        return run(engine, Batch(x), [*made.leaf_inputs(x, {}), *tables], Wanted.GRADIENT)
 
     return evaluate
 

@@ -19,7 +19,7 @@ class Wanted(Enum):
     GRADIENT = "gradient"
     """Log-likelihoods, and their gradients with respect to the engine's own operands."""
     COUNTS = "counts"
-    """The same with respect to the plan's operands: expected counts for EM."""
+    """Log-likelihoods, and the expected counts of weights, for EM."""
     POSTERIOR = "posterior"
     """The share of each leaf in the root's value."""
     DRAWS = "draws"
@@ -62,7 +62,10 @@ class Descent:
     """The result of `Engine.down`.
 
     Attributes:
-        operands: For `Wanted.GRADIENT` and `Wanted.COUNTS`: the gradient of each operand.
+        operands: For `Wanted.GRADIENT`, the gradient of each operand. For `Wanted.COUNTS`, the
+            expected counts of each table, which are the table times its gradient (0 where the
+            table is 0), then each unit's flow for each row. A missing value gives the tables of
+            leaves no counts.
         leaves: For the other questions: input layer to the flow of its units, shape (rows, units,
             batch). For `Wanted.DRAWS` and `Wanted.BEST` a unit gets all of a row's flow or none.
     """

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from pccompiler.torch_backend.engines.budgeted.engine import Budgeted
 from pccompiler.torch_backend.engines.dense.engine import Dense
 from pccompiler.torch_backend.engines.differentiable import evaluate
 from pccompiler.torch_backend.engines.layered.engine import Layered
-from pccompiler.torch_backend.engines.questions import Batch, Wanted
+from pccompiler.torch_backend.engines.questions import Batch, Task, Wanted
 from pccompiler.torch_backend.engines.trees.cpu import TreesOnCPU
 from pccompiler.torch_backend.engines.trees.cuda import TreesOnCUDA
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
@@ -33,6 +33,9 @@ ENGINES: Final = Registry[type[Engine]](
     {kind.name: kind for kind in OURS},
     subclasses(Engine, "a subclass of Engine"),
 )
+
+
+Result = TypeVar("Result")
 
 
 def register(kind: type[Engine]) -> None:
@@ -134,16 +137,44 @@ class Engines:
             say_once(f"no fused kernels fit the circuit, so it runs layer by layer ({reasons})")
 
     def evaluate(self, x: Tensor, complete: bool, after: type[Engine] | None = None) -> Tensor:
-        """Log-likelihoods without `Plan.log_scale`, shape (batch,), from the chosen engine.
+        """Log-likelihoods without `Plan.log_scale`, shape (batch,)."""
+        wanted = Wanted.GRADIENT if torch.is_grad_enabled() else Wanted.VALUE
 
-        If kernels fail, they are turned off and the next engine runs.
+        def run(engine: Engine) -> Tensor:
+            return evaluate(engine, Batch(x, complete), self.weights, wanted)
+
+        return self._run(wanted, len(x), run, after)
+
+    def counts(
+        self, batch: Batch, operands: Sequence[Tensor], flows: Tensor
+    ) -> tuple[Tensor, Sequence[Tensor | None]]:
+        """Log-likelihoods without `Plan.log_scale`, and expected counts and flows of units.
+
+        Args:
+            batch: At most `Engine.most_rows` rows.
+            operands: As `Engine` describes them for `Wanted.COUNTS`.
+            flows: How many times each row counts, shape (batch,).
         """
+
+        def run(engine: Engine) -> tuple[Tensor, Sequence[Tensor | None]]:
+            value, ascent = engine.up(batch, operands, Wanted.COUNTS)
+            return value, engine.down(ascent, Task(flows, Wanted.COUNTS)).operands
+
+        return self._run(Wanted.COUNTS, len(batch.x), run)
+
+    def _run(
+        self,
+        wanted: Wanted,
+        rows: int,
+        run: Callable[[Engine], Result],
+        after: type[Engine] | None = None,
+    ) -> Result:
+        """Run the chosen engine; if its kernels fail, turn them off and run the next one."""
         while True:
-            wanted = Wanted.GRADIENT if torch.is_grad_enabled() else Wanted.VALUE
             engine = self.choose(wanted, after)
             try:
-                with engine.threads(len(x)):
-                    return evaluate(engine, Batch(x, complete), self.weights, wanted)
+                with engine.threads(rows):
+                    return run(engine)
             except KernelError as why:
                 if not engine.in_kernels:
                     raise

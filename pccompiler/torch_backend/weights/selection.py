@@ -28,13 +28,17 @@ class Take(torch.autograd.Function):
         if grad is None:
             return None, None, None
         rows, *back = ctx.saved_tensors
-        if back and len(grad) == ctx.number:  # a permutation
-            return grad.index_select(0, back[0]), None, None
-        if back:
-            padded = torch.cat([grad, grad.new_zeros(1, *grad.shape[1:])])
-            return padded.index_select(0, back[0]), None, None
-        zero = grad.new_zeros(ctx.number, *grad.shape[1:])
-        return zero.index_add_(0, rows, grad), None, None
+        return _put_back(grad, rows, back[0] if back else None, ctx.number), None, None
+
+
+def _put_back(taken: Tensor, rows: Tensor, back: Tensor | None, number: int) -> Tensor:
+    """Sums of the taken rows at their places; a gather if no row repeats."""
+    if back is None:
+        return taken.new_zeros(number, *taken.shape[1:]).index_add_(0, rows, taken)
+    if len(taken) == number:  # a permutation
+        return taken.index_select(0, back)
+    padded = torch.cat([taken, taken.new_zeros(1, *taken.shape[1:])])
+    return padded.index_select(0, back)
 
 
 class Selection(nn.Module):
@@ -61,3 +65,7 @@ class Selection(nn.Module):
             return table.index_select(0, self.rows)
         result: Tensor = Take.apply(table, self.rows, self.back)  # type: ignore[no-untyped-call]  # torch's stub
         return result
+
+    def back_from(self, taken: Tensor, number: int) -> Tensor:
+        """The adjoint: for each of the table's ``number`` rows, the sum over its uses."""
+        return taken if self.rows is None else _put_back(taken, self.rows, self.back, number)

@@ -120,16 +120,56 @@ class Weights(nn.Module):
         tables: dict[int, Tensor] = {}
         leaves: dict[int, Tensor] = {}
         for number, weights in self.by_group(given=given).items():
-            group = self.plan.groups[number]
-            uses = [self.plan.uses[user] for user in self.users[number]]
-            pieces: Sequence[Tensor] = (weights,)
-            if len(uses) > 1:  # the gradient of a split is a copy
-                pieces = weights.split([len(use.index) for use in uses])
-            if group.tabular:
-                tables.update(zip(self.users[number], pieces, strict=True))
+            by_use = self._pieces(number, weights)
+            if self.plan.groups[number].tabular:
+                tables |= by_use
             else:
-                leaves.update(zip((use.layer for use in uses), pieces, strict=True))
+                leaves |= {self.plan.uses[use].layer: piece for use, piece in by_use.items()}
         return [tables[use] for use in sorted(tables)], leaves
+
+    def _pieces(self, number: int, ordered: Tensor) -> dict[int, Tensor]:
+        """The weights of a group, in the order of its uses, by use."""
+        users = self.users[number]
+        if len(users) == 1:  # the gradient of a split is a copy
+            return {users[0]: ordered}
+        sizes = [len(self.plan.uses[user].index) for user in users]
+        return dict(zip(users, ordered.split(sizes), strict=True))
+
+    def leaves(self) -> dict[int, Tensor]:
+        """Parameters of leaves without tables, by layer."""
+        others = [number for number, group in enumerate(self.plan.groups) if not group.tabular]
+        found = self.by_group(others)
+        return {
+            self.plan.uses[use].layer: piece
+            for number in others
+            for use, piece in self._pieces(number, found[number]).items()
+        }
+
+    @property
+    def tables(self) -> list[int]:
+        """Groups whose weights are tables, ascending."""
+        return [number for number, group in enumerate(self.plan.groups) if group.tabular]
+
+    def by_use(self, tables: Sequence[Tensor]) -> list[Tensor]:
+        """Weights for each use that has a table, from those of the groups in `tables`."""
+        found: dict[int, Tensor] = {}
+        for number, table in zip(self.tables, tables, strict=True):
+            found |= self._pieces(number, self.orders[str(number)](table))
+        return [found[use] for use in sorted(found)]
+
+    def by_table(self, pieces: Sequence[Tensor]) -> list[Tensor]:
+        """The adjoint of `by_use`: sums over the uses of each weight, group by group."""
+        uses = sorted(use for number in self.tables for use in self.users[number])
+        found = dict(zip(uses, pieces, strict=True))
+        return [self.added(n, *(found[use] for use in self.users[n])) for n in self.tables]
+
+    def added(self, number: int, *pieces: Tensor) -> Tensor:
+        """For each weight of a group that is not generated, the sum of the pieces of its uses."""
+        whole = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        order = self.orders[str(number)]
+        if not isinstance(order, Selection):
+            raise AssertionError("orders are selections")  # pragma: no cover
+        return order.back_from(whole, len(self.plan.groups[number].weights))
 
     def by_group(
         self, numbers: Collection[int] | None = None, given: Mapping[int, Tensor] | None = None

@@ -18,6 +18,7 @@ from pccompiler.torch_backend.engines.arena.sweeps import Flows, Gradients, Swee
 from pccompiler.torch_backend.engines.arena.tables import Tables, tables_of
 from pccompiler.torch_backend.engines.arena.topdown import ascend, descend
 from pccompiler.torch_backend.engines.base import Engine, Evaluate, Target
+from pccompiler.torch_backend.engines.counting import Counted, Counting
 from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.runtime.threads import one_thread
@@ -49,6 +50,7 @@ class Arena(Engine):
 
     program: Program
     leaves: LeafInputs
+    counting: Counting
 
     def __init__(self, plan: Plan, target: Target) -> None:
         super().__init__(plan, target)
@@ -62,6 +64,7 @@ class Arena(Engine):
         """See `Engine`."""
         self.program = program_of(self.plan, self.device)
         self.leaves = LeafInputs(self.plan, self.device, self.target.dtype)
+        self.counting = Counting(self.plan, self.leaves, weights, lookup=False)
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
         """See `Engine`."""
@@ -70,10 +73,14 @@ class Arena(Engine):
 
     def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
         """See `Engine`. Posteriors, draws and best trees are computed in log space throughout."""
+        counted: Counted | None = None
+        if wanted is Wanted.COUNTS:
+            counted = Counted(batch, operands)
+            operands = self.counting.operands(counted)
         tables = self.tables(operands)
         if wanted not in _RULED:
             with one_thread():
-                return self.evaluate(tables), Ascent(operands)
+                return self.evaluate(tables), Ascent(operands, counted)
         values = ascend(self.program, tables, maximum=wanted is Wanted.BEST)
         return values[-1], Ascent(kept=(tables, values))
 
@@ -93,9 +100,10 @@ class Arena(Engine):
         with one_thread():
             by_input, by_table, edges = self.gradients(tables, task.flows)
         weights = ascent.saved[self.inputs :]
-        return Descent(
-            (*(by_input.get(n) for n in tables.inputs), *self._by_use(weights, by_table, edges))
-        )
+        by_use = self._by_use(weights, by_table, edges)
+        found = (*(by_input.get(n) for n in tables.inputs), *by_use)
+        counted: Counted | None = ascent.kept
+        return Descent(found if counted is None else self.counting.counts(counted, found))
 
     def tables(self, operands: Sequence[Tensor]) -> Tables:
         """Inputs and weights by layer."""

@@ -38,13 +38,14 @@ class Dense(Engine):
     """
 
     name = "dense"
-    answers = frozenset({Wanted.VALUE, Wanted.GRADIENT})
+    answers = frozenset({Wanted.VALUE, Wanted.GRADIENT, Wanted.COUNTS})
     only_device, only_dtype = "cuda", torch.float32
     in_kernels = True
 
     precision: Precision | None
     runner: Runner
     leaves: LeafInputs
+    weights: Weights
 
     def __init__(
         self, plan: Plan, target: Target, regions: Regions, precision: Precision | None = None
@@ -68,10 +69,11 @@ class Dense(Engine):
         precision = self.precision or _PRECISIONS[torch.get_float32_matmul_precision()]
         self.runner = Runner(self.regions, self.target.device, precision, Tiles())
         self.leaves = LeafInputs(self.plan, self.target.device, torch.float32)
+        self.weights = weights
 
     def launches(self, wanted: Wanted) -> int:
         """See `Engine`."""
-        return launches(self.regions, back=wanted is Wanted.GRADIENT)
+        return launches(self.regions, back=wanted is not Wanted.VALUE)
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
         """Tables of weights, then log-densities of leaves without tables."""
@@ -83,6 +85,9 @@ class Dense(Engine):
         """See `Engine`. Triton also needs a C compiler."""
         if self.precision is None:
             self.runner.precision = _PRECISIONS[torch.get_float32_matmul_precision()]
+        if wanted is Wanted.COUNTS:
+            number = len(self.weights.tables)
+            operands = [*self.weights.by_use(operands[:number]), *operands[number:]]
         tables = [table.contiguous() for table in operands[: self.tables]]
         given, keep = operands[self.tables :], wanted is not Wanted.VALUE
         try:
@@ -99,5 +104,6 @@ class Dense(Engine):
     def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
         kept, tables = ascent.saved[: len(Kept._fields)], ascent.saved[len(Kept._fields) :]
-        slopes, given = self.runner.backward(task.flows.contiguous(), Kept(*kept), tables)
-        return Descent((*slopes, *given))
+        counts = task.wanted is Wanted.COUNTS
+        found, given = self.runner.backward(task.flows.contiguous(), Kept(*kept), tables, counts)
+        return Descent((*(self.weights.by_table(found) if counts else found), *given))

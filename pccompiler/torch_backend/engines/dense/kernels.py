@@ -284,10 +284,11 @@ def weight_gradients(
 def table_gradients(
     out, table, flows, order, codes, bounds, reader_lists, reader_spots, first, batch, units,
     states, BLOCKS: tl.constexpr, BS: tl.constexpr, BK: tl.constexpr, BB: tl.constexpr,
-    PRECISION: tl.constexpr,
+    COUNTS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Gradients of tables (rows, units, states): flows summed by state, divided by probability.
 
+    With ``COUNTS``, they are not divided.
     Rows of data are sorted by state: a program reads only those of its ``BS`` states.
     """
     local = tl.program_id(0).to(tl.int64)
@@ -318,5 +319,8 @@ def table_gradients(
     table, out = table + local * units * states, out + local * units * states
     at = k[:, None] * states + s[None, :]
     inside = (k < units)[:, None] & (s < states)[None, :]
-    p = tl.load(table + at, mask=inside, other=0.0)
-    tl.store(out + at, tl.where(p > 0.0, tl.trans(acc) / p, 0.0), mask=inside)
+    found = tl.trans(acc)
+    if not COUNTS:
+        p = tl.load(table + at, mask=inside, other=0.0)
+        found = tl.where(p > 0.0, found / p, 0.0)
+    tl.store(out + at, found, mask=inside)

@@ -107,9 +107,12 @@ class Runner(Numbers):
         )  # fmt: skip
 
     def backward(
-        self, grad: Tensor, kept: Kept, tables: Sequence[Tensor]
+        self, grad: Tensor, kept: Kept, tables: Sequence[Tensor], counts: bool = False
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Gradients of tables and of given log-densities, from those of the log-likelihoods."""
+        """Gradients of tables and of given log-densities, from those of the log-likelihoods.
+
+        With ``counts``, those of tables are multiplied by the tables.
+        """
         found = [table.new_empty(0) for table in tables]
         flows = torch.empty_like(kept.terms)
         for level in reversed(self.chains.parts):
@@ -125,12 +128,15 @@ class Runner(Numbers):
             self._weights(shape, out, flows, grad, kept)
             for level, piece in zip(levels, out.split([e.rows for e in levels]), strict=True):
                 found[level.use] = piece
+        if counts:
+            for use, gradient in enumerate(found):  # those of leaves are not there yet
+                found[use] = gradient * tables[use] if len(gradient) else gradient
         missing = kept.codes < 0
         codes, order = torch.sort(kept.codes.masked_fill(missing, 2**30), dim=1, stable=True)
         bounds = torch.searchsorted(codes, self.edges)
         for inputs in self.regions.inputs:
             found[inputs.use] = out = torch.empty_like(tables[inputs.use])
-            self._tables(inputs, out, tables[inputs.use], flows, (order, codes, bounds))
+            self._tables(inputs, out, tables[inputs.use], flows, (order, codes, bounds), counts)
         root = len(kept.scales) - 1
         return found, [self.unitwise.given(e, flows, grad, root) for e in self.regions.given]
 
@@ -164,7 +170,7 @@ class Runner(Numbers):
 
     def _tables(
         self, inputs: Inputs, out: Tensor, table: Tensor, flows: Tensor,
-        data: tuple[Tensor, Tensor, Tensor],
+        data: tuple[Tensor, Tensor, Tensor], counts: bool,
     ) -> None:  # fmt: skip
         tiles, batch = self.tiles, data[0].shape[1]
         wide = block(inputs.units, tiles.out)
@@ -173,5 +179,6 @@ class Runner(Numbers):
             out, table, flows, *data, *self.takers, inputs.first, batch, inputs.units,
             inputs.states,
             BLOCKS=self.blocks, BS=self.state_tile, BK=wide, BB=block(batch, tiles.state_batch),
+            COUNTS=counts,
             PRECISION="ieee" if self.precision == "ieee" else "tf32",
         )  # fmt: skip

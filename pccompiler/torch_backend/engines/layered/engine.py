@@ -9,6 +9,7 @@ from torch import Tensor
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
+from pccompiler.torch_backend.engines.counting import Counted, Counting
 from pccompiler.torch_backend.engines.layered.backward import Backward
 from pccompiler.torch_backend.engines.layered.forward import Forward
 from pccompiler.torch_backend.engines.layered.operands import Indexed
@@ -22,9 +23,10 @@ from pccompiler.torch_backend.weights.weights import Weights
 class Layered(Engine):
     """One torch operation after the other, in any precision on any device.
 
-    Its operands are the plan's. Inputs are one-hot states, shape (rows, states, batch), all ones if
-    missing; state codes if tables are large (`leaves.lookup.codes_of`); and log-densities of leaves
-    without tables, shape (rows, units, batch). Weights have the shape (rows, units, fan-in).
+    Its operands for gradients are the plan's. Inputs are one-hot states, shape (rows, states,
+    batch), all ones if missing; state codes if tables are large (`leaves.lookup.codes_of`); and
+    log-densities of leaves without tables, shape (rows, units, batch). Weights have the shape
+    (rows, units, fan-in).
     """
 
     name = "layered"
@@ -32,6 +34,7 @@ class Layered(Engine):
 
     indexed: Indexed
     leaves: LeafInputs
+    counting: Counting
 
     @classmethod
     def fit(cls, plan: Plan, target: Target) -> Layered:
@@ -44,6 +47,7 @@ class Layered(Engine):
         """See `Engine`."""
         self.indexed = Indexed(self.plan, self.target.device)
         self.leaves = LeafInputs(self.plan, self.target.device, self.target.dtype)
+        self.counting = Counting(self.plan, self.leaves, weights, lookup=True)
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
         """See `Engine`."""
@@ -52,16 +56,22 @@ class Layered(Engine):
 
     def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
         """See `Engine`. A promise that no value is missing saves work."""
+        counted: Counted | None = None
+        if wanted is Wanted.COUNTS:
+            counted = Counted(batch, operands)
+            operands = self.counting.operands(counted)
         inputs, weights = by_layer(self.plan, operands)
         keep = wanted is not Wanted.VALUE
         forward = Forward(self.indexed, inputs, weights, _like(operands), keep, batch.complete)
-        return forward.run(), Ascent(kept=forward)
+        return forward.run(), Ascent(kept=(forward, counted))
 
     def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
+        forward, counted = ascent.kept
         with few_threads(self.plan, self.target.device, len(task.flows)):
-            inputs, weights = Backward(ascent.kept).run(task.flows)
-        return Descent((*inputs, *weights))
+            inputs, weights = Backward(forward).run(task.flows)
+            found = (*inputs, *weights)
+            return Descent(found if counted is None else self.counting.counts(counted, found))
 
     def release(self) -> None:
         """See `Engine`."""

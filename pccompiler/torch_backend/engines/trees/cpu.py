@@ -21,7 +21,12 @@ from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
 from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
-from pccompiler.torch_backend.engines.trees.match import Child, RegionTrees, read_trees, root_order
+from pccompiler.torch_backend.engines.trees.match import (
+    Child,
+    RegionTrees,
+    read_trees,
+    root_order,
+)
 from pccompiler.torch_backend.engines.trees.tables import rows_of, separate, tables_of
 from pccompiler.torch_backend.runtime.c_compiler import load_c, say_slower
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
@@ -45,6 +50,7 @@ class _Trees(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("starts", "weight", "parent", "kind", "source")),
         *((name, ctypes.c_void_p) for name in ("leaf", "square", "top", "leaves", "zero", "one")),
         ("rows", ctypes.c_int64),
+        ("counts", ctypes.c_int64),
     )
 
 
@@ -62,12 +68,13 @@ class TreesOnCPU(Engine):
     """A circuit of small regions in trees, in float32 on the CPU."""
 
     name = "trees-cpu"
-    answers = frozenset({Wanted.VALUE, Wanted.GRADIENT})
+    answers = frozenset({Wanted.VALUE, Wanted.GRADIENT, Wanted.COUNTS})
     only_device, only_dtype = "cpu", torch.float32
     in_kernels = True
 
     tables: dict[str, NDArray[np.int32]]
     separate: bool
+    weights: Weights
 
     def __init__(self, plan: Plan, target: Target, regions: RegionTrees) -> None:
         super().__init__(plan, target)
@@ -87,6 +94,7 @@ class TreesOnCPU(Engine):
 
     def load(self, weights: Weights, rest: Evaluate) -> None:
         """See `Engine`; a missing compiler is logged once."""
+        self.weights = weights
         places = {group: rows_of(weights, group) for group in self.groups}
         self.tables = tables_of(self.regions, places)
         self.separate = separate(self.tables)
@@ -118,25 +126,42 @@ class TreesOnCPU(Engine):
     def launches(self, wanted: Wanted) -> int:
         """See `Engine`: the number of calls of C functions."""
         each_way = 1 + self.mixed
-        return 1 + each_way * (2 if wanted is Wanted.GRADIENT else 1)
+        return 1 + each_way * (1 if wanted is Wanted.VALUE else 2)
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
         """Log-weights of the roots if they are mixed, then the weights of each group."""
-        own = [group for group in dict.fromkeys(self.groups) if group >= 0]
         mixture = [self.plan.layers[-1].group] if self.mixed else []
-        made = [group for group in own if self.plan.groups[group].generated]
+        made = [group for group in self.own if self.plan.groups[group].generated]
         tables = weights.by_group([*made, *mixture])
-        shares: list[Tensor] = []
-        if self.mixed:
-            share = tables[mixture[0]].flatten()
-            shares = [(share if self.order is None else share[self.order]).log()]
-        given = [tables[group] if group in tables else weights.constrained(group) for group in own]
-        return [*shares, *given]
+        given = [tables[n] if n in tables else weights.constrained(n) for n in self.own]
+        return [*(self._shares(tables[group]) for group in mixture), *given]
+
+    @cached_property
+    def own(self) -> list[int]:
+        """The groups of regions, roots and leaves, each once."""
+        return [group for group in dict.fromkeys(self.groups) if group >= 0]
+
+    def _shares(self, table: Tensor) -> Tensor:
+        """Logarithms of the mixture's weights, in the order of the roots."""
+        share = table.flatten()
+        return (share if self.order is None else share[self.order]).log()
+
+    def _arrange(self, tables: Sequence[Tensor]) -> list[Tensor]:
+        """The same operands from tables by group."""
+        by_group = dict(zip(self.weights.tables, tables, strict=True))
+        given = [by_group[group] for group in self.own]
+        if not self.mixed:
+            return given
+        group = self.plan.layers[-1].group
+        ordered = self.weights.by_group((group,), given=by_group)
+        return [self._shares(ordered[group]), *given]
 
     def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
         """See `Engine`."""
-        x = batch.x
-        blocks = _Blocks(self, x, operands[self.mixed :])
+        x, counts = batch.x, wanted is Wanted.COUNTS
+        if counts:
+            operands = self._arrange(operands)
+        blocks = _Blocks(self, x, operands[self.mixed :], counts)
         roots = blocks.up()
         if not self.mixed:
             values = roots[0, : len(x)].clone()
@@ -161,12 +186,20 @@ class TreesOnCPU(Engine):
             blocks.library.mix_down(*given, *roots.shape, len(above), *found)
         grads = [torch.zeros_like(t) for t in operands[self.mixed :]]
         blocks.down(each, self.named(grads))
-        return Descent((*sums, *grads))
+        if task.wanted is not Wanted.COUNTS:
+            return Descent((*sums, *grads))
+        by_group = dict(zip(self.own, grads, strict=True))
+        for flat in sums:  # the derivative by a logarithm is a count
+            in_order = flat.clone()
+            if self.order is not None:
+                in_order[self.order] = flat
+            group = self.plan.layers[-1].group
+            by_group[group] = self.weights.added(group, in_order.view(1, 1, -1))
+        return Descent([by_group[group] for group in self.weights.tables])
 
     def named(self, given: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Weights of regions, roots and leaves; the same tensor if they share a group."""
-        groups = [group for group in dict.fromkeys(self.groups) if group >= 0]
-        by_group = dict(zip(groups, given, strict=True))
+        by_group = dict(zip(self.own, given, strict=True))
         square, root, leaf = (by_group.get(group, given[0]) for group in self.groups)
         return square, root, leaf
 
@@ -174,7 +207,9 @@ class TreesOnCPU(Engine):
 class _Blocks:
     """The trees with their weights and the rows, cut into blocks."""
 
-    def __init__(self, circuit: TreesOnCPU, x: Tensor, given: Sequence[Tensor]) -> None:
+    def __init__(
+        self, circuit: TreesOnCPU, x: Tensor, given: Sequence[Tensor], counts: bool
+    ) -> None:
         self.circuit, self.batch = circuit, len(x)
         block = _BLOCKS[(self.batch > 2) + (self.batch > _BLOCKS[1])]
         self.library, self.block = circuit.library(block), block
@@ -190,6 +225,7 @@ class _Blocks:
             zero,
             one,
             self.rows,
+            counts,
         )
         self.trees = ctypes.addressof(self.struct)
 

@@ -27,13 +27,15 @@ class TreesOnCUDA(Engine):
     """A circuit of small regions in trees, in float32 on a GPU."""
 
     name = "trees-cuda"
-    answers = frozenset({Wanted.VALUE, Wanted.GRADIENT})
+    answers = frozenset({Wanted.VALUE, Wanted.GRADIENT, Wanted.COUNTS})
     only_device, only_dtype = "cuda", torch.float32
     in_kernels = True
     most_rows = 2**18  # launches count blocks of rows in 16 bits
 
     launcher: Launcher
     source: Source
+    arranged: Arranged
+    weights: Weights
     order: Tensor | None
 
     def __init__(self, plan: Plan, target: Target, trees: Arrangement) -> None:
@@ -50,18 +52,19 @@ class TreesOnCUDA(Engine):
 
     def load(self, weights: Weights, rest: Evaluate) -> None:
         """See `Engine`."""
-        self.launcher = Launcher(self.trees, self.target.device)
+        self.launcher, self.weights = Launcher(self.trees, self.target.device), weights
+        self.arranged = Arranged(self.launcher)
         try:
             self.source = Generated(self.launcher, weights)
         except NoMatch as why:
             say_once(f"torch computes the weights for the fused kernels: {why}")
-            self.source = Arranged(self.launcher)
+            self.source = self.arranged
         order = root_order(self.plan)
         self.order = None if order is None else torch.from_numpy(order).to(self.target.device)
 
     def launches(self, wanted: Wanted) -> int | None:
         """See `Engine`. How gradients are summed depends on the device."""
-        if wanted is Wanted.GRADIENT:
+        if wanted is not Wanted.VALUE:
             return None
         return 1 + len(self.trees.stages) + self.mixed
 
@@ -76,14 +79,29 @@ class TreesOnCUDA(Engine):
         if not self.mixed:
             return tensors
         group = self.plan.layers[-1].group
-        flat = weights.by_group((group,))[group].flatten()
-        share = flat if self.order is None else flat.index_select(0, self.order)
-        return [share.contiguous(), *tensors]
+        return [self._share(weights.by_group((group,))[group]), *tensors]
+
+    def _share(self, table: Tensor) -> Tensor:
+        """The mixture's weights in the order of the roots."""
+        flat = table.flatten()
+        return (flat if self.order is None else flat.index_select(0, self.order)).contiguous()
+
+    def _arrange(self, tables: Sequence[Tensor]) -> list[Tensor]:
+        """The same operands from tables by group; none is a parameter."""
+        own = self.weights
+        given = dict(zip(own.tables, tables, strict=True))
+        ordered = own.by_group(given, given=given)
+        tensors = [ordered[group].contiguous() for group in self.arranged.slots]
+        return (
+            [self._share(ordered[self.plan.layers[-1].group]), *tensors] if self.mixed else tensors
+        )
 
     def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
         """See `Engine`."""
-        rows = len(batch.x)
-        weights = self.source.make(operands[self.mixed :])
+        rows, source = len(batch.x), self.source
+        if wanted is Wanted.COUNTS:
+            source, operands = self.arranged, self._arrange(operands)
+        weights = source.make(operands[self.mixed :])
         codes = self.launcher.pack(batch.x, batch.complete)
         roots, pieces = self.launcher.up(codes, rows, weights, batch.complete)
         values = self.launcher.mix(roots, operands[0]) if self.mixed else roots[0].clone()
@@ -93,10 +111,26 @@ class TreesOnCUDA(Engine):
         """See `Engine`."""
         codes, weights, pieces, roots, values, *operands = ascent.saved
         above, share = task.flows.contiguous(), list[Tensor]()
+        counts = task.wanted is Wanted.COUNTS
         each = above.unsqueeze(0)
         if self.mixed:
             each, found = self.launcher.unmix(roots, operands[0], values, above)
             share = [found]
-        grads = self.launcher.down(codes, weights, pieces, each, ascent.kept)
-        own = self.source.back(grads, len(values), operands[self.mixed :])
-        return Descent((*share, *own))
+        grads = self.launcher.down(codes, weights, pieces, each, ascent.kept, counts)
+        source = self.arranged if counts else self.source
+        own = source.back(grads, len(values), operands[self.mixed :])
+        if not counts:
+            return Descent((*share, *own))
+        by_group = dict(zip(self.arranged.slots, own, strict=True))
+        if self.mixed:
+            found = share[0] * operands[0]
+            by_group[self.plan.layers[-1].group] = self._by_column(found)
+        return Descent([self.weights.added(n, by_group[n]) for n in self.weights.tables])
+
+    def _by_column(self, shares: Tensor) -> Tensor:
+        """What the roots have, as a table of the mixture."""
+        flat = shares
+        if self.order is not None:
+            flat = torch.empty_like(shares)
+            flat[self.order] = shares
+        return flat.view(1, 1, -1)

@@ -90,9 +90,13 @@ class Launcher:
         return roots, pieces
 
     def down(
-        self, codes: Tensor, weights: Tensor, pieces: Tensor, flows: Tensor, complete: bool
-    ) -> Tensor:
-        """Gradients of weights, stage by stage, for each part of the batch; see `places`."""
+        self, codes: Tensor, weights: Tensor, pieces: Tensor, flows: Tensor, complete: bool,
+        counts: bool = False,
+    ) -> Tensor:  # fmt: skip
+        """Gradients of weights, stage by stage, for each part of the batch; see `places`.
+
+        With ``counts``, expected counts: weights times gradients, without missing values of leaves.
+        """
         batch = flows.shape[1]
         piece_flows = torch.empty_like(pieces)
         sizes = self._sizes(batch)
@@ -102,7 +106,7 @@ class Launcher:
             parts, part = self.parts(stage, batch)
             arguments = stage.arguments(self.lanes, codes, weights)
             arguments += [pieces, flows, piece_flows, mine, batch, part]
-            down = stage.kernels(complete)["trees_down"]
+            down = stage.kernels(complete, counts)["trees_down"]
             down((stage.blocks, parts), (32 * _WARPS, 1), stage.bytes(complete)[1], arguments)
         self._collect_many(found, batch)
         return found
@@ -191,16 +195,16 @@ class _Stage:
         self.table = torch.from_numpy(stage.table.astype(np.int32)).to(device)
         self.warps, self.depth = stage.weight.shape[0], stage.depth
         self.blocks = -(-self.warps // _WARPS)
-        self._kernels: dict[bool, dict[str, Kernel]] = {}
+        self._kernels: dict[tuple[bool, bool], dict[str, Kernel]] = {}
 
     def arguments(self, lanes: int, codes: Tensor, weights: Tensor) -> list[Argument]:
         """The first arguments in both directions."""
         place: list[Argument] = [self.table, self.warps, self.first, Long(lanes)]
         return [*place, codes, codes.shape[1], weights]
 
-    def kernels(self, complete: bool) -> dict[str, Kernel]:
+    def kernels(self, complete: bool, counts: bool = False) -> dict[str, Kernel]:
         """The kernels compiled for the stage."""
-        if complete not in self._kernels:
+        if (complete, counts) not in self._kernels:
             defines = (
                 ("K", self.units),
                 ("DEPTH", self.depth),
@@ -208,13 +212,15 @@ class _Stage:
                 ("LEAVES", int(self.stage.leaves)),
                 ("PIECES", int(self.stage.pieces)),
                 ("MISSING", int(not complete)),
+                ("COUNTS", int(counts)),
                 ("WARPS", _WARPS),
                 ("MIXERS", _MIXERS),
                 ("OPERAND", OPERAND),
                 *macros(Child, Field, Role),
             )
-            self._kernels[complete] = load(self.table.device, _FILES, defines, _NAMES)
-        return self._kernels[complete]
+            made = load(self.table.device, _FILES, defines, _NAMES)
+            self._kernels[complete, counts] = made
+        return self._kernels[complete, counts]
 
     def bytes(self, complete: bool) -> tuple[int, int]:
         """Shared memory of a block, up and down; up.cu and down.cu describe its layout."""

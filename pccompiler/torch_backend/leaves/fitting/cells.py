@@ -112,7 +112,7 @@ class CellStatistics(Statistics):
         self.cells[layer].add(column, shares)
         self.constants[layer] = constants
 
-    def estimate(self, old: Tensor, scale: float, pseudocount: float) -> Estimate:
+    def estimate(self, old: Tensor, scale: float | Tensor, pseudocount: float) -> Estimate:
         """Parameters weight by weight; weights shared by several leaves use all their cells."""
         values = torch.zeros_like(old)
         rows = torch.zeros_like(old[..., :1])
@@ -121,7 +121,7 @@ class CellStatistics(Statistics):
             values[some.place], rows[some.place] = found[0], found[1].unsqueeze(2)
         return Estimate(values, rows)
 
-    def _parts(self, old: Tensor, scale: float) -> Iterator[SomeWeights]:
+    def _parts(self, old: Tensor, scale: float | Tensor) -> Iterator[SomeWeights]:
         for number, cells in self.cells.items():
             alone = ~self.shared[self.index[number]]
             if bool(alone.any()):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,7 +55,14 @@ class Setting(NamedTuple):
 
 
 class Statistics(ABC):
-    """Statistics gathered for the leaves of one group."""
+    """Statistics gathered for the leaves of one group.
+
+    Attributes:
+        capturable: Whether the host never has to wait for results, so that a CUDA graph can capture
+            gathering and estimating.
+    """
+
+    capturable: ClassVar[bool] = False
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -78,7 +85,7 @@ class Statistics(ABC):
         """
 
     @abstractmethod
-    def estimate(self, old: Tensor, scale: float, pseudocount: float) -> Estimate:
+    def estimate(self, old: Tensor, scale: float | Tensor, pseudocount: float) -> Estimate:
         """Estimate parameters.
 
         Args:
@@ -90,6 +97,8 @@ class Statistics(ABC):
 
 class Moments(Statistics):
     """Statistics of families that only need weighted sums of features of a value."""
+
+    capturable = True
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
@@ -132,7 +141,7 @@ class Moments(Statistics):
         found = torch.bmm(shares.double(), features.transpose(1, 2))
         self.totals.index_add_(0, index, found)
 
-    def estimate(self, old: Tensor, scale: float, pseudocount: float) -> Estimate:
+    def estimate(self, old: Tensor, scale: float | Tensor, pseudocount: float) -> Estimate:
         """Parameters from sums of features."""
         found = scale * self.totals
         return self.solve(found, found + pseudocount * self.before)

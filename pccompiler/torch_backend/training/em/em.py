@@ -15,6 +15,7 @@ from pccompiler.options import as_float, seed_of, shown, whole
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.checkpointing.keeper import make_keeper
 from pccompiler.torch_backend.training.course import Facts, Pace, TrainingData
+from pccompiler.torch_backend.training.em import maximisation as em
 from pccompiler.torch_backend.training.em.learner import Learner, counted
 from pccompiler.torch_backend.training.history import (
     Evaluation,
@@ -114,12 +115,12 @@ def fit_em(
         model,
         *counted(data, rows.weights),
         np.random.default_rng(seed),
-        batch_size=batch_size,
-        step_size=step_size,
-        pseudocount=pseudocount,
+        iterations,
+        batch_size,
+        em.Pace(step_size, pseudocount),
     )
     pace = Pace(iterations, patience, progress, on_evaluation)
-    with model.threads(min(learner.part, batch_size or len(learner.data))):
+    with model.threads(min(learner.part, learner.batch)):
         return learn(model, learner, rows, history, keeper, pace)
 
 

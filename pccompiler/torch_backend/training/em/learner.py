@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable
-from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.materialize import materialize
 from pccompiler.ir.plan.parameters import parameter_name
 from pccompiler.torch_backend.leaves.fitting.columns import Columns
-from pccompiler.torch_backend.leaves.fitting.statistics import Estimate, Setting, Statistics
+from pccompiler.torch_backend.leaves.fitting.statistics import Setting, Statistics
 from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.model import CompiledCircuit
-from pccompiler.torch_backend.training.assign import assign
 from pccompiler.torch_backend.training.course import Facts
-from pccompiler.torch_backend.training.em.expectation import Flows, flows, has_counts
+from pccompiler.torch_backend.training.em.expectation import Expectation, Expected, rows_at_once
+from pccompiler.torch_backend.training.em.maximisation import Pace, RowUpdate, Update, ValueUpdate
 from pccompiler.torch_backend.training.history import trained_parameters
 from pccompiler.torch_backend.training.leaf_pools import leaf_owners, leaf_pools
 
-_BYTES = 2**30
+_WARM_UP = 3
+_WORTH_IT = 20
+"""From this many steps on a CUDA graph pays for its capture."""
 
 
 class Learner:
-    """Parameters by their meaning, and the leaves' statistics. See `Worker`; a step is a pass.
+    """EM's updates and statistics. See `Worker`; a step is a pass over the data.
+
+    On CUDA, steps with full batches are replays of one CUDA graph if no family has to wait for
+    results (`Statistics.capturable`).
 
     Args:
         model: Changed in place, except for its frozen parameters.
         data: Rows of positive weight, as the model expects them.
         shares: Their weights, if any.
         rng: Random numbers for the order of the rows.
+        passes: The most passes over the data.
         batch_size: Rows between two updates; ``None`` for all.
-        step_size: See `fit_em`.
-        pseudocount: See `fit_em`.
+        pace: See `fit_em`.
     """
 
     remedy = "raise the pseudocount, or initialise the model from the data"
@@ -47,166 +51,164 @@ class Learner:
         data: Tensor,
         shares: Tensor | None,
         rng: np.random.Generator,
-        *,
+        passes: int,
         batch_size: int | None,
-        step_size: float,
-        pseudocount: float,
+        pace: Pace,
     ) -> None:
-        self.model, self.step_size, self.pseudocount = model, step_size, pseudocount
-        self.data, self.shares, self.batch_size, self.rng = data, shares, batch_size, rng
+        self.model, self.rng = model, rng
+        self.data, self.shares = data, shares
+        self.batch = len(data) if batch_size is None else min(batch_size, len(data))
         self.before = rng.bit_generator.state  # before the current pass drew its order
-        self.done, self.sum = 0, 0.0  # batches of the current pass, and their log-likelihood
-        trained = trained_parameters(model)
-        self.learning = {
-            number
-            for number in range(len(model.plan.groups))
-            if parameter_name(model.plan, number) in trained
-        }
-        self.total = _mass(data, shares)
+        self.done = 0  # batches of the current pass
+        self.sum = torch.zeros((), dtype=torch.float64, device=model.device)
+        mass = float(len(data)) if shares is None else float(shares.sum())
+        self.mass = torch.full_like(self.sum, mass)
         self.complete = not bool(data.isnan().any())
-        self.part = _rows_at_once(model)
-        known = materialize(model.plan, model.weights.layout, model.parameters_as_numpy())
-        self.values = [torch.from_numpy(np.array(table)).to(model.device) for table in known]
-        self.rows: dict[int, Tensor] = {}
+        self.part = rows_at_once(model)
         self.leaves = _leaf_statistics(model, data)
+        self.updates = _updates(model, self.leaves, pace)
+        worth_it = passes * (len(data) // max(1, self.batch)) >= _WORTH_IT
+        capturable = all(leaf.capturable for leaf in self.leaves.values())
+        self.captures = model.device.type == "cuda" and worth_it and capturable
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.chosen = torch.arange(self.batch, device=model.device)  # the rows of a captured step
 
     def work(self, step: int, most: int, look: Callable[[], None]) -> tuple[int, float]:
         """A pass, or the rest of one; log-likelihoods are those before each update."""
-        batches = _batches(self.rng, self.data, self.shares, self.batch_size)
-        for rows, shares in batches[self.done :]:
-            self.sum += self.step(rows, shares)
-            if not math.isfinite(self.sum):
-                return 1, self.sum
+        on_cpu = self.model.device.type == "cpu"  # elsewhere it would have to wait for each sum
+        for rows in self._order()[self.done :]:
+            self.step(rows)
+            if on_cpu and not math.isfinite(float(self.sum)):
+                break
             self.done += 1
             look()
-        mean = self.sum / sum(_mass(*batch) for batch in batches)
-        self.before, self.done, self.sum = self.rng.bit_generator.state, 0, 0.0
+        mean = float(self.sum) / float(self.mass)
+        self.before, self.done = self.rng.bit_generator.state, 0
+        self.sum.zero_()
         return 1, mean
 
     def state(self) -> tuple[dict[str, Tensor], Facts]:
-        """Parameters in float64, running numbers of rows, and the position in the pass."""
-        tensors = {f"values.{number}": table for number, table in enumerate(self.values)}
-        tensors |= {f"rows.{number}": table for number, table in self.rows.items()}
-        return tensors, {"random": self.before, "done": self.done, "sum": self.sum}
+        """The state of the updates, and the position in the pass."""
+        tensors = {
+            f"{name}.{number}": tensor
+            for number, update in self.updates.items()
+            for name, tensor in update.state().items()
+        }
+        return tensors, {"random": self.before, "done": self.done, "sum": float(self.sum)}
 
     def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
         """See `Worker`."""
-        self.values = [tensors[f"values.{n}"].to(v) for n, v in enumerate(self.values)]
-        self.rows = {
-            n: tensors[f"rows.{n}"].to(self.model.device)
-            for n in range(len(self.values))
-            if f"rows.{n}" in tensors
-        }
+        for number, update in self.updates.items():
+            update.restore({name: tensors[f"{name}.{number}"] for name in update.state()})
         self.rng.bit_generator.state = self.before = facts["random"]
-        self.done, self.sum = int(facts["done"]), float(facts["sum"])
+        self.done = int(facts["done"])
+        self.sum.fill_(float(facts["sum"]))
 
     @torch.no_grad()
-    def step(self, batch: Tensor, shares: Tensor | None) -> float:
-        """One E-step and one M-step; returns the total log-likelihood before."""
+    def step(self, rows: Tensor | None) -> None:
+        """One E-step and one M-step on some rows of the data, or on all."""
+        if not self.captures or (rows is not None and len(rows) < self.batch):
+            self._step(rows)
+            return
+        if rows is not None:
+            self.chosen.copy_(rows)
+        if self.graph is None:
+            self._capture(None if rows is None else self.chosen)
+        if self.graph is not None:
+            self.graph.replay()
+        for parameter in self.model.parameters():  # graphs and kernels do not tell torch
+            torch.autograd.graph.increment_version(parameter)
+
+    def _capture(self, rows: Tensor | None) -> None:
+        """Capture a step. Warm-up steps change parameters and statistics, which are restored."""
+        kept = [*self.model.parameters(), self.sum]
+        kept += [tensor for update in self.updates.values() for tensor in update.state().values()]
+        before = [tensor.detach().clone() for tensor in kept]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UP):
+                self._step(rows)
+        torch.cuda.current_stream().wait_stream(stream)
+        gc.collect()  # freeing an earlier training's graph during the capture would end it
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self._step(rows)
+        for tensor, value in zip(kept, before, strict=True):
+            tensor.detach().copy_(value)
+
+    def _step(self, rows: Tensor | None) -> None:
         for leaf in self.leaves.values():
             leaf.clear()
-        weights = {
-            number: self.model.weights.constrained(number)
-            for number in range(len(self.model.plan.groups))
-        }
+        batch = self.data if rows is None else self.data.index_select(0, rows)
+        shares = self.shares
+        if shares is not None and rows is not None:
+            shares = shares.index_select(0, rows)
+        expectation = Expectation(self.model)
         counts: dict[int, Tensor] = {}
-        total = 0.0
         for start in range(0, len(batch), self.part):
             part = slice(start, start + self.part)
             mine = None if shares is None else shares[part]
-            found = flows(self.model, weights, batch[part], self.complete, mine)
-            total += found.log_likelihood
+            found = expectation.of(batch[part], self.complete, mine)
+            self.sum += found.log_likelihood
             self._gather(counts, found)
-        if math.isfinite(total):
-            self._maximise(counts, self.total / _mass(batch, shares))
-        return total
+        if self.model.device.type != "cpu" or bool(self.sum.isfinite()):
+            scale = self.mass / (len(batch) if shares is None else shares.sum(dtype=torch.float64))
+            for number, update in self.updates.items():
+                update(expectation.tables.get(number), counts.get(number), scale)
 
-    def _gather(self, counts: dict[int, Tensor], found: Flows) -> None:
+    def _gather(self, counts: dict[int, Tensor], found: Expected) -> None:
         for number, table in found.counts.items():
-            if number in counts:
-                counts[number] += table
-            else:
-                counts[number] = table.double()
-        for layer, column, shares in found.shares:
+            counts[number] = counts[number] + table if number in counts else table
+        for layer, column, flows in found.flows:
             leaves = self.leaves[self.model.plan.layers[layer.number].group]
-            leaves.add(layer.number, column, shares, layer.constants)
+            leaves.add(layer.number, column, flows, layer.constants)
 
-    def _maximise(self, counts: dict[int, Tensor], scale: float) -> None:
-        for number, group in enumerate(self.model.plan.groups):
-            if number not in self.learning:
-                continue
-            old = self.values[number]
-            new = (
-                _from_counts(group, scale * counts[number], self.pseudocount)
-                if number in counts
-                else self.leaves[number].estimate(old, scale, self.pseudocount)
-            )
-            seen = self.step_size * new.rows
-            before = self.rows.get(number, new.rows)
-            self.rows[number] = (1.0 - self.step_size) * before + seen
-            part = torch.where(seen > 0.0, seen / self.rows[number], 0.0)
-            fresh = torch.where(part > 0.0, new.values, old)
-            self.values[number] = (
-                old + part * (fresh - old)
-                if group.is_sum
-                else leaf_of(group.owner).blend(old, fresh, part)
-            )
-            assign(self.model, number, self.values[number])
+    def _order(self) -> list[Tensor | None]:
+        """The rows of each batch, in random order; ``None`` for all."""
+        if self.batch >= len(self.data):
+            return [None]
+        order = torch.from_numpy(self.rng.permutation(len(self.data))).to(self.data.device)
+        return list(order.split(self.batch))
+
+
+def _updates(
+    model: CompiledCircuit, leaves: dict[int, Statistics], pace: Pace
+) -> dict[int, Update]:
+    """The updates of all groups that are trained, by group."""
+    trained = trained_parameters(model)
+    known = materialize(model.plan, model.weights.layout, model.parameters_as_numpy())
+    found: dict[int, Update] = {}
+    for number, group in enumerate(model.plan.groups):
+        if parameter_name(model.plan, number) not in trained:
+            continue
+        own = group.is_sum or (group.tabular and group.is_simplex)
+        if own:
+            found[number] = RowUpdate(model, number, pace)
+        else:
+            values = torch.from_numpy(np.array(known[number])).to(model.device)
+            found[number] = ValueUpdate(model, number, pace, values, leaves.get(number))
+    return found
 
 
 def _leaf_statistics(model: CompiledCircuit, data: Tensor) -> dict[int, Statistics]:
     """Statistics for each group of leaves that needs more than expected counts."""
-    columns = Columns(data.double().cpu().numpy(), model.circuit.variables)
+    others = [(n, group) for n, group in enumerate(model.plan.groups) if not group.tabular]
+    if not others:
+        return {}
     owners = leaf_owners(model.circuit)
+    columns = Columns(data.double().cpu().numpy(), model.circuit.variables)
     found: dict[int, Statistics] = {}
-    for number, group in enumerate(model.plan.groups):
-        if not has_counts(group):
-            _, pools = leaf_pools(owners, group, columns)
-            setting = Setting(model.plan, group, columns, pools, model.device)
-            found[number] = leaf_of(group.owner).statistics(setting)
+    for number, group in others:
+        _, pools = leaf_pools(owners, group, columns)
+        setting = Setting(model.plan, group, columns, pools, model.device)
+        found[number] = leaf_of(group.owner).statistics(setting)
     return found
 
 
-def _from_counts(group: WeightGroup, counts: Tensor, pseudocount: float) -> Estimate:
-    """Sums and leaves that are tables: counts divided by their total."""
-    spread = counts + pseudocount / counts.shape[-1]
-    rows = spread.sum(-1, keepdim=True)
-    values = spread / rows
-    return Estimate(values if group.is_sum else leaf_of(group.owner).from_counts(values), rows)
-
-
-def _rows_at_once(model: CompiledCircuit) -> int:
-    """Rows whose forward and backward pass take about 1 GiB; fewer on a CPU, to fit the caches."""
-    a_row = 3 * model.plan.cost(1).all_values * model.dtype.itemsize
-    most = 500 if model.device.type == "cpu" else 32_768
-    return max(1, min(most, _BYTES // max(a_row, 1)))
-
-
-_Batch: TypeAlias = tuple[Tensor, Tensor | None]
-"""Rows, with their weights if any."""
-
-
-def counted(data: Tensor, weights: Tensor | None) -> _Batch:
-    """Rows of positive weight, on their device."""
+def counted(data: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Rows of positive weight, on their device, with their weights if any."""
     if weights is None:
         return data, None
     shares = weights.to(data.device)
     return data[shares > 0.0], shares[shares > 0.0]
-
-
-def _mass(data: Tensor, shares: Tensor | None) -> float:
-    """The total weight of the rows."""
-    return float(len(data)) if shares is None else float(shares.sum())
-
-
-def _batches(
-    rng: np.random.Generator, data: Tensor, shares: Tensor | None, batch_size: int | None
-) -> list[_Batch]:
-    """All rows, in random order if there are several batches."""
-    if batch_size is None or batch_size >= len(data):
-        return [(data, shares)]
-    order = torch.from_numpy(rng.permutation(len(data))).to(data.device)
-    return [
-        (data.index_select(0, rows), None if shares is None else shares.index_select(0, rows))
-        for rows in order.split(batch_size)
-    ]

@@ -156,9 +156,9 @@ def test_gradients_equal_those_of_the_vector_circuit(circuit: Circuit) -> None:
         tables, leaves = model.weights()
         tables = [table.detach().requires_grad_() for table in tables]
         rows = model.prepare(x)
-        engine = model.engines.choose(Wanted.COUNTS)
+        engine = model.engines.choose(Wanted.GRADIENT)
         operands = [*model.leaf_inputs(rows, leaves), *tables]
-        value = run(engine, Batch(rows), operands, Wanted.COUNTS).sum()
+        value = run(engine, Batch(rows), operands, Wanted.GRADIENT).sum()
         grads = torch.autograd.grad(value, tables)
         flows.append(
             sorted(

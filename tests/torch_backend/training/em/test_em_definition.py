@@ -226,7 +226,7 @@ def check_step(circuit: Circuit, x: np.ndarray, batch: int = 3) -> None:
     want, seen = one_step(circuit, x)
     model = pc.compile(circuit, dtype="float64")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pccompiler.torch_backend.training.em.learner._BYTES", 24 * batch)
+        patch.setattr("pccompiler.torch_backend.training.em.expectation._BYTES", 24 * batch)
         fit_em(model, x, iterations=1, pseudocount=0.0)
     got = model.weight_values()
     owner = {int(w): int(f) for w, f in zip(circuit.weight, circuit.family, strict=True)}

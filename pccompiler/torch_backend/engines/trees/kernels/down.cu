@@ -103,7 +103,8 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
 #pragma unroll
       for (int u = 0; u < K; ++u) {
         f[u] = *(const float*)(from + u * WARP * 4);
-        f[u] *= reciprocal(*(const float*)(own + back + u * WARP * 4));
+        const float value = *(const float*)(own + back + u * WARP * 4);
+        f[u] = (COUNTS && value <= 0.f) ? 0.f : f[u] * reciprocal(value);  // tables may hold zeros
         m[u] = *(const float*)(own + back + (K + u) * WARP * 4);
       }
       // A row on the way up.
@@ -161,7 +162,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
 #pragma unroll
   for (int u = 0; u < K; ++u)
 #pragma unroll
-    for (int j = 0; j < K; ++j) to[(u * K + j) * lanes] = d[u][j];
+    for (int j = 0; j < K; ++j) to[(u * K + j) * lanes] = COUNTS ? d[u][j] * w[u][j] : d[u][j];
 #if LEAVES
 #pragma unroll
   for (int side = 0; side < 2; ++side)
@@ -177,8 +178,9 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
         share = gone[side][u] / (zero + one);
         rest -= gone[side][u];
 #endif
-        to[(K * K + side * 2 * K + 2 * u) * lanes] = rest / zero + share;
-        to[(K * K + side * 2 * K + 2 * u + 1) * lanes] = ones[side][u] / one + share;
+        float* pair = to + (K * K + side * 2 * K + 2 * u) * lanes;
+        pair[0] = COUNTS ? fmaxf(rest, 0.f) : rest / zero + share;
+        pair[lanes] = COUNTS ? ones[side][u] : ones[side][u] / one + share;
       }
 #endif
 }

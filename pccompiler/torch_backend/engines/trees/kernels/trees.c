@@ -17,6 +17,7 @@ typedef struct {
   const float *square, *top, *leaves;  // [row][K][K], [row][K], [row][K][2]
   const float *zero, *one;    // [variable][rows]: whether a value may be 0 or 1; missing: both
   int64_t rows;               // a multiple of B
+  int64_t counts;             // whether gradients are multiplied by weights, see `down`
 } Trees;
 
 typedef float Units[K][B];
@@ -99,13 +100,20 @@ static void leaf_gradient(const Trees *t, int32_t row, int32_t variable, int64_t
   }
   float *out = leaves + (int64_t)row * 2 * K;
   for (int u = 0; u < K; ++u) {
+    const float zeros = total(g[u], only_zero), ones = total(g[u], only_one);
+    if (t->counts) {
+      out[2 * u] += zeros;
+      out[2 * u + 1] += ones;
+      continue;
+    }
     const float both = total(g[u], none) / (w[2 * u] + w[2 * u + 1]);
-    out[2 * u] += total(g[u], only_zero) / w[2 * u] + both;
-    out[2 * u + 1] += total(g[u], only_one) / w[2 * u + 1] + both;
+    out[2 * u] += zeros / w[2 * u] + both;
+    out[2 * u + 1] += ones / w[2 * u + 1] + both;
   }
 }
 
-// Gradients of weights; flows of a region replace its product once they are known.
+// Gradients of weights, or expected counts, which are weights times gradients; a missing value gives
+// leaves no counts. Flows of a region replace its product once they are known.
 static void down(const Trees *t, int32_t tree, int64_t first, const float *flow, Units *v, Units *p,
                  float *square, float *top, float *leaves) {
   const int32_t start = t->starts[tree], regions = t->starts[tree + 1] - start;
@@ -123,8 +131,11 @@ static void down(const Trees *t, int32_t tree, int64_t first, const float *flow,
       float *d = weight >= 0 ? square + (int64_t)weight * K * K : top + (int64_t)(-2 - weight) * K;
       for (int u = 0; u < units; ++u) {
         const float *from = parent >= 0 ? p[parent][u] : flow;
-        for (int b = 0; b < B; ++b) ratio[u][b] = from[b] / v[r][u][b];
-        for (int j = 0; j < K; ++j) d[u * K + j] += total(ratio[u], p[r][j]);
+        for (int b = 0; b < B; ++b) ratio[u][b] = v[r][u][b] > 0.f ? from[b] / v[r][u][b] : 0.f;
+        for (int j = 0; j < K; ++j) {
+          const float found = total(ratio[u], p[r][j]);
+          d[u * K + j] += t->counts ? found * w[u * K + j] : found;
+        }
       }
       for (int j = 0; j < K; ++j) {
         float sum[B];
