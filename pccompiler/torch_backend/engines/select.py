@@ -56,8 +56,9 @@ def engines() -> list[type[Engine]]:
     """All engines in the order in which they are tried.
 
     Engines of other packages come first, except that the memory budget always takes precedence.
+    One warning each tells why an engine cannot be loaded.
     """
-    others = [kind for kind in ENGINES.values() if kind not in OURS]
+    others = [kind for kind in ENGINES.usable().values() if kind not in OURS]
     return [Budgeted, *others, *OURS[1:]]
 
 

@@ -349,6 +349,25 @@ def test_an_engine_can_be_registered() -> None:
     assert chosen_for(pc.rat_spn(2, 2, 3))[Wanted.VALUE] == trees()
 
 
+def test_a_broken_engine_of_another_package_is_left_out(
+    install: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(log, "_SAID", set())
+    install("broken", "pccompiler.engines", {"bad": "broken:Bad"}, "raise ImportError('no lib')")
+    install("vain", "pccompiler.engines", {"arena": "vain:Arena"}, "raise ImportError('no lib')")
+    circuit = pc.rat_spn(2, 2, 3)
+    assert chosen_for(circuit)[Wanted.VALUE] == trees()
+    assert pc.explain(circuit).choices[0].engine == trees()
+    ours = [kind.name for kind in select.OURS]
+    assert [kind.name for kind in select.engines()] == ours
+    assert [
+        word for text in caplog.messages for word in ("bad", "arena") if f"'{word}'" in text
+    ] == [
+        "arena",
+        "bad",
+    ]
+
+
 def test_going_down_must_be_written() -> None:
     made: dict[str, type[Engine]] = {}
     exec(FOREIGN, made)
