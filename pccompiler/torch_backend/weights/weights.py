@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pccompiler.ir.arrays import Int
-from pccompiler.ir.generators.base import Head
+from pccompiler.ir.generators.base import Head, unusable
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.parameters import Layout, lay_out, parameter_name
 from pccompiler.ir.plan.plan import Plan
@@ -30,16 +30,7 @@ class Weights(nn.Module):
         super().__init__()
         self.plan = plan
         self.layout: Layout = lay_out(plan) if shared is None else shared.layout
-        self.values: nn.ParameterDict = (
-            shared.values
-            if shared is not None
-            else nn.ParameterDict(
-                {
-                    name: nn.Parameter(torch.empty(s, dtype=dtype, device="cpu"))
-                    for name, s in self.layout.shapes.items()
-                }
-            )
-        )
+        self.values: nn.ParameterDict = self._allocated(dtype) if shared is None else shared.values
         self.generator = class_of(plan.generator.keyword)(plan.generator, self.values)
         self.shapes = {(head.rows, head.columns): head for head in self.layout.heads}
         self.users = _users(plan)
@@ -56,6 +47,16 @@ class Weights(nn.Module):
         """The same parameters for another plan of the same circuit."""
         made = cls(plan, torch.float32, 0, weights)
         return made.to(next(weights.parameters()).device)
+
+    def _allocated(self, dtype: torch.dtype) -> nn.ParameterDict:
+        """Parameters by name, in alphabetical order."""
+        values = nn.ParameterDict()
+        for name, shape in sorted(self.layout.shapes.items()):
+            if not name or "." in name or hasattr(values, name):
+                why = "torch.nn.ParameterDict cannot hold that name"
+                raise unusable(self.plan.generator, name, why)
+            values[name] = nn.Parameter(torch.empty(shape, dtype=dtype, device="cpu"))
+        return values
 
     def _select(self) -> None:
         """Fix which rows of which table each group uses, in layer order."""
