@@ -62,9 +62,9 @@ class Weights(nn.Module):
         """Fix which rows of which table each group uses, in layer order."""
         for number, group in enumerate(self.plan.groups):
             order = _order(self.plan, self.users[number])
-            head = self._whole_head(number)
-            if head is not None:
-                first = self._first(number, head)
+            whole = self._whole_head(number)
+            if whole is not None:
+                head, first = whole
                 chosen = head.sectors[first + order]
                 self.sectors[str(number)] = Selection(chosen, self.layout.codes)
             elif group.generated:
@@ -78,29 +78,20 @@ class Weights(nn.Module):
             else:
                 self.orders[str(number)] = Selection(order, len(group.weights))
 
-    def _whole_head(self, number: int) -> Head | None:
-        """The head whose sectors are exactly the weights of the group, in order, if any."""
-        where = self.layout.assembly.get(number)
-        group = self.plan.groups[number]
+    def _whole_head(self, number: int) -> tuple[Head, int] | None:
+        """The head of which some sectors in a row are the group's weights, and their first."""
+        where, group = self.layout.assembly.get(number), self.plan.groups[number]
         if not isinstance(where, tuple):
             return None
         start = 0
         for head in self.layout.heads:
-            stop = start + head.rows * head.columns * len(head.sectors)
-            if (head.rows, head.columns) == (group.rows, group.columns):
-                return head if start <= where[0] and where[1] <= stop else None
+            size = head.rows * head.columns
+            stop = start + size * len(head.sectors)
+            alike = (head.rows, head.columns) == (group.rows, group.columns)
+            if alike and start <= where[0] and where[1] <= stop:
+                return head, (where[0] - start) // size
             start = stop
         return None
-
-    def _first(self, number: int, head: Head) -> int:
-        """The place in ``head`` of the group's first sector."""
-        before = 0
-        for other in self.layout.heads:
-            if other is head:
-                break
-            before += other.rows * other.columns * len(other.sectors)
-        where = self.layout.assembly[number]
-        return (int(where[0]) - before) // (head.rows * head.columns)
 
     @torch.no_grad()
     def reset(self, seed: int) -> None:
