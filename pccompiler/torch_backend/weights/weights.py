@@ -112,14 +112,14 @@ class Weights(nn.Module):
         tables: dict[int, Tensor] = {}
         leaves: dict[int, Tensor] = {}
         for number, weights in self.by_group(given=given).items():
-            by_use = self._pieces(number, weights)
+            by_use = self.pieces(number, weights)
             if self.plan.groups[number].tabular:
                 tables |= by_use
             else:
                 leaves |= {self.plan.uses[use].layer: piece for use, piece in by_use.items()}
         return [tables[use] for use in sorted(tables)], leaves
 
-    def _pieces(self, number: int, ordered: Tensor) -> dict[int, Tensor]:
+    def pieces(self, number: int, ordered: Tensor) -> dict[int, Tensor]:
         """The weights of a group, in the order of its uses, by use."""
         users = self.users[number]
         if len(users) == 1:  # the gradient of a split is a copy
@@ -134,7 +134,7 @@ class Weights(nn.Module):
         return {
             self.plan.uses[use].layer: piece
             for number in others
-            for use, piece in self._pieces(number, found[number]).items()
+            for use, piece in self.pieces(number, found[number]).items()
         }
 
     @property
@@ -146,7 +146,7 @@ class Weights(nn.Module):
         """Weights for each use that has a table, from those of the groups in `tables`."""
         found: dict[int, Tensor] = {}
         for number, table in zip(self.tables, tables, strict=True):
-            found |= self._pieces(number, self.orders[str(number)](table))
+            found |= self.pieces(number, self.orders[str(number)](table))
         return [found[use] for use in sorted(found)]
 
     def by_table(self, pieces: Sequence[Tensor]) -> list[Tensor]:

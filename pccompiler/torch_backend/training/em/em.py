@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pccompiler.errors import OptionError
-from pccompiler.options import as_float, seed_of, shown, whole
+from pccompiler.options import as_float, one_of, seed_of, shown, whole
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.checkpointing.keeper import make_keeper
 from pccompiler.torch_backend.training.course import Facts, Pace, TrainingData
@@ -27,6 +28,8 @@ from pccompiler.torch_backend.training.initialise import begin
 from pccompiler.torch_backend.training.loop import learn
 from pccompiler.torch_backend.training.row_weights import row_weights
 
+Method = Literal["running", "anemone"]
+
 
 def fit_em(
     model: CompiledCircuit,
@@ -38,6 +41,7 @@ def fit_em(
     batch_size: int | None = None,
     step_size: float = 1.0,
     pseudocount: float = 0.1,
+    method: Method = "running",
     patience: int | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -70,6 +74,10 @@ def fit_em(
         pseudocount: Number of prior rows of each unit: for sums, states and bins spread evenly; for
             counts at the column's mean; for Gaussian and Laplace leaves around their own centre,
             with a tenth of the column's spread. 0 for none.
+        method: What the old parameters of a unit count for in a step over a batch. "running": the
+            running mean number of rows that reached the unit. "anemone": the number that the model
+            expects to reach it, so that a batch changes a unit by no more than its share of the
+            model allows. The same for a step size of 1.
         patience: Stop after this many iterations without improvement on ``valid``; ``None``: never.
         seed: Seed of the batches.
         progress: Whether to show a progress bar on a terminal.
@@ -91,13 +99,16 @@ def fit_em(
 
     Source:
         Dempster, Laird and Rubin (1977). Stepwise: Cappé and Moulines (2009), "Online
-        Expectation-Maximization Algorithm for Latent Data Models".
+        Expectation-Maximization Algorithm for Latent Data Models". Method "anemone": Liu, Shao and
+        Van den Broeck (2025), "Rethinking Probabilistic Circuit Parameter Learning", without its
+        momentum.
     """
     iterations = whole("iterations", iterations)
     batch_size = None if batch_size is None else whole("batch_size", batch_size)
     patience = None if patience is None else whole("patience", patience)
     seed = seed_of(seed)
     step_size, pseudocount = _numbers(step_size, pseudocount)
+    one_of("method", method, get_args(Method))
     _check_generator(model)
     data = training_rows(model, train, "train")
     held_out = None if valid is None else training_rows(model, valid, "valid")
@@ -107,6 +118,7 @@ def fit_em(
         "batch_size": batch_size,
         "step_size": step_size,
         "pseudocount": pseudocount,
+        "em_method": method,
         "seed": seed,
     }
     keeper = make_keeper(checkpoint, checkpoint_every, model, rows, options)
@@ -117,7 +129,7 @@ def fit_em(
         np.random.default_rng(seed),
         iterations,
         batch_size,
-        em.Pace(step_size, pseudocount),
+        em.Pace(step_size, pseudocount, method == "anemone"),
     )
     pace = Pace(iterations, patience, progress, on_evaluation)
     with model.threads(min(learner.part, learner.batch)):

@@ -19,6 +19,7 @@ from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.course import Facts
 from pccompiler.torch_backend.training.em.expectation import Expectation, Expected, rows_at_once
 from pccompiler.torch_backend.training.em.maximisation import Pace, RowUpdate, Update, ValueUpdate
+from pccompiler.torch_backend.training.em.prior import TopDown
 from pccompiler.torch_backend.training.history import trained_parameters
 from pccompiler.torch_backend.training.leaf_pools import leaf_owners, leaf_pools
 
@@ -67,6 +68,7 @@ class Learner:
         self.part = rows_at_once(model)
         self.leaves = _leaf_statistics(model, data)
         self.updates = _updates(model, self.leaves, pace)
+        self.top_down = TopDown(model.plan, model.weights) if pace.top_down else None
         worth_it = passes * (len(data) // max(1, self.batch)) >= _WORTH_IT
         capturable = all(leaf.capturable for leaf in self.leaves.values())
         self.captures = model.device.type == "cuda" and worth_it and capturable
@@ -154,6 +156,10 @@ class Learner:
             self._gather(counts, found)
         if self.model.device.type != "cpu" or bool(self.sum.isfinite()):
             scale = self.mass / (len(batch) if shares is None else shares.sum(dtype=torch.float64))
+            if self.top_down is not None:
+                for number, used in self.top_down(expectation.tables).items():
+                    if number in self.updates:
+                        self.updates[number].rows.copy_(self.mass * used)
             for number, update in self.updates.items():
                 update(expectation.tables.get(number), counts.get(number), scale)
 

@@ -1,10 +1,13 @@
 """The M-step: parameters of one group from its statistics, at once or a step of the way.
 
 Stepwise EM keeps a running mean of each unit's statistics. It is enough to keep the running number
-of rows: the old parameters then stand for all statistics before.
+of rows: the old parameters then stand for all statistics before. Or they stand for as many rows as
+the model itself expects to reach the unit, its top-down probability: then a step maximises the
+batch's expected log-likelihood less a multiple of the divergence from the old model.
 
 Source:
-    Cappé and Moulines (2009), "Online Expectation-Maximization Algorithm for Latent Data Models".
+    Cappé and Moulines (2009), "Online Expectation-Maximization Algorithm for Latent Data Models";
+    Liu, Shao and Van den Broeck (2025), "Rethinking Probabilistic Circuit Parameter Learning".
 """
 
 from __future__ import annotations
@@ -25,14 +28,25 @@ from pccompiler.torch_backend.weights.supports import SIMPLEX
 
 
 class Pace(NamedTuple):
-    """The step size, from 0 to 1, and the number of prior rows of each unit."""
+    """How far a step goes.
+
+    Attributes:
+        step_size: From 0 to 1.
+        pseudocount: Number of prior rows of each unit.
+        top_down: Whether the old parameters of a unit count for as many rows as its top-down
+            probability, instead of the running number.
+    """
 
     step_size: float
     pseudocount: float
+    top_down: bool = False
 
 
 class Update(Protocol):
     """Updates the parameters of one group, in place."""
+
+    rows: Tensor
+    """Rows that each unit's old parameters count for, shape (weights, rows, 1); NaN: as the new."""
 
     def __call__(self, table: Tensor | None, counts: Tensor | None, scale: Tensor) -> None:
         """Update.
@@ -67,14 +81,14 @@ class RowUpdate:
         if table is None or counts is None:
             raise AssertionError("probabilities are updated from counts")  # pragma: no cover
         raw = self.parameter.detach()
-        if update_on_cuda(raw, table, counts, self.rows, scale, self.pace, self.floor):
+        if update_on_cuda(raw, table, counts, self.rows, scale, self.pace[:2], self.floor):
             return
         values = self._stepped(table, counts, scale)
         raw.copy_(SIMPLEX.unconstrain(values, self.floor))
 
     def _stepped(self, table: Tensor, counts: Tensor, scale: Tensor) -> Tensor:
         """The definition, in plain torch operations."""
-        step, prior = self.pace
+        step, prior, _ = self.pace
         spread = counts * scale + prior / counts.shape[-1]
         total = spread.sum(-1, keepdim=True, dtype=torch.float64)
         part = part_of(total, self.rows, step)
@@ -108,7 +122,7 @@ class ValueUpdate:
 
     def __call__(self, table: Tensor | None, counts: Tensor | None, scale: Tensor) -> None:
         """See `Update`."""
-        step, prior = self.pace
+        step, prior, _ = self.pace
         if self.statistics is not None:
             new = self.statistics.estimate(self.values, scale, prior)
         elif counts is not None:
