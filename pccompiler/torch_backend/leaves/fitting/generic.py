@@ -56,8 +56,8 @@ class Leaf(Protocol):
         """The inverse of `values`."""
         ...
 
-    def guess(self, centre: Tensor, spread: Tensor, columns: int) -> Tensor:
-        """First parameters."""
+    def guesses(self, centre: Tensor, spread: Tensor, columns: int) -> Tensor:
+        """First parameters to choose from."""
         ...
 
     def reach(self, like: Tensor) -> Tensor:
@@ -71,9 +71,8 @@ class GenericStatistics(CellStatistics):
     def __init__(self, leaf: Leaf, setting: Setting) -> None:
         super().__init__(setting)
         self.leaf, columns = leaf, setting.columns
-        centre = setting.fact(lambda pool: columns.spread(pool)[0])
-        spread = setting.fact(lambda pool: columns.spread(pool)[1])
-        self.guess = leaf.guess(centre, spread, setting.group.columns)
+        facts = torch.cat([setting.fact(of) for of in columns.summary], dim=1)
+        self.guess = guessed(leaf, facts, setting.group.columns)
 
     def solve(self, some: SomeWeights, pseudocount: float) -> tuple[Tensor, Tensor]:
         """A few steps from the old parameters, which are kept if no step improves."""
@@ -98,6 +97,27 @@ class GenericStatistics(CellStatistics):
             for part in (slice(i, i + size) for i in range(0, len(mass), size))
         ]
         return torch.cat(parts), some.mass.sum(2)
+
+
+def guessed(leaf: Leaf, facts: Tensor, columns: int) -> Tensor:
+    """The first parameters under which the data are likeliest, shape (weights, columns).
+
+    Only typical values count, and of these only the ones that are possible under some guess.
+
+    Args:
+        leaf: The family.
+        facts: Shape (weights, 5), as in `Columns.summary`.
+        columns: Number of parameters of a unit.
+    """
+    centre, spread, values = facts[:, :1], facts[:, 1:2], facts[:, 2:].unsqueeze(1)
+    guesses = leaf.guesses(centre, spread, columns)
+    if leaf.has_constants or guesses.shape[1] == 1:
+        return guesses[:, 0]
+    logs = leaf.log_likelihood(values, leaf.unconstrain(guesses, 0.0), 0.0, ())
+    logs = logs.masked_fill(~logs.isfinite(), -torch.inf)
+    never = logs.isneginf().all(1, keepdim=True)
+    best = logs.masked_fill(never, 0.0).sum(2).argmax(1)
+    return guesses[torch.arange(len(best), device=best.device), best]
 
 
 def climbed(
@@ -147,12 +167,12 @@ def started(leaf: Leaf, start: Start, size: int) -> Float:
     """
     found: list[Tensor] = []
     cpu = torch.device("cpu")
+    facts = np.concatenate([start.fact(of) for of in start.columns.summary], axis=1)
+    guesses = guessed(leaf, torch.from_numpy(facts), size)
     for weight, pool in enumerate(start.pools.tolist()):
         own = start.values[weight]
         points = _sample(start.columns.observed(pool))
-        facts = torch.tensor([start.columns.spread(pool)], dtype=torch.float64, device=cpu)
-        centre, spread = facts.split(1, dim=1)
-        guess = leaf.guess(centre, spread, size)
+        guess = guesses[weight : weight + 1]
         old = guess.unsqueeze(1).expand(-1, len(own), -1).contiguous()
         if len(np.unique(points)) > 1:
             mass = _near(points, own, float(start.apart[weight, 0]), start.rng)

@@ -1,0 +1,89 @@
+"""Families from outside whose torch side is a class of `torch.distributions`, or is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Exponential, Weibull
+
+import pccompiler as pc
+from pccompiler.ir import Builder, Family, Variable, count, real
+from pccompiler.ir.arrays import Float
+from pccompiler.ir.families import Parameter, base, positive, register
+from pccompiler.torch_backend.leaves import registry
+from pccompiler.torch_backend.leaves.distribution import DistributionLeaf
+
+Golden = Callable[[str], None]
+Columns = Sequence[Float]
+Variables = Sequence[Variable]
+
+
+class Waiting(Family):
+    keyword, domains = "waiting", ("real",)
+    parameters = (Parameter("rate", positive),)
+
+    def log_value(self, x: Float, parameters: Columns, variables: Variables) -> Float:
+        (rate,) = parameters
+        return np.where(x < 0.0, -np.inf, np.log(rate) - rate * x)
+
+
+class Lasting(Family):
+    keyword, domains = "lasting", ("real",)
+    parameters = (Parameter("scale", positive), Parameter("concentration", positive))
+
+    def log_value(self, x: Float, parameters: Columns, variables: Variables) -> Float:
+        scale, shape = parameters
+        known = np.where(x > 0.0, x, 1.0) / scale
+        logs = np.log(shape / scale) + (shape - 1.0) * np.log(known) - known**shape
+        return np.where(x > 0.0, logs, -np.inf)
+
+
+@pytest.fixture(autouse=True)
+def _only_here() -> Iterator[None]:
+    families, leaves = list(base._MEMBERS), dict(registry.LEAVES.items())
+    for family in (Waiting, Lasting):
+        register(family)
+    registry.register(DistributionLeaf("waiting", Exponential))
+    registry.register(DistributionLeaf("lasting", Weibull))
+    yield
+    base._MEMBERS[:] = families
+    for keyword in set(registry.LEAVES) - set(leaves):
+        registry.LEAVES.remove(keyword)
+
+
+def alone(keyword: str, variable: Variable, units: int = 1) -> pc.CompiledCircuit:
+    b = Builder([variable])
+    leaf = int(b.inputs([0], Family[keyword], units)[0])
+    circuit = b.build(leaf if units == 1 else b.sum([leaf], 1))
+    return pc.compile(circuit, dtype="float64", seed=0)
+
+
+def mean(model: pc.CompiledCircuit, x: Float) -> float:
+    with torch.no_grad():
+        return float(model.log_likelihood(x).mean())
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-3, 1.0, 1e2, 1e5, 1e9])
+@pytest.mark.parametrize("keyword", ["waiting", "lasting", "gamma"])
+def test_estimates_do_not_depend_on_the_unit_of_the_data(keyword: str, scale: float) -> None:
+    x = np.random.default_rng(0).exponential(scale, (500, 1))
+    model = alone(keyword, real("x"))
+    pc.initialise(model, x)
+    best = -1.0 - math.log(x.mean())  # the largest likelihood of exponential distributions
+    assert mean(model, x) > best - 1e-6
+    pc.fit_em(model, x, iterations=30, pseudocount=0.0, progress=False)
+    assert best - 1e-6 < mean(model, x) < best + 0.01
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e3, 1e6])
+def test_counts_of_any_size_start_near_their_fit(scale: float) -> None:
+    x = np.random.default_rng(0).negative_binomial(2, 1.0 / (1.0 + scale), (400, 1)).astype(float)
+    model = alone("negative_binomial", count("n"))
+    pc.initialise(model, x)
+    start = mean(model, x)
+    pc.fit_em(model, x, iterations=20, pseudocount=0.0, progress=False)
+    assert start > mean(model, x) - 0.2
