@@ -58,6 +58,22 @@ class NegativeBinomialLeaf(DistributionLeaf):
         """The mass on each count."""
         return _Counts(setting)
 
+    def blend(self, old: Tensor, new: Tensor, part: Tensor) -> Tensor:
+        """Linear in the mean and the mean square, hence in the variance's excess over the mean."""
+        (first, least), (mean, excess) = _mean_and_excess(old), _mean_and_excess(new)
+        away = mean - first
+        middle = first + part * away
+        apart = part * (1.0 - part) * away.square()
+        successes = middle.square() / (least + part * (excess - least) + apart)
+        between = torch.cat([successes, successes / (successes + middle)], dim=-1)
+        return old.where(part <= 0.0, new.where(part >= 1.0, between))
+
+
+def _mean_and_excess(values: Tensor) -> tuple[Tensor, Tensor]:
+    successes, p = values.split(1, dim=-1)
+    mean = successes * (1.0 - p) / p
+    return mean, mean.square() / successes
+
 
 class _Counts(CellStatistics):
     def solve(self, some: SomeWeights, pseudocount: float) -> tuple[Tensor, Tensor]:
