@@ -19,6 +19,7 @@ from pccompiler.torch_backend.leaves.quadrature import Points, check_settled, pa
 _DRAWS = 512
 _MOST_COUNTS = 2**20
 _LEFT_OUT = 1e-13  # mass of counts that may be left out
+_ROUNDED = 1e-3  # the most that rounded parameters change the mass of all counts
 
 
 class DistributionLeaf(TorchLeaf):
@@ -155,7 +156,11 @@ class DistributionLeaf(TorchLeaf):
         return panels_about(middle.unsqueeze(1), scale.unsqueeze(1))
 
     def points(self, units: Units) -> Points:
-        """For counts, twice as many as needed for all but 1e-13 of the mass."""
+        """For counts, so many that the second half of them has no mass.
+
+        Masses are normalised, since parameters that were rounded to float32 give a mass that is
+        not exactly 1, however many counts there are.
+        """
         if self.on_line:
             return super().points(units)
         number = 64
@@ -164,10 +169,13 @@ class DistributionLeaf(TorchLeaf):
                 torch.arange(2.0 * number).to(units.parameters).expand(len(units.parameters), -1)
             )
             masses = units.log_density(counts).exp()
-            left = (1.0 - masses.detach()[:, :number].sum(1)).abs()
-            if number > _MOST_COUNTS or bool((left < _LEFT_OUT).all()):
-                check_settled(left, f"the mass of {self.keyword} leaves")
-                return Points(counts, masses)
+            seen = masses.detach()
+            whole = seen.sum(1, keepdim=True)
+            missing = (1.0 - whole).abs()
+            missing = missing.where(missing > _ROUNDED, seen[:, number:].sum(1, keepdim=True))
+            if number > _MOST_COUNTS or bool((missing < _LEFT_OUT).all()):
+                check_settled(missing, f"the mass of {self.keyword} leaves")
+                return Points(counts, masses / whole)
             number *= 4
 
 

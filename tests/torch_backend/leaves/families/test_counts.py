@@ -1,0 +1,38 @@
+"""Geometric and negative binomial leaves with parameters that are hard to handle in float32."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import pccompiler as pc
+from pccompiler.ir import Builder, Family, count
+from pccompiler.testing import with_values
+from pccompiler.torch_backend.leaves.base import Units
+from pccompiler.torch_backend.leaves.registry import leaf_of
+
+PAIR = pytest.mark.parametrize("family", [Family.GEOMETRIC, Family.NEGATIVE_BINOMIAL])
+
+
+def alone(family: Family, values: list[float], dtype: pc.api.Dtype) -> pc.CompiledCircuit:
+    b = Builder([count("n")])
+    circuit = b.build(int(b.inputs([0], family, 1)[0]))
+    return pc.compile(with_values(circuit, {0: np.array([values])}), dtype=dtype)
+
+
+@PAIR
+def test_points_are_few_and_normalised_in_float32(family: Family) -> None:
+    leaf = leaf_of(family.keyword)
+    for logit in (0.0, -0.85, 3.0):
+        raw = torch.tensor([[[logit]]] if family == Family.GEOMETRIC else [[[0.3, logit]]])
+        points = Units(leaf, leaf.constrain(raw, 1e-12).double()).points()
+        assert points.points.shape[1] <= 512
+        assert float(points.masses.sum()) == pytest.approx(1.0, abs=1e-12)
+
+
+@PAIR
+def test_entropies_of_large_counts_in_float32(family: Family) -> None:
+    values = [1.0 / 400.0] if family == Family.GEOMETRIC else [1.3, 1.0 / 400.0]
+    rounded, exact = (alone(family, values, dtype).entropy() for dtype in ("float32", "float64"))
+    assert float(rounded.detach()) == pytest.approx(float(exact.detach()), rel=1e-6)
