@@ -101,9 +101,13 @@ class UnitInterval(Support):
         return lift(torch.sigmoid(raw), floor, 2)
 
     def log_constrain(self, raw: Tensor, floor: float) -> Tensor:
-        """Logarithms of both outcomes, along the last axis."""
-        logs = nn.functional.logsigmoid(torch.cat([-raw, raw], dim=-1))
-        return logs if floor == 0.0 else lift(logs.exp(), floor, 2).log()
+        """Logarithms of both outcomes, along the last axis; of the likelier by the other's."""
+        both = torch.cat([-raw, raw], dim=-1)
+        if floor == 0.0:
+            return nn.functional.logsigmoid(both)
+        likelier = both > 0.0
+        less = lift(torch.sigmoid(torch.where(likelier, -both, both)), floor, 2)
+        return torch.where(likelier, torch.log1p(-less), less.log())
 
     def unconstrain(self, values: Tensor, floor: float) -> Tensor:
         """Logits."""
