@@ -88,6 +88,10 @@ def _is_family(given: object) -> TypeGuard[type[Family]]:
     return isinstance(given, type) and issubclass(given, Family) and given is not Family
 
 
+def _is_ours(family: type[Family]) -> bool:
+    return family.__module__.startswith("pccompiler.ir.families.builtin.")
+
+
 def _fault(family: object) -> tuple[str, str] | None:
     """The fault of a class that cannot be a family, and a way out."""
     if not _is_family(family):
@@ -99,6 +103,8 @@ def _fault(family: object) -> tuple[str, str] | None:
         return f"its keyword {keyword!r} already has another meaning", "give another keyword"
     if not domains or not set(domains) <= {"binary", "categorical", "real", "count"}:
         return f"its domains are {domains!r}", "give binary, categorical, real, or count"
+    if family.tabular and not _is_ours(family):
+        return "it sets tabular, which only our own families may", "leave it out: log_value will do"
     if family.log_value is Family.log_value:
         return "it has no density", "define log_value(x, parameters, variables)"
     return _parameter_fault(family)

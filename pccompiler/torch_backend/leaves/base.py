@@ -251,8 +251,8 @@ class TorchLeaf(Parameters):
         return started(self, start, size)
 
     def from_counts(self, shares: Tensor) -> Tensor:
-        """Parameters from probabilities of states; only for tables."""
-        return shares
+        """Parameters from probabilities of states, shape (weights, units, states); for tables."""
+        raise self.lacks("from_counts")
 
     def statistics(self, setting: Setting) -> Statistics:
         """The statistics that the M-step gathers."""

@@ -89,6 +89,7 @@ def test_refusals(golden: Golden) -> None:
         lambda: register(made("Twins", keyword="twins", parameters=Exponential.parameters * 2)),
         lambda: register(made("Wide", keyword="wide", parameters=two)),
         lambda: register(made("Vague", keyword="vague", log_value=Family.log_value)),
+        lambda: register(made("Table", keyword="table", tabular=True)),
         lambda: register(made("Other")),
     ]
     found: list[str] = []

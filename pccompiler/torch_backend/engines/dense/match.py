@@ -117,8 +117,9 @@ class _Reader:
         first = offset = 0
         for number in self._places(Role.TABLE):
             layer = self.plan.layers[number]
-            binary = layer.family == Family.BERNOULLI
-            states = 2 if binary else self.plan.groups[layer.group].columns
+            states = self.plan.groups[layer.group].columns
+            if layer.variables is not None:
+                states = self.plan.variables[layer.variables[0]].cardinality
             use = self.uses[number]
             found.append(Inputs(use, first, layer.rows, layer.units, states, offset))
             first, offset = first + layer.rows, offset + layer.rows * layer.units * states
