@@ -77,7 +77,8 @@ class Units:
 
     def log_density(self, points: Tensor) -> Tensor:
         """Log-density of units that are separate rows, at points of shape (rows, points)."""
-        return self.leaf.log_density(points.unsqueeze(1), self)[:, 0]
+        logs = self.leaf.log_density(points.unsqueeze(1), self)
+        return self.leaf.bounded(logs, exact=True)[:, 0]
 
 
 class TorchLeaf(Parameters):

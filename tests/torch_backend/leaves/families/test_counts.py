@@ -36,3 +36,22 @@ def test_entropies_of_large_counts_in_float32(family: Family) -> None:
     values = [1.0 / 400.0] if family == Family.GEOMETRIC else [1.3, 1.0 / 400.0]
     rounded, exact = (alone(family, values, dtype).entropy() for dtype in ("float32", "float64"))
     assert float(rounded.detach()) == pytest.approx(float(exact.detach()), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("family", "left", "right"),
+    [
+        (Family.POISSON, [2.0], [0.0]),
+        (Family.GEOMETRIC, [0.3], [1.0]),
+        (Family.NEGATIVE_BINOMIAL, [2.0, 0.3], [2.0, 1.0]),
+    ],
+)
+def test_divergences_from_leaves_that_are_always_zero(
+    family: Family, left: list[float], right: list[float]
+) -> None:
+    one, zero = alone(family, left, "float64"), alone(family, right, "float64")
+    assert one.cross_entropy(zero).isposinf().all()
+    assert one.kl(zero).isposinf().all()
+    assert float(zero.kl(one).detach()) == pytest.approx(
+        -float(one.log_likelihood([[0.0]]).detach())
+    )
