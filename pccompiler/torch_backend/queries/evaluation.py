@@ -81,9 +81,13 @@ class Knowledge:
         missing = layer.column(rows.t()).isnan()
         if chosen is not None:
             missing = missing & chosen
-        units = self.units[layer.number]
+        rows = missing.any(2).flatten().nonzero().flatten()
+        if len(rows) == 0:
+            return given
+        units = self.units[layer.number].pick(rows)  # other leaves may have no largest density
         top = units.leaf.top(units) if units.table is None else units.table.amax(2).log()
-        return torch.where(missing, top.unsqueeze(-1), given)
+        filled = torch.where(missing[rows], top.unsqueeze(-1), given[rows])
+        return given.index_copy(0, rows, filled)
 
 
 Flows: TypeAlias = Mapping[int, Tensor]
@@ -171,10 +175,14 @@ class Evaluated:
         masses = self.masses(flows)
         out = (draw_state(masses, generator) if draw else masses.argmax(2)).to(self.root.dtype)
         out = out * self.knowledge.discrete
+        missing = self.rows.isnan()
         for layer, units in self._unbounded():
-            value = _value(units, flows[layer.number], draw, generator)
-            out.t().index_add_(0, self._index(layer), value)
-        return torch.where(self.rows.isnan(), out, self.rows)
+            flow, index = flows[layer.number], self._index(layer)
+            if not draw:  # observed leaves may have no mode
+                some = missing.any(0)[index].nonzero().flatten()
+                units, flow, index = units.pick(some), flow[some], index[some]
+            out.t().index_add_(0, index, _value(units, flow, draw, generator))
+        return torch.where(missing, out, self.rows)
 
     def _unbounded(self) -> Iterator[tuple[LeafLayer, Units]]:
         """The layers over infinitely many values."""

@@ -272,6 +272,22 @@ def test_mpe_of_leaves_over_real_numbers_and_counts() -> None:
         assert bool((model.log_likelihood(others) <= best.log_value + 1e-12).all())
 
 
+def test_observed_leaves_need_no_mode() -> None:
+    """The density of a gamma distribution with a concentration below 1 has no maximum."""
+    b = Builder([real("g"), real("h"), binary("y")])
+    parts = [b.gamma(0, [[0.5, 1.0]]), b.gamma(1, [[3.0, 2.0]]), b.bernoulli(2, [0.3])]
+    model = pc.compile(b.build(b.product(parts)), dtype="float64")
+    rows = np.array([[2.0, math.nan, math.nan], [3.0, 4.0, math.nan], [0.5, math.nan, 1.0]])
+    best = model.mpe(rows)
+    want = np.array([[2.0, 1.0, 0.0], [3.0, 4.0, 0.0], [0.5, 1.0, 1.0]])
+    np.testing.assert_allclose(best.rows.cpu().numpy(), want)
+    torch.testing.assert_close(best.log_value, model.log_likelihood(best.rows).detach())
+    exact = model.map(rows[1:2])
+    assert exact.rows[0, 0].tolist() == [3.0, 4.0, 0.0]
+    with pytest.raises(PCCompilerError, match="no maximum"):
+        model.mpe(np.full((1, 3), math.nan))
+
+
 def test_classes_by_bayes_rule() -> None:
     circuit = random_circuit(3, max_variables=4, families=FINITE)
     model = compiled(circuit)
