@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -24,9 +23,9 @@ class Parameters:
 
     keyword: str
 
-    @cached_property
+    @property
     def family(self) -> Family:
-        """The family's declaration in the IR."""
+        """The family's declaration in the IR, which a notebook cell may register again."""
         return Family[self.keyword]
 
     @property

@@ -13,7 +13,7 @@ from torch.distributions import Exponential, Weibull
 import pccompiler as pc
 from pccompiler.ir import Builder, Family, Variable, count, real
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families import Parameter, base, positive, register
+from pccompiler.ir.families import Parameter, base, positive, register, unit_interval
 from pccompiler.torch_backend.leaves import registry
 from pccompiler.torch_backend.leaves.distribution import DistributionLeaf
 
@@ -87,3 +87,15 @@ def test_counts_of_any_size_start_near_their_fit(scale: float) -> None:
     start = mean(model, x)
     pc.fit_em(model, x, iterations=20, pseudocount=0.0, progress=False)
     assert start > mean(model, x) - 0.2
+
+
+def test_a_cell_that_runs_again_changes_the_torch_side_too() -> None:
+    first = alone("waiting", real("x"))
+    with torch.no_grad():
+        (raw,) = first.parameters()
+        raw.copy_(torch.tensor(2.0).expand_as(raw))
+    assert mean(first, np.ones((1, 1))) == pytest.approx(2.0 - math.exp(2.0))
+    again = type("Waiting", (Waiting,), {"parameters": (Parameter("rate", unit_interval),)})
+    again.__module__, again.__qualname__ = Waiting.__module__, Waiting.__qualname__
+    register(again)
+    assert registry.leaf_of("waiting").family is Family["waiting"]
