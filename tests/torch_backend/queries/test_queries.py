@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import pccompiler as pc
 from pccompiler.errors import DataError, OptionError, PCCompilerError
-from pccompiler.ir import Builder, Circuit, Family, Hypernetwork, binary, real
+from pccompiler.ir import Builder, Circuit, Family, Hypernetwork, binary, count, real
 from pccompiler.ir.plan.materialize import materialize
 from pccompiler.ir.plan.oracle import log_likelihood
 from pccompiler.testing import random_circuit, random_weights, with_values, worlds
@@ -232,6 +232,16 @@ def test_moments_of_samples_and_of_every_family(family: Family) -> None:
     fourth = ((draws - known.mean[0]) ** 4).mean(0)
     error = 4.0 * (fourth / len(draws)).sqrt()
     assert bool((((draws - known.mean[0]) ** 2).mean(0) - known.variance[0]).abs().lt(error).all())
+
+
+def test_small_variances_far_from_zero_keep_their_digits() -> None:
+    b = Builder([real("g"), count("k"), real("m")])
+    mixed = b.gaussian(2, [[3e4, 1.0], [3e4 + 4.0, 2.0], [3e4 - 1.0, 0.5]])
+    near = b.sum([mixed], weights=[[0.2, 0.3, 0.5]])
+    root = b.product([b.gaussian(0, [[1e4, 1.0]]), b.poisson(1, [1e6]), near])
+    found = pc.compile(b.build(root), dtype="float32").posterior_marginals()
+    np.testing.assert_allclose(found.mean[0].cpu(), [1e4, 1e6, 3e4 + 0.7], rtol=1e-6)
+    np.testing.assert_allclose(found.variance[0].cpu(), [1.0, 1e6, 6.335], rtol=1e-5)
 
 
 @pytest.mark.parametrize("family", [Family.GAUSSIAN, Family.LAPLACE, Family.HISTOGRAM])
