@@ -40,6 +40,15 @@ class GeometricLeaf(DistributionLeaf):
         """Zero."""
         return torch.zeros_like(units.parameters[..., 0])
 
+    def mean(self, units: Units) -> Tensor:
+        """The odds of a failure, however rare."""
+        return (units.parameters[..., 0] - units.parameters[..., 1]).exp()
+
+    def square(self, units: Units) -> Tensor:
+        """The mean plus twice its square."""
+        mean = self.mean(units)
+        return mean + 2.0 * mean.square()
+
     def statistics(self, setting: Setting) -> Statistics:
         """Rows and failures."""
         return _Failures(setting)

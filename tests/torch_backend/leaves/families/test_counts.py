@@ -55,3 +55,14 @@ def test_divergences_from_leaves_that_are_always_zero(
     assert float(zero.kl(one).detach()) == pytest.approx(
         -float(one.log_likelihood([[0.0]]).detach())
     )
+
+
+@pytest.mark.parametrize("logit", [-16.0, 0.0, 10.0, 14.0, 20.0, 40.0])
+@PAIR
+def test_moments_keep_their_digits_when_failures_are_rare(family: Family, logit: float) -> None:
+    leaf = leaf_of(family.keyword)
+    raw = torch.tensor([[[logit]]] if family == Family.GEOMETRIC else [[[0.0, logit]]])
+    units = Units(leaf, leaf.constrain(raw, 0.0))
+    mean = np.exp(-logit)
+    assert float(leaf.mean(units)) == pytest.approx(mean, rel=1e-6)
+    assert float(leaf.square(units)) == pytest.approx(mean + 2.0 * mean**2, rel=1e-6)
