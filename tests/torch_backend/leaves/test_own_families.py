@@ -8,14 +8,28 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 import torch
-from torch.distributions import Exponential, Weibull
+from torch.distributions import (
+    Bernoulli,
+    Dirichlet,
+    Distribution,
+    Exponential,
+    GeneralizedPareto,
+    Independent,
+    MultivariateNormal,
+    NegativeBinomial,
+    Pareto,
+    Uniform,
+    Weibull,
+    Wishart,
+)
 
 import pccompiler as pc
+from pccompiler.errors import CircuitError
 from pccompiler.ir import Builder, Family, Variable, count, real
 from pccompiler.ir.arrays import Float
 from pccompiler.ir.families import Parameter, base, positive, register, unit_interval
 from pccompiler.torch_backend.leaves import registry
-from pccompiler.torch_backend.leaves.distribution import DistributionLeaf
+from pccompiler.torch_backend.leaves.distribution import DistributionLeaf, _seeded, _without_host
 
 Golden = Callable[[str], None]
 Columns = Sequence[Float]
@@ -99,3 +113,62 @@ def test_a_cell_that_runs_again_changes_the_torch_side_too() -> None:
     again.__module__, again.__qualname__ = Waiting.__module__, Waiting.__qualname__
     register(again)
     assert registry.leaf_of("waiting").family is Family["waiting"]
+
+
+REFUSED = [Uniform, Pareto, GeneralizedPareto, Independent, Bernoulli]
+REFUSED += [Dirichlet, MultivariateNormal, Wishart]
+
+
+def test_classes_that_are_not_over_single_numbers_are_refused(golden: Golden) -> None:
+    found: list[str] = []
+    for each in REFUSED:
+        with pytest.raises(CircuitError) as caught:
+            DistributionLeaf(each.__name__.lower(), each)
+        found.append(str(caught.value))
+    golden("\n".join(found) + "\n")
+
+
+class Losses(Family):
+    """Torch counts successes, with ``probs`` the probability of each."""
+
+    keyword, domains = "losses", ("count",)
+    parameters = (Parameter("total_count", positive), Parameter("probs", unit_interval))
+
+    def log_value(self, x: Float, parameters: Columns, variables: Variables) -> Float:
+        size, p = parameters
+        lgamma = np.vectorize(math.lgamma, otypes=[np.float64])
+        ways = lgamma(x + size) - lgamma(size) - lgamma(x + 1.0)
+        return np.asarray(ways + size * np.log1p(-p) + x * np.log(p))
+
+
+def test_bounds_of_arguments_are_compared_as_numbers() -> None:
+    register(Losses)
+    registry.register(DistributionLeaf("losses", NegativeBinomial))
+    b = Builder([count("n")])
+    model = pc.compile(b.build(b.inputs([0], Family["losses"], 1)[0]), dtype="float64", seed=1)
+    (table,) = model.weight_values().values()
+    want = Family["losses"].log_density(table[None], np.array([[[3.0]]]), [count("n")])
+    assert mean(model, np.array([[3.0]])) == pytest.approx(float(want[0, 0, 0]))
+
+
+def test_validation_returns_when_the_last_thread_has_left() -> None:
+    device = torch.device("meta")
+    before = Distribution._validate_args
+    one, other = _without_host(device), _without_host(device)
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert not Distribution._validate_args
+    other.__exit__(None, None, None)
+    assert Distribution._validate_args == before
+
+
+def test_draws_on_the_cpu_leave_other_generators_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    state = torch.get_rng_state()
+    with _seeded(7, torch.device("cpu")):
+        drawn = torch.rand(3, device="cpu")
+    assert seeds == []
+    assert torch.get_rng_state().equal(state)
+    assert drawn.equal(torch.rand(3, device="cpu", generator=torch.Generator().manual_seed(7)))
