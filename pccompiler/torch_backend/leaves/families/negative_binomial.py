@@ -79,15 +79,11 @@ class _Counts(CellStatistics):
     def solve(self, some: SomeWeights, pseudocount: float) -> tuple[Tensor, Tensor]:
         """Maximises over the successes; given these, the mean is that of the counts.
 
-        Prior rows are distributed as the column is over all units of a weight.
-
         Source:
             Aragon, Eberly and Eberly (1992), "Existence and uniqueness of the maximum likelihood
             estimator for the two-parameter negative binomial distribution".
         """
-        seen = some.mass.sum(1, keepdim=True)
-        share = seen / seen.sum(2, keepdim=True).clamp_min(1e-300)
-        mass = some.mass + pseudocount * share
+        mass = some.mass_with_prior(pseudocount)
         mass = mass / mass.sum(2, keepdim=True).clamp_min(1e-300)
         points = some.points.unsqueeze(1)
         mean = (mass * points).sum(2).clamp_min(LEAST_RATE)

@@ -66,7 +66,7 @@ class Leaf(Protocol):
 
 
 class GenericStatistics(CellStatistics):
-    """Any family. Prior rows are distributed as the column is over all units of a weight."""
+    """Any family."""
 
     def __init__(self, leaf: Leaf, setting: Setting) -> None:
         super().__init__(setting)
@@ -78,9 +78,7 @@ class GenericStatistics(CellStatistics):
         """A few steps from the old parameters, which are kept if no step improves."""
         if some.constants is None and self.leaf.has_constants:
             raise self.leaf.lacks("statistics")
-        seen = some.mass.sum(1, keepdim=True)
-        share = seen / seen.sum(2, keepdim=True).clamp_min(1e-300)
-        mass = some.mass + pseudocount * share
+        mass = some.mass_with_prior(pseudocount)
         size = max(1, _AT_ONCE // max(1, mass[0].numel()))
         constants = some.constants or ()
         parts = [
