@@ -16,8 +16,8 @@ from torch import Tensor
 
 from pccompiler.bench.work import Direction
 from pccompiler.torch_backend import CompiledCircuit
-from pccompiler.torch_backend.evaluator import Unchecked
 from pccompiler.torch_backend.training.stepper import Stepper
+from pccompiler.torch_backend.training.unchecked import Unchecked
 
 Run = Callable[[], object]
 LEARNING_RATE = 5e-3

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from pccompiler.ir import Circuit
 from pccompiler.ir.plan.materialize import by_weight, materialize, unconstrain
@@ -26,11 +26,14 @@ from pccompiler.torch_backend.engines.plain import Plain
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.engines.select import Engines, engines
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
+from pccompiler.torch_backend.runtime.replays import Replays
 from pccompiler.torch_backend.runtime.threads import few_threads
-from pccompiler.torch_backend.runtime.transforms import outside_graphs
+from pccompiler.torch_backend.runtime.transforms import outside_graphs, transformed
 from pccompiler.torch_backend.weights.weights import Weights
 
 _EVALUATION_BYTES = 2**30
+_MOST_REPLAYED = 4096
+"""The most rows of a call that CUDA graphs are kept for; with more, launches hardly count."""
 
 
 class Evaluator(Entrance):
@@ -64,11 +67,12 @@ class Evaluator(Entrance):
         self._budget: Budget | None = None
         self._leaf_inputs: LeafInputs | None = None
         self._plain: Plain | None = None
+        self._replays: Replays | None = None
         self.to(device)
 
     def __getstate__(self) -> dict[str, Any]:
         """State without engines and index tensors: a copy rebuilds them, and some don't pickle."""
-        derived = ("_engines", "_leaf_inputs", "_plain", "_states")
+        derived = ("_engines", "_leaf_inputs", "_plain", "_replays", "_states")
         return {**self.__dict__, **dict.fromkeys(derived)}
 
     @property
@@ -206,12 +210,35 @@ class Evaluator(Entrance):
             DataError: If the columns do not fit the circuit's variables, or a value is not a state
                 of its variable.
         """
+        if self.device.type == "cuda" and not torch.is_grad_enabled() and not transformed():
+            rows = self.prepare(x, mask=mask, missing=missing)
+            found = self._replay(rows, check)
+            if found is not None:
+                return found
+            x, mask, missing = rows, None, None
         taken = self.checked if check else self.prepare
         rows = taken(x, mask=mask, missing=missing)
         if torch.is_grad_enabled():
             return self.evaluate_unchecked(rows)
         parts = rows.split(self.evaluation_batch)
         return torch.cat([self.evaluate_unchecked(part) for part in parts])
+
+    def _replay(self, rows: Tensor, check: bool) -> Tensor | None:
+        """Log-likelihoods by replaying a CUDA graph; ``None`` if there is none yet."""
+        known = self._replays
+        if known is None:
+            most = min(self.evaluation_batch, _MOST_REPLAYED)
+            known = self._replays = Replays(most)
+        settings = self.engines.choose(Wanted.VALUE), torch.get_float32_matmul_precision()
+        places = tuple(p.data_ptr() for p in self.weights.values.values())
+        wrong = self.states.wrong if check else None
+        found = known(rows, self.evaluate_unchecked, wrong, (*settings, places))
+        if found is None:
+            return None
+        value, is_wrong = found
+        if is_wrong:
+            self.states.refuse(rows, complete=False)
+        return value
 
     def threads(self, rows: int) -> AbstractContextManager[None]:
         """`few_threads` for operations on ``rows`` rows."""
@@ -269,18 +296,3 @@ class Evaluator(Entrance):
         """
         plain = self.circuit.replace(sectors=None, generator=None)
         return plain.with_values(self.weight_values())
-
-
-class Unchecked(nn.Module):
-    """`Evaluator.evaluate_once` as a module, for ``torch.func.functional_call``.
-
-    Its parameters are the model's, under ``"model."``.
-    """
-
-    def __init__(self, model: Evaluator) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor, complete: bool = False) -> Tensor:
-        """See `Evaluator.evaluate_once`."""
-        return self.model.evaluate_once(x, complete)

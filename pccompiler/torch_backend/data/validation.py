@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
 from pccompiler.errors import DataError
 from pccompiler.ir import Variable
+from pccompiler.torch_backend.runtime.kernel_cache import KernelError
+from pccompiler.torch_backend.runtime.nvrtc import Long, load
 from pccompiler.torch_backend.runtime.threads import threads_on
 
 
@@ -19,6 +23,8 @@ def impossible(row: int) -> DataError:
     )
 
 
+_SOURCE = Path(__file__).parent / "kernels" / "states.cu"
+_THREADS, _BLOCKS = 256, 1024
 _ALLOWED = {"real": "finite numbers", "count": "whole numbers from 0 on"}
 _AT_ONCE = {"cpu": 2**17, "cuda": 2**26}  # values; on CPUs temporaries stay in the cache
 
@@ -62,11 +68,37 @@ class StateCheck:
             DataError: Names row, column and variable of the first culprit.
         """
         x = x.detach()
-        size = max(1, _AT_ONCE.get(x.device.type, 2**26) // len(self.variables))
         with threads_on(x.numel(), x.device):
-            flags = [self._off(part, complete).any() for part in x.split(size)]
-            if bool(flags[0] if len(flags) == 1 else torch.stack(flags).any()):
-                self._refuse(x, complete)
+            if bool(self.wrong(x, complete=complete)):
+                self.refuse(x, complete)
+
+    def wrong(self, x: Tensor, *, complete: bool = False) -> Tensor:
+        """Whether some value is invalid, as a 0-d boolean tensor on the device."""
+        found = self._in_kernel(x, complete)
+        if found is not None:
+            return found
+        size = max(1, _AT_ONCE.get(x.device.type, 2**26) // len(self.variables))
+        flags = [self._off(part, complete).any() for part in x.split(size)]
+        return flags[0] if len(flags) == 1 else torch.stack(flags).any()
+
+    def _in_kernel(self, x: Tensor, complete: bool) -> Tensor | None:
+        """`wrong` in one launch; ``None`` if there are no kernels for it."""
+        if not x.is_cuda or x.numel() == 0:
+            return None
+        real = {torch.float32: "float", torch.float64: "double"}.get(x.dtype)
+        if real is None:
+            return None
+        defines = (("REAL", real), ("COMPLETE", int(complete)), ("THREADS", _THREADS))
+        try:
+            kernel = load(x.device, (_SOURCE,), defines, ("find_wrong",))["find_wrong"]
+        except KernelError:
+            return None
+        found = torch.zeros((), dtype=torch.bool, device=x.device)
+        blocks = min(_BLOCKS, -(-x.numel() // _THREADS))
+        x = x.contiguous()
+        limits = (self.low, self.high, self.whole)
+        kernel((blocks, 1), (_THREADS, 1), 0, [x, Long(x.numel()), x.shape[1], *limits, found])
+        return found
 
     def _off(self, x: Tensor, complete: bool) -> Tensor:
         """The difference between each value and the nearest allowed one."""
@@ -80,7 +112,8 @@ class StateCheck:
         off = near.sub_(x)
         return off if complete else off.nan_to_num_(0.0)
 
-    def _refuse(self, x: Tensor, complete: bool) -> None:
+    def refuse(self, x: Tensor, complete: bool) -> None:
+        """Raise the error for rows in which `wrong` found something."""
         wrong = self._off(x, complete) != 0.0
         row, column = (int(i) for i in wrong.nonzero()[0])
         variable, value = self.variables[column], float(x[row, column])

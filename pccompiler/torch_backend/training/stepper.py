@@ -9,11 +9,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.evaluator import Unchecked
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.adam import make_adam
 from pccompiler.torch_backend.training.history import trained_parameters
 from pccompiler.torch_backend.training.mapped_rows import MappedRows
+from pccompiler.torch_backend.training.unchecked import Unchecked
 
 
 class Stepper:

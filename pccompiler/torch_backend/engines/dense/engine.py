@@ -52,7 +52,8 @@ class Dense(Engine):
     ) -> None:
         super().__init__(plan, target)
         self.regions, self.precision = regions, precision
-        self.tables = sum(1 for use in plan.uses if has_table(plan.layers[use.layer]))
+        self.groups = [use.group for use in plan.uses if has_table(plan.layers[use.layer])]
+        self.tables = len(self.groups)
         self.proven = False
 
     @classmethod
@@ -85,9 +86,11 @@ class Dense(Engine):
         """See `Engine`. Triton also needs a C compiler."""
         if self.precision is None:
             self.runner.precision = _PRECISIONS[torch.get_float32_matmul_precision()]
+        counted: Sequence[Tensor] = ()
         if wanted is Wanted.COUNTS:
             number = len(self.weights.tables)
-            operands = [*self.weights.by_use(operands[:number]), *operands[number:]]
+            counted = operands[:number]
+            operands = [*self.weights.by_use(counted), *operands[number:]]
         tables = [table.contiguous() for table in operands[: self.tables]]
         given, keep = operands[self.tables :], wanted is not Wanted.VALUE
         try:
@@ -99,11 +102,33 @@ class Dense(Engine):
                 raise
             raise KernelError(f"Triton failed: {str(error)[:200]}") from error
         self.proven = True
-        return value, Ascent((*kept, *tables))
+        return value, Ascent((*kept, *tables), counted)
 
     def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
         kept, tables = ascent.saved[: len(Kept._fields)], ascent.saved[len(Kept._fields) :]
         counts = task.wanted is Wanted.COUNTS
         found, given = self.runner.backward(task.flows.contiguous(), Kept(*kept), tables, counts)
-        return Descent((*(self.weights.by_table(found) if counts else found), *given))
+        own = self._counts(found, tables, ascent.kept) if counts else found
+        return Descent((*own, *given))
+
+    def _counts(
+        self, found: list[Tensor], tables: Sequence[Tensor], given: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """Counts by group, from counts of leaf rows and gradients of other weights.
+
+        Args:
+            found: What the kernels return, by use.
+            tables: Tables by use.
+            given: Tables by group.
+        """
+        leaves = {inputs.use for inputs in self.regions.inputs}
+        counted = {self.groups[use] for use in leaves}
+        for use, group in enumerate(self.groups):
+            if use not in leaves and group in counted:
+                found[use] = found[use] * tables[use]
+        numbers, sums = self.weights.tables, self.weights.by_table(found)
+        return [
+            each if group in counted else each * table
+            for group, each, table in zip(numbers, sums, given, strict=True)
+        ]

@@ -111,7 +111,7 @@ class Runner(Numbers):
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Gradients of tables and of given log-densities, from those of the log-likelihoods.
 
-        With ``counts``, those of tables are multiplied by the tables.
+        With ``counts``, those of leaf rows are multiplied by their tables.
         """
         found = [table.new_empty(0) for table in tables]
         flows = torch.empty_like(kept.terms)
@@ -128,9 +128,6 @@ class Runner(Numbers):
             self._weights(shape, out, flows, grad, kept)
             for level, piece in zip(levels, out.split([e.rows for e in levels]), strict=True):
                 found[level.use] = piece
-        if counts:
-            for use, gradient in enumerate(found):  # those of leaves are not there yet
-                found[use] = gradient * tables[use] if len(gradient) else gradient
         missing = kept.codes < 0
         codes, order = torch.sort(kept.codes.masked_fill(missing, 2**30), dim=1, stable=True)
         bounds = torch.searchsorted(codes, self.edges)

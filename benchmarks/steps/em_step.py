@@ -1,0 +1,140 @@
+"""One step of mini-batch EM on a GPU, beside forward and backward, and beside PyJuice's EM step.
+
+    python -m benchmarks.steps.em_step [--pyjuice] [--states 128 256 512] [--variables 16 100 500]
+
+Hidden Chow-Liu trees over 784 variables of 256 values, batch 512, and the paper's RAT-SPNs (k = 5,
+r = 50, batch 500) without a hypernetwork. Our step draws its rows from the data set, runs up and
+down, and updates all parameters, in one CUDA graph. PyJuice's is forward, backward and
+``mini_batch_em``, with CUDA graphs of its inner layers. All in turns in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import pccompiler as pc
+from benchmarks.common import Report
+from benchmarks.steps.hclt_contest import Contest, Step, guarded, profile
+from benchmarks.steps.hclt_step import images, tree_of
+from pccompiler import structures
+from pccompiler.bench.timing import run_of
+from pccompiler.torch_backend.engines.questions import Wanted
+from pccompiler.torch_backend.training.em.learner import Learner
+from pccompiler.torch_backend.training.em.maximisation import Pace
+
+PACE = Pace(0.1, 0.1)
+ROWS = 2048
+
+
+def em_step(model: pc.CompiledCircuit, data: Tensor, batch: int) -> Step:
+    """Our step; the CUDA graph is captured by the first call."""
+    learner = Learner(model, data, None, np.random.default_rng(0), 1000, batch, PACE)
+    assert learner.captures
+    rows = torch.randperm(len(data), device=data.device)[:batch]
+    learner.step(rows)
+    return partial(learner.step, rows)
+
+
+def gradients(model: pc.CompiledCircuit, x: Tensor) -> Step:
+    """Forward and backward, from parameters to their gradients, in one CUDA graph."""
+    return run_of(model, x, len(x), "gradients")
+
+
+def ours(
+    contest: Contest, name: str, make: Callable[[], Any], data: np.ndarray, batch: int
+) -> None:
+    """Our steps for one circuit, in float32 and, if dense kernels run, in TF32."""
+    circuit = make()
+    for precision in ("highest", "high"):
+        torch.set_float32_matmul_precision(precision)
+        model = pc.compile(circuit, device="cuda")
+        engine = model.engines.choose(Wanted.COUNTS).name
+        if precision == "high" and engine != "dense":
+            break
+        x = model.prepare(data)
+        label = f"{name} ours {engine} {'tf32' if precision == 'high' else 'fp32'}"
+        contest.enter(f"{label} EM", partial(em_step, model, x, batch), capture=False)
+        with_rows = partial(gradients, model, x[:batch].clone())
+        contest.enter(f"{label} gradients", with_rows, capture=False)
+        if precision == "highest":
+            guarded("profile", partial(profile, contest.steps[f"{label} EM"][0], f"{label} EM"))
+    torch.set_float32_matmul_precision("highest")
+
+
+def pyjuice(contest: Contest, name: str, made: Any, x: Tensor) -> None:
+    """PyJuice's EM step, and its forward and backward pass."""
+    from benchmarks.steps import hclt_pyjuice
+
+    peer: Any = hclt_pyjuice  # PyJuice has no types
+    contest.report.add(part="size", engine=f"{name} pyjuice", parameters=made.params.numel())
+
+    def make() -> Step:
+        both = peer.Step(made, x.long())
+
+        def step() -> None:
+            both()
+            made.mini_batch_em(step_size=PACE.step_size, pseudocount=PACE.pseudocount)
+
+        step()
+        return step
+
+    contest.enter(f"{name} pyjuice gradients", partial(peer.Step, made, x.long()), capture=False)
+    contest.enter(f"{name} pyjuice EM", make, capture=False)
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pyjuice", action="store_true")
+    parser.add_argument("--states", type=int, nargs="*", default=[128, 256, 512])
+    parser.add_argument("--variables", type=int, nargs="*", default=[16, 100, 500])
+    chosen, report = parser.parse_args(), Report("em_step")
+    data = images(ROWS, 28)
+    tree = tree_of(data)
+    for states in chosen.states:
+        contest, name = Contest(report), f"HCLT {states}"
+        guarded(
+            name, partial(ours, contest, name, partial(structures.hclt, tree, states), data, 512)
+        )
+        if chosen.pyjuice:
+            from benchmarks.steps import hclt_pyjuice
+
+            peer: Any = hclt_pyjuice
+            peer.use_cuda_kernels(False)
+            made = peer.circuit(tree.edges.tolist(), data.shape[1], states, 256, True)
+            x = torch.from_numpy(data[:512]).cuda()
+            guarded("pyjuice", partial(pyjuice, contest, name, made, x))
+        contest.run()
+        del contest
+        torch.cuda.empty_cache()
+    for n in chosen.variables:
+        contest, name = Contest(report), f"RAT-SPN {n}"
+        binary = np.random.default_rng(0).integers(0, 2, (ROWS, n))
+        guarded(
+            name, partial(ours, contest, name, partial(pc.rat_spn, n, 50, 5, seed=0), binary, 500)
+        )
+        if chosen.pyjuice:
+            import pyjuice as juice  # type: ignore[import-not-found]  # pyright: ignore[reportMissingImports]
+
+            from pccompiler.bench.peers import with_pyjuice
+
+            builder: Any = with_pyjuice
+            nodes = builder.rat_spn(n, 50, 5, 2)
+            nodes.init_parameters(perturbation=2.0)
+            made = juice.TensorCircuit(nodes).to(torch.device("cuda"))
+            guarded(
+                "pyjuice",
+                partial(pyjuice, contest, name, made, torch.from_numpy(binary[:500]).cuda()),
+            )
+        contest.run()
+
+
+if __name__ == "__main__":
+    main()

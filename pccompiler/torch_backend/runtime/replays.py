@@ -1,0 +1,128 @@
+"""Repeated calls on CUDA as replays of captured graphs, which launch a dozen kernels at once.
+
+The second call with a similar number of rows captures a graph; later ones replay it.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_MOST = 8
+"""Graphs that are kept, the most recently used ones."""
+
+
+Function = Callable[[Tensor], Tensor]
+
+
+class _Graph(NamedTuple):
+    graph: torch.cuda.CUDAGraph
+    rows: Tensor
+    value: Tensor
+    wrong: Tensor | None  # in pinned memory of the host
+
+
+class Replays:
+    """Calls of one function of rows.
+
+    Args:
+        most: The most rows of a call that is captured.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.graphs: OrderedDict[tuple[int, bool], _Graph | None] = OrderedDict()
+        self.valid_for: Hashable = None
+        self.stream: torch.cuda.Stream | None = None
+        self.lock = threading.Lock()
+
+    def __call__(
+        self, x: Tensor, run: Function, wrong: Function | None, valid_for: Hashable
+    ) -> tuple[Tensor, bool] | None:
+        """The values of ``x``, and whether a row is invalid; ``None`` to call the function itself.
+
+        Args:
+            x: Shape (batch, variables), on the device.
+            run: Maps rows to one value each. It must not wait for the device.
+            wrong: Whether a row is invalid, as a 0-d boolean tensor on the device, likewise.
+                ``None`` if it need not be known; otherwise the call waits for the result.
+            valid_for: Graphs are captured anew if this changes: addresses of parameters, and
+                settings that the function depends on.
+        """
+        batch = len(x)
+        if not 0 < batch <= self.most or torch.cuda.is_current_stream_capturing():
+            return None
+        with self.lock:
+            if valid_for != self.valid_for:
+                self.graphs.clear()
+                self.valid_for = valid_for
+            key = bucket(batch), wrong is not None
+            if key not in self.graphs:
+                self._keep(key, None)
+                return None
+            found = self.graphs[key] or self._captured(x, key, run, wrong)
+            if found is None:
+                return None
+            self.graphs.move_to_end(key)
+            return self._replay(found, x)
+
+    def _replay(self, found: _Graph, x: Tensor) -> tuple[Tensor, bool]:
+        stream = torch.cuda.current_stream(x.device)
+        if self.stream is not None and self.stream != stream:
+            stream.wait_stream(self.stream)
+        self.stream = stream
+        found.rows[: len(x)].copy_(x)
+        found.graph.replay()
+        value = found.value[: len(x)].clone()
+        if found.wrong is not None:
+            stream.synchronize()
+            if bool(found.wrong):
+                found.rows.fill_(torch.nan)  # later calls must not meet invalid rows
+                return value, True
+        return value, False
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def _captured(
+        self, x: Tensor, key: tuple[int, bool], run: Function, wrong: Function | None
+    ) -> _Graph | None:
+        """A graph for calls with this key; ``None`` if the function cannot be captured."""
+        rows = x.new_full((key[0], x.shape[1]), torch.nan)
+        flag = torch.zeros((), dtype=torch.bool, device="cpu").pin_memory()
+        stream = torch.cuda.Stream(x.device)
+        stream.wait_stream(torch.cuda.current_stream(x.device))
+        with torch.cuda.stream(stream):
+            run(rows)
+            if wrong is not None:
+                wrong(rows)
+        torch.cuda.current_stream(x.device).wait_stream(stream)
+        gc.collect()  # freeing another graph during the capture would end it
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                if wrong is not None:
+                    flag.copy_(wrong(rows), non_blocking=True)
+                value = run(rows)
+        except RuntimeError:
+            self.most = 0  # it would fail again
+            return None
+        found = _Graph(graph, rows, value, None if wrong is None else flag)
+        self._keep(key, found)
+        return found
+
+    def _keep(self, key: tuple[int, bool], found: _Graph | None) -> None:
+        self.graphs[key] = found
+        while len(self.graphs) > _MOST:
+            self.graphs.popitem(last=False)
+
+
+def bucket(batch: int) -> int:
+    """``batch`` rounded up to four significant bits, so that few sizes have to be captured."""
+    unit = 1 << max(0, batch.bit_length() - 4)
+    return -(-batch // unit) * unit
