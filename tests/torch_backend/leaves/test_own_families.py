@@ -115,13 +115,13 @@ def test_a_cell_that_runs_again_changes_the_torch_side_too() -> None:
     assert registry.leaf_of("waiting").family is Family["waiting"]
 
 
-REFUSED = [Uniform, Pareto, GeneralizedPareto, Independent, Bernoulli]
-REFUSED += [Dirichlet, MultivariateNormal, Wishart]
+DEPENDENT = (Uniform, Pareto, GeneralizedPareto, Independent, Bernoulli)
+VECTORS = (Dirichlet, MultivariateNormal, Wishart)
 
 
 def test_classes_that_are_not_over_single_numbers_are_refused(golden: Golden) -> None:
     found: list[str] = []
-    for each in REFUSED:
+    for each in (*DEPENDENT, *VECTORS):
         with pytest.raises(CircuitError) as caught:
             DistributionLeaf(each.__name__.lower(), each)
         found.append(str(caught.value))
