@@ -1,9 +1,10 @@
 """One step of mini-batch EM on a GPU, beside forward and backward, and beside PyJuice's EM step.
 
-    python -m benchmarks.steps.em_step [--pyjuice] [--states 128 256 512] [--variables 16 100 500]
+    python -m benchmarks.steps.em_step [--pyjuice] [--states 128] [--variables 16] [--hmm 512x9999]
 
-Hidden Chow-Liu trees over 784 variables of 256 values, batch 512, and the paper's RAT-SPNs (k = 5,
-r = 50, batch 500) without a hypernetwork. Our step draws its rows from the data set, runs up and
+Hidden Chow-Liu trees over 784 variables of 256 values, batch 512; the paper's RAT-SPNs (k = 5,
+r = 50, batch 500) without a hypernetwork; and homogeneous hidden Markov models of 32 steps (states
+x vocabulary), batch 512. Our step draws its rows from the data set, runs up and
 down, and updates all parameters, in one CUDA graph. PyJuice's is forward, backward and
 ``mini_batch_em``, with CUDA graphs of its inner layers. All in turns in one process.
 """
@@ -11,12 +12,13 @@ down, and updates all parameters, in one CUDA graph. PyJuice's is forward, backw
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 import pccompiler as pc
@@ -25,12 +27,23 @@ from benchmarks.steps.hclt_contest import Contest, Step, guarded, profile
 from benchmarks.steps.hclt_step import images, tree_of
 from pccompiler import structures
 from pccompiler.bench.timing import run_of
+from pccompiler.ir import Circuit, Variable
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.training.em.learner import Learner
 from pccompiler.torch_backend.training.em.maximisation import Pace
 
 PACE = Pace(0.1, 0.1)
-ROWS = 2048
+ROWS, LENGTH = 2048, 32
+
+
+class Case(NamedTuple):
+    """A circuit, its data and batch size, and how PyJuice builds it, given our module for it."""
+
+    name: str
+    make: Callable[[], Circuit]
+    data: NDArray[np.int64]
+    batch: int
+    peer: Callable[[Any], Any] | None
 
 
 def em_step(model: pc.CompiledCircuit, data: Tensor, batch: int) -> Step:
@@ -48,7 +61,7 @@ def gradients(model: pc.CompiledCircuit, x: Tensor) -> Step:
 
 
 def ours(
-    contest: Contest, name: str, make: Callable[[], Any], data: np.ndarray, batch: int
+    contest: Contest, name: str, make: Callable[[], Circuit], data: np.ndarray, batch: int
 ) -> None:
     """Our steps for one circuit, in float32 and, if dense kernels run, in TF32."""
     circuit = make()
@@ -89,51 +102,63 @@ def pyjuice(contest: Contest, name: str, made: Any, x: Tensor) -> None:
     contest.enter(f"{name} pyjuice EM", make, capture=False)
 
 
+def measure(report: Report, case: Case) -> None:
+    """One circuit: our steps, and PyJuice's if it is wanted."""
+    contest = Contest(report)
+    guarded(case.name, partial(ours, contest, case.name, case.make, case.data, case.batch))
+    if case.peer is not None:
+        from benchmarks.steps import hclt_pyjuice
+
+        peer: Any = hclt_pyjuice
+        peer.use_cuda_kernels(False)
+        x = torch.from_numpy(case.data[: case.batch]).cuda()
+        build = case.peer
+
+        def run() -> None:
+            pyjuice(contest, case.name, build(peer), x)
+
+        guarded("pyjuice", run)
+    contest.run()
+    torch.cuda.empty_cache()
+
+
+def cases(chosen: argparse.Namespace) -> Iterator[Case]:
+    """All circuits."""
+
+    def peer(function: str, *given: object) -> Callable[[Any], Any] | None:
+        return (lambda module: getattr(module, function)(*given)) if chosen.pyjuice else None
+
+    rng = np.random.default_rng(0)
+    if chosen.states:
+        data = images(ROWS, 28)
+        tree = tree_of(data)
+        edges, variables = tree.edges.tolist(), data.shape[1]
+        for states in chosen.states:
+            there = peer("circuit", edges, variables, states, 256, True)
+            make = partial(structures.hclt, tree, states)
+            yield Case(f"HCLT {states}", make, data, 512, there)
+    for n in chosen.variables:
+        binary = rng.integers(0, 2, (ROWS, n))
+        there = peer("rat_spn", n, 50, 5, 2)
+        yield Case(f"RAT-SPN {n}", partial(pc.rat_spn, n, 50, 5, seed=0), binary, 500, there)
+    for size in chosen.hmm:
+        states, words = map(int, size.split("x"))
+        tokens = np.minimum(rng.zipf(1.3, (ROWS, LENGTH)) - 1, words - 1)
+        steps = [Variable(f"t{i}", "categorical", words) for i in range(LENGTH)]
+        there = peer("hmm", LENGTH, states, words)
+        yield Case(f"HMM {size}", partial(pc.hmm, steps, states), tokens, 512, there)
+
+
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--pyjuice", action="store_true")
     parser.add_argument("--states", type=int, nargs="*", default=[128, 256, 512])
     parser.add_argument("--variables", type=int, nargs="*", default=[16, 100, 500])
+    parser.add_argument("--hmm", nargs="*", default=["512x33279", "2048x33279", "4096x50257"])
     chosen, report = parser.parse_args(), Report("em_step")
-    data = images(ROWS, 28)
-    tree = tree_of(data)
-    for states in chosen.states:
-        contest, name = Contest(report), f"HCLT {states}"
-        guarded(
-            name, partial(ours, contest, name, partial(structures.hclt, tree, states), data, 512)
-        )
-        if chosen.pyjuice:
-            from benchmarks.steps import hclt_pyjuice
-
-            peer: Any = hclt_pyjuice
-            peer.use_cuda_kernels(False)
-            made = peer.circuit(tree.edges.tolist(), data.shape[1], states, 256, True)
-            x = torch.from_numpy(data[:512]).cuda()
-            guarded("pyjuice", partial(pyjuice, contest, name, made, x))
-        contest.run()
-        del contest
-        torch.cuda.empty_cache()
-    for n in chosen.variables:
-        contest, name = Contest(report), f"RAT-SPN {n}"
-        binary = np.random.default_rng(0).integers(0, 2, (ROWS, n))
-        guarded(
-            name, partial(ours, contest, name, partial(pc.rat_spn, n, 50, 5, seed=0), binary, 500)
-        )
-        if chosen.pyjuice:
-            import pyjuice as juice  # type: ignore[import-not-found]  # pyright: ignore[reportMissingImports]
-
-            from pccompiler.bench.peers import with_pyjuice
-
-            builder: Any = with_pyjuice
-            nodes = builder.rat_spn(n, 50, 5, 2)
-            nodes.init_parameters(perturbation=2.0)
-            made = juice.TensorCircuit(nodes).to(torch.device("cuda"))
-            guarded(
-                "pyjuice",
-                partial(pyjuice, contest, name, made, torch.from_numpy(binary[:500]).cuda()),
-            )
-        contest.run()
+    for case in cases(chosen):
+        measure(report, case)
 
 
 if __name__ == "__main__":

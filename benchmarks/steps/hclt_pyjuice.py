@@ -15,7 +15,7 @@ import torch
 from pyjuice.nodes.distributions import Categorical
 from pyjuice.structures.compilation import BayesianTreeToHiddenRegionGraph
 
-from pccompiler.bench.peers.with_pyjuice import hclt
+from pccompiler.bench.peers import with_pyjuice
 
 
 def use_cuda_kernels(wanted):
@@ -28,7 +28,7 @@ def use_cuda_kernels(wanted):
 
 def circuit(edges, variables, latents, states, same):
     if same:
-        nodes = hclt(edges, variables, latents, states)
+        nodes = with_pyjuice.hclt(edges, variables, latents, states)
     else:
         tree = nx.Graph()
         tree.add_nodes_from(range(variables))
@@ -36,9 +36,20 @@ def circuit(edges, variables, latents, states, same):
         nodes = BayesianTreeToHiddenRegionGraph(
             tree, nx.center(tree)[0], latents, Categorical, {"num_cats": states}
         )
+    return _made(nodes)
+
+
+def rat_spn(variables, replicas, units, states):
+    return _made(with_pyjuice.rat_spn(variables, replicas, units, states))
+
+
+def hmm(length, latents, words):
+    return _made(juice.structures.HMM(length, latents, words))
+
+
+def _made(nodes):
     nodes.init_parameters(perturbation=2.0)
-    made = juice.TensorCircuit(nodes)
-    return made.to(torch.device("cuda"))
+    return juice.TensorCircuit(nodes).to(torch.device("cuda"))
 
 
 class Step:

@@ -80,7 +80,8 @@ def layered(made: pc.CompiledCircuit, fast: bool) -> Evaluate:
         engine = made.engines.ask(Layered, Wanted.GRADIENT)
         if isinstance(engine, NoMatch):
             raise engine
-        return run(engine, Batch(x), [*made.leaf_inputs(x, {}), *tables], Wanted.GRADIENT)
+        by_use = made.weights.by_use(tables)
+        return run(engine, Batch(x), [*made.leaf_inputs(x, {}), *by_use], Wanted.GRADIENT)
 
     return evaluate
 
@@ -99,11 +100,16 @@ def dense(made: pc.CompiledCircuit, precision: Precision, tiles: Tiles | None = 
     return evaluate
 
 
+def tables_of(made: pc.CompiledCircuit) -> list[Tensor]:
+    """Probabilities, group by group."""
+    return [made.weights.constrained(number) for number in made.weights.tables]
+
+
 def gradients(
     evaluate: Evaluate, made: pc.CompiledCircuit, x: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
     """Log-likelihoods, and gradients of all parameters of their weighted sum."""
-    out = evaluate(x, made.weights()[0])
+    out = evaluate(x, tables_of(made))
     share = torch.linspace(0.5, 1.5, len(out), device="cuda", dtype=out.dtype)
     return out.detach(), list(torch.autograd.grad((out * share).sum(), list(made.parameters())))
 
@@ -163,7 +169,7 @@ class Ours:
 
     def tables(self) -> list[Tensor]:
         """Probabilities, as leaves of torch's graph."""
-        return [t.detach().clone().requires_grad_() for t in self.made.weights()[0]]
+        return [t.detach().clone().requires_grad_() for t in tables_of(self.made)]
 
     def gradients(self, evaluate: Evaluate) -> Step:
         """From probabilities to their gradients."""

@@ -45,6 +45,7 @@ class Numbers:
         spots, rows = regions.products, len(regions.values)
         readers = regions.children.transposed(rows)
         takers = regions.leaves.transposed(len(regions.states))
+        self.weights = self._put(regions.weights)
         self.readers = self.lists(Lists(readers.starts, spots[readers.items]))
         self.takers = self.lists(Lists(takers.starts, spots[takers.items]))
         self.values, self.terms = self._put(regions.values), self._put(regions.terms)

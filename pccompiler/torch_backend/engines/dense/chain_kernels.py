@@ -6,7 +6,7 @@
 
 Layouts are documented in `pccompiler.torch_backend.engines.dense.kernels`, chains in
 `pccompiler.torch_backend.engines.dense.chains`. Values passed between regions stay on chip; other
-other operands of a step are prefetched one step ahead. Weights: (steps, rows, units, units).
+other operands of a step are prefetched one step ahead. Weights: (place, units, units).
 """
 
 from pccompiler.torch_backend.engines.dense.kernels import (
@@ -42,7 +42,7 @@ def other_factors(
 def forward_chain(
     values, scales, terms, tops, weights, tables, codes,
     leaf_lists, leaf_items, leaf_tables, leaf_states, other_lists, other_items,
-    region_values, region_terms, term_spots, first, rows, steps, batch, units,
+    region_values, region_terms, region_weights, term_spots, first, rows, steps, batch, units,
     LONG: tl.constexpr, KEEP: tl.constexpr, BB: tl.constexpr, BK: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -55,7 +55,7 @@ def forward_chain(
     cell = b[:, None] * units + k[None, :]
     inside = here[:, None] & (k < units)[None, :]
     both = (k < units)[:, None] & (k < units)[None, :]
-    weights += local * units * units + k[None, :] * units + k[:, None]
+    weights += k[None, :] * units + k[:, None]
     below = row - rows
     base = values + tl.load(region_values + below) * batch
     value = tl.load(base + cell, mask=inside, other=0.0)
@@ -65,7 +65,8 @@ def forward_chain(
         values, scales, tables, codes, leaf_lists, leaf_items, leaf_tables, leaf_states,
         other_lists, other_items, region_values, term, b, k, batch, units, LONG, BB, BK,
     )  # fmt: skip
-    w = tl.load(weights, mask=both, other=0.0)
+    own = tl.load(region_weights + row) * units * units
+    w = tl.load(weights + own, mask=both, other=0.0)
     for step in range(steps):
         ahead = tl.where(step + 1 < steps, rows, 0)
         next_term = tl.load(region_terms + row + ahead)
@@ -73,8 +74,8 @@ def forward_chain(
             values, scales, tables, codes, leaf_lists, leaf_items, leaf_tables, leaf_states,
             other_lists, other_items, region_values, next_term, b, k, batch, units, LONG, BB, BK,
         )  # fmt: skip
-        weights += ahead * units * units
-        next_w = tl.load(weights, mask=both, other=0.0)
+        own = tl.load(region_weights + row + ahead) * units * units
+        next_w = tl.load(weights + own, mask=both, other=0.0)
         x = value + rest
         if KEEP:
             tl.store((terms + tl.load(term_spots + term) * batch) + cell, x, mask=inside)
@@ -95,7 +96,7 @@ def forward_chain(
 @triton.jit(do_not_specialize=["last", "root", "rows", "steps"])
 def flow_chain(
     flows, values, terms, tops, weights, grad, reader_lists, reader_spots, region_values,
-    region_terms, term_spots, last, root, rows, steps, batch, units,
+    region_terms, region_weights, term_spots, last, root, rows, steps, batch, units,
     BB: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Flows into the terms of the regions ``last, last - rows, ...``."""
@@ -107,7 +108,7 @@ def flow_chain(
     cell = b[:, None] * units + k[None, :]
     inside = here[:, None] & (k < units)[None, :]
     both = (k < units)[:, None] & (k < units)[None, :]
-    weights += ((steps - 1) * rows + local) * units * units + k[:, None] * units + k[None, :]
+    weights += k[:, None] * units + k[None, :]
     g = region_flow(
         flows, values, grad, row, root, reader_lists, reader_spots, region_values, b, k, batch,
         units,
@@ -115,7 +116,8 @@ def flow_chain(
     spot = tl.load(term_spots + tl.load(region_terms + row)) * batch
     x = tl.load((terms + spot) + cell, mask=inside, other=0.0)
     top = tl.load((tops + row * batch) + b, mask=here, other=0.0)
-    w = tl.load(weights, mask=both, other=0.0)
+    own = tl.load(region_weights + row) * units * units
+    w = tl.load(weights + own, mask=both, other=0.0)
     for step in range(steps):
         ahead = tl.where(step + 1 < steps, rows, 0)
         row -= ahead
@@ -124,8 +126,8 @@ def flow_chain(
         next_spot = tl.load(term_spots + tl.load(region_terms + row)) * batch
         next_x = tl.load((terms + next_spot) + cell, mask=inside, other=0.0)
         next_top = tl.load((tops + row * batch) + b, mask=here, other=0.0)
-        weights -= ahead * units * units
-        next_w = tl.load(weights, mask=both, other=0.0)
+        own = tl.load(region_weights + row) * units * units
+        next_w = tl.load(weights + own, mask=both, other=0.0)
         acc = tl.zeros([BB, BK], tl.float32)
         flow = tl.exp(x - top[:, None]) * multiplied(g, w, acc, PRECISION)
         tl.store((flows + spot) + cell, flow, mask=inside)

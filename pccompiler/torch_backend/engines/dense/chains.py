@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pccompiler.torch_backend.engines.dense import chain_kernels as dense_chain_kernels
@@ -46,9 +45,9 @@ class Chains:
         batch = kept.scales.shape[1]
         grid, options = self._program(first, batch)
         _KERNELS.forward_chain[grid](
-            kept.values, kept.scales, kept.terms, kept.tops, self._weights(chain, tables), logs,
+            kept.values, kept.scales, kept.terms, kept.tops, tables[first.table], logs,
             kept.codes, *runner.leaves, runner.tables, runner.states, *self.others,
-            runner.values, runner.terms, runner.spots, first.first, first.rows,
+            runner.values, runner.terms, runner.weights, runner.spots, first.first, first.rows,
             len(chain.levels), batch, first.shape.units,
             LONG=any(map(runner.regions.long, chain.levels)), KEEP=keep, **options,
         )  # fmt: skip
@@ -60,8 +59,8 @@ class Chains:
         runner, last, batch = self.runner, chain.levels[-1], len(grad)
         grid, options = self._program(last, batch)
         _KERNELS.flow_chain[grid](
-            flows, kept.values, kept.terms, kept.tops, self._weights(chain, tables), grad,
-            *runner.readers, runner.values, runner.terms, runner.spots, last.first,
+            flows, kept.values, kept.terms, kept.tops, tables[last.table], grad,
+            *runner.readers, runner.values, runner.terms, runner.weights, runner.spots, last.first,
             len(kept.scales) - 1, last.rows, len(chain.levels), batch, last.shape.units,
             **options,
         )  # fmt: skip
@@ -74,12 +73,3 @@ class Chains:
         wide = block(level.shape.units, MOST_UNITS)
         options = {"BB": high, "BK": wide, "PRECISION": runner.products, "num_warps": _WARPS}
         return (level.rows, -(-batch // high)), options
-
-    @staticmethod
-    def _weights(chain: Chain, tables: Sequence[Tensor]) -> Tensor:
-        """Weights level by level, end to end, which is how they usually are in memory."""
-        each = [tables[level.use] for level in chain.levels]
-        first, size = each[0].data_ptr(), each[0].numel() * each[0].element_size()
-        if all(table.data_ptr() == first + i * size for i, table in enumerate(each)):
-            return each[0]
-        return torch.cat(each)

@@ -22,7 +22,6 @@ from pccompiler.torch_backend.engines.dense.tiles import Tiles
 from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
-from pccompiler.torch_backend.values import has_table
 from pccompiler.torch_backend.weights.weights import Weights
 
 if TYPE_CHECKING:
@@ -45,15 +44,13 @@ class Dense(Engine):
     precision: Precision | None
     runner: Runner
     leaves: LeafInputs
-    weights: Weights
 
     def __init__(
         self, plan: Plan, target: Target, regions: Regions, precision: Precision | None = None
     ) -> None:
         super().__init__(plan, target)
         self.regions, self.precision = regions, precision
-        self.groups = [use.group for use in plan.uses if has_table(plan.layers[use.layer])]
-        self.tables = len(self.groups)
+        self.tables = len(regions.groups)
         self.proven = False
 
     @classmethod
@@ -70,27 +67,23 @@ class Dense(Engine):
         precision = self.precision or _PRECISIONS[torch.get_float32_matmul_precision()]
         self.runner = Runner(self.regions, self.target.device, precision, Tiles())
         self.leaves = LeafInputs(self.plan, self.target.device, torch.float32)
-        self.weights = weights
 
     def launches(self, wanted: Wanted) -> int:
         """See `Engine`."""
         return launches(self.regions, back=wanted is not Wanted.VALUE)
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
-        """Tables of weights, then log-densities of leaves without tables."""
-        tables, leaves = weights()
-        densities = self.leaves.densities(batch.x, leaves)
+        """Tables of weights by group, then log-densities of leaves without tables."""
+        generated = [n for n in self.regions.groups if self.plan.groups[n].generated]
+        made = weights.by_group(generated) if generated else {}
+        tables = [made[n] if n in made else weights.constrained(n) for n in self.regions.groups]
+        densities = self.leaves.densities(batch.x, weights.leaves())
         return [*tables, *(densities[each.layer] for each in self.regions.given)]
 
     def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
         """See `Engine`. Triton also needs a C compiler."""
         if self.precision is None:
             self.runner.precision = _PRECISIONS[torch.get_float32_matmul_precision()]
-        counted: Sequence[Tensor] = ()
-        if wanted is Wanted.COUNTS:
-            number = len(self.weights.tables)
-            counted = operands[:number]
-            operands = [*self.weights.by_use(counted), *operands[number:]]
         tables = [table.contiguous() for table in operands[: self.tables]]
         given, keep = operands[self.tables :], wanted is not Wanted.VALUE
         try:
@@ -102,33 +95,11 @@ class Dense(Engine):
                 raise
             raise KernelError(f"Triton failed: {str(error)[:200]}") from error
         self.proven = True
-        return value, Ascent((*kept, *tables), counted)
+        return value, Ascent((*kept, *tables))
 
     def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
         kept, tables = ascent.saved[: len(Kept._fields)], ascent.saved[len(Kept._fields) :]
         counts = task.wanted is Wanted.COUNTS
         found, given = self.runner.backward(task.flows.contiguous(), Kept(*kept), tables, counts)
-        own = self._counts(found, tables, ascent.kept) if counts else found
-        return Descent((*own, *given))
-
-    def _counts(
-        self, found: list[Tensor], tables: Sequence[Tensor], given: Sequence[Tensor]
-    ) -> list[Tensor]:
-        """Counts by group, from counts of leaf rows and gradients of other weights.
-
-        Args:
-            found: What the kernels return, by use.
-            tables: Tables by use.
-            given: Tables by group.
-        """
-        leaves = {inputs.use for inputs in self.regions.inputs}
-        counted = {self.groups[use] for use in leaves}
-        for use, group in enumerate(self.groups):
-            if use not in leaves and group in counted:
-                found[use] = found[use] * tables[use]
-        numbers, sums = self.weights.tables, self.weights.by_table(found)
-        return [
-            each if group in counted else each * table
-            for group, each, table in zip(numbers, sums, given, strict=True)
-        ]
+        return Descent((*found, *given))

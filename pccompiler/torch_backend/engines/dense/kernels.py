@@ -5,7 +5,7 @@
 """Triton kernels for regions; `pccompiler.torch_backend.engines.dense.launch` launches them.
 
 Layouts, units (or states) innermost: values (region, batch, unit), terms and their flows (term,
-batch, unit), tables (leaf row, state, unit), weights (region of a level, unit, fan-in). Values and
+batch, unit), logarithms of tables (place, state, unit), weights (place, unit, fan-in). Values and
 terms are logarithms less a scale for each region and row of data; scales are float64, so that no
 digits are lost as circuits grow. Flows are linear: dL / d log v. Types are left to Triton, whose
 language differs from Python; upper-case arguments are known when a kernel is compiled.
@@ -161,7 +161,7 @@ def region_flow(flows, values, grad, row, root, lists, spots, region_values, b, 
 def forward_level(
     values, scales, terms, tops, weights, tables, codes,
     leaf_lists, leaf_items, leaf_tables, leaf_states, child_lists, child_items,
-    region_values, region_terms, term_spots, first, batch, units, width, arity,
+    region_values, region_terms, region_weights, term_spots, first, batch, units, width, arity,
     ONE: tl.constexpr, LONG: tl.constexpr, KEEP: tl.constexpr, BB: tl.constexpr,
     BM: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -178,7 +178,7 @@ def forward_level(
     top = tl.full([BB], float("-inf"), tl.float32)
     acc = tl.zeros([BB, BM], tl.float32)
     base_scale = scale_of(scales, child_lists, child_items, first_term, b, batch)
-    weights += local * units * width * arity
+    weights += tl.load(region_weights + row) * units * width * arity
     for a in range(arity):
         term = first_term + a
         l0, l1 = tl.load(leaf_lists + term), tl.load(leaf_lists + term + 1)
@@ -218,7 +218,7 @@ def forward_level(
 @triton.jit(do_not_specialize=["first", "root"])
 def flow_level(
     flows, values, terms, tops, weights, grad, reader_lists, reader_spots, region_values,
-    region_terms, term_spots, first, root, batch, units, width, arity,
+    region_terms, region_weights, term_spots, first, root, batch, units, width, arity,
     BB: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Flows into the terms of a level."""
@@ -228,7 +228,7 @@ def flow_level(
     tiles = tl.cdiv(width, BK)
     a = tl.program_id(2) // tiles
     k = (tl.program_id(2) % tiles) * BK + tl.arange(0, BK)
-    weights += local * units * width * arity + a * width
+    weights += tl.load(region_weights + row) * units * width * arity + a * width
     acc = tl.zeros([BB, BK], tl.float32)
     for start in range(0, units, BM):
         m = start + tl.arange(0, BM)
@@ -251,76 +251,102 @@ def flow_level(
 
 @triton.jit(do_not_specialize=["root"])
 def weight_gradients(
-    out, flows, values, terms, tops, grad, rows, reader_lists, reader_spots, region_values,
-    region_terms, term_spots, root, batch, units, width, arity,
-    BB: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
+    out, weights, flows, values, terms, tops, grad, member_lists, members, reader_lists,
+    reader_spots, region_values, region_terms, term_spots, root, batch, units, width, arity, places,
+    parts, BB: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, COUNTS: tl.constexpr,
+    ADD: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the weights of all regions of one shape; a program sums over the batch."""
-    local = tl.program_id(0).to(tl.int64)
-    row = tl.load(rows + local)
+    """Gradients of the weights at each place of a table, by regions of one shape.
+
+    A program sums over the batch and over the regions that share the weights, or over one of
+    ``parts`` of these: ``out`` is (parts, places, units, fan-in). With ``COUNTS``, gradients are
+    multiplied by the weights; with ``ADD``, added to ``out``.
+    """
+    place = tl.program_id(0).to(tl.int64) % places
+    part = tl.program_id(0).to(tl.int64) // places
+    first, stop = tl.load(member_lists + place), tl.load(member_lists + place + 1)
+    each = tl.cdiv(stop - first, parts)
+    first += part * each
+    stop = tl.minimum(stop, first + each)
     m = tl.program_id(1) * BM + tl.arange(0, BM)
     tiles = tl.cdiv(width, BK)
     a = tl.program_id(2) // tiles
     k = (tl.program_id(2) % tiles) * BK + tl.arange(0, BK)
-    spot = tl.load(term_spots + tl.load(region_terms + row) + a) * batch
     acc = tl.zeros([BM, BK], tl.float32)
-    for start in range(0, batch, BB):
-        b = start + tl.arange(0, BB)
-        g = region_flow(
-            flows, values, grad, row, root, reader_lists, reader_spots, region_values, b, m,
-            batch, units,
-        )  # fmt: skip
-        inside = (b < batch)[:, None] & (k < width)[None, :]
-        cell = b[:, None] * width + k[None, :]
-        top = tl.load((tops + row * batch) + b, mask=b < batch, other=0.0)
-        x = tl.exp(tl.load((terms + spot) + cell, mask=inside, other=float("-inf")) - top[:, None])
-        acc = multiplied(tl.trans(g), x, acc, PRECISION)
-    out += local * units * width * arity + a * width
-    to = out + (m[:, None] * (width * arity) + k[None, :])
-    tl.store(to, acc, mask=(m < units)[:, None] & (k < width)[None, :])
+    for j in range(first, stop):
+        row = tl.load(members + j)
+        spot = tl.load(term_spots + tl.load(region_terms + row) + a) * batch
+        for start in range(0, batch, BB):
+            b = start + tl.arange(0, BB)
+            g = region_flow(
+                flows, values, grad, row, root, reader_lists, reader_spots, region_values, b, m,
+                batch, units,
+            )  # fmt: skip
+            inside = (b < batch)[:, None] & (k < width)[None, :]
+            cell = b[:, None] * width + k[None, :]
+            top = tl.load((tops + row * batch) + b, mask=b < batch, other=0.0)
+            x = tl.load((terms + spot) + cell, mask=inside, other=float("-inf"))
+            acc = multiplied(tl.trans(g), tl.exp(x - top[:, None]), acc, PRECISION)
+    size = units * width * arity
+    cell = m[:, None] * (width * arity) + (a * width + k[None, :])
+    both = (m < units)[:, None] & (k < width)[None, :]
+    if COUNTS:
+        acc *= tl.load((weights + place * size) + cell, mask=both, other=0.0)
+    to = (out + (part * places + place) * size) + cell
+    if ADD:
+        acc += tl.load(to, mask=both, other=0.0)
+    tl.store(to, acc, mask=both)
 
 
-@triton.jit(do_not_specialize=["first"])
+@triton.jit
 def table_gradients(
-    out, table, flows, order, codes, bounds, reader_lists, reader_spots, first, batch, units,
-    states, BLOCKS: tl.constexpr, BS: tl.constexpr, BK: tl.constexpr, BB: tl.constexpr,
-    COUNTS: tl.constexpr, PRECISION: tl.constexpr,
+    out, table, flows, order, codes, bounds, member_lists, members, reader_lists, reader_spots,
+    batch, units, states, places, parts, BLOCKS: tl.constexpr, BS: tl.constexpr, BK: tl.constexpr,
+    BB: tl.constexpr, COUNTS: tl.constexpr, ADD: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of tables (rows, units, states): flows summed by state, divided by probability.
+    """Gradients of a table (places, units, states): flows summed by state, over probabilities.
 
-    With ``COUNTS``, they are not divided.
+    With ``COUNTS``, they are not divided; the rest is as in `weight_gradients`.
     Rows of data are sorted by state: a program reads only those of its ``BS`` states.
     """
-    local = tl.program_id(0).to(tl.int64)
-    row = first + local
+    place = tl.program_id(0).to(tl.int64) % places
+    part = tl.program_id(0).to(tl.int64) // places
+    m0, m1 = tl.load(member_lists + place), tl.load(member_lists + place + 1)
+    each = tl.cdiv(m1 - m0, parts)
+    m0 += part * each
+    m1 = tl.minimum(m1, m0 + each)
     s = tl.program_id(1) * BS + tl.arange(0, BS)
     k = tl.program_id(2) * BK + tl.arange(0, BK)
-    at = bounds + row * (BLOCKS + 1) + tl.program_id(1)
-    stop = tl.load(at + 1)
-    r0, r1 = tl.load(reader_lists + row), tl.load(reader_lists + row + 1)
     acc = tl.zeros([BS, BK], tl.float32)
-    for start in range(tl.load(at), stop, BB):
-        i = start + tl.arange(0, BB)
-        b = tl.load((order + row * batch) + i, mask=i < stop, other=0)
-        code = tl.load((codes + row * batch) + i, mask=i < stop, other=-1)
-        inside = (i < stop)[:, None] & (k < units)[None, :]
-        cell = b.to(tl.int32)[:, None] * units + k[None, :]
-        flow = tl.zeros([BB, BK], tl.float32)
-        for j in range(r0, r1):
-            base = flows + tl.load(reader_spots + j) * batch
-            flow += tl.load(base + cell, mask=inside, other=0.0)
-        if BS < 16:  # too few states for a matrix product
-            for state in tl.static_range(BS):
-                some = tl.sum(tl.where((code == state)[:, None], flow, 0.0), 0)
-                acc += tl.where((s == state)[:, None], some[None, :], 0.0)
-        else:
-            hot = (s[:, None] == code[None, :]).to(tl.float32)
-            acc = multiplied(hot, flow, acc, PRECISION)
-    table, out = table + local * units * states, out + local * units * states
-    at = k[:, None] * states + s[None, :]
+    for member in range(m0, m1):
+        row = tl.load(members + member)
+        at = bounds + row * (BLOCKS + 1) + tl.program_id(1)
+        stop = tl.load(at + 1)
+        r0, r1 = tl.load(reader_lists + row), tl.load(reader_lists + row + 1)
+        for start in range(tl.load(at), stop, BB):
+            i = start + tl.arange(0, BB)
+            b = tl.load((order + row * batch) + i, mask=i < stop, other=0)
+            code = tl.load((codes + row * batch) + i, mask=i < stop, other=-1)
+            inside = (i < stop)[:, None] & (k < units)[None, :]
+            cell = b.to(tl.int32)[:, None] * units + k[None, :]
+            flow = tl.zeros([BB, BK], tl.float32)
+            for j in range(r0, r1):
+                base = flows + tl.load(reader_spots + j) * batch
+                flow += tl.load(base + cell, mask=inside, other=0.0)
+            if BS < 16:  # too few states for a matrix product
+                for state in tl.static_range(BS):
+                    some = tl.sum(tl.where((code == state)[:, None], flow, 0.0), 0)
+                    acc += tl.where((s == state)[:, None], some[None, :], 0.0)
+            else:
+                hot = (s[:, None] == code[None, :]).to(tl.float32)
+                acc = multiplied(hot, flow, acc, PRECISION)
+    cell = k[:, None] * states + s[None, :]
     inside = (k < units)[:, None] & (s < states)[None, :]
     found = tl.trans(acc)
     if not COUNTS:
-        p = tl.load(table + at, mask=inside, other=0.0)
+        p = tl.load((table + place * units * states) + cell, mask=inside, other=0.0)
         found = tl.where(p > 0.0, found / p, 0.0)
-    tl.store(out + at, found, mask=inside)
+    to = (out + (part * places + place) * units * states) + cell
+    if ADD:
+        found += tl.load(to, mask=inside, other=0.0)
+    tl.store(to, found, mask=inside)

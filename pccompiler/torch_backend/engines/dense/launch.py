@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pccompiler.torch_backend.engines.dense import kernels as dense_kernels
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Numbers, Precision
 from pccompiler.torch_backend.engines.dense.chains import Chains
+from pccompiler.torch_backend.engines.dense.gradients import Gradients
 from pccompiler.torch_backend.engines.dense.parts import Chain
-from pccompiler.torch_backend.engines.dense.regions import (
-    Inputs,
-    Level,
-    Regions,
-    Shape,
-    members,
-)
+from pccompiler.torch_backend.engines.dense.regions import Level, Regions
 from pccompiler.torch_backend.engines.dense.tiles import Tile, Tiles, block
 from pccompiler.torch_backend.engines.dense.unitwise import Unitwise
 
@@ -27,8 +21,6 @@ from pccompiler.torch_backend.engines.dense.unitwise import Unitwise
 _KERNELS: Any = dense_kernels
 _SPLIT = 32
 """The most units for which flows are faster in split products than in float32 ones."""
-_FEW = 4
-"""The most states that are summed one by one, without a matrix product."""
 
 
 class Runner(Numbers):
@@ -39,13 +31,7 @@ class Runner(Numbers):
     ) -> None:
         super().__init__(regions, device, precision, tiles)
         self.unitwise, self.chains = Unitwise(self), Chains(self)
-        self.shapes = regions.sums_by_shape()
-        self.rows = {shape: self._put(members(levels)) for shape, levels in self.shapes.items()}
-        most = int(regions.states.max(initial=1))
-        self.state_tile = _FEW if most <= _FEW else tiles.states
-        self.blocks = -(-most // self.state_tile)
-        edges = np.arange(self.blocks + 1) * self.state_tile
-        self.edges = self._put(np.minimum(edges, regions.states[:, None])).to(torch.int32)
+        self.gradients = Gradients(self)
 
     def _tile(self, rows: int, batch: int, out: int, reads: int) -> Tile:
         return self.tiles.level(rows, batch, out, reads, self.precision != "ieee")
@@ -58,13 +44,20 @@ class Runner(Numbers):
     def forward(
         self, x: Tensor, tables: Sequence[Tensor], given: Sequence[Tensor], keep: bool
     ) -> tuple[Tensor, Kept]:
-        """Log-likelihoods, shape (batch,), and what `backward` needs."""
+        """Log-likelihoods, shape (batch,), and what `backward` needs.
+
+        Args:
+            x: Shape (batch, variables), NaN where missing.
+            tables: One for each of `Regions.groups`, shape (places, units, fan-in or states).
+            given: Log-densities of given regions.
+            keep: Whether `backward` follows.
+        """
         batch, regions = len(x), self.regions
         units, products, cells = regions.sizes
         rows = len(regions.values)
         logs = self._empty(cells)
-        for inputs in regions.inputs:
-            self._log_tables(inputs, tables[inputs.use], logs)
+        for number, offset in regions.logs.items():
+            self._log_tables(tables[number], offset, logs)
         kept = Kept(
             self.encode(x),
             self._empty(units * batch),
@@ -79,18 +72,17 @@ class Runner(Numbers):
                 self.chains.forward(level, tables, logs, kept, keep)
             else:
                 forward = self.unitwise.forward if level.shape.mixture else self._level
-                forward(level, tables[level.use], logs, kept, batch, keep)
+                forward(level, tables[level.table], logs, kept, batch, keep)
         return (kept.scales[-1] + kept.values[-batch:]).float(), kept
 
     def _empty(self, size: int) -> Tensor:
         return torch.empty(size, dtype=torch.float32, device=self.device)
 
-    def _log_tables(self, inputs: Inputs, table: Tensor, logs: Tensor) -> None:
-        tile = min(64, block(max(inputs.units, inputs.states)))
-        grid = (inputs.rows, -(-inputs.states // tile), -(-inputs.units // tile))
-        _KERNELS.log_tables[grid](
-            logs, table, inputs.offset, inputs.states, inputs.units, TILE=tile
-        )
+    def _log_tables(self, table: Tensor, offset: int, logs: Tensor) -> None:
+        rows, units, states = table.shape
+        tile = min(64, block(max(units, states)))
+        grid = (rows, -(-states // tile), -(-units // tile))
+        _KERNELS.log_tables[grid](logs, table, offset, states, units, TILE=tile)
 
     def _level(
         self, level: Level, weights: Tensor, logs: Tensor, kept: Kept, batch: int, keep: bool
@@ -101,9 +93,10 @@ class Runner(Numbers):
         _KERNELS.forward_level[grid](
             kept.values, kept.scales, kept.terms, kept.tops, weights, logs, kept.codes,
             *self.leaves, self.tables, self.states, *self.children,
-            self.values, self.terms, self.spots, level.first, batch, shape.units, shape.width,
-            shape.arity, ONE=shape.arity == 1, LONG=self.regions.long(level), KEEP=keep,
-            BB=tile.batch, BM=tile.out, BK=tile.step, PRECISION=self.products, num_warps=tile.warps,
+            self.values, self.terms, self.weights, self.spots, level.first, batch, shape.units,
+            shape.width, shape.arity, ONE=shape.arity == 1, LONG=self.regions.long(level),
+            KEEP=keep, BB=tile.batch, BM=tile.out, BK=tile.step, PRECISION=self.products,
+            num_warps=tile.warps,
         )  # fmt: skip
 
     def backward(
@@ -111,30 +104,17 @@ class Runner(Numbers):
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Gradients of tables and of given log-densities, from those of the log-likelihoods.
 
-        With ``counts``, those of leaf rows are multiplied by their tables.
+        With ``counts``, those of tables are multiplied by the tables.
         """
-        found = [table.new_empty(0) for table in tables]
         flows = torch.empty_like(kept.terms)
         for level in reversed(self.chains.parts):
             if isinstance(level, Chain):
                 self.chains.backward(level, tables, flows, grad, kept)
-            elif level.shape.mixture:
-                weights = tables[level.use]
-                found[level.use] = self.unitwise.backward(level, weights, flows, grad, kept)
             else:
-                self._flow(level, tables[level.use], flows, grad, kept)
-        for shape, levels in self.shapes.items():
-            out = grad.new_empty(sum(level.rows for level in levels), shape.units, shape.columns)
-            self._weights(shape, out, flows, grad, kept)
-            for level, piece in zip(levels, out.split([e.rows for e in levels]), strict=True):
-                found[level.use] = piece
-        missing = kept.codes < 0
-        codes, order = torch.sort(kept.codes.masked_fill(missing, 2**30), dim=1, stable=True)
-        bounds = torch.searchsorted(codes, self.edges)
-        for inputs in self.regions.inputs:
-            found[inputs.use] = out = torch.empty_like(tables[inputs.use])
-            self._tables(inputs, out, tables[inputs.use], flows, (order, codes, bounds), counts)
+                flow = self.unitwise.flow if level.shape.mixture else self._flow
+                flow(level, tables[level.table], flows, grad, kept)
         root = len(kept.scales) - 1
+        found = self.gradients(tables, flows, grad, kept, counts)
         return found, [self.unitwise.given(e, flows, grad, root) for e in self.regions.given]
 
     def _flow(self, level: Level, weights: Tensor, flows: Tensor, grad: Tensor, kept: Kept) -> None:
@@ -145,37 +125,7 @@ class Runner(Numbers):
         grid = (level.rows, -(-batch // tile.batch), columns)
         _KERNELS.flow_level[grid](
             flows, kept.values, kept.terms, kept.tops, weights, grad, *self.readers,
-            self.values, self.terms, self.spots, level.first, len(kept.scales) - 1, batch,
-            shape.units, shape.width, shape.arity,
+            self.values, self.terms, self.weights, self.spots, level.first, len(kept.scales) - 1,
+            batch, shape.units, shape.width, shape.arity,
             BB=tile.batch, BM=tile.step, BK=tile.out, PRECISION=precision, num_warps=tile.warps,
-        )  # fmt: skip
-
-    def _weights(self, shape: Shape, out: Tensor, flows: Tensor, grad: Tensor, kept: Kept) -> None:
-        tiles, batch = self.tiles, len(grad)
-        high, wide = (
-            block(size, most)
-            for size, most in zip((shape.units, shape.width), tiles.gradient, strict=True)
-        )
-        grid = (len(out), -(-shape.units // high), shape.arity * -(-shape.width // wide))
-        _KERNELS.weight_gradients[grid](
-            out, flows, kept.values, kept.terms, kept.tops, grad, self.rows[shape],
-            *self.readers, self.values, self.terms, self.spots, len(kept.scales) - 1, batch,
-            shape.units, shape.width, shape.arity,
-            BB=block(batch, tiles.gradient_batch), BM=high, BK=wide,
-            PRECISION=self.precision, num_warps=tiles.gradient_warps,
-        )  # fmt: skip
-
-    def _tables(
-        self, inputs: Inputs, out: Tensor, table: Tensor, flows: Tensor,
-        data: tuple[Tensor, Tensor, Tensor], counts: bool,
-    ) -> None:  # fmt: skip
-        tiles, batch = self.tiles, data[0].shape[1]
-        wide = block(inputs.units, tiles.out)
-        grid = (inputs.rows, -(-inputs.states // self.state_tile), -(-inputs.units // wide))
-        _KERNELS.table_gradients[grid](
-            out, table, flows, *data, *self.takers, inputs.first, batch, inputs.units,
-            inputs.states,
-            BLOCKS=self.blocks, BS=self.state_tile, BK=wide, BB=block(batch, tiles.state_batch),
-            COUNTS=counts,
-            PRECISION="ieee" if self.precision == "ieee" else "tf32",
         )  # fmt: skip

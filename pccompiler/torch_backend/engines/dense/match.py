@@ -57,8 +57,8 @@ class _Reader:
         self.plan = plan
         self.roles = [_role(plan, number) for number in range(len(plan.layers))]
         self.starts = np.cumsum([0, *(layer.rows for layer in plan.layers)])
-        tables = [use.layer for use in plan.uses if has_table(plan.layers[use.layer])]
-        self.uses = {layer: number for number, layer in enumerate(tables)}
+        self.groups = [number for number, group in enumerate(plan.groups) if group.tabular]
+        self.weights = _places(plan)
         self.regions_at = self._numbers(Role.REGION, Role.GIVEN)
         self.tables_at = self._numbers(Role.TABLE)
         self._check()
@@ -83,21 +83,30 @@ class _Reader:
             units[each.first : each.first + each.rows] = each.units
         widths = np.repeat(width, arity)
         leaves = [each for each in inputs for _ in range(each.rows)]
-        cells = np.array([each.units * each.states for each in leaves], np.int64)
         terms = self._terms()
+        logs, cells = self._logs(inputs)
+        places = [self.weights[number] for number in self._places(Role.TABLE)]
+        rows = np.full(self.regions_at.max() + 1, -1)
+        for number in self._places(Role.REGION):
+            first = self._first(number)
+            rows[first : first + self.plan.layers[number].rows] = self.weights[number]
         return Regions(
+            groups=tuple(self.groups),
+            heights=tuple(table_rows(self.plan, group) for group in self.groups),
             levels=levels,
             given=given,
             inputs=inputs,
             values=_before(units),
             terms=_before(arity),
+            weights=rows,
             products=_before(widths),
             children=_picked(terms, self.regions_at),
             leaves=_picked(terms, self.tables_at),
-            tables=_before(cells),
+            places=np.concatenate(places) if places else np.zeros(0, np.int64),
+            logs=logs,
             states=np.array([each.states for each in leaves], np.int64),
             variables=self._variables(),
-            sizes=(int(units.sum()), int(widths.sum()), int(cells.sum())),
+            sizes=(int(units.sum()), int(widths.sum()), cells),
         )
 
     def _layers(self, *roles: Role) -> list[Layer]:
@@ -114,16 +123,27 @@ class _Reader:
 
     def _inputs(self) -> tuple[Inputs, ...]:
         found: list[Inputs] = []
-        first = offset = 0
+        first = 0
         for number in self._places(Role.TABLE):
             layer = self.plan.layers[number]
             states = self.plan.groups[layer.group].columns
             if layer.variables is not None:
                 states = self.plan.variables[layer.variables[0]].cardinality
-            use = self.uses[number]
-            found.append(Inputs(use, first, layer.rows, layer.units, states, offset))
-            first, offset = first + layer.rows, offset + layer.rows * layer.units * states
+            table = self.groups.index(layer.group)
+            found.append(Inputs(table, first, layer.rows, layer.units, states))
+            first += layer.rows
         return tuple(found)
+
+    def _logs(self, inputs: tuple[Inputs, ...]) -> tuple[dict[int, int], int]:
+        """Offsets of the logarithms of tables, and their total size."""
+        offsets: dict[int, int] = {}
+        total = 0
+        for each in inputs:
+            if each.table not in offsets:
+                offsets[each.table] = total
+                rows = table_rows(self.plan, self.groups[each.table])
+                total += rows * each.units * each.states
+        return offsets, total
 
     def _variables(self) -> Int:
         """The variable of each leaf row."""
@@ -142,7 +162,8 @@ class _Reader:
             layer = self.plan.layers[number]
             operands, mixture = layer.operands[0], layer.kind == Kind.MIXTURE
             shape = Shape(layer.units, operands.units, operands.arity, mixture)
-            found.append(Level(self.uses[number], self._first(number), layer.rows, shape))
+            table = self.groups.index(layer.group)
+            found.append(Level(table, self._first(number), layer.rows, shape))
         return tuple(found)
 
     def _given(self) -> tuple[Given, ...]:
@@ -180,6 +201,26 @@ class _Reader:
         if (np.maximum(self.regions_at, self.tables_at)[read] < 0).any():
             raise NoMatch("a product reads the states of a variable")
         return terms
+
+
+def table_rows(plan: Plan, group: int) -> int:
+    """Rows of a group's table: its weights, or if they are generated, one for each use."""
+    if not plan.groups[group].generated:
+        return len(plan.groups[group].weights)
+    return sum(len(use.index) for use in plan.uses if use.group == group)
+
+
+def _places(plan: Plan) -> dict[int, Int]:
+    """For each layer with a table, where its rows' weights are in the table."""
+    found: dict[int, Int] = {}
+    before = dict.fromkeys(range(len(plan.groups)), 0)
+    for use in plan.uses:
+        number = len(use.index)
+        generated = plan.groups[use.group].generated
+        own = before[use.group] + np.arange(number)
+        found[use.layer] = own if generated else np.asarray(use.index)
+        before[use.group] += number
+    return found
 
 
 def _role(plan: Plan, number: int) -> Role:

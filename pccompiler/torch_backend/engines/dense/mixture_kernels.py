@@ -15,7 +15,7 @@ from pccompiler.torch_backend.engines.dense.kernels import incoming, scale_of, t
 def forward_mixture(
     values, scales, terms, tops, weights, tables, codes,
     leaf_lists, leaf_items, leaf_tables, leaf_states, child_lists, child_items,
-    region_values, region_terms, term_spots, first, batch, units, arity,
+    region_values, region_terms, region_weights, term_spots, first, batch, units, arity,
     LONG: tl.constexpr, KEEP: tl.constexpr, BB: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """Values of the mixtures of a level, all units of a row in one program."""
@@ -30,7 +30,7 @@ def forward_mixture(
     base_scale = scale_of(scales, child_lists, child_items, first_term, b, batch)
     top = tl.full([BB, BK], float("-inf"), tl.float32)
     acc = tl.zeros([BB, BK], tl.float32)
-    weights += local * units * arity
+    weights += tl.load(region_weights + row) * units * arity
     for a in range(arity):
         term = first_term + a
         l0, l1 = tl.load(leaf_lists + term), tl.load(leaf_lists + term + 1)
@@ -82,7 +82,7 @@ def share(flow, value, x):
 @triton.jit(do_not_specialize=["first", "root"])
 def flow_mixture(
     flows, values, terms, tops, weights, grad, reader_lists, reader_spots, region_values,
-    region_terms, term_spots, first, root, batch, units, arity,
+    region_terms, region_weights, term_spots, first, root, batch, units, arity,
     BB: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """Flows into the terms of the mixtures of a level."""
@@ -97,7 +97,7 @@ def flow_mixture(
         batch, units,
     )  # fmt: skip
     first_term = tl.load(region_terms + row)
-    weights += local * units * arity
+    weights += tl.load(region_weights + row) * units * arity
     for a in range(arity):
         spot = tl.load(term_spots + first_term + a) * batch
         x = tl.load((terms + spot) + cell, mask=inside, other=0.0)
@@ -105,31 +105,37 @@ def flow_mixture(
         tl.store((flows + spot) + cell, share(flow, value, x) * w[None, :], mask=inside)
 
 
-@triton.jit(do_not_specialize=["first", "root"])
+@triton.jit(do_not_specialize=["root"])
 def mixture_gradients(
-    out, flows, values, terms, tops, grad, reader_lists, reader_spots, region_values,
-    region_terms, term_spots, first, root, batch, units, arity,
-    BB: tl.constexpr, BK: tl.constexpr,
+    out, weights, flows, values, terms, tops, grad, member_lists, members, reader_lists,
+    reader_spots, region_values, region_terms, term_spots, root, batch, units, arity,
+    BB: tl.constexpr, BK: tl.constexpr, COUNTS: tl.constexpr, ADD: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the weights of a level's mixtures; a program sums over the batch."""
-    local = tl.program_id(0).to(tl.int64)
-    row = first + local
+    """Gradients of the weights of mixtures; see `kernels.weight_gradients`."""
+    place = tl.program_id(0).to(tl.int64)
     a = tl.program_id(1)
     k = tl.program_id(2) * BK + tl.arange(0, BK)
-    terms += tl.load(term_spots + tl.load(region_terms + row) + a) * batch
     acc = tl.zeros([BB, BK], tl.float32)
-    for start in range(0, batch, BB):
-        b = start + tl.arange(0, BB)
-        inside = (b < batch)[:, None] & (k < units)[None, :]
-        cell = b[:, None] * units + k[None, :]
-        flow, value = reached(
-            flows, values, tops, grad, row, root, reader_lists, reader_spots, region_values, b, k,
-            batch, units,
-        )  # fmt: skip
-        x = tl.load(terms + cell, mask=inside, other=float("-inf"))
-        acc += share(flow, value, x)
-    to = (out + local * units * arity) + (k * arity + a)
-    tl.store(to, tl.sum(acc, 0), mask=k < units)
+    for j in range(tl.load(member_lists + place), tl.load(member_lists + place + 1)):
+        row = tl.load(members + j)
+        spot = tl.load(term_spots + tl.load(region_terms + row) + a) * batch
+        for start in range(0, batch, BB):
+            b = start + tl.arange(0, BB)
+            inside = (b < batch)[:, None] & (k < units)[None, :]
+            cell = b[:, None] * units + k[None, :]
+            flow, value = reached(
+                flows, values, tops, grad, row, root, reader_lists, reader_spots, region_values, b,
+                k, batch, units,
+            )  # fmt: skip
+            x = tl.load((terms + spot) + cell, mask=inside, other=float("-inf"))
+            acc += share(flow, value, x)
+    found = tl.sum(acc, 0)
+    at = place * units * arity + (k * arity + a)
+    if COUNTS:
+        found *= tl.load(weights + at, mask=k < units, other=0.0)
+    if ADD:
+        found += tl.load(out + at, mask=k < units, other=0.0)
+    tl.store(out + at, found, mask=k < units)
 
 
 @triton.jit(do_not_specialize=["first", "root"])

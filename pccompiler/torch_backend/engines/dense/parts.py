@@ -50,6 +50,8 @@ def _follows(
     shape = level.shape
     if (level.first, level.rows) != (below.first + below.rows, below.rows):
         return False
+    if level.table != below.table:
+        return False
     if shape.mixture or shape.arity != 1 or not shape.units == shape.width <= MOST_UNITS:
         return False
     for term, row in enumerate(range(below.first, level.first), regions.terms[level.first]):
@@ -70,9 +72,8 @@ def others_of(children: Lists, term: int, row: int) -> Int:
 def launches(regions: Regions, *, back: bool) -> int:
     """Number of kernels that an evaluation launches, with or without the way down."""
     parts = with_chains(regions)
-    up = len(regions.inputs) + len(parts)
+    up = len(regions.logs) + len(parts)
     if not back:
         return up
-    mixtures = sum(1 for part in parts if isinstance(part, Level) and part.shape.mixture)
-    gradients = len(regions.sums_by_shape()) + len(regions.inputs) + len(regions.given)
-    return up + len(parts) + mixtures + gradients
+    gradients = len(regions.members()) + len(regions.logs) + len(regions.given)
+    return up + len(parts) + gradients

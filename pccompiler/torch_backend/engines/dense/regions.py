@@ -42,17 +42,12 @@ class Shape:
 
 @dataclass(frozen=True)
 class Level:
-    """The regions ``first, first + 1, ...`` of one layer; ``use`` counts `Plan.uses`."""
+    """The regions ``first, first + 1, ...`` of one layer, with weights of one table."""
 
-    use: int
+    table: int
     first: int
     rows: int
     shape: Shape
-
-
-def members(levels: Sequence[Level]) -> Int:
-    """All regions of these levels."""
-    return np.concatenate([np.arange(e.first, e.first + e.rows) for e in levels])
 
 
 @dataclass(frozen=True)
@@ -67,14 +62,13 @@ class Given:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The leaf rows ``first, first + 1, ...`` of one layer, and the start of their tables."""
+    """The leaf rows ``first, first + 1, ...`` of one layer, from one table."""
 
-    use: int
+    table: int
     first: int
     rows: int
     units: int
     states: int
-    offset: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,29 +98,37 @@ class Regions:
     """A plan as regions, terms and leaf rows, numbered in the order of the plan.
 
     Attributes:
+        groups: The weight group of each table.
+        heights: The number of places in each table.
         levels: Layers of sums and mixtures, bottom-up; the root is the last region.
         given: Layers of given regions.
         inputs: Layers of leaf rows.
         values: Shape ``(regions,)``: offset of each region's units in the buffer of all values.
         terms: Shape ``(regions,)``: each region's first term.
+        weights: Shape ``(regions,)``: the row of each region's weights in its table, or -1.
         products: Shape ``(terms,)``: offset of each term's units in the buffer of all terms.
         children: For each term, the regions that it multiplies.
         leaves: For each term, the leaf rows that it multiplies.
-        tables: Shape ``(leaf rows,)``: offset of each row's table, shape (states, units).
+        places: Shape ``(leaf rows,)``: the row of each one in its table. Rows may share it.
+        logs: For each table that leaf rows take, the offset of its logarithms.
         states: Shape ``(leaf rows,)``: number of states of each row.
         variables: Shape ``(leaf rows,)``: the variable of each row.
         sizes: Sizes of the buffers of values and of terms, per row of data, and of tables.
     """
 
+    groups: tuple[int, ...]
+    heights: tuple[int, ...]
     levels: tuple[Level, ...]
     given: tuple[Given, ...]
     inputs: tuple[Inputs, ...]
     values: Int
     terms: Int
+    weights: Int
     products: Int
     children: Lists
     leaves: Lists
-    tables: Int
+    places: Int
+    logs: dict[int, int]
     states: Int
     variables: Int
     sizes: tuple[int, int, int]
@@ -146,10 +148,40 @@ class Regions:
         """Whether some term of a level is a product of more than `FEW_OPERANDS` factors."""
         return level.first in self._long
 
-    def sums_by_shape(self) -> dict[Shape, list[Level]]:
-        """The levels that are not mixtures, grouped by shape."""
-        found: dict[Shape, list[Level]] = {}
+    @cached_property
+    def tables(self) -> Int:
+        """Shape ``(leaf rows,)``: offset of the logarithms of each, shape (states, units)."""
+        offsets = [
+            self.logs[each.table] + self.places[span] * each.units * each.states
+            for each in self.inputs
+            for span in (slice(each.first, each.first + each.rows),)
+        ]
+        return np.concatenate(offsets) if offsets else np.zeros(0, np.int64)
+
+    def members(self) -> dict[tuple[int, Shape], Lists]:
+        """For each table and shape of sums, the regions that have each of the table's rows."""
+        found: dict[tuple[int, Shape], list[Int]] = {}
         for level in self.levels:
-            if not level.shape.mixture:
-                found.setdefault(level.shape, []).append(level)
-        return found
+            regions = np.arange(level.first, level.first + level.rows)
+            found.setdefault((level.table, level.shape), []).append(regions)
+        return {
+            key: _by_place(np.concatenate(regions), self.weights, self.heights[key[0]])
+            for key, regions in found.items()
+        }
+
+    def takers(self) -> dict[int, Lists]:
+        """For each table that leaf rows take, the leaf rows that have each of its rows."""
+        found: dict[int, list[Int]] = {}
+        for each in self.inputs:
+            found.setdefault(each.table, []).append(np.arange(each.first, each.first + each.rows))
+        return {
+            table: _by_place(np.concatenate(rows), self.places, self.heights[table])
+            for table, rows in found.items()
+        }
+
+
+def _by_place(members: Int, places: Int, number: int) -> Lists:
+    """The members at each of ``number`` places, ascending."""
+    at = places[members]
+    sizes = np.bincount(at, minlength=number)
+    return Lists(np.concatenate([[0], np.cumsum(sizes)]), members[np.argsort(at, kind="stable")])

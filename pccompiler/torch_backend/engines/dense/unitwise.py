@@ -45,35 +45,25 @@ class Unitwise:
         _KERNELS.forward_mixture[level.rows, -(-batch // high)](
             kept.values, kept.scales, kept.terms, kept.tops, weights, logs, kept.codes,
             *runner.leaves, runner.tables, runner.states, *runner.children,
-            runner.values, runner.terms, runner.spots, level.first, batch, shape.units,
-            shape.arity, LONG=runner.regions.long(level), KEEP=keep, BB=high, BK=wide,
+            runner.values, runner.terms, runner.weights, runner.spots, level.first, batch,
+            shape.units, shape.arity, LONG=runner.regions.long(level), KEEP=keep, BB=high, BK=wide,
         )  # fmt: skip
 
-    def backward(
-        self, level: Level, weights: Tensor, flows: Tensor, grad: Tensor, kept: Kept
-    ) -> Tensor:
-        """Flows into the terms of a level's mixtures. Returns the gradients of ``weights``."""
+    def flow(self, level: Level, weights: Tensor, flows: Tensor, grad: Tensor, kept: Kept) -> None:
+        """Flows into the terms of a level's mixtures."""
         runner, shape, batch = self.runner, level.shape, len(grad)
-        high, wide = _tile(shape.units)
+        high, wide = tile_of(shape.units)
         blocks, tiles = -(-batch // high), -(-shape.units // wide)
-        numbers = (
-            *runner.readers, runner.values, runner.terms, runner.spots, level.first,
-            len(kept.scales) - 1, batch, shape.units, shape.arity,
-        )  # fmt: skip
-        values = (flows, kept.values, kept.terms, kept.tops)
-        out = torch.empty_like(weights)
         _KERNELS.flow_mixture[level.rows, blocks, tiles](
-            *values, weights, grad, *numbers, BB=high, BK=wide
-        )
-        _KERNELS.mixture_gradients[level.rows, shape.arity, tiles](
-            out, *values, grad, *numbers, BB=high, BK=wide
-        )
-        return out
+            flows, kept.values, kept.terms, kept.tops, weights, grad, *runner.readers,
+            runner.values, runner.terms, runner.weights, runner.spots, level.first,
+            len(kept.scales) - 1, batch, shape.units, shape.arity, BB=high, BK=wide,
+        )  # fmt: skip
 
     def given(self, given: Given, flows: Tensor, grad: Tensor, root: int) -> Tensor:
         """Gradients of log-densities, shape (rows, units, batch)."""
         batch = len(grad)
-        high, wide = _tile(given.units)
+        high, wide = tile_of(given.units)
         out = grad.new_empty(given.rows, batch, given.units)
         _KERNELS.given_gradients[given.rows, -(-batch // high), -(-given.units // wide)](
             out, flows, grad, *self.runner.readers, given.first, root, batch, given.units,
@@ -82,7 +72,7 @@ class Unitwise:
         return out.transpose(1, 2)
 
 
-def _tile(units: int) -> tuple[int, int]:
+def tile_of(units: int) -> tuple[int, int]:
     """Rows of data and units of a program."""
     wide = min(_WIDE, power_of_two(units))
     return min(64, _TILE // wide), wide

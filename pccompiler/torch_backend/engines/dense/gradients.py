@@ -1,0 +1,146 @@
+"""Launches the dense kernels for gradients of tables, from the flows into all terms.
+
+Regions or leaf rows that share a place in a table add to one gradient. A program sums over all of
+them, or if there would be too few programs, over a part of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pccompiler.torch_backend.engines.dense import kernels as dense_kernels
+from pccompiler.torch_backend.engines.dense import mixture_kernels as dense_mixtures
+from pccompiler.torch_backend.engines.dense.buffers import Kept, Lookup, Numbers
+from pccompiler.torch_backend.engines.dense.regions import Lists, Shape
+from pccompiler.torch_backend.engines.dense.tiles import block
+from pccompiler.torch_backend.engines.dense.unitwise import tile_of
+
+_KERNELS: Any = dense_kernels
+_MIXTURES: Any = dense_mixtures
+_FEW = 4
+"""The most states that are summed one by one, without a matrix product."""
+_MOST_NUMBERS = 2**24
+"""The most numbers in the parts of one table's gradient."""
+
+
+class _Members(NamedTuple):
+    """The regions or leaf rows at each place of a table, and the most at one place."""
+
+    lists: Lookup
+    most: int
+
+
+class Gradients:
+    """The launches for one runner."""
+
+    def __init__(self, runner: Numbers) -> None:
+        self.runner, regions = runner, runner.regions
+        self.sums = {key: self._members(lists) for key, lists in regions.members().items()}
+        self.leaves = {table: self._members(lists) for table, lists in regions.takers().items()}
+        most = int(regions.states.max(initial=1))
+        self.state_tile = _FEW if most <= _FEW else runner.tiles.states
+        self.blocks = -(-most // self.state_tile)
+        edges = np.arange(self.blocks + 1) * self.state_tile
+        edges = np.minimum(edges, regions.states[:, None])
+        self.edges = torch.from_numpy(edges).to(runner.device, torch.int32)
+
+    def _members(self, lists: Lists) -> _Members:
+        return _Members(self.runner.lists(lists), int(np.diff(lists.starts).max()))
+
+    def __call__(
+        self, tables: Sequence[Tensor], flows: Tensor, grad: Tensor, kept: Kept, counts: bool
+    ) -> list[Tensor]:
+        """Gradients of all tables; with ``counts``, multiplied by the tables."""
+        found = [torch.empty_like(table) for table in tables]
+        begun: set[int] = set()
+        for (number, shape), members in self.sums.items():
+            run = self._mixtures if shape.mixture else self._weights
+            options = {"COUNTS": counts, "ADD": number in begun}
+            run(found[number], tables[number], shape, members, (flows, kept, grad), options)
+            begun.add(number)
+        missing = kept.codes < 0
+        codes, order = torch.sort(kept.codes.masked_fill(missing, 2**30), dim=1, stable=True)
+        data = order, codes, torch.searchsorted(codes, self.edges)
+        for number, members in self.leaves.items():
+            options = {"COUNTS": counts, "ADD": number in begun}
+            self._tables(found[number], tables[number], members, flows, data, options)
+        return found
+
+    def _weights(
+        self, out: Tensor, table: Tensor, shape: Shape, members: _Members,
+        values: tuple[Tensor, Kept, Tensor], options: dict[str, bool],
+    ) -> None:  # fmt: skip
+        runner, tiles, (flows, kept, grad) = self.runner, self.runner.tiles, values
+        batch, places = len(grad), len(table)
+        high, wide = (
+            block(size, most)
+            for size, most in zip((shape.units, shape.width), tiles.gradient, strict=True)
+        )
+        blocks = -(-shape.units // high), shape.arity * -(-shape.width // wide)
+        parts = self._parts(table, members, places * blocks[0] * blocks[1])
+        to, now = _begin(out, parts, options)
+        _KERNELS.weight_gradients[parts * places, *blocks](
+            to, table, flows, kept.values, kept.terms, kept.tops, grad, *members.lists,
+            *runner.readers, runner.values, runner.terms, runner.spots, len(kept.scales) - 1,
+            batch, shape.units, shape.width, shape.arity, places, parts,
+            BB=block(batch, tiles.gradient_batch), BM=high, BK=wide, **now,
+            PRECISION=runner.precision, num_warps=tiles.gradient_warps,
+        )  # fmt: skip
+        _end(out, to, options)
+
+    def _mixtures(
+        self, out: Tensor, table: Tensor, shape: Shape, members: _Members,
+        values: tuple[Tensor, Kept, Tensor], options: dict[str, bool],
+    ) -> None:  # fmt: skip
+        runner, (flows, kept, grad) = self.runner, values
+        high, wide = tile_of(shape.units)
+        _MIXTURES.mixture_gradients[len(table), shape.arity, -(-shape.units // wide)](
+            out, table, flows, kept.values, kept.terms, kept.tops, grad, *members.lists,
+            *runner.readers, runner.values, runner.terms, runner.spots, len(kept.scales) - 1,
+            len(grad), shape.units, shape.arity, BB=high, BK=wide, **options,
+        )  # fmt: skip
+
+    def _tables(
+        self, out: Tensor, table: Tensor, members: _Members, flows: Tensor,
+        data: tuple[Tensor, Tensor, Tensor], options: dict[str, bool],
+    ) -> None:  # fmt: skip
+        runner, tiles = self.runner, self.runner.tiles
+        (places, units, states), batch = table.shape, data[0].shape[1]
+        wide = block(units, tiles.out)
+        blocks = -(-states // self.state_tile), -(-units // wide)
+        parts = self._parts(table, members, places * blocks[0] * blocks[1])
+        to, now = _begin(out, parts, options)
+        _KERNELS.table_gradients[parts * places, *blocks](
+            to, table, flows, *data, *members.lists, *runner.takers, batch, units, states, places,
+            parts, BLOCKS=self.blocks, BS=self.state_tile, BK=wide,
+            BB=block(batch, tiles.state_batch), **now,
+            PRECISION="ieee" if runner.precision == "ieee" else "tf32",
+        )  # fmt: skip
+        _end(out, to, options)
+
+    def _parts(self, table: Tensor, members: _Members, programs: int) -> int:
+        """Into how many parts the members at a place are split, so that the device is busy."""
+        wanted = -(-self.runner.tiles.programs // programs)
+        return max(1, min(members.most, wanted, _MOST_NUMBERS // max(1, table.numel())))
+
+
+def _begin(out: Tensor, parts: int, options: dict[str, bool]) -> tuple[Tensor, dict[str, bool]]:
+    """Where the kernel writes, and its options."""
+    if parts == 1:
+        return out, options
+    return out.new_empty(parts, *out.shape), {**options, "ADD": False}
+
+
+def _end(out: Tensor, to: Tensor, options: dict[str, bool]) -> None:
+    """Add up the parts."""
+    if to is out:
+        return
+    if options["ADD"]:
+        out += to.sum(0)
+    else:
+        torch.sum(to, 0, out=out)
