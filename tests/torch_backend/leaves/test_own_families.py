@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.distributions import (
     Bernoulli,
     Dirichlet,
@@ -29,6 +30,7 @@ from pccompiler.ir import Builder, Family, Variable, count, real
 from pccompiler.ir.arrays import Float
 from pccompiler.ir.families import Parameter, base, positive, register, unit_interval
 from pccompiler.torch_backend.leaves import registry
+from pccompiler.torch_backend.leaves.base import Units
 from pccompiler.torch_backend.leaves.distribution import DistributionLeaf, _seeded, _without_host
 
 Golden = Callable[[str], None]
@@ -172,3 +174,27 @@ def test_draws_on_the_cpu_leave_other_generators_alone(monkeypatch: pytest.Monke
     assert seeds == []
     assert torch.get_rng_state().equal(state)
     assert drawn.equal(torch.rand(3, device="cpu", generator=torch.Generator().manual_seed(7)))
+
+
+class Late(DistributionLeaf):
+    """Waiting times from the first edge of the variable on."""
+
+    has_constants = True
+
+    def constants(
+        self, variables: Sequence[Variable], device: torch.device, dtype: torch.dtype
+    ) -> tuple[Tensor, ...]:
+        first = [v.edges[0] for v in variables]
+        return (torch.tensor(first, dtype=dtype, device=device).view(-1, 1, 1),)
+
+    def log_density(self, x: Tensor, units: Units) -> Tensor:
+        return super().log_density(x - units.constants[0], units)
+
+
+def test_first_guesses_know_the_constants() -> None:
+    register(type("LateFamily", (Waiting,), {"keyword": "late"}))
+    registry.register(Late("late", Exponential))
+    x = 5e6 + np.random.default_rng(0).exponential(1e5, (500, 1))
+    model = alone("late", real("x", (5e6, 9e6)))
+    pc.initialise(model, x)
+    assert mean(model, x) == pytest.approx(-1.0 - math.log(x.mean() - 5e6), abs=1e-3)

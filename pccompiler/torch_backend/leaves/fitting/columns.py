@@ -62,6 +62,10 @@ class Columns:
             *(partial(self._typical, part) for part in (1 / 6, 1 / 2, 5 / 6)),
         )
 
+    def examples(self, pools: Int) -> list[Variable]:
+        """The first variable of each pool."""
+        return [self.variables[self.pools[pool][0]] for pool in pools.tolist()]
+
     def _typical(self, part: float, pool: int) -> float:
         values = self.observed(pool)
         return float(values[int(part * len(values))]) if len(values) else 0.0

@@ -72,7 +72,7 @@ class GenericStatistics(CellStatistics):
         super().__init__(setting)
         self.leaf, columns = leaf, setting.columns
         facts = torch.cat([setting.fact(of) for of in columns.summary], dim=1)
-        self.guess = guessed(leaf, facts, setting.group.columns)
+        self.guess = guessed(leaf, columns.examples(setting.pools), facts, setting.group.columns)
 
     def solve(self, some: SomeWeights, pseudocount: float) -> tuple[Tensor, Tensor]:
         """A few steps from the old parameters, which are kept if no step improves."""
@@ -97,21 +97,21 @@ class GenericStatistics(CellStatistics):
         return torch.cat(parts), some.mass.sum(2)
 
 
-def guessed(leaf: Leaf, facts: Tensor, columns: int) -> Tensor:
+def guessed(leaf: Leaf, variables: Sequence[Variable], facts: Tensor, columns: int) -> Tensor:
     """The first parameters under which the data are likeliest, shape (weights, columns).
 
     Only typical values count, and of these only the ones that are possible under some guess.
 
     Args:
         leaf: The family.
+        variables: A variable of each weight.
         facts: Shape (weights, 5), as in `Columns.summary`.
         columns: Number of parameters of a unit.
     """
     centre, spread, values = facts[:, :1], facts[:, 1:2], facts[:, 2:].unsqueeze(1)
     guesses = leaf.guesses(centre, spread, columns)
-    if leaf.has_constants or guesses.shape[1] == 1:
-        return guesses[:, 0]
-    logs = leaf.log_likelihood(values, leaf.unconstrain(guesses, 0.0), 0.0, ())
+    constants = leaf.constants(variables, facts.device, facts.dtype)
+    logs = leaf.log_likelihood(values, leaf.unconstrain(guesses, 0.0), 0.0, constants)
     logs = logs.masked_fill(~logs.isfinite(), -torch.inf)
     never = logs.isneginf().all(1, keepdim=True)
     best = logs.masked_fill(never, 0.0).sum(2).argmax(1)
@@ -166,7 +166,8 @@ def started(leaf: Leaf, start: Start, size: int) -> Float:
     found: list[Tensor] = []
     cpu = torch.device("cpu")
     facts = np.concatenate([start.fact(of) for of in start.columns.summary], axis=1)
-    guesses = guessed(leaf, torch.from_numpy(facts), size)
+    examples = start.columns.examples(start.pools)
+    guesses = guessed(leaf, examples, torch.from_numpy(facts), size)
     for weight, pool in enumerate(start.pools.tolist()):
         own = start.values[weight]
         points = _sample(start.columns.observed(pool))
