@@ -5,32 +5,24 @@ A package that declares, for instance::
     [project.entry-points."pccompiler.passes"]
     flip = "my_package.flip:Flip"
 
-adds the pass ``flip``. A plug-in is imported only when it is used by name, so that a broken one
-affects nothing else.
+adds the pass ``flip``. A plug-in is imported only when it is used by name, or when all are needed;
+then those that cannot be used are left out with a warning, so that a broken one affects nothing
+else.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeGuard, TypeVar
 
 from pccompiler.errors import PCCompilerError, PluginError
+from pccompiler.log import say_once
 
 Thing = TypeVar("Thing")
-
-
-def load(group: str) -> dict[str, object]:
-    """All objects that installed packages declare in ``group``, by name.
-
-    Raises:
-        PluginError: Names the package, if an object cannot be imported, or if two packages
-            declare the same name.
-    """
-    return {name: _load(entry) for name, entry in _declared(group).items()}
 
 
 @dataclass(frozen=True)
@@ -40,10 +32,12 @@ class Expected(Generic[Thing]):
     Attributes:
         fits: Whether an object can be registered.
         words: The same in words, such as "a subclass of Pass".
+        own_name: The only name that an object can be registered under, if it has a name of its own.
     """
 
     fits: Callable[[object], TypeGuard[Thing]]
     words: str
+    own_name: Callable[[Thing], str] | None = None
 
 
 def subclasses(base: type[Thing], words: str) -> Expected[type[Thing]]:
@@ -94,21 +88,15 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         self._own, self._added = dict(own), set[str]()
 
     def __getitem__(self, name: str) -> Thing:
-        if name in self._own:
-            return self._own[name]
-        entry = _declared(self.group)[name]
-        return self._checked(name, _load(entry), f"which {_package(entry)!r} declares")
+        return self._own[name] if name in self._own else self._loaded(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._own or name in _declared(self.group)
 
     def __iter__(self) -> Iterator[str]:
         """The names of pccompiler, then those of other packages."""
-        declared = _declared(self.group)
-        for name in self._own.keys() & declared.keys():
-            raise _twice(name, self.group, ["pccompiler", _package(declared[name])])
         yield from self._own
-        yield from declared
+        yield from (name for name in _declared(self.group) if name not in self._own)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -122,6 +110,16 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         if name not in self and self._missing:
             raise self._missing(name)
         return self[name]
+
+    def usable(self) -> dict[str, Thing]:
+        """All objects by name; one warning each tells why a plug-in is left out."""
+        found = dict(self._own)
+        for name in _declared(self.group):
+            try:
+                found.setdefault(name, self._loaded(name))
+            except PluginError as why:
+                say_once(f"a plug-in is left out: {why}")
+        return found
 
     def add(self, name: str, thing: Thing) -> None:
         """Register ``thing`` in this process, without an entry point.
@@ -144,15 +142,24 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         self._added.remove(name)
         del self._own[name]
 
+    def _loaded(self, name: str) -> Thing:
+        """What a package declares under ``name``."""
+        entries = _declared(self.group)[name]
+        owners = (["pccompiler"] if name in self._own else []) + [_package(e) for e in entries]
+        if len(owners) > 1:
+            raise _twice(name, self.group, owners)
+        return self._checked(name, _load(entries[0]), f"which {owners[0]!r} declares")
+
     def _checked(self, name: str, thing: object, whence: str) -> Thing:
-        if self._expected.fits(thing):
+        fits, words, own_name = self._expected.fits, self._expected.words, self._expected.own_name
+        if not fits(thing):
+            fault, help = f"is not {words}: it is {thing!r}", f"register {words}"
+        elif own_name and own_name(thing) != name:
+            fault = f"calls itself {own_name(thing)!r}"
+            help = f"register it as {own_name(thing)!r}"
+        else:
             return thing
-        words = self._expected.words
-        raise PluginError.of(
-            "PC792",
-            f"{name!r} in {self.group}, {whence}, is not {words}: it is {thing!r}",
-            help=f"register {words}",
-        )
+        raise PluginError.of("PC792", f"{name!r} in {self.group}, {whence}, {fault}", help=help)
 
 
 def _definition(thing: object) -> tuple[str, str]:
@@ -160,18 +167,18 @@ def _definition(thing: object) -> tuple[str, str]:
     return named.__module__, str(getattr(named, "__qualname__"))  # noqa: B009
 
 
-def _declared(group: str) -> Mapping[str, EntryPoint]:
+def _declared(group: str) -> Mapping[str, Sequence[EntryPoint]]:
     return _found(group, tuple(sys.path))
 
 
 @lru_cache(maxsize=64)
-def _found(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
+def _found(group: str, path: tuple[str, ...]) -> Mapping[str, Sequence[EntryPoint]]:
     """The entry points of ``group`` by name; looking through ``sys.path`` takes milliseconds."""
-    found: dict[str, EntryPoint] = {}
+    found: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=group):
-        other = found.setdefault(entry.name, entry)
-        if other.value != entry.value:
-            raise _twice(entry.name, group, [_package(other), _package(entry)])
+        others = found.setdefault(entry.name, [])
+        if all(other.value != entry.value for other in others):
+            others.append(entry)
     return found
 
 

@@ -74,6 +74,8 @@ def test_a_pass(install: Install, run: Run) -> None:
     assert PassManager.parse("same{loudly=true}")(circuit) is circuit
     assert "Change nothing." in run("passes")[1]
     assert list(PASSES)[-1] == "same"
+    install("broken", "pccompiler.passes", {"bad": "broken:Bad"}, "raise ImportError('no lib')")
+    assert "Change nothing." in run("passes")[1]
 
 
 def test_a_structure(install: Install, run: Run, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from pccompiler.ir.plan.materialize import materialize
 from pccompiler.torch_backend.engines.base import NoMatch
 from pccompiler.torch_backend.engines.trees.cuda_weights import network_of
 
+Golden = Callable[[str], None]
 Install = Callable[..., None]
 
 LOW_RANK = '''
@@ -164,6 +165,19 @@ def test_what_is_missing_is_named(install: Install) -> None:
         model_of(GENERATORS["low_rank"]())
     with pytest.raises(OptionError, match=r"PC796.*'low_rank'.*'products'"):
         GENERATORS["low_rank"]().products([])
+
+
+@pytest.mark.parametrize(
+    "name", ["logits_mixture_1x2", "logits_sum_3x3", "values", "update", "training", "a.b", ""]
+)
+def test_parameters_whose_names_are_taken(low_rank: Any, golden: Golden, name: str) -> None:
+    class Named(low_rank):  # type: ignore[misc]
+        def shapes(self, heads: Any, codes: int) -> dict[str, tuple[int, ...]]:
+            return {**super().shapes(heads, codes), name: (1, 1, 2)}
+
+    with pytest.raises(CircuitError) as refused:
+        model_of(Named())
+    golden(str(refused.value))
 
 
 def test_fused_kernels_refuse_it(low_rank: Any) -> None:

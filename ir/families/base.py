@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, TypeVar
+from dataclasses import replace
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pccompiler.errors import PluginError
 from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.classes import classes
 from pccompiler.ir.families.supports import Parameter, Simplex, split
 from pccompiler.ir.variables import Domain, Variable
-from pccompiler.plugins import load
+from pccompiler.plugins import Registry, instances
 
 Bool = NDArray[np.bool_]
 Columns = Sequence[Float]
@@ -21,8 +21,6 @@ Columns = Sequence[Float]
 Variables = Sequence[Variable]
 M = TypeVar("M")
 
-GROUP = "pccompiler.families"
-"""Entry points of other packages: each names a family returned by `register`."""
 DISCRETE: tuple[Domain, ...] = ("binary", "categorical")
 _WORDS = {"real": "a real variable", "count": "a count"}
 _MEMBERS: list[Any] = []  # instances of subclasses of Family, in the order of their numbers
@@ -32,26 +30,20 @@ class Vocabulary(type):
     """Lets a class list its registered members, like an enumeration.
 
     ``Family.GAUSSIAN`` and ``Family["GAUSSIAN"]`` are the family of that keyword; ``list(Family)``
-    are all of them, including those of installed packages.
+    are all of them, including those of installed packages that can be loaded.
     """
 
     def __iter__(cls: type[M]) -> Iterator[M]:
-        _load()
+        _DECLARED.usable()  # their modules register them
         return iter(tuple(_MEMBERS))
 
     def __len__(cls) -> int:
-        _load()
-        return len(_MEMBERS)
+        return sum(1 for _ in cls)
 
     def __getitem__(cls: type[M], name: str) -> M:
         keyword = name.lower()
-        if not any(member.keyword == keyword for member in _MEMBERS):
-            _load()
-        for member in _MEMBERS:
-            if member.keyword == keyword:
-                found: M = member
-                return found
-        raise KeyError(name)
+        found: list[M] = [member for member in _MEMBERS if member.keyword == keyword]
+        return found[0] if found else cast(M, _DECLARED[keyword])
 
     def __getattr__(cls: type[M], name: str) -> M:
         if not name.isupper():
@@ -193,15 +185,11 @@ class Family(int, metaclass=Vocabulary):
         return None
 
 
-def _load() -> None:
-    """Import the families that installed packages declare; their modules register them."""
-    for name, declared in load(GROUP).items():
-        if not isinstance(declared, Family):
-            raise PluginError.of(
-                "PC792",
-                f"{name!r} in {GROUP} is not a registered leaf family: it is {declared!r}",
-                help="let the entry point name what pccompiler.ir.families.register returned",
-            )
+_EXPECTED = instances(Family, "a leaf family returned by pccompiler.ir.families.register")
+_DECLARED = Registry(
+    "pccompiler.families", {}, replace(_EXPECTED, own_name=lambda family: family.keyword)
+)
+"""What installed packages declare."""
 
 
 def _named(keyword: str) -> Family:

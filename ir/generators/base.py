@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, cast
 
-from pccompiler.errors import OptionError
+from pccompiler.errors import CircuitError, OptionError
 from pccompiler.ir.arrays import Float, Int
 from pccompiler.options import as_float, shown
 
@@ -137,6 +137,15 @@ def missing(generator: Generator, hook: str) -> OptionError:
         "PC796",
         f"the generator {generator.keyword!r} does not say how: its method {hook!r} is missing",
         help=f"define {type(generator).__name__}.{hook}; docs/howto/add-a-generator.md says how",
+    )
+
+
+def unusable(generator: Generator, name: str, why: str) -> CircuitError:
+    """The refusal of a parameter whose name something else has."""
+    return CircuitError.of(
+        "PC798",
+        f"the generator {generator.keyword!r} has a parameter {name!r}: {why}",
+        help=f"give it another name in {type(generator).__name__}.shapes",
     )
 
 

@@ -11,7 +11,7 @@ from pccompiler.errors import CircuitError
 from pccompiler.ir.arrays import Int, ranges, segments
 from pccompiler.ir.coverage import entries
 from pccompiler.ir.generators import Sectors, uses_sectors
-from pccompiler.ir.generators.base import Head, Shapes
+from pccompiler.ir.generators.base import Head, Shapes, unusable
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.ir.sizes import CODE, MOST_ENTRIES, number
@@ -46,15 +46,18 @@ def lay_out(plan: Plan) -> Layout:
     """The parameters of ``plan``, and how its weight groups are assembled from them.
 
     Raises:
-        CircuitError: If there are too many.
+        CircuitError: If there are too many, or if two would have the same name.
     """
     generator = plan.generator
     sectors = plan.sectors if plan.sectors and uses_sectors(generator) else None
     heads = _heads(sectors) if sectors else ()
     codes = generator.codes(len(sectors), plan.leaf_sectors) if sectors else 0
     generated = generator.shapes(heads, codes) if heads else {}
+    names = [parameter_name(plan, number) for number in range(len(plan.groups))]
+    for name in generated.keys() & names:
+        raise unusable(generator, name, "weights of the plan have that name")
     shapes = generated | {
-        parameter_name(plan, number): (len(group.weights), group.rows, group.columns)
+        names[number]: (len(group.weights), group.rows, group.columns)
         for number, group in enumerate(plan.groups)
         if not group.generated
     }

@@ -72,7 +72,7 @@ def passes() -> None:
     from pccompiler.passes.registry import PASSES
 
     table = Table("pass", "options", "what it does", box=None, pad_edge=False)
-    for name, kind in PASSES.items():
+    for name, kind in PASSES.usable().items():
         options = ", ".join(f"{f.name}={f.default}" for f in fields(kind))
         table.add_row(name, options, (kind.__doc__ or "").split("\n", 1)[0])
     Console(soft_wrap=False, highlight=False).print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -59,7 +60,7 @@ def explain(
         OptionError: If it is not a circuit, or an option is invalid.
     """
     rows = whole("batch", batch)
-    plan, target, ready = _subject(circuit_or_model, device, rows, dtype, memory_budget)
+    plan, target, ready = _subject(circuit_or_model, device, dtype, memory_budget)
     return _explanation(plan, target, rows, ready, measure)
 
 
@@ -67,13 +68,13 @@ _Subject = tuple[Plan, Target, "Engines | None"]
 
 
 def _subject(
-    given: object, device: object, batch: int, dtype: object, memory_budget: int | str | None
+    given: object, device: object, dtype: object, memory_budget: int | str | None
 ) -> _Subject:
     """The plan, its target, and its engines if the device is present."""
     if isinstance(given, CompiledCircuit):
-        return _of_model(given, device, batch, dtype, memory_budget)
+        return _of_model(given, device, dtype, memory_budget)
     if isinstance(given, Circuit):
-        return _of_circuit(given, device, batch, dtype, memory_budget)
+        return _of_circuit(given, device, dtype, memory_budget)
     raise OptionError.of(
         "PC376",
         f"{shown(given)} is neither a circuit nor a compiled one",
@@ -82,9 +83,9 @@ def _subject(
 
 
 def _of_model(
-    model: CompiledCircuit, device: object, batch: int, dtype: object, memory_budget: object
+    model: CompiledCircuit, device: object, dtype: object, memory_budget: object
 ) -> _Subject:
-    """A model itself; for another device or precision, its circuit."""
+    """A model itself; for another device or precision, a copy there, which has the same plan."""
     if memory_budget is not None:
         raise OptionError.of(
             "PC377",
@@ -93,15 +94,16 @@ def _of_model(
         )
     wanted = model.device if device is None else _device(device)
     precision = model.precision if dtype is None else precision_of(dtype)
-    if (wanted, precision) == (model.device, model.precision):
-        engines = model.engines
-        return model.plan, engines.target, engines
-    budget = None if model.schedule is None else model.schedule.budget
-    return _of_circuit(model.circuit, wanted, batch, precision, budget)
+    target = Target(wanted, getattr(torch, precision), model.engines.target.budget)
+    if not _present(wanted):
+        return model.plan, target, None
+    if (wanted, precision) != (model.device, model.precision):
+        model = deepcopy(model).to(wanted, target.dtype)
+    return model.plan, model.engines.target, model.engines
 
 
 def _of_circuit(
-    circuit: Circuit, device: object, batch: int, dtype: object, memory_budget: int | str | None
+    circuit: Circuit, device: object, dtype: object, memory_budget: int | str | None
 ) -> _Subject:
     where = torch.get_default_device() if device is None else _device(device)
     precision = precision_of(dtype or "float32")
@@ -112,7 +114,7 @@ def _of_circuit(
     budget = None
     if memory_budget is not None:
         budget = choose(prepared, precision, "auto", parse_bytes(memory_budget), plan)
-    return plan, Target(where, getattr(torch, precision), batch, budget), None
+    return plan, Target(where, getattr(torch, precision), budget), None
 
 
 def _device(device: object) -> torch.device:

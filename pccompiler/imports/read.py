@@ -75,9 +75,9 @@ def read(
     file = Path(path)
     name = file.name.removesuffix(".gz")
     kind = (format or name.rpartition(".")[2]).removeprefix(".").lower()
-    if kind not in IMPORTERS:
+    reader = IMPORTERS.get(kind)
+    if reader is None:
         raise _unknown(file, kind, format)
-    reader = IMPORTERS[kind]
     takes = signature(reader).parameters
     search: dict[str, Any] = {"order": order, "restarts": restarts, "most_nodes": most_nodes}
     if "order" not in takes:

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from pccompiler.errors import ExportError, OptionError, closest
+from pccompiler.errors import ExportError, OptionError
 from pccompiler.files import write_bytes
 from pccompiler.ir import Variable
 from pccompiler.ir.plan.materialize import materialize
@@ -92,9 +92,7 @@ def export(
     if not is_of(metadata, Mapping | None):
         raise OptionError.of("PC302", f"metadata is {shown(metadata)}", help="give a dict of text")
     rows = random_rows(plan, seed_of(seed), rows_to_check)
-    if query not in QUERIES:
-        raise OptionError.of("PC794", f"there is no query {query!r}", help=closest(query, QUERIES))
-    asked = QUERIES[query]
+    asked = QUERIES.find(query)
     entries = {**_entries(plan, weights, fingerprint, metadata or {}), "pccompiler.query": query}
     _check_parameters(plan, parameters)
     model = build(plan, parameters, compact=weights == "compact", query=query)
@@ -117,7 +115,7 @@ def build(
     plan: Plan, parameters: Parameters, *, compact: bool, query: str = "log_likelihood"
 ) -> onnx.ModelProto:
     """The graph: ``x`` (batch, variables) to an output of the query's name, shape (batch,)."""
-    asked = QUERIES[query]
+    asked = QUERIES.find(query)
     graph = Graph()
     weights = WeightWriter(graph, plan, lay_out(plan), parameters, compact)
     asked.write(Lowering(graph, plan, weights), "x", query)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pccompiler.errors import OptionError, closest
 from pccompiler.ir.arrays import Float
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.ir.plan.rounding import bounded_log_likelihood
@@ -34,8 +35,15 @@ LOG_LIKELIHOOD = OnnxQuery(
     write=Lowering.run,
     define=bounded_log_likelihood,
 )
+
+
+def _missing(name: str) -> OptionError:
+    return OptionError.of("PC794", f"there is no query {name!r}", help=closest(name, QUERIES))
+
+
 QUERIES = Registry(
     "pccompiler.onnx_queries",
     {"log_likelihood": LOG_LIKELIHOOD},
     instances(OnnxQuery, "an OnnxQuery"),
+    _missing,
 )

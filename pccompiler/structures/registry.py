@@ -33,10 +33,16 @@ def _mixture(variables: Sequence[Variable], units: int) -> Circuit:
     return naive_bayes_mixture(variables, units)
 
 
+def _missing(name: str) -> OptionError:
+    help = closest(name, STRUCTURES)
+    return OptionError.of("PC793", f"there is no structure {name!r}", help=help)
+
+
 STRUCTURES = Registry[Structure](
     "pccompiler.structures",
     {"rat-spn": _rat_spn, "hmm": _hmm, "mixture": _mixture},
     functions("a function from variables to a Circuit"),
+    _missing,
 )
 
 
@@ -47,9 +53,6 @@ def make(name: str, variables: Sequence[Variable], **options: int | None) -> Cir
         OptionError: If there is no such structure.
         PluginError: If that of another package cannot be loaded.
     """
-    if name not in STRUCTURES:
-        help = closest(name, STRUCTURES)
-        raise OptionError.of("PC793", f"there is no structure {name!r}", help=help)
-    structure = STRUCTURES[name]
+    structure = STRUCTURES.find(name)
     takes = signature(structure).parameters
     return structure(variables, **{k: v for k, v in options.items() if k in takes})

@@ -24,7 +24,7 @@ from pccompiler.torch_backend.engines.budgeted.choose import choose
 from pccompiler.torch_backend.engines.budgeted.schedule import Budget, Schedule, parse_bytes
 from pccompiler.torch_backend.engines.plain import Plain
 from pccompiler.torch_backend.engines.questions import Wanted
-from pccompiler.torch_backend.engines.select import Engines, engines
+from pccompiler.torch_backend.engines.select import Engines
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.runtime.replays import Replays
 from pccompiler.torch_backend.runtime.threads import few_threads
@@ -99,7 +99,7 @@ class Evaluator(Entrance):
     @property
     def kernels(self) -> Engine | None:
         """The engine with fused kernels that fits the plan and the device, if any."""
-        for kind in engines():
+        for kind in self.engines.kinds:
             found = self.engines.ask(kind, Wanted.VALUE) if kind.in_kernels else None
             if found is not None and not isinstance(found, NoMatch):
                 return found

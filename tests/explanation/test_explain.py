@@ -136,6 +136,21 @@ def test_a_model_is_explained_as_it_stands() -> None:
     assert pc.explain(model, dtype="float64").choices[0].engine == "layered"
 
 
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize("changes", [{"device": "cuda"}, {"dtype": "float64"}], ids=str)
+@pytest.mark.parametrize("budget", [None, "100 KiB"])
+def test_a_model_has_the_same_plan_elsewhere(changes: dict[str, Any], budget: str | None) -> None:
+    circuit = pc.rat_spn(8, 2, 3, seed=0)
+    model = pc.compile(circuit, numerics="log", memory_budget=budget, device="cpu")
+    here, there = pc.explain(model), pc.explain(model, **changes)
+    assert [layer.form for layer in here.layers] == [layer.form for layer in there.layers]
+    assert here.layers != pc.explain(circuit, **changes).layers
+    assert there.schedule == ("" if model.schedule is None else str(model.schedule))
+    if "dtype" in changes:
+        moved = pc.explain(model.double())
+        assert there.to_dict() == moved.to_dict()
+
+
 def test_packed_plans_have_no_prediction_of_memory() -> None:
     found = pc.explain(packed())
     assert found.packed

@@ -41,13 +41,11 @@ class Target:
     Attributes:
         device: Device of parameters and data.
         dtype: Precision of parameters and results.
-        batch: Expected number of rows per batch, if known.
         budget: How to keep within a memory budget, if there is one.
     """
 
     device: torch.device
     dtype: torch.dtype
-    batch: int | None = None
     budget: Budget | None = None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pccompiler.ir.plan.plan import Plan
@@ -56,16 +56,17 @@ def choices(plan: Plan, target: Target, ready: Engines | None) -> tuple[Choice, 
     def match(kind: type[Engine], wanted: Wanted) -> Engine | NoMatch:
         return kind.match(plan, target, wanted)
 
-    return tuple(_choice(wanted, match if ready is None else ready.ask, match) for wanted in Wanted)
+    kinds, ask = (engines(), match) if ready is None else (ready.kinds, ready.ask)
+    return tuple(_choice(kinds, wanted, ask, match) for wanted in Wanted)
 
 
 _Ask = Callable[[type[Engine], Wanted], Engine | NoMatch]
 
 
-def _choice(wanted: Wanted, ask: _Ask, match: _Ask) -> Choice:
+def _choice(kinds: Sequence[type[Engine]], wanted: Wanted, ask: _Ask, match: _Ask) -> Choice:
     chosen: Engine | None = None
     others: list[Passed] = []
-    for kind in engines():
+    for kind in kinds:
         found = (ask if chosen is None else match)(kind, wanted)
         if isinstance(found, NoMatch):
             others.append(Passed(engine=kind.name, why=found.reason))

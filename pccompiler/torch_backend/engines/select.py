@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from inspect import getattr_static
 from typing import Final, TypeVar
 
 import torch
@@ -41,6 +42,8 @@ Result = TypeVar("Result")
 def register(kind: type[Engine]) -> None:
     """Add an engine for this process; an entry point of ``pccompiler.engines`` does so permanently.
 
+    Models that have run keep the engines that they know.
+
     Raises:
         PluginError: If the name is taken, or ``kind`` is not an engine.
     """
@@ -48,7 +51,7 @@ def register(kind: type[Engine]) -> None:
 
 
 def unregister(name: str) -> None:
-    """Undo `register`. Models that have chosen the engine keep it."""
+    """Undo `register`. Models that have run keep the engines that they know."""
     ENGINES.remove(name)
 
 
@@ -56,13 +59,16 @@ def engines() -> list[type[Engine]]:
     """All engines in the order in which they are tried.
 
     Engines of other packages come first, except that the memory budget always takes precedence.
+    One warning each tells why an engine cannot be loaded.
     """
-    others = [kind for kind in ENGINES.values() if kind not in OURS]
+    others = [kind for kind in ENGINES.usable().values() if kind not in OURS]
     return [Budgeted, *others, *OURS[1:]]
 
 
 class Engines:
     """The engines of one model on one target; each is created when first chosen.
+
+    Those that are registered or removed later make no difference.
 
     Args:
         plan: The plan to evaluate.
@@ -73,7 +79,9 @@ class Engines:
 
     def __init__(self, plan: Plan, target: Target, weights: Weights, *, kernels: bool) -> None:
         self.plan, self.target, self.weights, self.kernels = plan, target, weights, kernels
-        self.made: dict[type[Engine], Engine | NoMatch] = {}
+        self.kinds = engines()
+        self.verdicts: dict[tuple[type[Engine], Wanted], Engine | NoMatch] = {}
+        self.loaded: dict[type[Engine], Engine | NoMatch] = {}
         self.chosen: dict[tuple[Wanted, type[Engine] | None], Engine] = {}
 
     def choose(self, wanted: Wanted, after: type[Engine] | None = None) -> Engine:
@@ -83,9 +91,8 @@ class Engines:
             AssertionError: If there is none, which cannot happen since the arena runs every plan.
         """
         if (wanted, after) not in self.chosen:
-            kinds = engines()
-            kinds = kinds[kinds.index(after) + 1 :] if after else kinds
-            self.chosen[wanted, after] = self._select(kinds, wanted)
+            start = self.kinds.index(after) + 1 if after else 0
+            self.chosen[wanted, after] = self._select(self.kinds[start:], wanted)
         return self.chosen[wanted, after]
 
     def _select(self, kinds: Iterable[type[Engine]], wanted: Wanted) -> Engine:
@@ -103,26 +110,31 @@ class Engines:
 
     def ask(self, kind: type[Engine], wanted: Wanted) -> Engine | NoMatch:
         """The engine of a given class, ready to run, or the reason why it does not run."""
-        if wanted not in kind.answers:
-            return kind.match(self.plan, self.target, wanted)
-        if kind not in self.made:
+        if (kind, wanted) not in self.verdicts:
             with torch.inference_mode(False):  # its tensors are used for gradients later
-                self.made[kind] = self._make(kind, wanted)
-        return self.made[kind]
+                verdict = self._verdict(kind, wanted)
+            alike = kind.answers if wanted in kind.answers and not _tells_apart(kind) else {wanted}
+            self.verdicts |= dict.fromkeys([(kind, each) for each in alike], verdict)
+        return self.verdicts[kind, wanted]
 
-    def _make(self, kind: type[Engine], wanted: Wanted) -> Engine | NoMatch:
-        if kind.in_kernels and not self.kernels:
+    def _verdict(self, kind: type[Engine], wanted: Wanted) -> Engine | NoMatch:
+        if wanted in kind.answers and kind.in_kernels and not self.kernels:
             return NoMatch("fused kernels are turned off")
         found = kind.match(self.plan, self.target, wanted)
         if isinstance(found, NoMatch):
             return found
+        if kind not in self.loaded:
+            self.loaded[kind] = self._load(found)
+        return self.loaded[kind]
+
+    def _load(self, engine: Engine) -> Engine | NoMatch:
         try:
-            found.load(self.weights, partial(self.evaluate, after=kind))
+            engine.load(self.weights, partial(self.evaluate, after=type(engine)))
         except NoMatch as why:
             return NoMatch(why.reason)  # see `Engine.match`
         except KernelError as why:
             return NoMatch(str(why))
-        return found
+        return engine
 
     def _nearly(self, kind: type[Engine], wanted: Wanted) -> bool:
         """Whether it is because of the plan that the kernels do not run."""
@@ -185,10 +197,16 @@ class Engines:
         """Run in plain torch operations from now on."""
         self.kernels = False
         self.chosen.clear()
-        self.made = {k: made for k, made in self.made.items() if not k.in_kernels}
+        self.verdicts = {k: made for k, made in self.verdicts.items() if not k[0].in_kernels}
+        self.loaded = {k: made for k, made in self.loaded.items() if not k.in_kernels}
 
     def release(self) -> None:
         """Free memory that engines keep for the next batch."""
-        for made in self.made.values():
+        for made in self.loaded.values():
             if not isinstance(made, NoMatch):
                 made.release()
+
+
+def _tells_apart(kind: type[Engine]) -> bool:
+    """Whether the engine may fit for some of its questions only; matching may take 0.1 s."""
+    return getattr_static(kind, "match") is not getattr_static(Engine, "match")

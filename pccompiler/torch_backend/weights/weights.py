@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pccompiler.ir.arrays import Int
-from pccompiler.ir.generators.base import Head
+from pccompiler.ir.generators.base import Head, unusable
 from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.parameters import Layout, lay_out, parameter_name
 from pccompiler.ir.plan.plan import Plan
@@ -30,16 +30,7 @@ class Weights(nn.Module):
         super().__init__()
         self.plan = plan
         self.layout: Layout = lay_out(plan) if shared is None else shared.layout
-        self.values: nn.ParameterDict = (
-            shared.values
-            if shared is not None
-            else nn.ParameterDict(
-                {
-                    name: nn.Parameter(torch.empty(s, dtype=dtype, device="cpu"))
-                    for name, s in self.layout.shapes.items()
-                }
-            )
-        )
+        self.values: nn.ParameterDict = self._allocated(dtype) if shared is None else shared.values
         self.generator = class_of(plan.generator.keyword)(plan.generator, self.values)
         self.shapes = {(head.rows, head.columns): head for head in self.layout.heads}
         self.users = _users(plan)
@@ -57,13 +48,23 @@ class Weights(nn.Module):
         made = cls(plan, torch.float32, 0, weights)
         return made.to(next(weights.parameters()).device)
 
+    def _allocated(self, dtype: torch.dtype) -> nn.ParameterDict:
+        """Parameters by name, in alphabetical order."""
+        values = nn.ParameterDict()
+        for name, shape in sorted(self.layout.shapes.items()):
+            if not name or "." in name or hasattr(values, name):
+                why = "torch.nn.ParameterDict cannot hold that name"
+                raise unusable(self.plan.generator, name, why)
+            values[name] = nn.Parameter(torch.empty(shape, dtype=dtype, device="cpu"))
+        return values
+
     def _select(self) -> None:
         """Fix which rows of which table each group uses, in layer order."""
         for number, group in enumerate(self.plan.groups):
             order = _order(self.plan, self.users[number])
-            head = self._whole_head(number)
-            if head is not None:
-                first = self._first(number, head)
+            whole = self._whole_head(number)
+            if whole is not None:
+                head, first = whole
                 chosen = head.sectors[first + order]
                 self.sectors[str(number)] = Selection(chosen, self.layout.codes)
             elif group.generated:
@@ -77,29 +78,20 @@ class Weights(nn.Module):
             else:
                 self.orders[str(number)] = Selection(order, len(group.weights))
 
-    def _whole_head(self, number: int) -> Head | None:
-        """The head whose sectors are exactly the weights of the group, in order, if any."""
-        where = self.layout.assembly.get(number)
-        group = self.plan.groups[number]
+    def _whole_head(self, number: int) -> tuple[Head, int] | None:
+        """The head of which some sectors in a row are the group's weights, and their first."""
+        where, group = self.layout.assembly.get(number), self.plan.groups[number]
         if not isinstance(where, tuple):
             return None
         start = 0
         for head in self.layout.heads:
-            stop = start + head.rows * head.columns * len(head.sectors)
-            if (head.rows, head.columns) == (group.rows, group.columns):
-                return head if start <= where[0] and where[1] <= stop else None
+            size = head.rows * head.columns
+            stop = start + size * len(head.sectors)
+            alike = (head.rows, head.columns) == (group.rows, group.columns)
+            if alike and start <= where[0] and where[1] <= stop:
+                return head, (where[0] - start) // size
             start = stop
         return None
-
-    def _first(self, number: int, head: Head) -> int:
-        """The place in ``head`` of the group's first sector."""
-        before = 0
-        for other in self.layout.heads:
-            if other is head:
-                break
-            before += other.rows * other.columns * len(other.sectors)
-        where = self.layout.assembly[number]
-        return (int(where[0]) - before) // (head.rows * head.columns)
 
     @torch.no_grad()
     def reset(self, seed: int) -> None:

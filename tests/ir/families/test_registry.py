@@ -146,5 +146,23 @@ def test_installed_families_load_when_they_are_asked_for(install: Install) -> No
 def test_an_entry_point_names_what_register_returned(install: Install, golden: Golden) -> None:
     install("points", "pccompiler.families", {"point": "points:Point"}, CODE)
     with pytest.raises(PluginError) as caught:
-        list(Family)
+        Family["point"]
     golden(str(caught.value) + "\n")
+
+
+def test_a_broken_package_affects_its_own_families_only(install: Install) -> None:
+    install("points", "pccompiler.families", {"point": "points:POINT"}, CODE)
+    install("broken", "pccompiler.families", {"bad": "broken:BAD"}, "raise ImportError('no lib')")
+    b = Builder([pc.ir.count("k")])
+    assert not hasattr(b, "frobnicate")
+    assert "point" not in {family.keyword for family in base.registered()}  # not imported
+    assert density(b.build(b.point(0, [3.0])), [3.0]) == 1.0
+    with pytest.raises(OptionError, match=r"PC302.*'foo'"):
+        pc.rat_spn(4, 1, 2, seed=0, leaf="foo")
+    with pytest.raises(pc.errors.ParseError, match="PC207"):
+        parse("pcir 1\nvariable k count\n%0 = input k poisonn 1 @0\nroot %0\n")
+    assert Family["point"] in list(Family)
+    uses: list[Callable[[], object]] = [lambda: b.bad(0, [3.0]), lambda: Family.BAD]
+    for use in uses:
+        with pytest.raises(PluginError, match=r"PC790.*'bad'.*'broken'"):
+            use()

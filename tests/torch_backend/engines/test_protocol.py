@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from typing import Self
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -18,16 +20,18 @@ from pccompiler import log
 from pccompiler.ir import Circuit
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Layer
+from pccompiler.ir.plan.plan import Plan
 from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend import CompiledCircuit
 from pccompiler.torch_backend.engines import select
 from pccompiler.torch_backend.engines.arena.engine import Arena
-from pccompiler.torch_backend.engines.base import Engine, NoMatch, Target
+from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
 from pccompiler.torch_backend.engines.differentiable import evaluate, run
 from pccompiler.torch_backend.engines.layered.engine import Layered
 from pccompiler.torch_backend.engines.plain import Plain
 from pccompiler.torch_backend.engines.questions import Ascent, Batch, Task, Wanted
 from pccompiler.torch_backend.values import safe_log
+from pccompiler.torch_backend.weights.weights import Weights
 
 DRAWS = 3000
 
@@ -349,6 +353,89 @@ def test_an_engine_can_be_registered() -> None:
     assert chosen_for(pc.rat_spn(2, 2, 3))[Wanted.VALUE] == trees()
 
 
+def test_a_broken_engine_of_another_package_is_left_out(
+    install: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(log, "_SAID", set())
+    install("broken", "pccompiler.engines", {"bad": "broken:Bad"}, "raise ImportError('no lib')")
+    install("vain", "pccompiler.engines", {"arena": "vain:Arena"}, "raise ImportError('no lib')")
+    circuit = pc.rat_spn(2, 2, 3)
+    assert chosen_for(circuit)[Wanted.VALUE] == trees()
+    assert pc.explain(circuit).choices[0].engine == trees()
+    ours = [kind.name for kind in select.OURS]
+    assert [kind.name for kind in select.engines()] == ours
+    assert [
+        word for text in caplog.messages for word in ("bad", "arena") if f"'{word}'" in text
+    ] == [
+        "arena",
+        "bad",
+    ]
+
+
+class Picky(Engine):
+    """Refuses one of the questions that it answers otherwise, and hands on the rest."""
+
+    name = "picky"
+    answers = frozenset({Wanted.VALUE, Wanted.GRADIENT})
+    matched = 0
+
+    @classmethod
+    def match(cls, plan: Plan, target: Target, wanted: Wanted) -> Self | NoMatch:
+        """No gradients."""
+        cls.matched += 1
+        return NoMatch("no") if wanted is Wanted.GRADIENT else super().match(plan, target, wanted)
+
+    def load(self, weights: Weights, rest: Evaluate) -> None:
+        """Keep what the others answer."""
+        self.rest = rest
+
+    def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
+        """Nothing that torch differentiates."""
+        return [batch.x]
+
+    def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
+        """Hand on."""
+        return self.rest(batch.x, batch.complete), Ascent()
+
+
+@pytest.fixture
+def picky() -> Iterator[None]:
+    select.register(Picky)
+    yield
+    if "picky" in select.ENGINES:
+        select.unregister("picky")
+
+
+@pytest.mark.usefixtures("picky")
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_choice_does_not_depend_on_the_order_of_questions(order: int) -> None:
+    model = pc.compile(pc.rat_spn(4, 1, 2, seed=0))
+    before = Picky.matched
+    chosen = {w: model.engines.choose(w).name for w in list(Wanted)[::order] for _ in range(2)}
+    assert [w for w in Wanted if chosen[w] == "picky"] == [Wanted.VALUE]
+    assert Picky.matched - before == len(Wanted)
+
+
+@pytest.mark.usefixtures("picky")
+def test_a_model_keeps_an_engine_that_is_removed() -> None:
+    model = pc.compile(pc.rat_spn(4, 1, 2, seed=0))
+    want = model.log_likelihood(torch.zeros(1, 4)).detach()
+    assert model.engines.choose(Wanted.VALUE).name == "picky"
+    select.unregister("picky")
+    with torch.no_grad():
+        close(model.log_likelihood(torch.zeros(1, 4)), want)
+    assert "picky" in {other.engine for other in pc.explain(model).choices[1].others}
+    assert pc.explain(model).choices[0].engine == "picky"
+
+
+def test_a_plan_is_matched_once_for_all_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = Mock(side_effect=Layered)
+    monkeypatch.setattr(Layered, "fit", fit)
+    model = pc.compile(pc.rat_spn(4, 1, 2, seed=0))
+    assert len({id(model.engines.ask(Layered, wanted)) for wanted in Layered.answers}) == 1
+    assert fit.call_count == 1
+
+
 def test_going_down_must_be_written() -> None:
     made: dict[str, type[Engine]] = {}
     exec(FOREIGN, made)
@@ -363,9 +450,9 @@ def test_refusals_keep_nothing_alive() -> None:
     """A traceback would keep the callers' frames, and so their autograd graphs."""
     model = pc.compile(pc.rat_spn(6, 3, 3), memory_budget="1 MiB", device="cpu", dtype="float64")
     model(torch.zeros(2, 6))
-    refused = [made for made in model.engines.made.values() if isinstance(made, NoMatch)]
-    found = [model.engines.ask(kind, Wanted.GRADIENT) for kind in select.engines()]
-    refused += [made for made in found if isinstance(made, NoMatch)]
+    for kind in select.engines():
+        model.engines.ask(kind, Wanted.GRADIENT)
+    refused = [made for made in model.engines.verdicts.values() if isinstance(made, NoMatch)]
     assert refused
     assert all(why.__traceback__ is None and why.__context__ is None for why in refused)
 

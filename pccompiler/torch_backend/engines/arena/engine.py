@@ -54,7 +54,6 @@ class Arena(Engine):
 
     def __init__(self, plan: Plan, target: Target) -> None:
         super().__init__(plan, target)
-        self.device = target.device
         inputs = [layer for layer in plan.layers if layer.kind == Kind.INPUT]
         self.inputs = len(inputs)
         self.linear = all(layer.tabular for layer in inputs)
@@ -62,8 +61,8 @@ class Arena(Engine):
 
     def load(self, weights: Weights, rest: Evaluate) -> None:
         """See `Engine`."""
-        self.program = program_of(self.plan, self.device)
-        self.leaves = LeafInputs(self.plan, self.device, self.target.dtype)
+        self.program = program_of(self.plan, self.target.device)
+        self.leaves = LeafInputs(self.plan, self.target.device, self.target.dtype)
         self.counting = Counting(self.plan, self.leaves, weights, lookup=False)
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
@@ -111,7 +110,7 @@ class Arena(Engine):
 
     def chunks(self, batch: int, dtype: torch.dtype) -> list[slice]:
         """The batch in chunks of equal size."""
-        budget = _CACHE_BYTES if self.device.type == "cpu" else _DEVICE_BYTES
+        budget = _CACHE_BYTES if self.target.device.type == "cpu" else _DEVICE_BYTES
         most = max(_LEAST_ROWS, budget // (self.program.rows * dtype.itemsize))
         parts = -(-batch // most)
         size = -(-batch // parts) if parts else 1
@@ -123,7 +122,7 @@ class Arena(Engine):
         None on an accelerator: the host would have to wait to learn whether the result is certain,
         and a CUDA graph could not capture the step.
         """
-        if not self.linear or self.failures > 2 or self.device.type != "cpu":
+        if not self.linear or self.failures > 2 or self.target.device.type != "cpu":
             return []
         return [dtype, torch.float64] if dtype == torch.float32 else [dtype]
 
@@ -142,7 +141,7 @@ class Arena(Engine):
         if not spaces:
             return self.in_logs(tables, slice(None))
         out = next(iter(tables.inputs.values())).new_empty(tables.batch)
-        left = torch.arange(tables.batch, device=self.device)
+        left = torch.arange(tables.batch, device=self.target.device)
         for space in spaces:
             some = tables if len(left) == tables.batch else tables.rows(left, space)
             root = self.sweep(some.rows(slice(None), space), log=False).up()

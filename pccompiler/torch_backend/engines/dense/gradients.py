@@ -89,7 +89,7 @@ class Gradients:
             *runner.readers, runner.values, runner.terms, runner.spots, len(kept.scales) - 1,
             batch, shape.units, shape.width, shape.arity, places, parts,
             BB=block(batch, tiles.gradient_batch), BM=high, BK=wide, **now,
-            PRECISION=runner.precision, num_warps=tiles.gradient_warps,
+            ALONE=members.most == 1, PRECISION=runner.precision, num_warps=tiles.gradient_warps,
         )  # fmt: skip
         _end(out, to, options)
 

@@ -253,14 +253,15 @@ def flow_level(
 def weight_gradients(
     out, weights, flows, values, terms, tops, grad, member_lists, members, reader_lists,
     reader_spots, region_values, region_terms, term_spots, root, batch, units, width, arity, places,
-    parts, BB: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, COUNTS: tl.constexpr,
-    ADD: tl.constexpr, PRECISION: tl.constexpr,
+    parts, BB: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, ALONE: tl.constexpr,
+    COUNTS: tl.constexpr, ADD: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the weights at each place of a table, by regions of one shape.
 
     A program sums over the batch and over the regions that share the weights, or over one of
-    ``parts`` of these: ``out`` is (parts, places, units, fan-in). With ``COUNTS``, gradients are
-    multiplied by the weights; with ``ADD``, added to ``out``.
+    ``parts`` of these: ``out`` is (parts, places, units, fan-in). It is one loop, since Triton is
+    several times slower on nested ones. ``ALONE`` means that no two regions share weights. With
+    ``COUNTS``, gradients are multiplied by the weights; with ``ADD``, added to ``out``.
     """
     place = tl.program_id(0).to(tl.int64) % places
     part = tl.program_id(0).to(tl.int64) // places
@@ -273,20 +274,25 @@ def weight_gradients(
     a = tl.program_id(2) // tiles
     k = (tl.program_id(2) % tiles) * BK + tl.arange(0, BK)
     acc = tl.zeros([BM, BK], tl.float32)
-    for j in range(first, stop):
-        row = tl.load(members + j)
-        spot = tl.load(term_spots + tl.load(region_terms + row) + a) * batch
-        for start in range(0, batch, BB):
-            b = start + tl.arange(0, BB)
-            g = region_flow(
-                flows, values, grad, row, root, reader_lists, reader_spots, region_values, b, m,
-                batch, units,
-            )  # fmt: skip
-            inside = (b < batch)[:, None] & (k < width)[None, :]
-            cell = b[:, None] * width + k[None, :]
-            top = tl.load((tops + row * batch) + b, mask=b < batch, other=0.0)
-            x = tl.load((terms + spot) + cell, mask=inside, other=float("-inf"))
-            acc = multiplied(tl.trans(g), tl.exp(x - top[:, None]), acc, PRECISION)
+    blocks = tl.cdiv(batch, BB)
+    row = tl.load(members + first, mask=first < stop, other=0)
+    spot = tl.load(term_spots + tl.load(region_terms + row) + a) * batch
+    steps = (tl.maximum(stop - first, 0) * blocks).to(tl.int32)
+    for step in range(0, steps):
+        b = step * BB + tl.arange(0, BB)
+        if not ALONE:
+            row = tl.load(members + first + step // blocks)
+            spot = tl.load(term_spots + tl.load(region_terms + row) + a) * batch
+            b = (step % blocks) * BB + tl.arange(0, BB)
+        g = region_flow(
+            flows, values, grad, row, root, reader_lists, reader_spots, region_values, b, m,
+            batch, units,
+        )  # fmt: skip
+        inside = (b < batch)[:, None] & (k < width)[None, :]
+        cell = b[:, None] * width + k[None, :]
+        top = tl.load((tops + row * batch) + b, mask=b < batch, other=0.0)
+        x = tl.exp(tl.load((terms + spot) + cell, mask=inside, other=float("-inf")) - top[:, None])
+        acc = multiplied(tl.trans(g), x, acc, PRECISION)
     size = units * width * arity
     cell = m[:, None] * (width * arity) + (a * width + k[None, :])
     both = (m < units)[:, None] & (k < width)[None, :]
