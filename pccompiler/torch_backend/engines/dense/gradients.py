@@ -119,7 +119,7 @@ class Gradients:
             to, table, flows, *data, *members.lists, *runner.takers, batch, units, states, places,
             parts, BLOCKS=self.blocks, BS=self.state_tile, BK=wide,
             BB=block(batch, tiles.state_batch), **now,
-            PRECISION="ieee" if runner.precision == "ieee" else "tf32",
+            PRECISION="split" if runner.precision == "ieee" else "tf32",  # 0 and 1 are exact
         )  # fmt: skip
         _end(out, to, options)
 
