@@ -69,7 +69,7 @@ class Family(int, metaclass=Vocabulary):
         domains: The domains of the variables that it fits.
         parameters: Its parameters.
         tabular: Whether its density over finitely many states is a row of a table, which backends
-            look up.
+            look up. Only for our own families, since backends know how each makes its table.
         everywhere: Whether the density is positive at all values, for all parameters that training
             can reach. If not, backends expect ``-inf``.
         in_float64: Whether backends form densities in float64, because terms are much larger than

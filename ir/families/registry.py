@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keyword import iskeyword
 from typing import TypeGuard
 
 from pccompiler.errors import OptionError
@@ -29,9 +30,12 @@ from pccompiler.ir.kinds import Kind
 from pccompiler.ir.variables import Domain
 
 RESERVED = {kind.keyword for kind in Kind} | {
-    *("auto", "literal", "variable", "binary", "real", "count", "inputs", "build"),
+    *("auto", "literal", "variable", "serial", "binary", "real", "count", "build"),
+    *("inputs", "products", "sums", "mixtures", "units_of", "weight_of", "categorical_input"),
 }
 """Words that already have another meaning where a family's keyword may stand."""
+OPTIONS = ("units", "weight")
+"""Arguments of a formula's method that are not parameters of its family."""
 
 
 def register(family: type[Family]) -> Family:
@@ -88,6 +92,10 @@ def _is_family(given: object) -> TypeGuard[type[Family]]:
     return isinstance(given, type) and issubclass(given, Family) and given is not Family
 
 
+def _is_ours(family: type[Family]) -> bool:
+    return family.__module__.startswith("pccompiler.ir.families.builtin.")
+
+
 def _fault(family: object) -> tuple[str, str] | None:
     """The fault of a class that cannot be a family, and a way out."""
     if not _is_family(family):
@@ -95,10 +103,12 @@ def _fault(family: object) -> tuple[str, str] | None:
     keyword, domains = getattr(family, "keyword", None), getattr(family, "domains", ())
     if not isinstance(keyword, str) or not (keyword.isidentifier() and keyword.islower()):
         return f"its keyword is {keyword!r}", "give an identifier in lower case"
-    if keyword in RESERVED:
+    if keyword in RESERVED or iskeyword(keyword):
         return f"its keyword {keyword!r} already has another meaning", "give another keyword"
     if not domains or not set(domains) <= {"binary", "categorical", "real", "count"}:
         return f"its domains are {domains!r}", "give binary, categorical, real, or count"
+    if family.tabular and not _is_ours(family):
+        return "it sets tabular, which only our own families may", "leave it out: log_value will do"
     if family.log_value is Family.log_value:
         return "it has no density", "define log_value(x, parameters, variables)"
     return _parameter_fault(family)
@@ -114,8 +124,13 @@ def _parameter_fault(family: type[Family]) -> tuple[str, str] | None:
         )
     if not given and registered():
         return "it has no parameters", "give at least one: Parameter(name, support)"
-    if len(set(names)) < len(names) or not all(name.isidentifier() for name in names):
-        return f"its parameters are called {', '.join(names)}", "give each an identifier of its own"
+    fit = (name.isidentifier() and not iskeyword(name) and name not in OPTIONS for name in names)
+    if len(set(names)) < len(names) or not all(fit):
+        return (
+            f"its parameters are called {', '.join(names)}",
+            "give each an identifier of its own, which is neither units nor weight nor a keyword "
+            "of Python",
+        )
     if sum(p.columns is not None for p in given) > 1:
         return "several of its parameters have many columns", "give at most one"
     return None

@@ -77,7 +77,8 @@ class Units:
 
     def log_density(self, points: Tensor) -> Tensor:
         """Log-density of units that are separate rows, at points of shape (rows, points)."""
-        return self.leaf.log_density(points.unsqueeze(1), self)[:, 0]
+        logs = self.leaf.log_density(points.unsqueeze(1), self)
+        return self.leaf.bounded(logs, exact=True)[:, 0]
 
 
 class TorchLeaf(Parameters):
@@ -251,8 +252,8 @@ class TorchLeaf(Parameters):
         return started(self, start, size)
 
     def from_counts(self, shares: Tensor) -> Tensor:
-        """Parameters from probabilities of states; only for tables."""
-        return shares
+        """Parameters from probabilities of states, shape (weights, units, states); for tables."""
+        raise self.lacks("from_counts")
 
     def statistics(self, setting: Setting) -> Statistics:
         """The statistics that the M-step gathers."""

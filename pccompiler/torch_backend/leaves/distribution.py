@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +20,9 @@ from pccompiler.torch_backend.leaves.quadrature import Points, check_settled, pa
 _DRAWS = 512
 _MOST_COUNTS = 2**20
 _LEFT_OUT = 1e-13  # mass of counts that may be left out
+_ROUNDED = 1e-3  # the most that rounded parameters change the mass of all counts
+
+_WAY_OUT = "derive a class from TorchLeaf and define log_density, which is -inf outside"
 
 
 class DistributionLeaf(TorchLeaf):
@@ -34,7 +38,8 @@ class DistributionLeaf(TorchLeaf):
             distributions are on a circle, but their class declares the real line.
 
     Raises:
-        CircuitError: If the support depends on the parameters and none is given: PC465.
+        CircuitError: PC465, if values are not single numbers, or if no support is given and that
+            of the class depends on the parameters.
 
     Example:
         >>> from torch.distributions import StudentT
@@ -51,10 +56,12 @@ class DistributionLeaf(TorchLeaf):
         support: constraints.Constraint | None = None,
     ) -> None:
         given: Any = distribution.support if support is None else support
-        if not isinstance(given, constraints.Constraint) or (given.is_discrete and support is None):
-            given = given if given is constraints.nonnegative_integer else None
-        if given is None:
-            raise self._unfit(keyword, "its support depends on its parameters", "give support=")
+        if not isinstance(given, constraints.Constraint) or constraints.is_dependent(given):
+            raise self._unfit(keyword, "its support depends on its parameters", _WAY_OUT)
+        if given.event_dim > 0:
+            raise self._unfit(keyword, "its values are not single numbers", "use another class")
+        if given.is_discrete and support is None and given is not constraints.nonnegative_integer:
+            raise self._unfit(keyword, f"its support is {given}", "give support=")
         self.keyword, self.distribution, self.support = keyword, distribution, given
         self.on_line = not given.is_discrete
         self.bounded_support = isinstance(given, type(constraints.unit_interval))
@@ -71,7 +78,7 @@ class DistributionLeaf(TorchLeaf):
         family = self.family
         wanted: Any = self.distribution.arg_constraints
         for parameter in family.parameters:
-            kind = _KINDS.get(str(wanted.get(parameter.name)))
+            kind = _kind(wanted.get(parameter.name))
             if kind is None or not isinstance(parameter.support, kind):
                 raise self._unfit(
                     self.keyword,
@@ -155,7 +162,11 @@ class DistributionLeaf(TorchLeaf):
         return panels_about(middle.unsqueeze(1), scale.unsqueeze(1))
 
     def points(self, units: Units) -> Points:
-        """For counts, twice as many as needed for all but 1e-13 of the mass."""
+        """For counts, so many that the second half of them has no mass.
+
+        Masses are normalised, since parameters that were rounded to float32 give a mass that is
+        not exactly 1, however many counts there are.
+        """
         if self.on_line:
             return super().points(units)
         number = 64
@@ -164,20 +175,25 @@ class DistributionLeaf(TorchLeaf):
                 torch.arange(2.0 * number).to(units.parameters).expand(len(units.parameters), -1)
             )
             masses = units.log_density(counts).exp()
-            left = (1.0 - masses.detach()[:, :number].sum(1)).abs()
-            if number > _MOST_COUNTS or bool((left < _LEFT_OUT).all()):
-                check_settled(left, f"the mass of {self.keyword} leaves")
-                return Points(counts, masses)
+            seen = masses.detach()
+            whole = seen.sum(1, keepdim=True)
+            missing = (1.0 - whole).abs()
+            missing = missing.where(missing > _ROUNDED, seen[:, number:].sum(1, keepdim=True))
+            if number > _MOST_COUNTS or bool((missing < _LEFT_OUT).all()):
+                check_settled(missing, f"the mass of {self.keyword} leaves")
+                return Points(counts, masses / whole)
             number *= 4
 
 
-_KINDS: dict[str, type[ir.Support]] = {
-    "Real()": ir.Real,
-    "GreaterThan(lower_bound=0.0)": ir.Positive,
-    "GreaterThanEq(lower_bound=0.0)": ir.Positive,
-    "Interval(lower_bound=0.0, upper_bound=1.0)": ir.UnitInterval,
-}
-"""Torch constraints as supports."""
+def _kind(given: Any) -> type[ir.Support] | None:
+    """A torch constraint as a support, ``None`` if there is no such support."""
+    if given is constraints.real:
+        return ir.Real
+    if isinstance(given, constraints.greater_than | constraints.greater_than_eq):
+        return ir.Positive if given.lower_bound == 0 else None
+    if isinstance(given, constraints.interval | constraints.half_open_interval):
+        return ir.UnitInterval if (given.lower_bound, given.upper_bound) == (0, 1) else None
+    return None
 
 
 class _Filled(TorchFunctionMode):
@@ -196,6 +212,29 @@ class _Filled(TorchFunctionMode):
         return func(*args, **given)
 
 
+class _Unvalidated:
+    """Switches validation, which is global, off until the last thread has left."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.before = Lock(), 0, False
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.before = Distribution._validate_args
+                Distribution.set_default_validate_args(False)
+            self.inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                Distribution.set_default_validate_args(self.before)
+
+
+_UNVALIDATED = _Unvalidated()
+
+
 @contextmanager
 def _without_host(device: torch.device) -> Generator[None]:
     """Keep distributions on a GPU from copying from or waiting for the CPU.
@@ -206,21 +245,20 @@ def _without_host(device: torch.device) -> Generator[None]:
     if device.type == "cpu":
         yield
         return
-    validated = Distribution._validate_args
-    Distribution.set_default_validate_args(False)
-    try:
-        with _Filled():
-            yield
-    finally:
-        Distribution.set_default_validate_args(validated)
+    with _UNVALIDATED, _Filled():
+        yield
 
 
 @contextmanager
 def _seeded(seed: int | None, device: torch.device) -> Generator[None]:
-    """Seed torch's global generators, which distributions use, and restore them afterwards."""
+    """Seed the device's global generator, which distributions use, and restore it afterwards."""
     if seed is None:
         yield
-        return
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
+    elif device.type == "cuda":
+        with torch.random.fork_rng(devices=[device]), torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+            yield
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import itertools
 
 import torch
 from torch import Tensor
@@ -10,6 +10,8 @@ from torch import Tensor
 from pccompiler.ir.families import Family
 from pccompiler.ir.families.supports import Parameter, Real, slices
 from pccompiler.torch_backend.weights.supports import Support, support_of
+
+_GUESSES = 3**4  # every combination, for up to four positive parameters
 
 
 class Parameters:
@@ -21,9 +23,9 @@ class Parameters:
 
     keyword: str
 
-    @cached_property
+    @property
     def family(self) -> Family:
-        """The family's declaration in the IR."""
+        """The family's declaration in the IR, which a notebook cell may register again."""
         return Family[self.keyword]
 
     @property
@@ -62,8 +64,8 @@ class Parameters:
             return Support().useless(table)
         return torch.cat([support.useless(part) for _, support, part in self._split(table)], -1)
 
-    def guess(self, centre: Tensor, spread: Tensor, columns: int) -> Tensor:
-        """First parameters from the centre and spread of the data, shape (weights, columns).
+    def guesses(self, centre: Tensor, spread: Tensor, columns: int) -> Tensor:
+        """First parameters from the data's centre and spread, shape (weights, guesses, columns).
 
         Args:
             centre: Shape (weights, 1).
@@ -72,7 +74,8 @@ class Parameters:
         """
         like = centre.expand(-1, columns)
         parts = [s.begin(part, spread.expand_as(part)) for _, s, part in self._split(like)]
-        return torch.cat(parts, dim=-1)
+        some = itertools.islice(itertools.product(*parts), _GUESSES)
+        return torch.stack([torch.cat(guess, dim=-1) for guess in some], dim=1)
 
     def reach(self, like: Tensor) -> Tensor:
         """How far unconstrained numbers may move from a guess, shape (columns,)."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from torch import Tensor
+
 from pccompiler.torch_backend.leaves.base import TorchLeaf
 from pccompiler.torch_backend.leaves.fitting.columns import Float
 from pccompiler.torch_backend.leaves.fitting.start import Start
@@ -20,3 +22,7 @@ class TableLeaf(TorchLeaf):
     def start(self, start: Start, size: int) -> Float:
         """A mixture of frequencies, the unit's own state, and noise."""
         return start.shares(size)
+
+    def from_counts(self, shares: Tensor) -> Tensor:
+        """The probabilities themselves."""
+        return shares

@@ -81,9 +81,13 @@ class Knowledge:
         missing = layer.column(rows.t()).isnan()
         if chosen is not None:
             missing = missing & chosen
-        units = self.units[layer.number]
+        rows = missing.any(2).flatten().nonzero().flatten()
+        if len(rows) == 0:
+            return given
+        units = self.units[layer.number].pick(rows)  # other leaves may have no largest density
         top = units.leaf.top(units) if units.table is None else units.table.amax(2).log()
-        return torch.where(missing, top.unsqueeze(-1), given)
+        filled = torch.where(missing[rows], top.unsqueeze(-1), given[rows])
+        return given.index_copy(0, rows, filled)
 
 
 Flows: TypeAlias = Mapping[int, Tensor]
@@ -145,18 +149,23 @@ class Evaluated:
         return masses * known.discrete.view(1, -1, 1)
 
     def moments(self, flows: Flows, masses: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of each variable, each of shape (batch, variables)."""
-        known = self.knowledge
+        """Mean and variance of each variable, each of shape (batch, variables).
+
+        In float64, divided by the sum of the flows: otherwise digits of a variance cancel if it is
+        small compared with the mean's square.
+        """
+        known, masses = self.knowledge, masses.double()
         states = torch.arange(known.states, device=masses.device, dtype=masses.dtype)
-        sums = torch.stack([masses @ states, masses @ states.square()])
+        sums = torch.stack([masses.sum(2), masses @ states, masses @ states.square()])
         for layer, units in self._unbounded():
-            flow, index = flows[layer.number], self._index(layer)
-            for power, moment in enumerate((units.leaf.mean, units.leaf.square)):
-                sums[power].t().index_add_(0, index, _mixed(units, moment(units), flow))
+            flow, index, wide = flows[layer.number].double(), self._index(layer), units.double()
+            sums[0].t().index_add_(0, index, flow.sum(1))
+            for power, moment in enumerate((units.leaf.mean, units.leaf.square), start=1):
+                sums[power].t().index_add_(0, index, _mixed(wide, moment(wide), flow))
         missing = self.rows.isnan()
-        mean = torch.where(missing, sums[0], self.rows)
-        variance = torch.where(missing, sums[1] - sums[0].square(), 0.0)
-        return mean, variance.clamp_min(0.0)
+        mean, square = sums[1:] / sums[0]
+        variance = torch.where(missing, square - mean.square(), 0.0).clamp_min(0.0)
+        return torch.where(missing, mean.to(self.rows), self.rows), variance.to(self.rows)
 
     def complete(
         self, flows: Flows, draw: bool, generator: torch.Generator | None = None
@@ -171,10 +180,14 @@ class Evaluated:
         masses = self.masses(flows)
         out = (draw_state(masses, generator) if draw else masses.argmax(2)).to(self.root.dtype)
         out = out * self.knowledge.discrete
+        missing = self.rows.isnan()
         for layer, units in self._unbounded():
-            value = _value(units, flows[layer.number], draw, generator)
-            out.t().index_add_(0, self._index(layer), value)
-        return torch.where(self.rows.isnan(), out, self.rows)
+            flow, index = flows[layer.number], self._index(layer)
+            if not draw:  # observed leaves may have no mode
+                some = missing.any(0)[index].nonzero().flatten()
+                units, flow, index = units.pick(some), flow[some], index[some]
+            out.t().index_add_(0, index, _value(units, flow, draw, generator))
+        return torch.where(missing, out, self.rows)
 
     def _unbounded(self) -> Iterator[tuple[LeafLayer, Units]]:
         """The layers over infinitely many values."""

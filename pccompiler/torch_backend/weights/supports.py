@@ -42,9 +42,9 @@ class Support:
         """The inverse of `constrain`."""
         return values
 
-    def begin(self, centre: Tensor, spread: Tensor) -> Tensor:
-        """A first guess from the centre and spread of the data, of their shape."""
-        return centre
+    def begin(self, centre: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
+        """First guesses from the centre and spread of the data, each of their shape."""
+        return (centre,)
 
     def unsound(self, raw: Tensor) -> Tensor:
         """Whether ``raw`` holds a value that no parameter can have, as a 0-d boolean tensor."""
@@ -76,9 +76,9 @@ class Positive(Support):
         """NaN, infinity and zero."""
         return super().useless(values) | (values == 0.0)
 
-    def begin(self, centre: Tensor, spread: Tensor) -> Tensor:
-        """The spread."""
-        return spread
+    def begin(self, centre: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
+        """A scale, a shape or a rate: the spread, 1, and the spread's reciprocal."""
+        return spread, torch.ones_like(spread), 1.0 / spread
 
 
 class Nonnegative(Positive):
@@ -101,9 +101,13 @@ class UnitInterval(Support):
         return lift(torch.sigmoid(raw), floor, 2)
 
     def log_constrain(self, raw: Tensor, floor: float) -> Tensor:
-        """Logarithms of both outcomes, along the last axis."""
-        logs = nn.functional.logsigmoid(torch.cat([-raw, raw], dim=-1))
-        return logs if floor == 0.0 else lift(logs.exp(), floor, 2).log()
+        """Logarithms of both outcomes, along the last axis; of the likelier by the other's."""
+        both = torch.cat([-raw, raw], dim=-1)
+        if floor == 0.0:
+            return nn.functional.logsigmoid(both)
+        likelier = both > 0.0
+        less = lift(torch.sigmoid(torch.where(likelier, -both, both)), floor, 2)
+        return torch.where(likelier, torch.log1p(-less), less.log())
 
     def unconstrain(self, values: Tensor, floor: float) -> Tensor:
         """Logits."""
@@ -113,9 +117,9 @@ class UnitInterval(Support):
         """NaN only: logits of 0 and 1 are infinite."""
         return raw.isnan().any()
 
-    def begin(self, centre: Tensor, spread: Tensor) -> Tensor:
+    def begin(self, centre: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
         """One half."""
-        return torch.full_like(centre, 0.5)
+        return (torch.full_like(centre, 0.5),)
 
 
 class Simplex(Support):
@@ -130,9 +134,9 @@ class Simplex(Support):
         """Logarithms."""
         return unlift(values, floor, values.shape[-1]).log()
 
-    def begin(self, centre: Tensor, spread: Tensor) -> Tensor:
+    def begin(self, centre: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
         """The same probability for all."""
-        return torch.full_like(centre, 1.0 / centre.shape[-1])
+        return (torch.full_like(centre, 1.0 / centre.shape[-1]),)
 
     def unsound(self, raw: Tensor) -> Tensor:
         """NaN, infinity, or a row without an entry above 0."""

@@ -15,6 +15,7 @@ from pccompiler.ir import Builder, Family, parse, real, to_text
 from pccompiler.ir.arrays import Float
 from pccompiler.ir.expressions.variables import variables
 from pccompiler.ir.families import Parameter, base, positive, register, simplex
+from pccompiler.ir.families.registry import RESERVED
 from pccompiler.ir.variables import Variable
 from pccompiler.passes import Check, plan
 from pccompiler.structures import naive_bayes_mixture
@@ -77,6 +78,16 @@ def made(name: str, **changes: object) -> type[Family]:
     return type(name, (Exponential,), changes)
 
 
+def named(name: str) -> tuple[Parameter, ...]:
+    return (Parameter(name, positive),)
+
+
+def test_no_family_hides_a_method() -> None:
+    (wait,) = variables(real("wait"))
+    names = {name for name in [*dir(Builder), *object.__dir__(wait)] if not name.startswith("_")}
+    assert names <= RESERVED | {family.keyword for family in Family}
+
+
 def test_refusals(golden: Golden) -> None:
     register(Exponential)
     two = (Parameter("p", simplex, lambda v: 2), Parameter("q", simplex, lambda v: 3))
@@ -89,6 +100,12 @@ def test_refusals(golden: Golden) -> None:
         lambda: register(made("Twins", keyword="twins", parameters=Exponential.parameters * 2)),
         lambda: register(made("Wide", keyword="wide", parameters=two)),
         lambda: register(made("Vague", keyword="vague", log_value=Family.log_value)),
+        lambda: register(made("Sums", keyword="sums")),
+        lambda: register(made("Lambda", keyword="lambda")),
+        lambda: register(made("Keyed", keyword="keyed", parameters=named("lambda"))),
+        lambda: register(made("Many", keyword="many", parameters=named("units"))),
+        lambda: register(made("Heavy", keyword="heavy", parameters=named("weight"))),
+        lambda: register(made("Table", keyword="table", tabular=True)),
         lambda: register(made("Other")),
     ]
     found: list[str] = []

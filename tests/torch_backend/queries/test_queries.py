@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import pccompiler as pc
 from pccompiler.errors import DataError, OptionError, PCCompilerError
-from pccompiler.ir import Builder, Circuit, Family, Hypernetwork, binary, real
+from pccompiler.ir import Builder, Circuit, Family, Hypernetwork, binary, count, real
 from pccompiler.ir.plan.materialize import materialize
 from pccompiler.ir.plan.oracle import log_likelihood
 from pccompiler.testing import random_circuit, random_weights, with_values, worlds
@@ -234,6 +234,16 @@ def test_moments_of_samples_and_of_every_family(family: Family) -> None:
     assert bool((((draws - known.mean[0]) ** 2).mean(0) - known.variance[0]).abs().lt(error).all())
 
 
+def test_small_variances_far_from_zero_keep_their_digits() -> None:
+    b = Builder([real("g"), count("k"), real("m")])
+    mixed = b.gaussian(2, [[3e4, 1.0], [3e4 + 4.0, 2.0], [3e4 - 1.0, 0.5]])
+    near = b.sum([mixed], weights=[[0.2, 0.3, 0.5]])
+    root = b.product([b.gaussian(0, [[1e4, 1.0]]), b.poisson(1, [1e6]), near])
+    found = pc.compile(b.build(root), dtype="float32").posterior_marginals()
+    np.testing.assert_allclose(found.mean[0].cpu(), [1e4, 1e6, 3e4 + 0.7], rtol=1e-6)
+    np.testing.assert_allclose(found.variance[0].cpu(), [1.0, 1e6, 6.335], rtol=1e-5)
+
+
 @pytest.mark.parametrize("family", [Family.GAUSSIAN, Family.LAPLACE, Family.HISTOGRAM])
 def test_real_posteriors_against_numerical_integration(family: Family) -> None:
     circuit = family_mixture(3, [family, Family.CATEGORICAL])
@@ -270,6 +280,22 @@ def test_mpe_of_leaves_over_real_numbers_and_counts() -> None:
             shifts = rng.integers(0, 12, 200)
         others[:, column] = torch.from_numpy(np.abs(shifts) if family == Family.GAMMA else shifts)
         assert bool((model.log_likelihood(others) <= best.log_value + 1e-12).all())
+
+
+def test_observed_leaves_need_no_mode() -> None:
+    """The density of a gamma distribution with a concentration below 1 has no maximum."""
+    b = Builder([real("g"), real("h"), binary("y")])
+    parts = [b.gamma(0, [[0.5, 1.0]]), b.gamma(1, [[3.0, 2.0]]), b.bernoulli(2, [0.3])]
+    model = pc.compile(b.build(b.product(parts)), dtype="float64")
+    rows = np.array([[2.0, math.nan, math.nan], [3.0, 4.0, math.nan], [0.5, math.nan, 1.0]])
+    best = model.mpe(rows)
+    want = np.array([[2.0, 1.0, 0.0], [3.0, 4.0, 0.0], [0.5, 1.0, 1.0]])
+    np.testing.assert_allclose(best.rows.cpu().numpy(), want)
+    torch.testing.assert_close(best.log_value, model.log_likelihood(best.rows).detach())
+    exact = model.map(rows[1:2])
+    assert exact.rows[0, 0].tolist() == [3.0, 4.0, 0.0]
+    with pytest.raises(PCCompilerError, match="no maximum"):
+        model.mpe(np.full((1, 3), math.nan))
 
 
 def test_classes_by_bayes_rule() -> None:

@@ -126,8 +126,9 @@ class _Reader:
         first = 0
         for number in self._places(Role.TABLE):
             layer = self.plan.layers[number]
-            binary = layer.family == Family.BERNOULLI
-            states = 2 if binary else self.plan.groups[layer.group].columns
+            states = self.plan.groups[layer.group].columns
+            if layer.variables is not None:
+                states = self.plan.variables[layer.variables[0]].cardinality
             table = self.groups.index(layer.group)
             found.append(Inputs(table, first, layer.rows, layer.units, states))
             first += layer.rows

@@ -60,6 +60,28 @@ class GammaLeaf(DistributionLeaf):
         """Rows, sums and sums of logarithms."""
         return _Logarithms(setting)
 
+    def blend(self, old: Tensor, new: Tensor, part: Tensor) -> Tensor:
+        """Linear in the mean and the mean logarithm."""
+        first, last = _mean_and_log(old), _mean_and_log(new)
+        mean, log = (first + part * (last - first)).split(1, dim=-1)
+        shape = _concentration(mean.log() - log, torch.maximum(old, new)[..., :1])
+        between = torch.cat([shape, shape / mean], dim=-1)
+        return old.where(part <= 0.0, new.where(part >= 1.0, between))
+
+
+def _mean_and_log(values: Tensor) -> Tensor:
+    concentration, rate = values.split(1, dim=-1)
+    return torch.cat([concentration / rate, torch.digamma(concentration) - rate.log()], dim=-1)
+
+
+def _concentration(gap: Tensor, most: Tensor) -> Tensor:
+    """At most ``most``, from the logarithm of the mean less the mean logarithm."""
+    return root(
+        lambda place: place.log() - torch.digamma(place) - gap,
+        torch.full_like(gap, LEAST_CONCENTRATION).minimum(most),
+        most.expand_as(gap),
+    )
+
 
 def most_concentration(columns: Columns, pool: int) -> float:
     """The largest concentration in an M-step, since that of a single value would be infinite.
@@ -108,11 +130,6 @@ class _Logarithms(Moments):
         """The rate is the concentration divided by the mean, whatever the concentration."""
         rows = totals[..., :1]
         mean, log = totals[..., 1:2] / rows, totals[..., 2:] / rows
-        gap = mean.log() - log
-        concentration = root(
-            lambda place: place.log() - torch.digamma(place) - gap,
-            torch.full_like(gap, LEAST_CONCENTRATION),
-            self.most.expand_as(gap),
-        )
+        concentration = _concentration(mean.log() - log, self.most)
         rate = concentration / (mean * self.size.unsqueeze(1))
         return Estimate(torch.cat([concentration, rate], dim=-1), rows)

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Geometric
 
-from pccompiler.torch_backend.leaves.base import LEAST_LOG_DENSITY, Constants, TorchLeaf, Units
+from pccompiler.torch_backend.leaves.base import LEAST_LOG_DENSITY, TorchLeaf, Units
 from pccompiler.torch_backend.leaves.distribution import DistributionLeaf
 from pccompiler.torch_backend.leaves.fitting.columns import LEAST_RATE
 from pccompiler.torch_backend.leaves.fitting.statistics import (
+    Counts,
     Estimate,
-    Moments,
     Setting,
     Statistics,
 )
@@ -40,6 +40,15 @@ class GeometricLeaf(DistributionLeaf):
         """Zero."""
         return torch.zeros_like(units.parameters[..., 0])
 
+    def mean(self, units: Units) -> Tensor:
+        """The odds of a failure, however rare."""
+        return (units.parameters[..., 0] - units.parameters[..., 1]).exp()
+
+    def square(self, units: Units) -> Tensor:
+        """The mean plus twice its square."""
+        mean = self.mean(units)
+        return mean + 2.0 * mean.square()
+
     def statistics(self, setting: Setting) -> Statistics:
         """Rows and failures."""
         return _Failures(setting)
@@ -50,16 +59,7 @@ class GeometricLeaf(DistributionLeaf):
         return torch.where(part > 0.0, 1.0 / trials, old)
 
 
-class _Failures(Moments):
-    def prior(self) -> Tensor:
-        """One row at the column's mean."""
-        mean = self.setting.fact(self.setting.columns.rate)
-        return torch.cat([torch.ones_like(mean), mean], dim=1)
-
-    def features(self, x: Tensor, index: Tensor, constants: Constants) -> Tensor:
-        """Rows and failures."""
-        return torch.cat([torch.ones_like(x), x], dim=1)
-
+class _Failures(Counts):
     def solve(self, found: Tensor, totals: Tensor) -> Estimate:
         """Successes, of which each row has one, divided by trials."""
         rows, failures = totals.split(1, dim=-1)

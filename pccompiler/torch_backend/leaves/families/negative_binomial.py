@@ -58,20 +58,32 @@ class NegativeBinomialLeaf(DistributionLeaf):
         """The mass on each count."""
         return _Counts(setting)
 
+    def blend(self, old: Tensor, new: Tensor, part: Tensor) -> Tensor:
+        """Linear in the mean and the mean square, hence in the variance's excess over the mean."""
+        (first, least), (mean, excess) = _mean_and_excess(old), _mean_and_excess(new)
+        away = mean - first
+        middle = first + part * away
+        apart = part * (1.0 - part) * away.square()
+        successes = middle.square() / (least + part * (excess - least) + apart)
+        between = torch.cat([successes, successes / (successes + middle)], dim=-1)
+        return old.where(part <= 0.0, new.where(part >= 1.0, between))
+
+
+def _mean_and_excess(values: Tensor) -> tuple[Tensor, Tensor]:
+    successes, p = values.split(1, dim=-1)
+    mean = successes * (1.0 - p) / p
+    return mean, mean.square() / successes
+
 
 class _Counts(CellStatistics):
     def solve(self, some: SomeWeights, pseudocount: float) -> tuple[Tensor, Tensor]:
         """Maximises over the successes; given these, the mean is that of the counts.
 
-        Prior rows are distributed as the column is over all units of a weight.
-
         Source:
             Aragon, Eberly and Eberly (1992), "Existence and uniqueness of the maximum likelihood
             estimator for the two-parameter negative binomial distribution".
         """
-        seen = some.mass.sum(1, keepdim=True)
-        share = seen / seen.sum(2, keepdim=True).clamp_min(1e-300)
-        mass = some.mass + pseudocount * share
+        mass = some.mass_with_prior(pseudocount)
         mass = mass / mass.sum(2, keepdim=True).clamp_min(1e-300)
         points = some.points.unsqueeze(1)
         mean = (mass * points).sum(2).clamp_min(LEAST_RATE)

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.leaves.base import LEAST_LOG_DENSITY, Constants, TorchLeaf, Units
+from pccompiler.torch_backend.leaves.base import LEAST_LOG_DENSITY, TorchLeaf, Units
 from pccompiler.torch_backend.leaves.fitting.columns import LEAST_RATE, Float
 from pccompiler.torch_backend.leaves.fitting.start import Start
 from pccompiler.torch_backend.leaves.fitting.statistics import (
+    Counts,
     Estimate,
-    Moments,
     Setting,
     Statistics,
 )
@@ -83,16 +83,7 @@ class PoissonLeaf(TorchLeaf):
         return _Events(setting)
 
 
-class _Events(Moments):
-    def prior(self) -> Tensor:
-        """One row at the column's rate."""
-        rate = self.setting.fact(self.setting.columns.rate)
-        return torch.cat([torch.ones_like(rate), rate], dim=1)
-
-    def features(self, x: Tensor, index: Tensor, constants: Constants) -> Tensor:
-        """Rows and events."""
-        return torch.cat([torch.ones_like(x), x], dim=1)
-
+class _Events(Counts):
     def solve(self, found: Tensor, totals: Tensor) -> Estimate:
         """Events divided by rows."""
         rows, mean = totals[..., :1], totals[..., 1:] / totals[..., :1]

@@ -69,6 +69,12 @@ class SomeWeights(NamedTuple):
     mass: Tensor
     constants: tuple[Tensor, ...] | None
 
+    def mass_with_prior(self, pseudocount: float) -> Tensor:
+        """The mass with prior rows, distributed as the column is over all units of a weight."""
+        seen = self.mass.sum(1, keepdim=True)
+        share = seen / seen.sum(2, keepdim=True).clamp_min(1e-300)
+        return self.mass + pseudocount * share
+
 
 class CellStatistics(Statistics):
     """Statistics of families whose estimates depend on the individual values."""

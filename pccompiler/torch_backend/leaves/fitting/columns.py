@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,6 +52,23 @@ class Columns:
         if len(values) == 0:
             return 0.0, 1.0
         return float(values.mean()), max(float(values.std()), self.least(pool))
+
+    @property
+    def summary(self) -> tuple[Callable[[int], float], ...]:
+        """Mean, deviation, and three typical values of a pool: at a sixth, a half, five sixths."""
+        return (
+            lambda pool: self.spread(pool)[0],
+            lambda pool: self.spread(pool)[1],
+            *(partial(self._typical, part) for part in (1 / 6, 1 / 2, 5 / 6)),
+        )
+
+    def examples(self, pools: Int) -> list[Variable]:
+        """The first variable of each pool."""
+        return [self.variables[self.pools[pool][0]] for pool in pools.tolist()]
+
+    def _typical(self, part: float, pool: int) -> float:
+        values = self.observed(pool)
+        return float(values[int(part * len(values))]) if len(values) else 0.0
 
     def distance(self, pool: int) -> tuple[float, float]:
         """Median, and mean absolute distance from it."""

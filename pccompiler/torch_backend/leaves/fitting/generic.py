@@ -56,8 +56,8 @@ class Leaf(Protocol):
         """The inverse of `values`."""
         ...
 
-    def guess(self, centre: Tensor, spread: Tensor, columns: int) -> Tensor:
-        """First parameters."""
+    def guesses(self, centre: Tensor, spread: Tensor, columns: int) -> Tensor:
+        """First parameters to choose from."""
         ...
 
     def reach(self, like: Tensor) -> Tensor:
@@ -66,22 +66,19 @@ class Leaf(Protocol):
 
 
 class GenericStatistics(CellStatistics):
-    """Any family. Prior rows are distributed as the column is over all units of a weight."""
+    """Any family."""
 
     def __init__(self, leaf: Leaf, setting: Setting) -> None:
         super().__init__(setting)
         self.leaf, columns = leaf, setting.columns
-        centre = setting.fact(lambda pool: columns.spread(pool)[0])
-        spread = setting.fact(lambda pool: columns.spread(pool)[1])
-        self.guess = leaf.guess(centre, spread, setting.group.columns)
+        facts = torch.cat([setting.fact(of) for of in columns.summary], dim=1)
+        self.guess = guessed(leaf, columns.examples(setting.pools), facts, setting.group.columns)
 
     def solve(self, some: SomeWeights, pseudocount: float) -> tuple[Tensor, Tensor]:
         """A few steps from the old parameters, which are kept if no step improves."""
         if some.constants is None and self.leaf.has_constants:
             raise self.leaf.lacks("statistics")
-        seen = some.mass.sum(1, keepdim=True)
-        share = seen / seen.sum(2, keepdim=True).clamp_min(1e-300)
-        mass = some.mass + pseudocount * share
+        mass = some.mass_with_prior(pseudocount)
         size = max(1, _AT_ONCE // max(1, mass[0].numel()))
         constants = some.constants or ()
         parts = [
@@ -98,6 +95,27 @@ class GenericStatistics(CellStatistics):
             for part in (slice(i, i + size) for i in range(0, len(mass), size))
         ]
         return torch.cat(parts), some.mass.sum(2)
+
+
+def guessed(leaf: Leaf, variables: Sequence[Variable], facts: Tensor, columns: int) -> Tensor:
+    """The first parameters under which the data are likeliest, shape (weights, columns).
+
+    Only typical values count, and of these only the ones that are possible under some guess.
+
+    Args:
+        leaf: The family.
+        variables: A variable of each weight.
+        facts: Shape (weights, 5), as in `Columns.summary`.
+        columns: Number of parameters of a unit.
+    """
+    centre, spread, values = facts[:, :1], facts[:, 1:2], facts[:, 2:].unsqueeze(1)
+    guesses = leaf.guesses(centre, spread, columns)
+    constants = leaf.constants(variables, facts.device, facts.dtype)
+    logs = leaf.log_likelihood(values, leaf.unconstrain(guesses, 0.0), 0.0, constants)
+    logs = logs.masked_fill(~logs.isfinite(), -torch.inf)
+    never = logs.isneginf().all(1, keepdim=True)
+    best = logs.masked_fill(never, 0.0).sum(2).argmax(1)
+    return guesses[torch.arange(len(best), device=best.device), best]
 
 
 def climbed(
@@ -147,12 +165,13 @@ def started(leaf: Leaf, start: Start, size: int) -> Float:
     """
     found: list[Tensor] = []
     cpu = torch.device("cpu")
+    facts = np.concatenate([start.fact(of) for of in start.columns.summary], axis=1)
+    examples = start.columns.examples(start.pools)
+    guesses = guessed(leaf, examples, torch.from_numpy(facts), size)
     for weight, pool in enumerate(start.pools.tolist()):
         own = start.values[weight]
         points = _sample(start.columns.observed(pool))
-        facts = torch.tensor([start.columns.spread(pool)], dtype=torch.float64, device=cpu)
-        centre, spread = facts.split(1, dim=1)
-        guess = leaf.guess(centre, spread, size)
+        guess = guesses[weight : weight + 1]
         old = guess.unsqueeze(1).expand(-1, len(own), -1).contiguous()
         if len(np.unique(points)) > 1:
             mass = _near(points, own, float(start.apart[weight, 0]), start.rng)

@@ -145,3 +145,16 @@ class Moments(Statistics):
         """Parameters from sums of features."""
         found = scale * self.totals
         return self.solve(found, found + pseudocount * self.before)
+
+
+class Counts(Moments):
+    """Statistics of families over counts that only need rows and sums."""
+
+    def prior(self) -> Tensor:
+        """One row at the column's mean."""
+        mean = self.setting.fact(self.setting.columns.rate)
+        return torch.cat([torch.ones_like(mean), mean], dim=1)
+
+    def features(self, x: Tensor, index: Tensor, constants: tuple[Tensor, ...]) -> Tensor:
+        """Rows and counts."""
+        return torch.cat([torch.ones_like(x), x], dim=1)

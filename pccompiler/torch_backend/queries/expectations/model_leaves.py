@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from pccompiler.torch_backend.evaluator import Evaluator
 
 
-def model_leaves(model: Evaluator) -> dict[int, Units]:
-    """The leaves of each input layer, each unit as its own row, in float64; differentiable."""
-    return leaves_of(model, *model.weights())
-
-
 def leaves_of(
     model: Evaluator, weights: list[Tensor], given: dict[int, Tensor]
 ) -> dict[int, Units]:
-    """As `model_leaves`, from given weights."""
+    """The leaves of each input layer, each unit as its own row, in float64; differentiable.
+
+    Args:
+        model: A compiled circuit.
+        weights: As returned by its ``weights``, like ``given``.
+        given: Input layer to parameters of leaves without tables.
+    """
     tables = tables_by_layer(model.plan, weights)
     found: dict[int, Units] = {}
     for layer in model.leaf_inputs.layers:
@@ -33,19 +34,4 @@ def leaves_of(
             eye = torch.eye(plan_layer.units, dtype=torch.float64, device=model.device)
             parameters = eye.expand(plan_layer.rows, -1, -1)
         found[layer.number] = layer.units(parameters.double()).apart()
-    return found
-
-
-def leaf_moments(model: Evaluator, order: int) -> dict[int, Tensor]:
-    """``E[x ** order]`` of every leaf, by input layer, each of shape (rows, units), in float64.
-
-    Args:
-        model: A compiled circuit.
-        order: At least 0; exact up to rounding if at most 62.
-    """
-    found: dict[int, Tensor] = {}
-    for number, leaves in model_leaves(model).items():
-        points = leaves.points()
-        mean = points.mean(points.points**order)
-        found[number] = mean.view(model.plan.layers[number].rows, -1)
     return found

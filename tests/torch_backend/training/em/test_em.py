@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from torch.distributions import NegativeBinomial
 
 import pccompiler as pc
 from pccompiler.errors import DataError, OptionError
@@ -24,6 +25,7 @@ from pccompiler.testing.families import PARAMETRIC
 from pccompiler.testing.families import family_mixture as mixture
 from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend import fit_em, initialise, mean_log_likelihood
+from pccompiler.torch_backend.leaves.registry import leaf_of
 
 
 def possible(circuit: Circuit, x: np.ndarray) -> np.ndarray:
@@ -89,6 +91,50 @@ def test_small_steps_of_mini_batches_come_as_far() -> None:
         fit_em(model, x, iterations=12, **options)  # type: ignore[arg-type]  # numbers
         ends.append(mean_log_likelihood(model, model.prepare(x)))
     assert ends[1] == pytest.approx(ends[0], abs=0.02)
+
+
+@pytest.mark.parametrize("family", [Family.GAMMA, Family.NEGATIVE_BINOMIAL])
+def test_small_batches_do_not_diverge(family: Family) -> None:
+    """Parts of parameters do not add up as parts of statistics do."""
+    rng = np.random.default_rng(0)
+    if family == Family.GAMMA:
+        variables = [real("a"), real("b")]
+        x = np.concatenate([rng.gamma(2, 1, (200, 2)), rng.gamma(50, 0.2, (200, 2))])
+    else:
+        variables = [count("a"), count("b")]
+        x = np.concatenate([rng.poisson(2, (200, 2)), rng.negative_binomial(3, 0.1, (200, 2))])
+    b = Builder(variables)
+    circuit = b.build(b.sum([b.product([int(b.inputs([v], family, 4)[0]) for v in (0, 1)])], 1))
+    ends: list[float] = []
+    for options in ({}, {"batch_size": 5, "step_size": 0.1}):
+        model = pc.compile(circuit, dtype="float64", seed=3)
+        initialise(model, x, seed=0)
+        fit_em(model, x, iterations=15, **options)  # type: ignore[arg-type]  # numbers
+        ends.append(mean_log_likelihood(model, model.prepare(x)))
+    assert ends[1] > ends[0] - 0.2
+
+
+@pytest.mark.parametrize(
+    ("family", "table"),
+    [(Family.GAMMA, [[3.0, 0.5], [40.0, 9.0]]), (Family.NEGATIVE_BINOMIAL, [[3.0, 0.2], [9, 0.6]])],
+)
+def test_a_blend_has_the_statistics_of_a_mixture(family: Family, table: list[list[float]]) -> None:
+    old, new = torch.tensor(table, dtype=torch.float64).unsqueeze(1)
+    leaf = leaf_of(family.keyword)
+    blend = leaf.blend(old, new, torch.full((1, 1), 0.3, dtype=torch.float64))
+    found = [_statistics(family, row) for row in (old, new, blend)]
+    torch.testing.assert_close(found[2], torch.lerp(found[0], found[1], 0.3))
+    for part, same in ((0.0, old), (1.0, new)):
+        assert leaf.blend(old, new, torch.full((1, 1), part, dtype=torch.float64)).equal(same)
+
+
+def _statistics(family: Family, row: torch.Tensor) -> torch.Tensor:
+    """The sufficient statistics of a gamma; mean and mean square of a negative binomial."""
+    size, other = row.unbind(-1)
+    if family == Family.GAMMA:
+        return torch.stack([size / other, torch.digamma(size) - other.log()])
+    counts = NegativeBinomial(size, probs=1.0 - other)
+    return torch.stack([counts.mean, counts.variance + counts.mean.square()])
 
 
 @pytest.mark.parametrize("pseudocount", [0.0, 0.5])
