@@ -67,7 +67,7 @@ class TopDown:
             by_use |= self.weights.pieces(number, table)
         like = next(iter(self.weights.parameters()))
         used = torch.zeros(int(self.offsets[-1]), dtype=torch.float64, device=like.device)
-        used[-1] = 1.0
+        used[-1:].fill_(1.0)
         for step in self.steps:
             rows = used[step.start : step.stop].view(-1, step.units).clone()
             table = by_use[step.use].double() if step.use >= 0 else used

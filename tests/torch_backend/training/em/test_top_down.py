@@ -42,7 +42,7 @@ def test_it_is_the_posterior_without_evidence(circuit: Circuit) -> None:
     for use in model.plan.uses:
         group = model.plan.groups[use.group]
         if not group.is_sum:
-            index = torch.from_numpy(np.asarray(use.index))
+            index = torch.from_numpy(np.asarray(use.index)).to(model.device)
             own[use.group].index_add_(0, index, flows[use.layer])
     for number, counted in zip(model.weights.tables, counts, strict=False):
         if model.plan.groups[number].is_sum and counted is not None:
@@ -97,7 +97,7 @@ def test_a_step_is_the_published_one() -> None:
         new = new + (1.0 - eta) * prior[number] * table
         new = new / new.sum(-1, keepdim=True)
         for place, weight in enumerate(model.plan.groups[number].weights.tolist()):
-            np.testing.assert_allclose(values[weight], new[place].detach().numpy(), rtol=1e-9)
+            np.testing.assert_allclose(values[weight], new[place].detach().cpu().numpy(), rtol=1e-9)
 
 
 def test_with_whole_steps_methods_are_the_same() -> None:
