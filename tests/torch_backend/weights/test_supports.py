@@ -17,7 +17,7 @@ PLACES = [sign * logit for logit in LOGITS for sign in (-1.0, 1.0)]
 
 @pytest.mark.parametrize("floor", [1e-12, 1e-3])
 def test_logarithms_of_both_outcomes_keep_their_digits(floor: float) -> None:
-    raw = torch.tensor(PLACES).unsqueeze(1)
+    raw = torch.tensor(PLACES, device="cpu").unsqueeze(1)
     found = UnitInterval().log_constrain(raw, floor)
     one = unit_interval.constrain(raw.double().numpy(), floor)
     zero = unit_interval.constrain(-raw.double().numpy(), floor)
