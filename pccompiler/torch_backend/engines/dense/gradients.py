@@ -69,6 +69,8 @@ class Gradients:
         for number, members in self.leaves.items():
             options = {"COUNTS": counts, "ADD": number in begun}
             self._tables(found[number], tables[number], members, flows, data, options)
+        for number in set(range(len(tables))) - begun - self.leaves.keys():
+            found[number].zero_()  # nothing uses it
         return found
 
     def _weights(
