@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pccompiler.ir.plan.materialize import materialize
 from pccompiler.ir.plan.parameters import parameter_name
+from pccompiler.log import say_once
 from pccompiler.torch_backend.leaves.fitting.columns import Columns
 from pccompiler.torch_backend.leaves.fitting.statistics import Setting, Statistics
 from pccompiler.torch_backend.leaves.registry import leaf_of
@@ -116,8 +117,10 @@ class Learner:
             self.chosen.copy_(rows)
         if self.graph is None:
             self._capture(None if rows is None else self.chosen)
-        if self.graph is not None:
-            self.graph.replay()
+        if self.graph is None:
+            self._step(rows)
+            return
+        self.graph.replay()
         for parameter in self.model.parameters():  # graphs and kernels do not tell torch
             torch.autograd.graph.increment_version(parameter)
 
@@ -133,9 +136,14 @@ class Learner:
                 self._step(rows)
         torch.cuda.current_stream().wait_stream(stream)
         gc.collect()  # freeing an earlier training's graph during the capture would end it
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self._step(rows)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                self._step(rows)
+            self.graph = graph
+        except RuntimeError as why:
+            self.captures = False
+            say_once(f"EM runs without a CUDA graph: {str(why)[:200]}")
         for tensor, value in zip(kept, before, strict=True):
             tensor.detach().copy_(value)
 

@@ -82,6 +82,7 @@ class RowUpdate:
             raise AssertionError("probabilities are updated from counts")  # pragma: no cover
         raw = self.parameter.detach()
         if update_on_cuda(raw, table, counts, self.rows, scale, self.pace[:2], self.floor):
+            torch.autograd.graph.increment_version(self.parameter)  # the kernel does not tell torch
             return
         values = self._stepped(table, counts, scale)
         raw.copy_(SIMPLEX.unconstrain(values, self.floor))
