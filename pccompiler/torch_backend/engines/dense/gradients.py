@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.engines.dense import kernels as dense_kernels
+from pccompiler.torch_backend.engines.dense import gradient_kernels as dense_gradients
 from pccompiler.torch_backend.engines.dense import mixture_kernels as dense_mixtures
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Lookup, Numbers
 from pccompiler.torch_backend.engines.dense.regions import Lists, Shape
 from pccompiler.torch_backend.engines.dense.tiles import block
 from pccompiler.torch_backend.engines.dense.unitwise import tile_of
 
-_KERNELS: Any = dense_kernels
+_KERNELS: Any = dense_gradients
 _MIXTURES: Any = dense_mixtures
 _FEW = 4
 """The most states that are summed one by one, without a matrix product."""

@@ -111,7 +111,7 @@ def mixture_gradients(
     reader_spots, region_values, region_terms, term_spots, root, batch, units, arity,
     BB: tl.constexpr, BK: tl.constexpr, COUNTS: tl.constexpr, ADD: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the weights of mixtures; see `kernels.weight_gradients`."""
+    """Gradients of the weights of mixtures; see `gradient_kernels.weight_gradients`."""
     place = tl.program_id(0).to(tl.int64)
     a = tl.program_id(1)
     k = tl.program_id(2) * BK + tl.arange(0, BK)
