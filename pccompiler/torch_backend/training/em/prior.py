@@ -31,6 +31,7 @@ class _Step(NamedTuple):
         use: The use of weights, or -1.
         share: Shape of the result is that of ``places``.
         places: The operands' units among all units.
+        once: Whether no place repeats.
     """
 
     start: int
@@ -39,6 +40,7 @@ class _Step(NamedTuple):
     use: int
     share: Share
     places: Tensor
+    once: bool = False
 
 
 class TopDown:
@@ -53,7 +55,12 @@ class TopDown:
             self.uses.setdefault(use.layer, []).append(number)
         device = next(weights.parameters()).device
         steps = [s for n in reversed(range(len(plan.layers))) for s in self._steps(n)]
-        self.steps = [step._replace(places=step.places.to(device)) for step in steps]
+        self.steps = [
+            step._replace(
+                places=step.places.to(device), once=len(step.places.unique()) == step.places.numel()
+            )
+            for step in steps
+        ]
 
     def __call__(self, tables: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """By group of weights: how often each of their rows is used, shape (weights, rows, 1).
@@ -70,8 +77,11 @@ class TopDown:
         used[-1:].fill_(1.0)
         for step in self.steps:
             rows = used[step.start : step.stop].view(-1, step.units).clone()
-            table = by_use[step.use].double() if step.use >= 0 else used
-            used.index_put_((step.places,), step.share(rows, table), accumulate=True)
+            table = by_use[step.use] if step.use >= 0 else used
+            share = step.share(rows.to(table.dtype), table).to(used.dtype)
+            if step.once:  # adding up repeated places has to sort them
+                share = share + used[step.places]
+            used.index_put_((step.places,), share, accumulate=not step.once)
         return {
             number: self.weights.added(number, *(self._of_use(used, u) for u in users))
             for number, users in enumerate(self.weights.users)
