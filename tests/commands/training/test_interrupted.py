@@ -47,6 +47,7 @@ def test_it_says_how_to_go_on_and_does(
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # nohup ignores it
     )
     while not state.exists() and running.poll() is None:
         time.sleep(0.05)
