@@ -72,12 +72,16 @@ class Expectation:
         value, found = self.model.engines.counts(Batch(x, complete), operands, rows)
         number = len(self.tables)
         flows = [
-            (layer, column, _known(flow).masked_fill(column.isnan(), 0.0))
+            (layer, column, _known(flow) if complete else _seen(_known(flow), column))
             for layer, column, flow in zip(others, seen, found[number:], strict=True)
         ]
         total = (rows.double() * (value.double() + self.model.plan.log_scale)).sum()
         counts = dict(zip(self.tables, map(_known, found[:number]), strict=True))
         return Expected(total, counts, flows)
+
+
+def _seen(flow: Tensor, column: Tensor) -> Tensor:
+    return flow.masked_fill(column.isnan(), 0.0)
 
 
 def _known(counts: Tensor | None) -> Tensor:
