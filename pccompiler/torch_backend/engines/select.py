@@ -159,7 +159,7 @@ class Engines:
 
     def counts(
         self, batch: Batch, operands: Sequence[Tensor], flows: Tensor
-    ) -> tuple[Tensor, Sequence[Tensor | None]]:
+    ) -> tuple[Tensor, list[Tensor]]:
         """Log-likelihoods without `Plan.log_scale`, and expected counts and flows of units.
 
         Args:
@@ -168,9 +168,13 @@ class Engines:
             flows: How many times each row counts, shape (batch,).
         """
 
-        def run(engine: Engine) -> tuple[Tensor, Sequence[Tensor | None]]:
+        def run(engine: Engine) -> tuple[Tensor, list[Tensor]]:
             value, ascent = engine.up(batch, operands, Wanted.COUNTS)
-            return value, engine.down(ascent, Task(flows, Wanted.COUNTS)).operands
+            found = engine.down(ascent, Task(flows, Wanted.COUNTS)).operands
+            counts = [each for each in found if each is not None]
+            if len(counts) < len(operands):
+                raise AssertionError(f"{engine.name} has no counts for an operand")
+            return value, counts
 
         return self._run(Wanted.COUNTS, len(batch.x), run)
 

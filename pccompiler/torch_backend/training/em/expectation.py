@@ -72,22 +72,12 @@ class Expectation:
         value, found = self.model.engines.counts(Batch(x, complete), operands, rows)
         number = len(self.tables)
         flows = [
-            (layer, column, _known(flow) if complete else _seen(_known(flow), column))
+            (layer, column, flow if complete else flow.masked_fill(column.isnan(), 0.0))
             for layer, column, flow in zip(others, seen, found[number:], strict=True)
         ]
         total = (rows.double() * (value.double() + self.model.plan.log_scale)).sum()
-        counts = dict(zip(self.tables, map(_known, found[:number]), strict=True))
+        counts = dict(zip(self.tables, found[:number], strict=True))
         return Expected(total, counts, flows)
-
-
-def _seen(flow: Tensor, column: Tensor) -> Tensor:
-    return flow.masked_fill(column.isnan(), 0.0)
-
-
-def _known(counts: Tensor | None) -> Tensor:
-    if counts is None:
-        raise AssertionError("an engine has counts for each operand")  # pragma: no cover
-    return counts
 
 
 def rows_at_once(model: CompiledCircuit) -> int:

@@ -196,8 +196,7 @@ def _updates(
     for number, group in enumerate(model.plan.groups):
         if parameter_name(model.plan, number) not in trained:
             continue
-        own = group.is_sum or (group.tabular and group.is_simplex)
-        if own:
+        if group.tabular and group.is_simplex:
             found[number] = RowUpdate(model, number, pace)
         else:
             values = torch.from_numpy(np.array(known[number])).to(model.device)

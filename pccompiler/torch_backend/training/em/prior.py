@@ -50,9 +50,15 @@ class TopDown:
         self.plan, self.weights = plan, weights
         sizes = [layer.rows * layer.units for layer in plan.layers]
         self.offsets = np.concatenate([[0], np.cumsum(sizes)])
+        self.sums = [number for number, group in enumerate(plan.groups) if group.is_sum]
         self.uses: dict[int, list[int]] = {}
+        self.spans: list[tuple[int, int]] = []  # for each use, its rows' units among all units
+        after = self.offsets.tolist()
         for number, use in enumerate(plan.uses):
             self.uses.setdefault(use.layer, []).append(number)
+            start = after[use.layer]
+            after[use.layer] += plan.layers[use.layer].units * len(use.index)
+            self.spans.append((start, after[use.layer]))
         device = next(weights.parameters()).device
         steps = [s for n in reversed(range(len(plan.layers))) for s in self._steps(n)]
         self.steps = [
@@ -68,9 +74,8 @@ class TopDown:
         Args:
             tables: Group of sums to its weights, as `Weights.constrained` returns them.
         """
-        sums = [number for number, group in enumerate(self.plan.groups) if group.is_sum]
         by_use: dict[int, Tensor] = {}
-        for number, table in self.weights.by_group(sums, given=tables).items():
+        for number, table in self.weights.by_group(self.sums, given=tables).items():
             by_use |= self.weights.pieces(number, table)
         like = next(iter(self.weights.parameters()))
         used = torch.zeros(int(self.offsets[-1]), dtype=torch.float64, device=like.device)
@@ -89,13 +94,8 @@ class TopDown:
 
     def _of_use(self, used: Tensor, use: int) -> Tensor:
         """How often the rows of a use of weights are used, shape (rows, units, 1)."""
-        layer, at = self.plan.uses[use].layer, self.uses[self.plan.uses[use].layer].index(use)
-        first = int(self.offsets[layer])
-        units = self.plan.layers[layer].units
-        before = [len(self.plan.uses[u].index) for u in self.uses[layer][:at]]
-        start = first + units * sum(before)
-        stop = start + units * len(self.plan.uses[use].index)
-        return used[start:stop].view(-1, units, 1)
+        start, stop = self.spans[use]
+        return used[start:stop].view(len(self.plan.uses[use].index), -1, 1)
 
     def _steps(self, number: int) -> list[_Step]:
         layer = self.plan.layers[number]
