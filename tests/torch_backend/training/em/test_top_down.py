@@ -45,7 +45,7 @@ def test_it_is_the_posterior_without_evidence(circuit: Circuit) -> None:
             index = torch.from_numpy(np.asarray(use.index)).to(model.device)
             own[use.group].index_add_(0, index, flows[use.layer])
     for number, counted in zip(model.weights.tables, counts, strict=False):
-        if model.plan.groups[number].is_sum and counted is not None:
+        if model.plan.groups[number].is_sum:
             total = counted.sum(-1, keepdim=True)
             if number in over_states(model):  # which get nothing from a missing value, or all
                 assert bool((total <= found[number] + 1e-9).all())
