@@ -65,6 +65,7 @@ def errors(
     ga, gb = (
         torch.autograd.grad(-y.sum(), list(m.parameters())) for y, m in ((a, single), (b, double))
     )
+    a, b = a.detach(), b.detach()
     flat_a = torch.cat([g.double().flatten() for g in ga])
     flat_b = torch.cat([g.flatten() for g in gb])
     return {

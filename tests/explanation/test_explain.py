@@ -133,7 +133,7 @@ def test_a_model_is_explained_as_it_stands() -> None:
     assert slow.choices[0].engine == "layered"
     reasons = {other.engine: other.why for other in slow.choices[0].others}
     assert reasons["trees-cpu"] == "fused kernels are turned off"
-    assert pc.explain(model, dtype="float64").choices[0].engine == "layered"
+    assert pc.explain(model, dtype="float64").choices[0].engine == "general-cpu"
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -155,7 +155,7 @@ def test_packed_plans_have_no_prediction_of_memory() -> None:
     found = pc.explain(packed())
     assert found.packed
     assert found.evaluation_bytes is found.training_bytes is None
-    assert found.choices[0].engine == "arena"
+    assert found.choices[0].engine == "general-cpu"
 
 
 @pytest.mark.usefixtures("no_gpu")

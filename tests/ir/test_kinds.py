@@ -123,10 +123,13 @@ def test_check_refuses_another_width(circuit: Circuit) -> None:
     assert any("has 5 units, but its operands make" in each for each in said)
 
 
+@pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("numerics", ["auto", "log"])
-def test_values_and_gradients(circuit: Circuit, numerics: pc.api.Numerics) -> None:
+def test_values_and_gradients(circuit: Circuit, numerics: pc.api.Numerics, kernels: bool) -> None:
     model = pc.compile(circuit, dtype="float64", numerics=numerics)
-    assert isinstance(model.engines.choose(Wanted.VALUE), Layered)
+    if not kernels:
+        model.without_kernels()
+        assert isinstance(model.engines.choose(Wanted.VALUE), Layered)
     x = some_rows(circuit)
     weights = materialize(model.plan, model.weights.layout, model.parameters_as_numpy())
     oracle, bound = bounded_log_likelihood(model.plan, weights, x)

@@ -20,6 +20,8 @@ from pccompiler.torch_backend.engines.differentiable import run
 from pccompiler.torch_backend.engines.questions import Batch, Wanted
 
 Check = Callable[[torch.nn.Module, Tensor], None]
+WAYS: tuple[tuple[pc.api.Numerics, bool], ...] = (("auto", True), ("auto", False), ("log", False))
+"""Numeric forms, which only layers in torch have, and whether kernels run."""
 
 
 def shared() -> Circuit:
@@ -59,16 +61,22 @@ def rows(circuit: Circuit) -> Tensor:
     return torch.from_numpy(x)
 
 
-@pytest.mark.parametrize("numerics", ["auto", "log"])
+@pytest.mark.parametrize(("numerics", "kernels"), WAYS)
 @pytest.mark.parametrize(
     "net", [None, Hypernetwork(hidden=(4,), embedding=2)], ids=["direct", "net"]
 )
 @pytest.mark.parametrize("name", CIRCUITS)
 def test_gradients_equal_finite_differences(
-    name: str, net: Hypernetwork | None, numerics: pc.api.Numerics, gradcheck: Check
+    name: str,
+    net: Hypernetwork | None,
+    numerics: pc.api.Numerics,
+    kernels: bool,
+    gradcheck: Check,
 ) -> None:
     circuit = CIRCUITS[name]()
     model = pc.compile(circuit, net, dtype="float64", numerics=numerics)
+    if not kernels:
+        model.without_kernels()
     x = rows(circuit)
     gradcheck(model, x)
 
@@ -77,8 +85,10 @@ def test_gradients_equal_finite_differences(
 @given(circuits(max_variables=3, reals=True, values=False), st.integers(0, 1000))
 def test_gradients_of_random_circuits(circuit: Circuit, seed: int) -> None:
     x = torch.from_numpy(random_rows(circuit, seed, number=3))
-    for numerics in ("auto", "log"):
+    for numerics, kernels in WAYS:
         model = pc.compile(circuit, dtype="float64", numerics=numerics, seed=seed)
+        if not kernels:
+            model.without_kernels()
         parameters = list(model.parameters())
         grads = torch.autograd.grad(model(x).sum(), parameters)
         rng = torch.Generator(torch.get_default_device()).manual_seed(seed)
@@ -95,8 +105,11 @@ def test_gradients_of_random_circuits(circuit: Circuit, seed: int) -> None:
             assert float((grad * direction).sum()) == pytest.approx(slope, rel=1e-5, abs=1e-6)
 
 
-def test_a_second_backward_pass_finds_the_same_values() -> None:
+@pytest.mark.parametrize("kernels", [True, False])
+def test_a_second_backward_pass_finds_the_same_values(kernels: bool) -> None:
     model = pc.compile(pc.rat_spn(6, 3, 3), dtype="float64")
+    if not kernels:
+        model.without_kernels()
     value = model(rows(model.circuit)).sum()
     parameters = list(model.parameters())
     first = torch.autograd.grad(value, parameters, retain_graph=True)
@@ -114,6 +127,7 @@ def test_flows_count_the_rows(batch: int) -> None:
     For a RAT-SPN the replicas' root regions share each row: their flows sum to the batch.
     """
     model = pc.compile(pc.rat_spn(9, 4, 3), dtype="float64")
+    model.without_kernels()
     x = model.prepare(np.random.default_rng(0).integers(0, 2, (batch, 9)))
     tables, gaussians = model.weights()
     held = [table.detach().requires_grad_() for table in tables]

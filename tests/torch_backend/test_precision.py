@@ -85,18 +85,21 @@ def test_float32_agrees_or_refuses(family: Family, data: st.DataObject) -> None:
     x = np.array(points(family))[:, None]
     lowered = plan(circuit)
     want, bounds = bounded_log_likelihood(lowered, by_group(lowered, circuit.weights.values), x)
-    value = model.log_likelihood(x)
-    got = value.detach().cpu().numpy().astype(np.float64)
-    assert not np.isnan(got).any()
     far = want < -0.9e29  # log-densities are bounded below by -1e30
-    assert (got[far] < -0.9e29).all()
     near = ~far
-    with np.errstate(invalid="ignore"):
-        error = np.where(got == want, 0.0, np.abs(got - want))[near]  # both may be -inf
     allowed = np.maximum(1e-5 * np.abs(want), bounds)[near]
-    assert (error <= np.maximum(allowed, 1e-6)).all(), (got, want, bounds)
-    value[torch.isfinite(value)].sum().backward()
-    assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in model.parameters())
+    for kernels in (True, False):
+        if not kernels:
+            model.without_kernels()
+        value = model.log_likelihood(x)
+        got = value.detach().cpu().numpy().astype(np.float64)
+        assert not np.isnan(got).any()
+        assert (got[far] < -0.9e29).all()
+        with np.errstate(invalid="ignore"):
+            error = np.where(got == want, 0.0, np.abs(got - want))[near]  # both may be -inf
+        assert (error <= np.maximum(allowed, 1e-6)).all(), (got, want, bounds)
+        value[torch.isfinite(value)].sum().backward()
+        assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in model.parameters())
 
 
 def refusal(attempt: Callable[[], object]) -> str:

@@ -81,7 +81,7 @@ class Engine(ABC):
     only_dtype: ClassVar[torch.dtype | None] = None
     in_kernels: ClassVar[bool] = False
     splits: ClassVar[bool] = False
-    most_rows: ClassVar[int | None] = None
+    most_rows: int | None = None
 
     def __init__(self, plan: Plan, target: Target) -> None:
         self.plan, self.target = plan, target

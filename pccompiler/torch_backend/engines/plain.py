@@ -91,6 +91,9 @@ class Plain:
             places = unit_places(layer, parts[0].device)
             read = [x[0].index_select(1, place) for x, place in zip(parts, places, strict=True)]
             return sum(read[1:], read[0])
+        if layer.ragged:
+            sums = zip(parts, weights, strict=True)
+            return torch.cat([_sum(part.squeeze(2).transpose(0, 1), table) for part, table in sums])
         if layer.kind == Kind.MIXTURE:
             terms = parts[0] + safe_log(weights[0]).permute(2, 0, 1).unsqueeze(-1)
             return _log_sum(terms, 0)
@@ -98,9 +101,6 @@ class Plain:
             raise AssertionError(
                 f"layers of kind {layer.kind} have no definition"
             )  # pragma: no cover
-        if layer.ragged:
-            sums = zip(parts, weights, strict=True)
-            return torch.cat([_sum(part.squeeze(2).transpose(0, 1), table) for part, table in sums])
         inputs = [operand for part in parts for operand in part]
         return _sum(torch.cat(inputs, dim=1), weights[0])
 

@@ -18,6 +18,8 @@ from pccompiler.torch_backend.engines.base import Engine, NoMatch, Target
 from pccompiler.torch_backend.engines.budgeted.engine import Budgeted
 from pccompiler.torch_backend.engines.dense.engine import Dense
 from pccompiler.torch_backend.engines.differentiable import evaluate
+from pccompiler.torch_backend.engines.general.cpu import GeneralOnCPU
+from pccompiler.torch_backend.engines.general.cuda import GeneralOnCUDA
 from pccompiler.torch_backend.engines.layered.engine import Layered
 from pccompiler.torch_backend.engines.questions import Batch, Task, Wanted
 from pccompiler.torch_backend.engines.trees.cpu import TreesOnCPU
@@ -25,7 +27,10 @@ from pccompiler.torch_backend.engines.trees.cuda import TreesOnCUDA
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
 from pccompiler.torch_backend.weights.weights import Weights
 
-OURS: Final[tuple[type[Engine], ...]] = (Budgeted, TreesOnCPU, TreesOnCUDA, Dense, Layered, Arena)
+OURS: Final[tuple[type[Engine], ...]] = (
+    *(Budgeted, TreesOnCPU, TreesOnCUDA, Dense),
+    *(GeneralOnCPU, GeneralOnCUDA, Layered, Arena),
+)
 """In the order in which they are tried."""
 
 

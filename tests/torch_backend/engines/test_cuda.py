@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from copy import deepcopy
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ import pccompiler as pc
 from pccompiler import log as notices
 from pccompiler.ir import Circuit
 from pccompiler.structures import hclt, naive_bayes_mixture
+from pccompiler.torch_backend.engines.base import NoMatch
 from pccompiler.torch_backend.engines.dense.engine import Dense
+from pccompiler.torch_backend.engines.general.cuda import GeneralOnCUDA
 from pccompiler.torch_backend.engines.trees.arranged import Arranged
 from pccompiler.torch_backend.engines.trees.cuda import TreesOnCUDA
 from pccompiler.torch_backend.engines.trees.cuda_weights import Generated
@@ -41,7 +44,7 @@ def models(
     """A model in float32 with kernels, and one in float64 layer by layer."""
     fast = pc.compile(circuit, net, device="cuda")
     exact = pc.compile(circuit, net, device="cuda", dtype="float64")
-    assert exact.kernels is None
+    exact.without_kernels()
     return fast, exact
 
 
@@ -188,7 +191,10 @@ def test_wide_circuits_follow_torchs_precision(precision: str, bound: float) -> 
         torch.set_float32_matmul_precision(before)
 
 
-def test_a_fallback_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fallback_is_said_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GeneralOnCUDA, "fit", Mock(side_effect=NoMatch("it is too large")))
     notices._SAID.clear()
     with caplog.at_level(logging.WARNING, logger="pccompiler"):
         for _ in range(2):

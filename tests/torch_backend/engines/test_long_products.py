@@ -56,6 +56,14 @@ def packed(fan_in: int, kind: str) -> Circuit:
     return b.build(b.sum([pair, other], weights=[0.25, 0.75]))
 
 
+def arena_of(model: pc.CompiledCircuit) -> Arena:
+    """The arena, which runs packed circuits without kernels."""
+    model.without_kernels()
+    engine = model.engines.choose(Wanted.GRADIENT)
+    assert isinstance(engine, Arena)
+    return engine
+
+
 def truth(fan_in: int, kind: str) -> float:
     """The log-likelihood of the row of ones."""
     return math.fsum(math.log(p) for p in chances(fan_in, kind))
@@ -79,26 +87,28 @@ def test_impossible_terms_stay_impossible() -> None:
     assert add_up(terms).tolist() == [-torch.inf, -1000.0]
 
 
+@pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("units", [1, 3])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fan_in", FAN_INS)
-def test_layered(fan_in: int, kind: str, units: int) -> None:
+def test_not_packed(fan_in: int, kind: str, units: int, kernels: bool) -> None:
     model = pc.compile(product(fan_in, kind, units))
     assert not model.plan.packed
+    if not kernels:
+        model.without_kernels()
     ones = np.ones((2, fan_in))
     np.testing.assert_allclose(
         model.log_likelihood(ones).detach().cpu(), truth(fan_in, kind), rtol=LIMIT
     )
 
 
-@pytest.mark.parametrize("space", ["any", "log"])
+@pytest.mark.parametrize("space", ["kernels", "any", "log"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fan_in", FAN_INS[2:])
 def test_packed(fan_in: int, kind: str, space: str) -> None:
     model = pc.compile(packed(fan_in, kind))
-    engine = model.engines.choose(Wanted.GRADIENT)
-    assert isinstance(engine, Arena)
-    engine.linear &= space == "any"
+    if space != "kernels":
+        arena_of(model).linear &= space == "any"
     ones = np.ones((2, fan_in))
     np.testing.assert_allclose(
         model.log_likelihood(ones).detach().cpu(), truth(fan_in, kind), rtol=LIMIT
@@ -139,6 +149,8 @@ def test_scales_add_up_along_a_chain(tmp_path: Path) -> None:
     model = pc.compile(circuit.replace(generator=pc.ir.Direct()))
     ones = np.ones((2, 2000))
     np.testing.assert_allclose(model.log_likelihood(ones).detach().cpu(), want, rtol=LIMIT)
+    model.without_kernels()
+    np.testing.assert_allclose(model.log_likelihood(ones).detach().cpu(), want, rtol=LIMIT)
     pc.export_onnx(model, tmp_path / "m.onnx")
     np.testing.assert_allclose(
         OnnxModel(tmp_path / "m.onnx").log_likelihood(ones), want, rtol=LIMIT
@@ -157,11 +169,11 @@ def scalar_chain(length: int) -> Circuit:
 
 
 @pytest.mark.parametrize("length", [10, 100, 400])
-def test_deep_packed_circuits_in_log_space(length: int) -> None:
+@pytest.mark.parametrize("kernels", [True, False])
+def test_deep_packed_circuits(length: int, kernels: bool) -> None:
     model = pc.compile(scalar_chain(length))
-    engine = model.engines.choose(Wanted.GRADIENT)
-    assert isinstance(engine, Arena)
-    engine.linear = False
+    if not kernels:
+        arena_of(model).linear = False
     found = model.log_likelihood(np.ones((2, length))).detach().cpu()
     np.testing.assert_allclose(found, length * math.log(0.5), rtol=1e-6)
 

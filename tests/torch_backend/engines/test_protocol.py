@@ -27,6 +27,7 @@ from pccompiler.torch_backend.engines import select
 from pccompiler.torch_backend.engines.arena.engine import Arena
 from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
 from pccompiler.torch_backend.engines.differentiable import evaluate, run
+from pccompiler.torch_backend.engines.general.cuda import GeneralOnCUDA
 from pccompiler.torch_backend.engines.layered.engine import Layered
 from pccompiler.torch_backend.engines.plain import Plain
 from pccompiler.torch_backend.engines.questions import Ascent, Batch, Task, Wanted
@@ -66,14 +67,14 @@ class Tropical(Probed):
 
     @staticmethod
     def inner(layer: Layer, parts: list[Tensor], weights: list[Tensor]) -> Tensor:
-        if layer.kind == Kind.MIXTURE:
-            return (parts[0] + safe_log(weights[0]).permute(2, 0, 1).unsqueeze(-1)).amax(0)
-        if layer.kind != Kind.SUM:
-            return Plain.inner(layer, parts, weights)
         if layer.ragged:
             tables = [part.squeeze(2).transpose(0, 1) for part in parts]
             pairs = zip(tables, weights, strict=True)
             return torch.cat([_best(table, weight) for table, weight in pairs])
+        if layer.kind == Kind.MIXTURE:
+            return (parts[0] + safe_log(weights[0]).permute(2, 0, 1).unsqueeze(-1)).amax(0)
+        if layer.kind != Kind.SUM:
+            return Plain.inner(layer, parts, weights)
         return _best(torch.cat([o for part in parts for o in part], dim=1), weights[0])
 
 
@@ -274,13 +275,18 @@ def trees() -> str:
     return f"trees-{torch.get_default_device().type}"
 
 
+def general() -> str:
+    """The engine for any circuit on the device that tests run on."""
+    return f"general-{torch.get_default_device().type}"
+
+
 @pytest.mark.parametrize("wanted", Wanted)
 def test_trees(wanted: Wanted) -> None:
     names = check_all(pc.rat_spn(9, 3, 4, seed=0), wanted, 0, "float32")
     kernels = {
-        Wanted.VALUE: {trees(), "budgeted", "layered"},
-        Wanted.GRADIENT: {trees(), "budgeted", "layered"},
-        Wanted.COUNTS: {trees(), "layered"},
+        Wanted.VALUE: {trees(), general(), "budgeted", "layered"},
+        Wanted.GRADIENT: {trees(), general(), "budgeted", "layered"},
+        Wanted.COUNTS: {trees(), general(), "layered"},
     }
     assert {"arena", *kernels.get(wanted, set())} <= names
 
@@ -462,15 +468,18 @@ def test_one_warning_says_why_no_kernel_fits_on_a_gpu(
 ) -> None:
     monkeypatch.setattr(log, "_SAID", set())
     monkeypatch.setattr(Layered, "load", lambda *_: None)  # nothing is put on the device
+    monkeypatch.setattr(GeneralOnCUDA, "fit", Mock(side_effect=NoMatch("it is too large")))
     model = pc.compile(pc.hmm(4, 2))
     with caplog.at_level(logging.WARNING, logger="pccompiler"):
         for dtype in (torch.float64, torch.float32, torch.float32):
             target = Target(torch.device("cuda"), dtype)
             made = select.Engines(model.plan, target, model.weights, kernels=True)
             assert made.choose(Wanted.VALUE).name == "layered"
+    said = "no fused kernels fit the circuit, so it runs layer by layer"
     assert [record.getMessage() for record in caplog.records] == [
-        "no fused kernels fit the circuit, so it runs layer by layer (trees-cuda: leaves are not "
-        "binary; dense: its widest sum has 2 units, fewer than 4)"
+        f"{said} (general-cuda: it is too large)",  # the others compute in float32 only
+        f"{said} (trees-cuda: leaves are not binary; dense: its widest sum has 2 units, fewer than "
+        "4; general-cuda: it is too large)",
     ]
 
 

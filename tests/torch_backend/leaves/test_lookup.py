@@ -91,6 +91,7 @@ def test_circuits_agree_with_one_hot_inputs(
 ) -> None:
     circuit = circuits()[name]
     model = pc.compile(circuit, dtype="float64", numerics=numerics)
+    model.without_kernels()
     for batch in (1, 7, 100):
         rows = data(circuit, batch, missing)
         given = model.weights()
@@ -108,6 +109,7 @@ def test_circuits_agree_with_one_hot_inputs(
 def test_any_batch_size_gives_the_same() -> None:
     circuit = circuits()["hclt"]
     model = pc.compile(circuit, dtype="float64")
+    model.without_kernels()
     rows = data(circuit, 512, 0.2)
     whole = model(rows)
     (whole.sum()).backward()
@@ -124,5 +126,7 @@ def test_any_batch_size_gives_the_same() -> None:
 def test_float32_is_close_to_float64() -> None:
     circuit = circuits()["quad"]
     double, single = pc.compile(circuit, dtype="float64"), pc.compile(circuit, dtype="float32")
+    double.without_kernels()
+    single.without_kernels()
     rows = data(circuit, 500, 0.2)
     torch.testing.assert_close(single(rows.float()).double(), double(rows), rtol=1e-5, atol=1e-5)

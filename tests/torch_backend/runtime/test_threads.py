@@ -144,7 +144,7 @@ def test_small_circuits_run_in_one_thread(dtype: pc.api.Dtype, seen: list[int]) 
 
 def test_large_work_keeps_its_threads(seen: list[int]) -> None:
     model = pc.compile(pc.rat_spn(20, 10, 20, seed=0))
-    assert model.kernels is None
+    model.without_kernels()
     model.log_likelihood(data(500, 20))
     model.posterior_marginals(data(500, 20))
     assert set(seen) == {3}

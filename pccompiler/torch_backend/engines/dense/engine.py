@@ -20,6 +20,7 @@ from pccompiler.torch_backend.engines.dense.parts import launches
 from pccompiler.torch_backend.engines.dense.regions import Regions
 from pccompiler.torch_backend.engines.dense.tiles import Tiles
 from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
+from pccompiler.torch_backend.engines.tables_by_group import tables_by_group
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
 from pccompiler.torch_backend.weights.weights import Weights
@@ -74,9 +75,7 @@ class Dense(Engine):
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
         """Tables of weights by group, then log-densities of leaves without tables."""
-        generated = [n for n in self.regions.groups if self.plan.groups[n].generated]
-        made = weights.by_group(generated) if generated else {}
-        tables = [made[n] if n in made else weights.constrained(n) for n in self.regions.groups]
+        tables = tables_by_group(weights, self.regions.groups)
         densities = self.leaves.densities(batch.x, weights.leaves())
         return [*tables, *(densities[each.layer] for each in self.regions.given)]
 

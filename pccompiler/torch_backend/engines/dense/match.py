@@ -21,6 +21,7 @@ from pccompiler.torch_backend.engines.dense.regions import (
     Regions,
     Shape,
 )
+from pccompiler.torch_backend.engines.tables_by_group import places, table_rows
 from pccompiler.torch_backend.values import has_table
 
 LEAST_UNITS = 4
@@ -58,7 +59,7 @@ class _Reader:
         self.roles = [_role(plan, number) for number in range(len(plan.layers))]
         self.starts = np.cumsum([0, *(layer.rows for layer in plan.layers)])
         self.groups = [number for number, group in enumerate(plan.groups) if group.tabular]
-        self.weights = _places(plan)
+        self.weights = {layer: own for (layer, _), own in places(plan).items()}
         self.regions_at = self._numbers(Role.REGION, Role.GIVEN)
         self.tables_at = self._numbers(Role.TABLE)
         self._check()
@@ -201,26 +202,6 @@ class _Reader:
         if (np.maximum(self.regions_at, self.tables_at)[read] < 0).any():
             raise NoMatch("a product reads the states of a variable")
         return terms
-
-
-def table_rows(plan: Plan, group: int) -> int:
-    """Rows of a group's table: its weights, or if they are generated, one for each use."""
-    if not plan.groups[group].generated:
-        return len(plan.groups[group].weights)
-    return sum(len(use.index) for use in plan.uses if use.group == group)
-
-
-def _places(plan: Plan) -> dict[int, Int]:
-    """For each layer with a table, where its rows' weights are in the table."""
-    found: dict[int, Int] = {}
-    before = dict.fromkeys(range(len(plan.groups)), 0)
-    for use in plan.uses:
-        number = len(use.index)
-        generated = plan.groups[use.group].generated
-        own = before[use.group] + np.arange(number)
-        found[use.layer] = own if generated else np.asarray(use.index)
-        before[use.group] += number
-    return found
 
 
 def _role(plan: Plan, number: int) -> Role:

@@ -57,8 +57,11 @@ def ragged(reals: bool = False, variables: int = 6, seed: int = 0) -> Circuit:
 
 
 def arena_of(model: CompiledCircuit) -> Arena:
-    engine = model.engines.choose(Wanted.VALUE)
+    """The arena, which runs packed plans without kernels."""
+    model.without_kernels()
+    engine = model.engines.choose(Wanted.GRADIENT)
     assert isinstance(engine, Arena)
+    assert model.engines.choose(Wanted.VALUE) is engine
     return engine
 
 
@@ -81,6 +84,7 @@ def test_torch_equals_the_oracle(circuit: Circuit) -> None:
     want = log_likelihood(lowered, by_group(lowered, circuit.weights.values), x)
     for dtype, tolerance in (("float64", 1e-11), ("float32", 2e-5)):
         model = pc.compile(scalar, dtype=dtype)  # type: ignore[arg-type]  # a literal
+        model.without_kernels()
         with torch.no_grad():
             found = model.log_likelihood(torch.from_numpy(x)).cpu().numpy()
         np.testing.assert_allclose(found, want, rtol=tolerance, atol=tolerance)
@@ -102,7 +106,9 @@ def answers(circuit: Circuit, x: Tensor, *, packed: bool, linear: bool) -> list[
         circuit, lowered, device=torch.device("cpu"), dtype=torch.float64, seed=0
     )
     model.set_weights(circuit.weights.values)
+    model.without_kernels()
     engine = model.engines.choose(Wanted.GRADIENT)
+    assert isinstance(engine, Arena) == packed
     if isinstance(engine, Arena):
         engine.linear &= linear
     value = model.log_likelihood(x)
@@ -126,6 +132,7 @@ def test_any_plan_runs_in_an_arena(circuit: Circuit) -> None:
 
 def weight_gradients(circuit: Circuit, x: Tensor, linear: bool) -> dict[str, Tensor]:
     model = pc.compile(circuit, dtype="float64")
+    model.without_kernels()
     engine = model.engines.choose(Wanted.GRADIENT)
     if isinstance(engine, Arena):
         engine.linear &= linear
@@ -153,6 +160,7 @@ def test_gradients_equal_those_of_the_vector_circuit(circuit: Circuit) -> None:
     flows = []
     for each in (circuit, scalar):
         model = pc.compile(each, dtype="float64")
+        model.without_kernels()
         tables, leaves = model.weights()
         tables = [table.detach().requires_grad_() for table in tables]
         rows = model.prepare(x)
@@ -189,6 +197,7 @@ def test_rows_below_the_range_of_linear_space_are_evaluated_in_log_space() -> No
     want = log_likelihood(lowered, by_group(lowered, circuit.weights.values), x)
     for dtype, tolerance in (("float64", 1e-12), ("float32", 1e-6)):
         model = pc.compile(circuit, dtype=dtype)  # type: ignore[arg-type]  # a literal
+        arena_of(model)
         for _ in range(4):  # linear space is given up after a few failures
             found = model.log_likelihood(x).detach()
             np.testing.assert_allclose(found.cpu().numpy(), want, rtol=tolerance)
@@ -216,7 +225,7 @@ def test_impossible_rows() -> None:
     pair = b.sum([*on, third], weights=[0.5, 0.25, 0.25])
     circuit = b.build(b.sum([b.sum([pair, on[1]], weights=[0.5, 0.5]), pair], weights=[0.5, 0.5]))
     model = pc.compile(circuit)
-    assert model.plan.packed
+    arena_of(model)
     value = model.log_likelihood(np.array([[0, 0], [1, 0], [1, 1], [np.nan, np.nan]]))
     assert value.tolist() == pytest.approx([-np.inf, np.log(0.3125), np.log(0.6875), 0.0], abs=1e-6)
     value[1:].sum().backward()
@@ -237,6 +246,7 @@ def test_padding_and_packing_are_no_parameters() -> None:
 def test_a_scalar_circuit_trains() -> None:
     circuit = ragged().replace(generator=Direct())
     model = pc.compile(circuit, dtype="float64")
+    arena_of(model)
     x = torch.from_numpy(random_rows(circuit, 4, number=200, missing=0.1))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
     losses: list[float] = []
@@ -256,10 +266,12 @@ def test_rows_do_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch) -> No
     circuit = ragged()
     x = torch.from_numpy(random_rows(circuit, 5, number=100))
     whole = pc.compile(circuit, dtype="float64")
+    arena_of(whole)
     value = whole.log_likelihood(x)
     value.sum().backward()
     monkeypatch.setattr("pccompiler.torch_backend.engines.arena.engine._CACHE_BYTES", 1)
     parts = pc.compile(circuit, dtype="float64")
+    arena_of(parts)
     again = parts.log_likelihood(x)
     again.sum().backward()
     torch.testing.assert_close(again, value, rtol=1e-12, atol=0.0)

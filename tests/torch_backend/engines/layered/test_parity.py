@@ -1,8 +1,12 @@
-"""The torch backend against the float64 oracle: values, missing data, numeric forms."""
+"""Layers in torch, and the engine that is chosen, against the float64 oracle.
+
+Values, missing data, numeric forms.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -71,6 +75,13 @@ def rows_for(circuit: Circuit, number: int = 30, missing: float = 0.2) -> np.nda
     return rows(circuit, 0, number, missing)
 
 
+def ways(model: CompiledCircuit) -> Iterator[CompiledCircuit]:
+    """The model as it is, then without kernels."""
+    yield model
+    model.without_kernels()
+    yield model
+
+
 def oracle(model: CompiledCircuit, x: np.ndarray) -> np.ndarray:
     weights = materialize(model.plan, model.weights.layout, model.parameters_as_numpy())
     return log_likelihood(model.plan, weights, x)
@@ -86,9 +97,10 @@ def test_values_equal_the_oracle(name: str, generator: str, numerics: pc.api.Num
     x = rows_for(circuit)
     for dtype, tolerance in (("float64", 1e-12), ("float32", 5e-6)):  # rounding of each precision
         model = pc.compile(circuit, GENERATORS[generator], dtype=dtype, numerics=numerics)  # type: ignore[arg-type]
-        with torch.no_grad():
-            got = model.log_likelihood(x).double().cpu().numpy()
-        np.testing.assert_allclose(got, oracle(model, x), rtol=tolerance, atol=tolerance)
+        for each in ways(model):
+            with torch.no_grad():
+                got = each.log_likelihood(x).double().cpu().numpy()
+            np.testing.assert_allclose(got, oracle(each, x), rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("by", ["rows", "size"])
@@ -98,10 +110,11 @@ def test_other_partitions(by: str, heads: str) -> None:
     net = Hypernetwork(heads=heads)  # type: ignore[arg-type]  # parametrized text
     model = pc.compile(circuit, net, sectors=Sectors(by=by, size=3, mixtures=True), dtype="float64")  # type: ignore[arg-type]
     x = rows_for(circuit)
-    with torch.no_grad():
-        np.testing.assert_allclose(
-            model.log_likelihood(x).cpu().numpy(), oracle(model, x), rtol=1e-12
-        )
+    for each in ways(model):
+        with torch.no_grad():
+            np.testing.assert_allclose(
+                each.log_likelihood(x).cpu().numpy(), oracle(each, x), rtol=1e-12
+            )
 
 
 def test_sliced_direct_weights() -> None:
@@ -109,29 +122,32 @@ def test_sliced_direct_weights() -> None:
     model = pc.compile(circuit, dtype="float64")
     assert model.num_parameters == 2 * 16 * 3 * 4 * 4 + 3
     x = rows_for(circuit)
-    with torch.no_grad():
-        np.testing.assert_allclose(
-            model.log_likelihood(x).cpu().numpy(), oracle(model, x), rtol=1e-12
-        )
+    for each in ways(model):
+        with torch.no_grad():
+            np.testing.assert_allclose(
+                each.log_likelihood(x).cpu().numpy(), oracle(each, x), rtol=1e-12
+            )
 
 
 def test_missing_values_have_three_spellings() -> None:
     model = pc.compile(pc.rat_spn(6, 2, 3), dtype="float64")
     states = np.random.default_rng(0).integers(0, 2, (20, 6))
     gone = np.random.default_rng(1).random(states.shape) < 0.4
-    by_nan = model.log_likelihood(np.where(gone, np.nan, states))
-    by_mask = model.log_likelihood(states, mask=gone)
-    by_code = model.log_likelihood(np.where(gone, -1, states), missing=-1)
-    assert torch.equal(by_nan, by_mask)
-    assert torch.equal(by_nan, by_code)
+    for each in ways(model):
+        by_nan = each.log_likelihood(np.where(gone, np.nan, states))
+        by_mask = each.log_likelihood(states, mask=gone)
+        by_code = each.log_likelihood(np.where(gone, -1, states), missing=-1)
+        assert torch.equal(by_nan, by_mask)
+        assert torch.equal(by_nan, by_code)
 
 
 def test_nothing_observed_has_probability_one() -> None:
     for make in CIRCUITS.values():
         circuit = make()
         model = pc.compile(circuit, dtype="float64")
-        value = model.log_likelihood(np.full((1, len(circuit.variables)), np.nan))
-        assert abs(float(value.detach())) < 1e-12
+        for each in ways(model):
+            value = each.log_likelihood(np.full((1, len(circuit.variables)), np.nan))
+            assert abs(float(value.detach())) < 1e-12
 
 
 def test_given_weights_with_zeros_are_exact() -> None:
@@ -143,8 +159,9 @@ def test_given_weights_with_zeros_are_exact() -> None:
     ]
     circuit = b.build(b.sum(both, weights=[0.5, 0.5]))
     model = pc.compile(circuit, dtype="float64")
-    got = model.log_likelihood([[0, 0], [0, 1], [1, 0], [1, 1]]).exp().tolist()
-    assert got == pytest.approx([0.0, 0.5, 0.375, 0.125], rel=1e-14)
+    for each in ways(model):
+        got = each.log_likelihood([[0, 0], [0, 1], [1, 0], [1, 1]]).exp().tolist()
+        assert got == pytest.approx([0.0, 0.5, 0.375, 0.125], rel=1e-14)
 
 
 def test_zero_density_is_minus_infinity_and_gradients_stay_finite() -> None:
@@ -152,13 +169,12 @@ def test_zero_density_is_minus_infinity_and_gradients_stay_finite() -> None:
     x = b.binary("x")
     circuit = b.build(b.sum([b.bernoulli(x, [1.0]), b.bernoulli(x, [1.0])], weights=[0.5, 0.5]))
     model = pc.compile(circuit)
-    value = model.log_likelihood([[0], [1]])
-    assert value[0] == -math.inf
-    assert float(value[1].detach()) == pytest.approx(0.0, abs=1e-7)
-    value[1].backward()
-    for parameter in model.parameters():
-        assert bool(parameter.grad is not None)
-        assert bool(parameter.grad.isfinite().all())  # type: ignore[union-attr]
+    for each in ways(model):
+        value = each.log_likelihood([[0], [1]])
+        assert value[0] == -math.inf
+        assert float(value[1].detach()) == pytest.approx(0.0, abs=1e-7)
+        for grad in torch.autograd.grad(value[1], list(each.parameters())):
+            assert bool(grad.isfinite().all())
 
 
 def test_extreme_weights_do_not_underflow_in_float32() -> None:
@@ -174,36 +190,39 @@ def test_extreme_weights_do_not_underflow_in_float32() -> None:
                 )
             )
     x = np.random.default_rng(0).integers(0, 2, (50, 64)).astype(np.float64)
-    value = model.log_likelihood(x)
-    np.testing.assert_allclose(value.detach().cpu().numpy(), oracle(model, x), rtol=1e-5)
-    value.sum().backward()
-    assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
+    for each in ways(model):
+        value = each.log_likelihood(x)
+        np.testing.assert_allclose(value.detach().cpu().numpy(), oracle(each, x), rtol=1e-5)
+        for grad in torch.autograd.grad(value.sum(), list(each.parameters())):
+            assert bool(grad.isfinite().all())
 
 
 def test_complete_data_take_the_short_way_to_the_same_answer() -> None:
     model = pc.compile(pc.rat_spn(7, 3, 3), Hypernetwork(), dtype="float64")
     x = model.prepare(np.random.default_rng(0).integers(0, 2, (40, 7)))
-    slow, quick = model(x), model(x, complete=True)
-    assert torch.equal(slow, quick)
     parameters = list(model.parameters())
-    for a, b in zip(
-        torch.autograd.grad(slow.sum(), parameters),
-        torch.autograd.grad(quick.sum(), parameters),
-        strict=True,
-    ):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+    for each in ways(model):
+        slow, quick = each(x), each(x, complete=True)
+        assert torch.equal(slow, quick)
+        for a, b in zip(
+            torch.autograd.grad(slow.sum(), parameters),
+            torch.autograd.grad(quick.sum(), parameters),
+            strict=True,
+        ):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 100, 500, 512])
 def test_any_batch_size_gives_the_same_values(batch: int) -> None:
     model = pc.compile(pc.rat_spn(10, 3, 3), dtype="float64")
     x = rows_for(model.circuit, 512)
-    with torch.no_grad():
-        whole = model.log_likelihood(x)
-        parts = torch.cat(
-            [model.log_likelihood(part) for part in np.split(x, range(batch, 512, batch))]
-        )
-    torch.testing.assert_close(parts, whole, rtol=1e-13, atol=1e-13)
+    for each in ways(model):
+        with torch.no_grad():
+            whole = each.log_likelihood(x)
+            parts = torch.cat(
+                [each.log_likelihood(part) for part in np.split(x, range(batch, 512, batch))]
+            )
+        torch.testing.assert_close(parts, whole, rtol=1e-13, atol=1e-13)
 
 
 @given(circuits(max_variables=5, reals=True, values=False), st.integers(0, 1000))
@@ -212,19 +231,21 @@ def test_random_circuits(circuit: Circuit, seed: int) -> None:
     x = rows(circuit, seed)
     for dtype, tolerance in (("float64", 1e-12), ("float32", 2e-5)):
         model = pc.compile(circuit, dtype=dtype, seed=seed)  # type: ignore[arg-type]
-        with torch.no_grad():
-            got = model.log_likelihood(x).double().cpu().numpy()
-        np.testing.assert_allclose(got, oracle(model, x), rtol=tolerance, atol=tolerance)
+        for each in ways(model):
+            with torch.no_grad():
+                got = each.log_likelihood(x).double().cpu().numpy()
+            np.testing.assert_allclose(got, oracle(each, x), rtol=tolerance, atol=tolerance)
 
 
 @given(circuits(max_variables=5), st.integers(0, 1000))
 def test_random_circuits_with_given_weights(circuit: Circuit, seed: int) -> None:
     """Against enumeration, including weights of exactly zero and one."""
     x = rows(circuit, seed)
-    with torch.no_grad():
-        got = pc.compile(circuit, dtype="float64").log_likelihood(x).exp().cpu().numpy()
     want = [marginal(circuit, row) for row in x]
-    np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-300)
+    for model in ways(pc.compile(circuit, dtype="float64")):
+        with torch.no_grad():
+            got = model.log_likelihood(x).exp().cpu().numpy()
+        np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-300)
 
 
 def test_a_product_layer_where_only_some_arities_carry_a_scale() -> None:
@@ -240,14 +261,15 @@ def test_a_product_layer_where_only_some_arities_carry_a_scale() -> None:
         layer = next(n for n in model.plan.layers if n.kind == Kind.PRODUCT)
         below = [{model.plan.layers[s.layer].shift for s in o.sources} for o in layer.operands]
         assert below == [{True}, {False}]  # the first two operands are scaled, the three are not
-        value = model.log_likelihood(x)
-        np.testing.assert_allclose(
-            value.detach().double().cpu().numpy(), oracle(model, x), rtol=1e-5
-        )
-        assert all(
-            bool(g.isfinite().all())
-            for g in torch.autograd.grad(value.sum(), list(model.parameters()))
-        )
+        for each in ways(model):
+            value = each.log_likelihood(x)
+            np.testing.assert_allclose(
+                value.detach().double().cpu().numpy(), oracle(each, x), rtol=1e-5
+            )
+            assert all(
+                bool(g.isfinite().all())
+                for g in torch.autograd.grad(value.sum(), list(each.parameters()))
+            )
 
 
 ZERO_UNITS = """pcir 1
@@ -274,10 +296,12 @@ root %r
 def test_products_of_indicators_may_be_zero_in_every_unit(dtype: pc.api.Dtype) -> None:
     model = pc.compile(pc.ir.parse(ZERO_UNITS), dtype=dtype)
     x = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], np.float64)
-    value = model.log_likelihood(x)
-    np.testing.assert_allclose(value.detach().double().cpu().numpy(), oracle(model, x), rtol=1e-5)
-    for grad in torch.autograd.grad(value.sum(), list(model.parameters())):
-        assert bool(grad.isfinite().all())
+    for each in ways(model):
+        value = each.log_likelihood(x)
+        found = value.detach().double().cpu().numpy()
+        np.testing.assert_allclose(found, oracle(each, x), rtol=1e-5)
+        for grad in torch.autograd.grad(value.sum(), list(each.parameters())):
+            assert bool(grad.isfinite().all())
 
 
 @pytest.mark.parametrize("grad", [True, False])
@@ -290,27 +314,31 @@ def test_a_kronecker_of_one_operand_copies_it(grad: bool, numerics: pc.api.Numer
     for dtype in ("float32", "float64"):
         model = pc.compile(circuit, dtype=dtype, numerics=numerics)
         rows_ = rows_for(circuit)
-        with torch.set_grad_enabled(grad):
-            value = model.log_likelihood(rows_).detach().double().cpu().numpy()
-        np.testing.assert_allclose(value, oracle(model, rows_), rtol=2e-6)
+        for each in ways(model):
+            with torch.set_grad_enabled(grad):
+                value = each.log_likelihood(rows_).detach().double().cpu().numpy()
+            np.testing.assert_allclose(value, oracle(each, rows_), rtol=2e-6)
 
 
 def test_inference_mode_does_not_spoil_later_gradients() -> None:
     model = pc.compile(pc.rat_spn(6, 2, 3))
     x = rows_for(model.circuit)
-    with torch.inference_mode():
-        model.log_likelihood(x)
-    model.log_likelihood(x).sum().backward()
+    for each in ways(model):
+        with torch.inference_mode():
+            each.log_likelihood(x)
+        each.log_likelihood(x).sum().backward()
 
 
 def test_far_points_of_gaussians_stay_finite() -> None:
     model = pc.compile(pc.rat_spn([real("a"), real("b")], 2, 3))
-    assert bool(model.log_likelihood([[1e20, 0.0]]).isfinite().all())
+    for each in ways(model):
+        assert bool(each.log_likelihood([[1e20, 0.0]]).isfinite().all())
 
 
 def test_without_gradients_rows_are_taken_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     model = pc.compile(pc.rat_spn(8, 3, 3))
     x = rows_for(model.circuit, 50)
+    model.without_kernels()
     whole = model.log_likelihood(x).detach()
     monkeypatch.setattr("pccompiler.torch_backend.evaluator._EVALUATION_BYTES", 10_000)
     assert model.evaluation_batch < 50
@@ -322,10 +350,11 @@ def test_evaluations_that_live_side_by_side_do_not_share_buffers() -> None:
     model = pc.compile(pc.rat_spn(8, 3, 3), dtype="float64")
     x = rows_for(model.circuit, 30)
     parameters = list(model.parameters())
-    alone = torch.autograd.grad(model.log_likelihood(x).sum(), parameters)
-    one, other = model.log_likelihood(x), model.log_likelihood(x[::-1].copy())
-    del other
-    model.log_likelihood(x[:30])
-    together = torch.autograd.grad(one.sum(), parameters)
-    for a, b in zip(alone, together, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+    for each in ways(model):
+        alone = torch.autograd.grad(each.log_likelihood(x).sum(), parameters)
+        one, other = each.log_likelihood(x), each.log_likelihood(x[::-1].copy())
+        del other
+        each.log_likelihood(x[:30])
+        together = torch.autograd.grad(one.sum(), parameters)
+        for a, b in zip(alone, together, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)

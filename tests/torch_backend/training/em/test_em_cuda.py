@@ -51,10 +51,13 @@ CIRCUITS: dict[str, tuple[Callable[[], Circuit], str]] = {
     "two units": (lambda: pc.rat_spn(20, 4, 2, seed=0), "trees-cuda"),
     "Bernoulli leaves": (lambda: pc.rat_spn(20, 4, 5, seed=0, leaf="bernoulli"), "dense"),
     "Gaussian leaves": (lambda: pc.rat_spn(REALS, 3, 8, seed=0), "dense"),
-    "a mixture": (lambda: naive_bayes_mixture([real("a"), real("b"), count("c")], 6), "layered"),
+    "a mixture": (
+        lambda: naive_bayes_mixture([real("a"), real("b"), count("c")], 6),
+        "general-cuda",
+    ),
     "wide rows": (
         lambda: naive_bayes_mixture([categorical("a", 3), categorical("b", 2000)], 4),
-        "layered",
+        "general-cuda",
     ),
 }
 

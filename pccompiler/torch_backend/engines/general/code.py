@@ -1,0 +1,222 @@
+"""A plan as a list of instructions, one for each node, over slots, one for each unit.
+
+The kernels of `pccompiler.torch_backend.engines.general` interpret it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pccompiler.ir.arrays import Int, segments
+from pccompiler.ir.families import Family
+from pccompiler.ir.kinds import PRODUCTS, Kind, factors
+from pccompiler.ir.plan.layers import Layer, Operands
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.torch_backend.engines.base import NoMatch
+from pccompiler.torch_backend.engines.tables_by_group import places, table_rows
+from pccompiler.torch_backend.values import has_table
+
+MOST_SLOTS = 2**30
+"""Slots and items are numbered in 32 bits."""
+
+
+class Op(IntEnum):
+    """What an instruction computes."""
+
+    TABLE = 0
+    """A leaf, or a sum over the states of a variable, that looks its units up by state."""
+    INDICATOR = 1
+    """A leaf with a unit for each state."""
+    GIVEN = 2
+    """A leaf with given log-densities."""
+    PRODUCT = 3
+    """An elementwise product; items: the first slot of each factor."""
+    CROSSED = 4
+    """Any other product; items: each factor's slots, unit by unit."""
+    SUM = 5
+    """A dense sum; items: the slots that it mixes."""
+    MIXTURE = 6
+    """A mixture unit by unit; items: the first slot of each operand."""
+
+
+FIELDS = ("op", "units", "out", "first", "count", "table", "place", "variable")
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Instructions in the order of the plan's layers; the root's slot is the last one.
+
+    Attributes:
+        code: Shape ``(nodes, 8)``; columns are `FIELDS`. ``out`` is the node's first slot,
+            ``first`` and ``count`` say which items it reads (of a product that is not elementwise,
+            ``count`` lists of ``units`` items), ``table`` and ``place`` where its weights or
+            densities are, ``variable`` what a leaf is about.
+        items: Slots that instructions read.
+        groups: The weight group of each table.
+        heights: The number of weights in each table.
+        given: The input layers with given log-densities; they are tables after those of groups.
+        starts: Shape ``(layers + 1,)``: the first instruction of each layer.
+        slots: Number of slots.
+        widest: The largest fan-in, or number of units, of a sum.
+    """
+
+    code: NDArray[np.int32]
+    items: NDArray[np.int32]
+    groups: tuple[int, ...]
+    heights: tuple[int, ...]
+    given: tuple[int, ...]
+    starts: Int
+    slots: int
+    widest: int
+
+
+def program_of(plan: Plan) -> Program:
+    """The instructions of a plan.
+
+    Raises:
+        NoMatch: If the plan is too large to number its slots in 32 bits, or has leaves only.
+    """
+    base = segments(np.array([layer.rows * layer.units for layer in plan.layers], np.int64))
+    edges = sum(o.rows * o.arity * o.units for layer in plan.layers for o in layer.operands)
+    if max(int(base[-1]), edges) > MOST_SLOTS:
+        raise NoMatch(f"it has more than {MOST_SLOTS:,} units or edges")
+    if not any(layer.operands for layer in plan.layers):
+        raise NoMatch("it has leaves only")
+    reader = _Reader(plan, base)
+    for number, layer in enumerate(plan.layers):
+        reader.read(number, layer)
+    sums = [layer for layer in plan.layers if layer.kind == Kind.SUM and not layer.ragged]
+    return Program(
+        code=np.ascontiguousarray(np.concatenate(reader.code), np.int32),
+        items=np.ascontiguousarray(np.concatenate([np.zeros(0), *reader.items]), np.int32),
+        groups=tuple(reader.groups),
+        heights=tuple(reader.heights),
+        given=tuple(reader.given),
+        starts=segments(np.array(reader.rows, np.int64)),
+        slots=int(base[-1]),
+        widest=max([1, *(max(layer.fan_in, layer.units) for layer in sums)]),
+    )
+
+
+class _Reader:
+    """Collects instructions and items, layer by layer."""
+
+    def __init__(self, plan: Plan, base: Int) -> None:
+        self.plan, self.base = plan, base
+        self.groups = [number for number, group in enumerate(plan.groups) if group.tabular]
+        self.heights = [table_rows(plan, number) for number in self.groups]
+        self.given = [
+            number
+            for number, layer in enumerate(plan.layers)
+            if layer.kind == Kind.INPUT and layer.group >= 0 and not has_table(layer)
+        ]
+        self.tables = {group: place for place, group in enumerate(self.groups)}
+        self.places = places(plan)
+        self.code: list[Int] = []
+        self.items: list[Int] = []
+        self.read_so_far = 0
+        self.rows: list[int] = []  # instructions of each layer
+        layers = [layer for layer in plan.layers if self._observed(layer) is None]
+        self.needed = {below for layer in layers for below in layer.below}
+
+    def read(self, number: int, layer: Layer) -> None:
+        """Add the instructions of a layer, except for states that nothing but tables reads."""
+        before = sum(map(len, self.code))
+        if layer.family != Family.INDICATOR or number in self.needed:
+            self._read(number, layer)
+        self.rows.append(sum(map(len, self.code)) - before)
+
+    def _observed(self, layer: Layer) -> Int | None:
+        """The variables whose states are all that the layer's dense sums read, if there are any."""
+        if layer.kind != Kind.SUM or layer.ragged or len(layer.operands) != 1:
+            return None
+        (operands,) = layer.operands
+        below = [self.plan.layers[source.layer] for source in operands.sources]
+        if operands.arity != 1 or any(each.family != Family.INDICATOR for each in below):
+            return None
+        found = np.empty(layer.rows, np.int64)
+        for source, each in zip(operands.sources, below, strict=True):
+            found[source.positions] = np.asarray(each.variables)[source.rows]
+        return found
+
+    def _read(self, number: int, layer: Layer) -> None:
+        observed = self._observed(layer)
+        if observed is not None:
+            out = self.base[number] + np.arange(layer.rows) * layer.units
+            weights = self.tables[layer.group], self.places[number, 0]
+            none = np.zeros((layer.rows, 0), np.int64)
+            self._add(Op.TABLE, layer, out, none, weights=weights, variables=observed)
+            return
+        slots = [self._slots(operands) for operands in layer.operands]
+        out = self.base[number] + np.arange(layer.rows) * layer.units
+        if layer.kind == Kind.INPUT:
+            self._leaf(number, layer, out)
+        elif layer.kind == Kind.PRODUCT:
+            start = 0
+            for table in slots:  # (factors, rows, units)
+                span = slice(start, start + table.shape[1])
+                self._add(Op.PRODUCT, layer, out[span], table[:, :, 0].T)
+                start = span.stop
+        elif layer.kind in PRODUCTS:
+            stacked = np.stack(factors(layer.kind, [table[0] for table in slots], axis=1))
+            self._add(Op.CROSSED, layer, out, stacked.swapaxes(0, 1), count=len(stacked))
+        elif layer.ragged:
+            start = 0
+            for part, (group, table) in enumerate(zip(layer.groups, slots, strict=True)):
+                span = slice(start, start + table.shape[1])
+                weights = self.tables[group], self.places[number, part]
+                self._add(Op.SUM, layer, out[span], table[:, :, 0].T, weights=weights)
+                start = span.stop
+        elif layer.kind == Kind.MIXTURE:
+            weights = self.tables[layer.group], self.places[number, 0]
+            self._add(Op.MIXTURE, layer, out, slots[0][:, :, 0].T, weights=weights)
+        elif layer.kind == Kind.SUM:
+            mixed = np.concatenate([column for table in slots for column in table], axis=1)
+            weights = self.tables[layer.group], self.places[number, 0]
+            self._add(Op.SUM, layer, out, mixed, weights=weights)
+        else:
+            raise NoMatch(f"layer {number} is a {layer.kind.keyword} layer")
+
+    def _leaf(self, number: int, layer: Layer, out: Int) -> None:
+        none, variables = np.zeros((layer.rows, 0), np.int64), np.asarray(layer.variables)
+        if layer.family == Family.INDICATOR:
+            self._add(Op.INDICATOR, layer, out, none, variables=variables)
+        elif has_table(layer):
+            weights = self.tables[layer.group], self.places[number, 0]
+            self._add(Op.TABLE, layer, out, none, weights=weights, variables=variables)
+        else:
+            table = len(self.groups) + self.given.index(number)
+            weights = table, np.arange(layer.rows)
+            self._add(Op.GIVEN, layer, out, none, weights=weights)
+
+    def _slots(self, operands: Operands) -> Int:
+        """Slots of operands, shape (arity, rows, units)."""
+        table: Int = operands.places(self.base, operands.units)[:, :, None]
+        return table + np.arange(operands.units)
+
+    def _add(
+        self,
+        op: Op,
+        layer: Layer,
+        out: Int,
+        items: Int,
+        *,
+        count: int | None = None,
+        weights: tuple[int, Int] = (0, np.zeros(1, np.int64)),
+        variables: Int | None = None,
+    ) -> None:
+        """Add an instruction for each row of ``items``."""
+        rows, size = len(out), int(np.prod(items.shape[1:]))
+        code = np.zeros((rows, len(FIELDS)), np.int64)
+        code[:, 0], code[:, 1], code[:, 2] = int(op), layer.units, out
+        code[:, 3] = self.read_so_far + size * np.arange(rows)
+        code[:, 4] = size if count is None else count
+        code[:, 5], code[:, 6] = weights
+        code[:, 7] = 0 if variables is None else variables
+        self.code.append(code)
+        self.items.append(items.ravel())
+        self.read_so_far += items.size

@@ -1,0 +1,251 @@
+"""Any circuit on a CPU, in C: one block of rows at a time through all instructions.
+
+The rows are cut into parts, each with gradients of its own, which are added in order. Threads share
+the parts, so results do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.torch_backend.engines.base import Evaluate, Target
+from pccompiler.torch_backend.engines.general.code import Op, Program
+from pccompiler.torch_backend.engines.general.engine import General
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
+from pccompiler.torch_backend.runtime.c_compiler import load_c, say_slower
+from pccompiler.torch_backend.runtime.kernel_cache import KernelError
+from pccompiler.torch_backend.runtime.macros import macros
+from pccompiler.torch_backend.runtime.threads import threads_for
+from pccompiler.torch_backend.weights.weights import Weights
+
+_SOURCE = Path(__file__).parent / "kernels" / "general.c"
+_COPIES = 2**22
+"""Numbers in the gradients of all parts together: the larger the tables, the fewer the parts."""
+_FEWEST, _MOST = 2, 64
+"""Parts, if there are as many blocks."""
+_MOST_KEPT = 2**28
+"""Bytes of values that are kept for the way down; more are computed again."""
+_FEW = 1
+"""Up to this many rows run one by one."""
+_BYTES = 128
+"""Bytes of one number for each row of a block."""
+_local = threading.local()
+
+
+class _Circuit(ctypes.Structure):
+    """See kernels/general.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("code", "items", "tables", "offsets", "columns")),
+        ("x", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("instructions", "slots", "variables")),
+        *((name, ctypes.c_int64) for name in ("batch", "counts")),
+    )
+
+
+_P, _N, _I = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+_FUNCTIONS = (
+    ("bytes", (_N, _N, _N)),
+    ("kept_bytes", (_N,)),
+    ("run", (_P, _I, _I, _P, _N, _P, _P, _P, _P, _N, _P)),
+)
+
+
+class GeneralOnCPU(General):
+    """Every plan, in float32 or float64, on the CPU."""
+
+    name = "general-cpu"
+    only_device = "cpu"
+
+    size: int
+    offsets: ctypes.Array[ctypes.c_int64]
+    columns: ctypes.Array[ctypes.c_int32]
+
+    def __init__(self, plan: Plan, target: Target, program: Program) -> None:
+        super().__init__(plan, target, program)
+        self.libraries: dict[int, ctypes.CDLL] = {}
+        self.spare: list[Tensor] = []
+        self.work = len(program.items) + sum(
+            group.rows * group.columns * len(use.index)
+            for use in plan.uses
+            for group in (plan.groups[use.group],)
+            if group.is_sum
+        )
+
+    def load(self, weights: Weights, rest: Evaluate) -> None:
+        """See `Engine`; a missing compiler is logged once."""
+        super().load(weights, rest)
+        self.sizes: list[int] = []
+        try:
+            self.library(1)
+        except KernelError as why:
+            say_slower(why)
+            raise
+
+    def library(self, block: int) -> ctypes.CDLL:
+        """The functions compiled for blocks of ``block`` rows."""
+        known = self.libraries.get(block)
+        if known is None:
+            wide = self.target.dtype == torch.float64
+            defines = ("WIDE", int(wide)), ("B", block), *macros(Op)
+            known = load_c(_SOURCE, defines, _FUNCTIONS, parallel=True)
+            known.bytes.restype = known.kept_bytes.restype = ctypes.c_int64
+            self.libraries[block] = known
+        return known
+
+    def measure(self, tables: Sequence[Tensor]) -> None:
+        """Note the shapes of the groups' tables, which never change."""
+        self.sizes = [table.numel() for table in tables]
+        self.size = sum(self.sizes)
+        self.offsets = (ctypes.c_int64 * len(tables))(*_running(self.sizes))
+        self.columns = (ctypes.c_int32 * len(tables))(*(table.shape[2] for table in tables))
+
+    def launches(self, wanted: Wanted) -> int:
+        """See `Engine`: the number of calls of C functions."""
+        return 1 if wanted is Wanted.VALUE else 2
+
+    def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
+        """See `Engine`."""
+        x = batch.x.detach().contiguous()
+        tables = [operand.detach().contiguous() for operand in operands]
+        call = _Call(self, x, tables)
+        keep = wanted is not Wanted.VALUE and call.kept_bytes <= _MOST_KEPT
+        kept = _Kept(self.spare, call.kept_bytes) if keep else None
+        value = x.new_empty(len(x))
+        threads = min(threads_for(call.work), call.blocks)
+        call.run(threads, threads, kept=kept, value=value)
+        return value, Ascent((x, *tables), kept)
+
+    def down(self, ascent: Ascent, task: Task) -> Descent:
+        """See `Engine`. Values that take too much memory are computed again, block by block."""
+        x, *tables = ascent.saved
+        number = len(self.program.groups)
+        call = _Call(self, x, tables, counts=task.wanted is Wanted.COUNTS)
+        copies = max(_FEWEST, min(_MOST, _COPIES // max(1, self.size)))
+        parts = min(copies, call.blocks)
+        grads = x.new_zeros(parts, self.size)
+        given = [torch.empty_like(table) for table in tables[number:]]
+        down = _Down(task.flows.contiguous(), grads, given)
+        call.run(threads_for(3 * call.work), parts, kept=ascent.kept, down=down)
+        total = grads[0] if parts == 1 else grads.sum(0)
+        found = total.split(self.sizes)
+        shaped = [one.view(table.shape) for one, table in zip(found, tables, strict=False)]
+        return Descent((*shaped, *given))
+
+    def release(self) -> None:
+        """See `Engine`."""
+        self.spare.clear()
+
+
+class _Down(NamedTuple):
+    """What the way down reads, the root's flows, and what it writes."""
+
+    flows: Tensor
+    grads: Tensor
+    given: list[Tensor]
+
+
+class _Kept:
+    """Memory for values between the ways up and down; later calls use it again."""
+
+    def __init__(self, spare: list[Tensor], size: int) -> None:
+        self.spare = spare
+        known = spare.pop() if spare else None
+        self.memory = _aligned(size) if known is None or len(known) < size else known
+
+    def __del__(self) -> None:
+        self.spare[:] = [self.memory]
+
+
+class _Call:
+    """A program with its tables and rows, as the C code wants them."""
+
+    def __init__(
+        self, engine: GeneralOnCPU, x: Tensor, tables: list[Tensor], *, counts: bool = False
+    ) -> None:
+        program, batch = engine.program, len(x)
+        if not engine.sizes:
+            engine.measure(tables[: len(program.groups)])
+        self.engine, self.program, self.x, self.tables = engine, program, x, tables
+        block = _FEW if batch <= _FEW else _BYTES // x.element_size()
+        self.library = engine.library(block)
+        self.blocks = max(1, -(-batch // block))
+        self.work = engine.work * batch
+        self.pointers = (ctypes.c_void_p * len(tables))(*(table.data_ptr() for table in tables))
+        self.struct = _Circuit(
+            program.code.ctypes.data,
+            program.items.ctypes.data,
+            ctypes.addressof(self.pointers),
+            ctypes.addressof(engine.offsets),
+            ctypes.addressof(engine.columns),
+            x.data_ptr(),
+            len(program.code),
+            program.slots,
+            x.shape[1],
+            batch,
+            counts,
+        )
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of the values of all blocks."""
+        return int(self.library.kept_bytes(self.program.slots)) * self.blocks
+
+    def run(
+        self,
+        threads: int,
+        parts: int,
+        *,
+        kept: _Kept | None,
+        value: Tensor | None = None,
+        down: _Down | None = None,
+    ) -> None:
+        """Up if ``value`` is wanted, and down if that is."""
+        threads = min(threads, parts)
+        sizes = self.program.slots, self.program.widest, self.x.shape[1]
+        memory = _space(threads * int(self.library.bytes(*sizes)))
+        given: Any = None
+        if down is not None:
+            places = [0] * len(self.program.groups) + [each.data_ptr() for each in down.given]
+            given = (ctypes.c_void_p * len(places))(*places)
+        fine = self.library.run(
+            ctypes.addressof(self.struct),
+            threads,
+            parts,
+            memory.data_ptr(),
+            self.program.widest,
+            None if kept is None else kept.memory.data_ptr(),
+            None if value is None else value.data_ptr(),
+            *((None, None) if down is None else (down.flows.data_ptr(), down.grads.data_ptr())),
+            self.engine.size,
+            given,
+        )
+        if not fine:
+            raise AssertionError("an instruction is unknown")  # pragma: no cover
+
+
+def _space(size: int) -> Tensor:
+    """This thread's memory, of at least ``size`` bytes."""
+    known: Tensor | None = getattr(_local, "space", None)
+    if known is None or len(known) < size:
+        known = _local.space = _aligned(size)
+    return known
+
+
+def _aligned(size: int) -> Tensor:
+    """Bytes that start at a multiple of 64."""
+    found = torch.empty(size + 64, dtype=torch.uint8, device="cpu")
+    return found[-found.data_ptr() % 64 :]
+
+
+def _running(sizes: Sequence[int]) -> list[int]:
+    """For each size, the sum of those before it."""
+    return [sum(sizes[:number]) for number in range(len(sizes))]

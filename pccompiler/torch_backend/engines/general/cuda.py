@@ -1,0 +1,270 @@
+"""Any circuit on a GPU, level by level: in one launch for small circuits, else one for each level.
+
+Nothing is added in an order that may change, so results are reproducible bit for bit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pccompiler.ir.arrays import Int, segments
+from pccompiler.ir.plan.plan import Plan
+from pccompiler.torch_backend.engines.base import Evaluate, Target
+from pccompiler.torch_backend.engines.general.code import Op, Program
+from pccompiler.torch_backend.engines.general.engine import General
+from pccompiler.torch_backend.engines.general.schedule import Schedule, Work, schedule_of
+from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
+from pccompiler.torch_backend.runtime import nvrtc
+from pccompiler.torch_backend.runtime.macros import macros
+from pccompiler.torch_backend.runtime.nvrtc import Argument, Kernel, Long, Struct
+from pccompiler.torch_backend.weights.weights import Weights
+
+_SOURCE = Path(__file__).parent / "kernels" / "general.cu"
+_NAMES = ("states", "up", "roots", "down", "sum_gradients", "sorted", "leaf_gradients")
+_THREADS = 512
+_BYTES = 2**33
+"""Memory for the values and flows of all rows; more rows are split."""
+_SMALL = 2**19
+"""Up to this much work in a mean level, one launch runs all levels."""
+_LONG = 16
+"""With more rows of each state than this, a warp adds them up."""
+_BLOCKS = 264
+"""Blocks of rows that fill a GPU: a block gets more rows only if there would be more blocks."""
+
+
+class _Circuit(ctypes.Structure):
+    """See kernels/general.cu."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("code", "items", "push", "columns", "offsets")),
+        *((name, ctypes.c_void_p) for name in ("tables", "given", "x", "work", "levels")),
+        *((name, ctypes.c_void_p) for name in ("readers", "reads", "state", "value", "top")),
+        *((name, ctypes.c_void_p) for name in ("flow", "passed", "given_flow", "root", "out")),
+        ("batch", ctypes.c_int64),
+        *((name, ctypes.c_int32) for name in ("variables", "slots", "first_level", "last_level")),
+        *((name, ctypes.c_int32) for name in ("rows", "counts")),
+    )
+
+
+class _Index(NamedTuple):
+    """The program and its schedule on the device."""
+
+    code: Tensor
+    items: Tensor
+    push: Tensor
+    up: Tensor
+    up_levels: Tensor
+    down: Tensor
+    down_levels: Tensor
+    readers: Tensor
+    reads: Tensor
+    blocks: Tensor
+    leaves: Tensor
+    starts: Tensor
+    users: Tensor
+
+
+class _Layout(NamedTuple):
+    """Where tables are; known once the first ones have been seen."""
+
+    sizes: list[int]
+    columns: Tensor
+    offsets: Tensor
+    before: Tensor
+    entries: int
+    states: int
+
+
+class GeneralOnCUDA(General):
+    """Every plan, in float32 or float64, on a GPU."""
+
+    name = "general-cuda"
+    only_device = "cuda"
+
+    kernels: dict[str, Kernel]
+    schedule: Schedule
+    index: _Index
+    layout: _Layout | None = None
+    warp = 32
+
+    def __init__(self, plan: Plan, target: Target, program: Program) -> None:
+        super().__init__(plan, target, program)
+        numbers = 3 * program.slots + len(program.code) + len(program.items)
+        self.most_rows = max(32, _BYTES // (numbers * target.dtype.itemsize))
+
+    def load(self, weights: Weights, rest: Evaluate) -> None:
+        """See `Engine`."""
+        super().load(weights, rest)
+        defines = ("WIDE", int(self.target.dtype == torch.float64)), *macros(Op)
+        self.kernels = nvrtc.load(self.target.device, (_SOURCE,), defines, _NAMES)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Make the schedule, and put it on the device."""
+        self.schedule = made = schedule_of(self.plan, self.program)
+        arrays = (
+            *(self.program.code, self.program.items, made.push),
+            *(made.up.items, made.up.levels, made.down.items, made.down.levels),
+            *(made.readers, made.reads, made.blocks, made.leaves, made.starts, made.users),
+        )
+        self.index = _Index(*(self._on_device(array) for array in arrays))
+
+    def _on_device(self, array: NDArray[np.integer], dtype: type[np.generic] = np.int32) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array, dtype)).to(self.target.device)
+
+    def laid_out(self, tables: Sequence[Tensor]) -> _Layout:
+        """Where tables are in one tensor of all of them; their shapes never change."""
+        if self.layout is None:
+            sizes = [table.numel() for table in tables]
+            columns = np.array([*(table.shape[2] for table in tables), 0])
+            units = [
+                self.plan.layers[n].rows * self.plan.layers[n].units for n in self.program.given
+            ]
+            offsets = np.concatenate([segments(np.array(sizes, np.int64))[:-1], _before(units)])
+            one = self.program.code[self.schedule.leaves[:, 0]]
+            states = columns[one[:, 5]]
+            before = segments((one[:, 1] * states).astype(np.int64))
+            self.layout = _Layout(
+                sizes,
+                self._on_device(columns),
+                self._on_device(offsets, np.int64),
+                self._on_device(before, np.int64),
+                int(before[-1]),
+                int(states.max(initial=0)),
+            )
+        return self.layout
+
+    def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
+        """See `Engine`."""
+        x, number = batch.x.detach().contiguous(), len(self.program.groups)
+        rows, like = len(x), x
+        layout = self.laid_out(operands[:number])
+        tables = _joined([table.detach() for table in operands[:number]], like)
+        given = _joined([layer.detach() for layer in operands[number:]], like)
+        state = torch.empty(x.shape[1], rows, dtype=torch.int32, device=x.device)
+        value = like.new_empty(self.program.slots, rows, 2)
+        top = like.new_empty(len(self.program.code) if self.program.widest > 1 else 0, rows)
+        out = like.new_empty(rows)
+        circuit = self.circuit(layout, tables, given, x, state, value, top)
+        circuit.out = out.data_ptr()
+        per = (-(-state.numel() // 256), 1)
+        self.launch("states", per, 256, [x, Long(rows), x.shape[1], state])
+        circuit.work, circuit.levels = self.index.up.data_ptr(), self.index.up_levels.data_ptr()
+        self.walk("up", circuit, self.schedule.up)
+        self.launch("roots", (-(-rows // 256), 1), 256, [Struct(circuit)])
+        return out, Ascent((x, tables, given, state, value, top))
+
+    def down(self, ascent: Ascent, task: Task) -> Descent:
+        """See `Engine`."""
+        x, tables, given, state, value, top = ascent.saved
+        layout, rows = self.laid_out(()), len(x)
+        root = task.flows.contiguous()
+        flow = x.new_empty(self.program.slots, rows)
+        passed = x.new_empty(self.schedule.passed, rows)
+        given_flow = torch.empty_like(given)
+        circuit = self.circuit(layout, tables, given, x, state, value, top)
+        circuit.flow, circuit.passed = flow.data_ptr(), passed.data_ptr()
+        circuit.given_flow, circuit.root = given_flow.data_ptr(), root.data_ptr()
+        circuit.counts = task.wanted is Wanted.COUNTS
+        circuit.work, circuit.levels = self.index.down.data_ptr(), self.index.down_levels.data_ptr()
+        self.walk("down", circuit, self.schedule.down)
+        grads = torch.zeros_like(tables)
+        users = self.index.starts, self.index.users
+        blocks = self.index.blocks
+        if len(blocks):
+            wanted: list[Argument] = [Struct(circuit), blocks, *users, grads]
+            self.launch("sum_gradients", (len(blocks), 1), 128, wanted)
+        if layout.entries:
+            ends = torch.empty(x.shape[1], layout.states + 1, dtype=torch.int32, device=x.device)
+            order = torch.empty_like(state)
+            sizes = Long(rows), layout.states
+            self.launch("sorted", (x.shape[1], 1), 256, [state, *sizes, ends, order])
+            leaves = self.index.leaves, layout.before, len(self.index.leaves)
+            lanes = self.warp if rows > _LONG * layout.states else 1
+            rest = *users, ends, order, layout.states, lanes, grads
+            per = (-(-layout.entries * lanes // 128), 1)
+            self.launch("leaf_gradients", per, 128, [Struct(circuit), *leaves, *rest])
+        found = grads.split(layout.sizes)
+        shapes = [self.shape(number, size) for number, size in enumerate(layout.sizes)]
+        tables_found = [one.view(shape) for one, shape in zip(found, shapes, strict=True)]
+        layers = [self.plan.layers[number] for number in self.program.given]
+        pieces = given_flow.split([layer.rows * layer.units * rows for layer in layers])
+        given_found = [
+            piece.view(layer.rows, layer.units, rows)
+            for piece, layer in zip(pieces, layers, strict=True)
+        ]
+        return Descent((*tables_found, *given_found))
+
+    def shape(self, number: int, size: int) -> tuple[int, int, int]:
+        """The shape of a table."""
+        height, rows = (
+            self.program.heights[number],
+            self.plan.groups[self.program.groups[number]].rows,
+        )
+        return height, rows, size // (height * rows)
+
+    def circuit(
+        self,
+        layout: _Layout,
+        tables: Tensor,
+        given: Tensor,
+        x: Tensor,
+        state: Tensor,
+        value: Tensor,
+        top: Tensor,
+    ) -> _Circuit:
+        """What the kernels of both ways read."""
+        index = self.index
+        made = _Circuit()
+        for name, tensor in (
+            *(("code", index.code), ("items", index.items), ("push", index.push)),
+            *(("columns", layout.columns), ("offsets", layout.offsets), ("tables", tables)),
+            *(("given", given), ("x", x), ("readers", index.readers), ("reads", index.reads)),
+            *(("state", state), ("value", value), ("top", top)),
+        ):
+            setattr(made, name, tensor.data_ptr())
+        made.batch, made.variables, made.slots = len(x), x.shape[1], self.program.slots
+        return made
+
+    def walk(self, name: str, circuit: _Circuit, work: Work) -> None:
+        """Run all levels: in one launch, or one by one."""
+        rows, levels = int(circuit.batch), len(work.levels) - 1
+        if len(work.items) * rows < _SMALL * levels:
+            circuit.rows = 1
+            while circuit.rows < 32 and rows > _BLOCKS * circuit.rows:
+                circuit.rows *= 2
+            circuit.first_level, circuit.last_level = 0, levels
+            self.launch(name, (-(-rows // circuit.rows), 1), _THREADS, [Struct(circuit)])
+            return
+        circuit.rows = 32
+        for level, items in enumerate(np.diff(work.levels).tolist()):
+            circuit.first_level, circuit.last_level = level, level + 1
+            parts = min(-(-items // (_THREADS // 32)), 2**15)
+            self.launch(name, (-(-rows // 32), parts), _THREADS, [Struct(circuit)])
+
+    def launch(
+        self, name: str, grid: tuple[int, int], threads: int, arguments: Sequence[Argument]
+    ) -> None:
+        """Launch a kernel."""
+        self.kernels[name](grid, (threads, 1), 0, arguments)
+
+
+def _joined(tensors: Sequence[Tensor], like: Tensor) -> Tensor:
+    """All numbers of some tensors, one after the other."""
+    flat = [tensor.reshape(-1) for tensor in tensors]
+    if len(flat) == 1:
+        return flat[0].contiguous()
+    return torch.cat(flat) if flat else like.new_empty(0)
+
+
+def _before(sizes: Sequence[int]) -> Int:
+    """For each size, the sum of those before it."""
+    return segments(np.array(sizes, np.int64))[:-1]
