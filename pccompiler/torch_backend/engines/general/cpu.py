@@ -33,6 +33,8 @@ _FEWEST, _MOST = 2, 64
 """Parts, if there are as many blocks."""
 _MOST_KEPT = 2**28
 """Bytes of values that are kept for the way down; more are computed again."""
+_MOST_SPACE = 2**31
+"""Bytes of all threads' values; if a circuit is large, fewer threads run."""
 _FEW = 1
 """Up to this many rows run one by one."""
 _BYTES = 128
@@ -143,6 +145,7 @@ class GeneralOnCPU(General):
     def release(self) -> None:
         """See `Engine`."""
         self.spare.clear()
+        _local.space = None
 
 
 class _Down(NamedTuple):
@@ -158,7 +161,10 @@ class _Kept:
 
     def __init__(self, spare: list[Tensor], size: int) -> None:
         self.spare = spare
-        known = spare.pop() if spare else None
+        try:
+            known = spare.pop()
+        except IndexError:
+            known = None
         self.memory = _aligned(size) if known is None or len(known) < size else known
 
     def __del__(self) -> None:
@@ -209,9 +215,10 @@ class _Call:
         down: _Down | None = None,
     ) -> None:
         """Up if ``value`` is wanted, and down if that is."""
-        threads = min(threads, parts)
         sizes = self.program.slots, self.program.widest, self.x.shape[1]
-        memory = _space(threads * int(self.library.bytes(*sizes)))
+        each = int(self.library.bytes(*sizes))
+        threads = max(1, min(threads, parts, _MOST_SPACE // each))
+        memory = _space(threads * each)
         given: Any = None
         if down is not None:
             places = [0] * len(self.program.groups) + [each.data_ptr() for each in down.given]
