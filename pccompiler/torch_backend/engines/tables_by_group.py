@@ -5,21 +5,24 @@ Generated weights come use by use, in the order of the plan, since that is how t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from torch import Tensor
 
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.plan.plan import Plan
+from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.weights.weights import Weights
 
 
-def tables_by_group(weights: Weights, groups: Sequence[int]) -> list[Tensor]:
-    """The table of each group, shape (`table_rows`, rows, columns)."""
-    made = [number for number in groups if weights.plan.groups[number].generated]
+def operands_by_group(weights: Weights, leaves: LeafInputs, x: Tensor) -> list[Tensor]:
+    """The table of each group in `Weights.tables`, then log-densities of leaves without tables.
+
+    Tables have the shape (`table_rows`, rows, columns), log-densities (rows, units, batch).
+    """
+    made = [number for number in weights.tables if weights.plan.groups[number].generated]
     found = weights.by_group(made) if made else {}
-    return [found[n] if n in found else weights.constrained(n) for n in groups]
+    tables = [found[n] if n in found else weights.constrained(n) for n in weights.tables]
+    return [*tables, *leaves.densities(x, weights.leaves()).values()]
 
 
 def table_rows(plan: Plan, group: int) -> int:

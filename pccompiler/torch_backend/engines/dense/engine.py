@@ -20,7 +20,7 @@ from pccompiler.torch_backend.engines.dense.parts import launches
 from pccompiler.torch_backend.engines.dense.regions import Regions
 from pccompiler.torch_backend.engines.dense.tiles import Tiles
 from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
-from pccompiler.torch_backend.engines.tables_by_group import tables_by_group
+from pccompiler.torch_backend.engines.tables_by_group import operands_by_group
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
 from pccompiler.torch_backend.weights.weights import Weights
@@ -75,9 +75,7 @@ class Dense(Engine):
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
         """Tables of weights by group, then log-densities of leaves without tables."""
-        tables = tables_by_group(weights, self.regions.groups)
-        densities = self.leaves.densities(batch.x, weights.leaves())
-        return [*tables, *(densities[each.layer] for each in self.regions.given)]
+        return operands_by_group(weights, self.leaves, batch.x)
 
     def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
         """See `Engine`. Triton also needs a C compiler."""

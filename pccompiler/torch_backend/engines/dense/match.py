@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 import numpy as np
 
-from pccompiler.ir.arrays import Int
+from pccompiler.ir.arrays import Int, segments
 from pccompiler.ir.families import Family
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.layers import Layer
@@ -97,10 +97,10 @@ class _Reader:
             levels=levels,
             given=given,
             inputs=inputs,
-            values=_before(units),
-            terms=_before(arity),
+            values=segments(units)[:-1],
+            terms=segments(arity)[:-1],
             weights=rows,
-            products=_before(widths),
+            products=segments(widths)[:-1],
             children=_picked(terms, self.regions_at),
             leaves=_picked(terms, self.tables_at),
             places=np.concatenate(places) if places else np.zeros(0, np.int64),
@@ -230,8 +230,3 @@ def _picked(terms: Sequence[Sequence[int]], numbers: Int) -> Lists:
     """For each term, the numbers of its rows, leaving out rows without a number."""
     at: list[int] = numbers.tolist()
     return Lists.of([[at[row] for row in term if at[row] >= 0] for term in terms])
-
-
-def _before(sizes: Int) -> Int:
-    """For each entry, the sum of all entries before it."""
-    return np.cumsum(sizes) - sizes

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,10 @@ class Op(IntEnum):
     """A mixture unit by unit; items: the first slot of each operand."""
 
 
-FIELDS = ("op", "units", "out", "first", "count", "table", "place", "variable")
+FIELDS: Final[tuple[str, ...]] = (
+    *("op", "units", "out", "first"),
+    *("count", "table", "place", "variable"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,16 +123,14 @@ class _Reader:
         self.code: list[Int] = []
         self.items: list[Int] = []
         self.read_so_far = 0
-        self.rows: list[int] = []  # instructions of each layer
-        layers = [layer for layer in plan.layers if self._observed(layer) is None]
-        self.needed = {below for layer in layers for below in layer.below}
-
-    def read(self, number: int, layer: Layer) -> None:
-        """Add the instructions of a layer, except for states that nothing but tables reads."""
-        before = sum(map(len, self.code))
-        if layer.family != Family.INDICATOR or number in self.needed:
-            self._read(number, layer)
-        self.rows.append(sum(map(len, self.code)) - before)
+        self.rows = [0] * len(plan.layers)  # instructions of each layer
+        self.observed = [self._observed(layer) for layer in plan.layers]
+        self.needed = {
+            below
+            for layer, observed in zip(plan.layers, self.observed, strict=True)
+            if observed is None
+            for below in layer.below
+        }
 
     def _observed(self, layer: Layer) -> Int | None:
         """The variables whose states are all that the layer's dense sums read, if there are any."""
@@ -143,55 +145,49 @@ class _Reader:
             found[source.positions] = np.asarray(each.variables)[source.rows]
         return found
 
-    def _read(self, number: int, layer: Layer) -> None:
-        observed = self._observed(layer)
-        if observed is not None:
-            out = self.base[number] + np.arange(layer.rows) * layer.units
-            weights = self.tables[layer.group], self.places[number, 0]
-            none = np.zeros((layer.rows, 0), np.int64)
-            self._add(Op.TABLE, layer, out, none, weights=weights, variables=observed)
+    def read(self, number: int, layer: Layer) -> None:
+        """Add the instructions of a layer, except for states that nothing but tables reads."""
+        variables = self.observed[number] if layer.variables is None else layer.variables
+        if variables is not None:
+            if layer.family != Family.INDICATOR or number in self.needed:
+                self._leaf(number, layer, np.asarray(variables))
             return
         slots = [self._slots(operands) for operands in layer.operands]
-        out = self.base[number] + np.arange(layer.rows) * layer.units
-        if layer.kind == Kind.INPUT:
-            self._leaf(number, layer, out)
-        elif layer.kind == Kind.PRODUCT:
-            start = 0
+        if layer.kind == Kind.PRODUCT:
             for table in slots:  # (factors, rows, units)
-                span = slice(start, start + table.shape[1])
-                self._add(Op.PRODUCT, layer, out[span], table[:, :, 0].T)
-                start = span.stop
+                self._add(Op.PRODUCT, number, table[:, :, 0].T)
         elif layer.kind in PRODUCTS:
             stacked = np.stack(factors(layer.kind, [table[0] for table in slots], axis=1))
-            self._add(Op.CROSSED, layer, out, stacked.swapaxes(0, 1), count=len(stacked))
+            self._add(Op.CROSSED, number, stacked.swapaxes(0, 1), count=len(stacked))
         elif layer.ragged:
-            start = 0
-            for part, (group, table) in enumerate(zip(layer.groups, slots, strict=True)):
-                span = slice(start, start + table.shape[1])
-                weights = self.tables[group], self.places[number, part]
-                self._add(Op.SUM, layer, out[span], table[:, :, 0].T, weights=weights)
-                start = span.stop
+            for part, table in enumerate(slots):
+                self._add(Op.SUM, number, table[:, :, 0].T, weights=self._weights(number, part))
         elif layer.kind == Kind.MIXTURE:
-            weights = self.tables[layer.group], self.places[number, 0]
-            self._add(Op.MIXTURE, layer, out, slots[0][:, :, 0].T, weights=weights)
+            mixed = slots[0][:, :, 0].T
+            self._add(Op.MIXTURE, number, mixed, weights=self._weights(number))
         elif layer.kind == Kind.SUM:
             mixed = np.concatenate([column for table in slots for column in table], axis=1)
-            weights = self.tables[layer.group], self.places[number, 0]
-            self._add(Op.SUM, layer, out, mixed, weights=weights)
+            self._add(Op.SUM, number, mixed, weights=self._weights(number))
         else:
             raise NoMatch(f"layer {number} is a {layer.kind.keyword} layer")
 
-    def _leaf(self, number: int, layer: Layer, out: Int) -> None:
-        none, variables = np.zeros((layer.rows, 0), np.int64), np.asarray(layer.variables)
+    def _leaf(self, number: int, layer: Layer, variables: Int) -> None:
+        """Add leaves, or sums over states, which are tables as well."""
+        none = np.zeros((layer.rows, 0), np.int64)
         if layer.family == Family.INDICATOR:
-            self._add(Op.INDICATOR, layer, out, none, variables=variables)
+            self._add(Op.INDICATOR, number, none, variables=variables)
         elif has_table(layer):
-            weights = self.tables[layer.group], self.places[number, 0]
-            self._add(Op.TABLE, layer, out, none, weights=weights, variables=variables)
+            weights = self._weights(number)
+            self._add(Op.TABLE, number, none, weights=weights, variables=variables)
         else:
             table = len(self.groups) + self.given.index(number)
-            weights = table, np.arange(layer.rows)
-            self._add(Op.GIVEN, layer, out, none, weights=weights)
+            self._add(Op.GIVEN, number, none, weights=(table, np.arange(layer.rows)))
+
+    def _weights(self, number: int, part: int = 0) -> tuple[int, Int]:
+        """The table of a layer's weights, and where they are in it."""
+        layer = self.plan.layers[number]
+        group = layer.groups[part] if layer.ragged else layer.group
+        return self.tables[group], self.places[number, part]
 
     def _slots(self, operands: Operands) -> Int:
         """Slots of operands, shape (arity, rows, units)."""
@@ -201,18 +197,23 @@ class _Reader:
     def _add(
         self,
         op: Op,
-        layer: Layer,
-        out: Int,
+        number: int,
         items: Int,
         *,
         count: int | None = None,
         weights: tuple[int, Int] = (0, np.zeros(1, np.int64)),
         variables: Int | None = None,
     ) -> None:
-        """Add an instruction for each row of ``items``."""
-        rows, size = len(out), int(np.prod(items.shape[1:]))
+        """Add an instruction for each row of ``items``, the next rows of layer ``number``."""
+        rows, size, units = (
+            len(items),
+            int(np.prod(items.shape[1:])),
+            self.plan.layers[number].units,
+        )
+        first = self.rows[number]
         code = np.zeros((rows, len(FIELDS)), np.int64)
-        code[:, 0], code[:, 1], code[:, 2] = int(op), layer.units, out
+        code[:, 0], code[:, 1] = int(op), units
+        code[:, 2] = self.base[number] + np.arange(first, first + rows) * units
         code[:, 3] = self.read_so_far + size * np.arange(rows)
         code[:, 4] = size if count is None else count
         code[:, 5], code[:, 6] = weights
@@ -220,3 +221,4 @@ class _Reader:
         self.code.append(code)
         self.items.append(items.ravel())
         self.read_so_far += items.size
+        self.rows[number] += rows

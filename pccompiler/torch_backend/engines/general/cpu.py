@@ -12,13 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from pccompiler.ir.arrays import segments
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.base import Evaluate, Target
 from pccompiler.torch_backend.engines.general.code import Op, Program
-from pccompiler.torch_backend.engines.general.engine import General
+from pccompiler.torch_backend.engines.general.engine import General, split_into
 from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
 from pccompiler.torch_backend.runtime.c_compiler import load_c, say_slower
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
@@ -35,8 +38,6 @@ _MOST_KEPT = 2**28
 """Bytes of values that are kept for the way down; more are computed again."""
 _MOST_SPACE = 2**31
 """Bytes of all threads' values; if a circuit is large, fewer threads run."""
-_FEW = 1
-"""Up to this many rows run one by one."""
 _BYTES = 128
 """Bytes of one number for each row of a block."""
 _local = threading.local()
@@ -67,9 +68,9 @@ class GeneralOnCPU(General):
     name = "general-cpu"
     only_device = "cpu"
 
-    size: int
-    offsets: ctypes.Array[ctypes.c_int64]
-    columns: ctypes.Array[ctypes.c_int32]
+    shapes: Sequence[torch.Size] = ()
+    offsets: NDArray[np.int64]
+    columns: NDArray[np.int32]
 
     def __init__(self, plan: Plan, target: Target, program: Program) -> None:
         super().__init__(plan, target, program)
@@ -85,7 +86,6 @@ class GeneralOnCPU(General):
     def load(self, weights: Weights, rest: Evaluate) -> None:
         """See `Engine`; a missing compiler is logged once."""
         super().load(weights, rest)
-        self.sizes: list[int] = []
         try:
             self.library(1)
         except KernelError as why:
@@ -105,10 +105,14 @@ class GeneralOnCPU(General):
 
     def measure(self, tables: Sequence[Tensor]) -> None:
         """Note the shapes of the groups' tables, which never change."""
-        self.sizes = [table.numel() for table in tables]
-        self.size = sum(self.sizes)
-        self.offsets = (ctypes.c_int64 * len(tables))(*_running(self.sizes))
-        self.columns = (ctypes.c_int32 * len(tables))(*(table.shape[2] for table in tables))
+        self.shapes = [table.shape for table in tables]
+        self.offsets = segments(np.array([table.numel() for table in tables], np.int64))
+        self.columns = np.array([table.shape[2] for table in tables], np.int32)
+
+    @property
+    def size(self) -> int:
+        """Numbers in all tables."""
+        return int(self.offsets[-1])
 
     def launches(self, wanted: Wanted) -> int:
         """See `Engine`: the number of calls of C functions."""
@@ -138,9 +142,7 @@ class GeneralOnCPU(General):
         down = _Down(task.flows.contiguous(), grads, given)
         call.run(threads_for(3 * call.work), parts, kept=ascent.kept, down=down)
         total = grads[0] if parts == 1 else grads.sum(0)
-        found = total.split(self.sizes)
-        shaped = [one.view(table.shape) for one, table in zip(found, tables, strict=False)]
-        return Descent((*shaped, *given))
+        return Descent((*split_into(total, self.shapes), *given))
 
     def release(self) -> None:
         """See `Engine`."""
@@ -178,10 +180,10 @@ class _Call:
         self, engine: GeneralOnCPU, x: Tensor, tables: list[Tensor], *, counts: bool = False
     ) -> None:
         program, batch = engine.program, len(x)
-        if not engine.sizes:
+        if not engine.shapes:
             engine.measure(tables[: len(program.groups)])
         self.engine, self.program, self.x, self.tables = engine, program, x, tables
-        block = _FEW if batch <= _FEW else _BYTES // x.element_size()
+        block = 1 if batch <= 1 else _BYTES // x.element_size()
         self.library = engine.library(block)
         self.blocks = max(1, -(-batch // block))
         self.work = engine.work * batch
@@ -190,8 +192,8 @@ class _Call:
             program.code.ctypes.data,
             program.items.ctypes.data,
             ctypes.addressof(self.pointers),
-            ctypes.addressof(engine.offsets),
-            ctypes.addressof(engine.columns),
+            engine.offsets.ctypes.data,
+            engine.columns.ctypes.data,
             x.data_ptr(),
             len(program.code),
             program.slots,
@@ -251,8 +253,3 @@ def _aligned(size: int) -> Tensor:
     """Bytes that start at a multiple of 64."""
     found = torch.empty(size + 64, dtype=torch.uint8, device="cpu")
     return found[-found.data_ptr() % 64 :]
-
-
-def _running(sizes: Sequence[int]) -> list[int]:
-    """For each size, the sum of those before it."""
-    return [sum(sizes[:number]) for number in range(len(sizes))]

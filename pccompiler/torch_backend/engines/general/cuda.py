@@ -15,12 +15,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pccompiler.ir.arrays import Int, segments
+from pccompiler.ir.arrays import segments
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.base import Evaluate, Target
 from pccompiler.torch_backend.engines.general.code import Op, Program
-from pccompiler.torch_backend.engines.general.engine import General
-from pccompiler.torch_backend.engines.general.schedule import Schedule, Work, schedule_of
+from pccompiler.torch_backend.engines.general.engine import General, split_into
+from pccompiler.torch_backend.engines.general.schedule import (
+    OPERANDS,
+    UNITS,
+    Schedule,
+    Work,
+    schedule_of,
+)
 from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
 from pccompiler.torch_backend.runtime import nvrtc
 from pccompiler.torch_backend.runtime.macros import macros
@@ -30,6 +36,8 @@ from pccompiler.torch_backend.weights.weights import Weights
 _SOURCE = Path(__file__).parent / "kernels" / "general.cu"
 _NAMES = ("states", "up", "roots", "down", "sum_gradients", "sorted", "leaf_gradients")
 _THREADS = 512
+_SUMMING = 128
+"""Threads of a block that adds up gradients of sums' weights."""
 _BYTES = 2**33
 """Memory for the values and flows of all rows; more rows are split."""
 _SMALL = 2**19
@@ -45,11 +53,11 @@ class _Circuit(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("code", "items", "push", "columns", "offsets")),
-        *((name, ctypes.c_void_p) for name in ("tables", "given", "x", "work", "levels")),
+        *((name, ctypes.c_void_p) for name in ("tables", "given", "work", "levels")),
         *((name, ctypes.c_void_p) for name in ("readers", "reads", "state", "value", "top")),
         *((name, ctypes.c_void_p) for name in ("flow", "passed", "given_flow", "root", "out")),
         ("batch", ctypes.c_int64),
-        *((name, ctypes.c_int32) for name in ("variables", "slots", "first_level", "last_level")),
+        *((name, ctypes.c_int32) for name in ("slots", "first_level", "last_level")),
         *((name, ctypes.c_int32) for name in ("rows", "counts")),
     )
 
@@ -75,7 +83,7 @@ class _Index(NamedTuple):
 class _Layout(NamedTuple):
     """Where tables are; known once the first ones have been seen."""
 
-    sizes: list[int]
+    shapes: list[torch.Size]
     columns: Tensor
     offsets: Tensor
     before: Tensor
@@ -103,7 +111,7 @@ class GeneralOnCUDA(General):
     def load(self, weights: Weights, rest: Evaluate) -> None:
         """See `Engine`."""
         super().load(weights, rest)
-        defines = ("WIDE", int(self.target.dtype == torch.float64)), *macros(Op)
+        defines = defines_for(self.target.dtype)
         self.kernels = nvrtc.load(self.target.device, (_SOURCE,), defines, _NAMES)
         self.prepare()
 
@@ -123,17 +131,16 @@ class GeneralOnCUDA(General):
     def laid_out(self, tables: Sequence[Tensor]) -> _Layout:
         """Where tables are in one tensor of all of them; their shapes never change."""
         if self.layout is None:
-            sizes = [table.numel() for table in tables]
+            layers = [self.plan.layers[number] for number in self.program.given]
+            sizes = np.array([table.numel() for table in tables], np.int64)
+            units = np.array([layer.rows * layer.units for layer in layers], np.int64)
             columns = np.array([*(table.shape[2] for table in tables), 0])
-            units = [
-                self.plan.layers[n].rows * self.plan.layers[n].units for n in self.program.given
-            ]
-            offsets = np.concatenate([segments(np.array(sizes, np.int64))[:-1], _before(units)])
+            offsets = np.concatenate([segments(sizes)[:-1], segments(units)[:-1]])
             one = self.program.code[self.schedule.leaves[:, 0]]
             states = columns[one[:, 5]]
             before = segments((one[:, 1] * states).astype(np.int64))
             self.layout = _Layout(
-                sizes,
+                [table.shape for table in tables],
                 self._on_device(columns),
                 self._on_device(offsets, np.int64),
                 self._on_device(before, np.int64),
@@ -153,24 +160,25 @@ class GeneralOnCUDA(General):
         value = like.new_empty(self.program.slots, rows, 2)
         top = like.new_empty(len(self.program.code) if self.program.widest > 1 else 0, rows)
         out = like.new_empty(rows)
-        circuit = self.circuit(layout, tables, given, x, state, value, top)
+        circuit = self.circuit(layout, tables, given, state, value, top)
         circuit.out = out.data_ptr()
         per = (-(-state.numel() // 256), 1)
         self.launch("states", per, 256, [x, Long(rows), x.shape[1], state])
         circuit.work, circuit.levels = self.index.up.data_ptr(), self.index.up_levels.data_ptr()
         self.walk("up", circuit, self.schedule.up)
         self.launch("roots", (-(-rows // 256), 1), 256, [Struct(circuit)])
-        return out, Ascent((x, tables, given, state, value, top))
+        return out, Ascent((tables, given, state, value, top), layout)
 
     def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
-        x, tables, given, state, value, top = ascent.saved
-        layout, rows = self.laid_out(()), len(x)
+        tables, given, state, value, top = ascent.saved
+        layout: _Layout = ascent.kept
+        variables, rows = state.shape
         root = task.flows.contiguous()
-        flow = x.new_empty(self.program.slots, rows)
-        passed = x.new_empty(self.schedule.passed, rows)
+        flow = value.new_empty(self.program.slots, rows)
+        passed = value.new_empty(self.schedule.passed, rows)
         given_flow = torch.empty_like(given)
-        circuit = self.circuit(layout, tables, given, x, state, value, top)
+        circuit = self.circuit(layout, tables, given, state, value, top)
         circuit.flow, circuit.passed = flow.data_ptr(), passed.data_ptr()
         circuit.given_flow, circuit.root = given_flow.data_ptr(), root.data_ptr()
         circuit.counts = task.wanted is Wanted.COUNTS
@@ -181,42 +189,26 @@ class GeneralOnCUDA(General):
         blocks = self.index.blocks
         if len(blocks):
             wanted: list[Argument] = [Struct(circuit), blocks, *users, grads]
-            self.launch("sum_gradients", (len(blocks), 1), 128, wanted)
+            self.launch("sum_gradients", (len(blocks), 1), _SUMMING, wanted)
         if layout.entries:
-            ends = torch.empty(x.shape[1], layout.states + 1, dtype=torch.int32, device=x.device)
+            ends = state.new_empty(variables, layout.states + 1)
             order = torch.empty_like(state)
             sizes = Long(rows), layout.states
-            self.launch("sorted", (x.shape[1], 1), 256, [state, *sizes, ends, order])
+            self.launch("sorted", (variables, 1), 256, [state, *sizes, ends, order])
             leaves = self.index.leaves, layout.before, len(self.index.leaves)
             lanes = self.warp if rows > _LONG * layout.states else 1
             rest = *users, ends, order, layout.states, lanes, grads
             per = (-(-layout.entries * lanes // 128), 1)
             self.launch("leaf_gradients", per, 128, [Struct(circuit), *leaves, *rest])
-        found = grads.split(layout.sizes)
-        shapes = [self.shape(number, size) for number, size in enumerate(layout.sizes)]
-        tables_found = [one.view(shape) for one, shape in zip(found, shapes, strict=True)]
         layers = [self.plan.layers[number] for number in self.program.given]
-        pieces = given_flow.split([layer.rows * layer.units * rows for layer in layers])
-        given_found = [
-            piece.view(layer.rows, layer.units, rows)
-            for piece, layer in zip(pieces, layers, strict=True)
-        ]
-        return Descent((*tables_found, *given_found))
-
-    def shape(self, number: int, size: int) -> tuple[int, int, int]:
-        """The shape of a table."""
-        height, rows = (
-            self.program.heights[number],
-            self.plan.groups[self.program.groups[number]].rows,
-        )
-        return height, rows, size // (height * rows)
+        shapes = [(layer.rows, layer.units, rows) for layer in layers]
+        return Descent((*split_into(grads, layout.shapes), *split_into(given_flow, shapes)))
 
     def circuit(
         self,
         layout: _Layout,
         tables: Tensor,
         given: Tensor,
-        x: Tensor,
         state: Tensor,
         value: Tensor,
         top: Tensor,
@@ -227,11 +219,11 @@ class GeneralOnCUDA(General):
         for name, tensor in (
             *(("code", index.code), ("items", index.items), ("push", index.push)),
             *(("columns", layout.columns), ("offsets", layout.offsets), ("tables", tables)),
-            *(("given", given), ("x", x), ("readers", index.readers), ("reads", index.reads)),
+            *(("given", given), ("readers", index.readers), ("reads", index.reads)),
             *(("state", state), ("value", value), ("top", top)),
         ):
             setattr(made, name, tensor.data_ptr())
-        made.batch, made.variables, made.slots = len(x), x.shape[1], self.program.slots
+        made.batch, made.slots = state.shape[1], self.program.slots
         return made
 
     def walk(self, name: str, circuit: _Circuit, work: Work) -> None:
@@ -257,14 +249,15 @@ class GeneralOnCUDA(General):
         self.kernels[name](grid, (threads, 1), 0, arguments)
 
 
+def defines_for(dtype: torch.dtype) -> nvrtc.Defines:
+    """Macros and their values for kernels in a precision."""
+    sizes = ("UB", UNITS), ("JB", OPERANDS), ("MOST_WARPS", _SUMMING // 32)
+    return ("WIDE", int(dtype == torch.float64)), *sizes, *macros(Op)
+
+
 def _joined(tensors: Sequence[Tensor], like: Tensor) -> Tensor:
     """All numbers of some tensors, one after the other."""
     flat = [tensor.reshape(-1) for tensor in tensors]
     if len(flat) == 1:
         return flat[0].contiguous()
     return torch.cat(flat) if flat else like.new_empty(0)
-
-
-def _before(sizes: Sequence[int]) -> Int:
-    """For each size, the sum of those before it."""
-    return segments(np.array(sizes, np.int64))[:-1]

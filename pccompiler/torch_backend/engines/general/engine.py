@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
 from typing import Self
 
 from torch import Tensor
@@ -10,7 +12,7 @@ from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.base import Engine, Evaluate, Target
 from pccompiler.torch_backend.engines.general.code import Program, program_of
 from pccompiler.torch_backend.engines.questions import Batch, Wanted
-from pccompiler.torch_backend.engines.tables_by_group import tables_by_group
+from pccompiler.torch_backend.engines.tables_by_group import operands_by_group
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.weights.weights import Weights
 
@@ -41,6 +43,10 @@ class General(Engine):
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
         """See `Engine`."""
-        tables = tables_by_group(weights, self.program.groups)
-        densities = self.leaves.densities(batch.x, weights.leaves()) if self.program.given else {}
-        return [*tables, *(densities[layer] for layer in self.program.given)]
+        return operands_by_group(weights, self.leaves, batch.x)
+
+
+def split_into(flat: Tensor, shapes: Sequence[Sequence[int]]) -> list[Tensor]:
+    """Views of consecutive pieces of a flat tensor."""
+    pieces = flat.view(-1).split([prod(shape) for shape in shapes])
+    return [piece.view(*shape) for piece, shape in zip(pieces, shapes, strict=True)]

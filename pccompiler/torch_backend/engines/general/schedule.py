@@ -18,9 +18,9 @@ from pccompiler.torch_backend.engines.general.code import FIELDS, Op, Program
 Bool = NDArray[np.bool_]
 
 UNITS = 8
-"""Units of a dense sum that one thread computes; half as many in gradients. `UB` in the kernels."""
+"""Units of a dense sum that one thread computes; half as many in gradients."""
 OPERANDS = 8
-"""Operands of a sum that one thread serves on the way down. `JB` in the kernels."""
+"""Operands of a sum that one thread serves on the way down."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,14 +68,13 @@ class Schedule:
 
 def schedule_of(plan: Plan, program: Program) -> Schedule:
     """The schedule of a program."""
-    columns = zip(FIELDS, program.code.astype(np.int64).T, strict=True)
-    code: dict[str, Int] = {name: column for name, column in columns}  # noqa: C416  # for pyright
+    code = dict(zip(FIELDS, program.code.astype(np.int64).T, strict=True))
     depth = np.repeat(_depths(plan), np.diff(program.starts))
     is_sum = np.isin(code["op"], (Op.SUM, Op.MIXTURE))
     alone = (code["op"] == Op.MIXTURE) | (code["units"] == 1)
     pushes = np.where(is_sum, code["count"] * np.where(alone, code["units"], 1), 0)
     push = segments(pushes)
-    readers, reads = _readers(program, code, push)
+    readers, reads = _readers(program, code, push, is_sum)
     starts, users = _users(code, is_sum)
     return Schedule(
         up=_up(code, depth),
@@ -107,7 +106,7 @@ def _spread(counts: Int) -> tuple[Int, Int]:
 
 def _by_level(level: Int, numbers: Int, firsts: Int) -> Work:
     order = np.argsort(level, kind="stable")
-    sizes = np.bincount(level) if len(level) else np.zeros(0, np.int64)
+    sizes = np.bincount(level)
     return Work(np.stack([numbers[order], firsts[order]], axis=1), segments(sizes[sizes > 0]))
 
 
@@ -126,18 +125,18 @@ def _down(code: dict[str, Int], depth: Int, pushes: Int) -> Work:
     return _by_level(level, np.concatenate([flows, sums]), firsts)
 
 
-def _readers(program: Program, code: dict[str, Int], push: Int) -> tuple[Int, Int]:
+def _readers(program: Program, code: dict[str, Int], push: Int, is_sum: Bool) -> tuple[Int, Int]:
     """The readers of each slot, in the order of instructions."""
     op, units, count = code["op"], code["units"], code["count"]
     vector = np.isin(op, (Op.PRODUCT, Op.MIXTURE))  # items are first slots
-    sizes = np.where(np.isin(op, (Op.PRODUCT, Op.MIXTURE, Op.CROSSED)), count * units, count)
-    owner, number = _spread(np.where(count > 0, sizes, 0))
+    owner, number = _spread(np.where(op == Op.SUM, count, count * units))
     width = units[owner]
     wide = vector[owner]
     item = code["first"][owner] + np.where(wide, number // width, number)
     slot = program.items[item].astype(np.int64) + np.where(wide, number % width, 0)
-    summed = np.isin(op, (Op.SUM, Op.MIXTURE))[owner]
-    reader = np.where(summed, -1 - (push[owner] + number), code["out"][owner] + number % width)
+    reader = np.where(
+        is_sum[owner], -1 - (push[owner] + number), code["out"][owner] + number % width
+    )
     order = np.argsort(slot, kind="stable")
     return segments(np.bincount(slot, minlength=program.slots)), reader[order]
 
@@ -149,8 +148,7 @@ def _users(code: dict[str, Int], is_sum: Bool) -> tuple[Int, Int]:
     key = np.stack([code["table"][users], code["place"][users], is_leaf], axis=1)
     _, owner = np.unique(key, axis=0, return_inverse=True)
     owner = owner.ravel()
-    order = np.argsort(owner, kind="stable")
-    return segments(np.bincount(owner)) if len(users) else segments(users), users[order]
+    return segments(np.bincount(owner)), users[np.argsort(owner, kind="stable")]
 
 
 def _blocks(code: dict[str, Int], first: Int, alone: Bool, is_sum: Bool) -> Int:

@@ -30,25 +30,15 @@ from pccompiler.torch_backend.engines.differentiable import evaluate
 from pccompiler.torch_backend.engines.general import cpu
 from pccompiler.torch_backend.engines.general.cpu import GeneralOnCPU
 from pccompiler.torch_backend.engines.questions import Batch, Task, Wanted
-from pccompiler.torch_backend.runtime import c_compiler, threads
-from pccompiler.torch_backend.runtime.kernel_cache import KernelError
-from pccompiler.torch_backend.weights.softmax_cpu import _SOURCE as SOFTMAX
+from pccompiler.torch_backend.runtime import threads
 
-pytestmark = pytest.mark.cpu
+pytestmark = [pytest.mark.cpu, pytest.mark.usefixtures("needs_a_compiler")]
 
 Check = Callable[[torch.nn.Module, Tensor], None]
 DTYPES: tuple[tuple[pc.api.Dtype, float], ...] = (("float64", 1e-11), ("float32", 2e-5))
 BATCHES = st.sampled_from([0, 1, 2, 7, 33, 100])
 COUNTED = (Family.BERNOULLI, Family.CATEGORICAL)
 """A missing value may give a sum over indicators counts, or not; these are unambiguous."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def needs_a_compiler() -> None:
-    try:
-        c_compiler.load_c(SOFTMAX, ())
-    except KernelError as why:
-        pytest.skip(str(why))
 
 
 def engine_of(model: CompiledCircuit) -> GeneralOnCPU:

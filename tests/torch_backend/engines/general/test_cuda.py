@@ -22,11 +22,9 @@ from pccompiler.testing.strategies import circuits, rows
 from pccompiler.torch_backend.engines.base import Evaluate
 from pccompiler.torch_backend.engines.differentiable import evaluate
 from pccompiler.torch_backend.engines.general import cuda
-from pccompiler.torch_backend.engines.general.code import Op
 from pccompiler.torch_backend.engines.general.cuda import GeneralOnCUDA
 from pccompiler.torch_backend.engines.general.engine import General
 from pccompiler.torch_backend.engines.questions import Batch, Task, Wanted
-from pccompiler.torch_backend.runtime.macros import macros
 from pccompiler.torch_backend.runtime.nvrtc import Argument, Long, Struct
 from pccompiler.torch_backend.weights.weights import Weights
 
@@ -42,7 +40,7 @@ class Emulated(GeneralOnCUDA):
 
     def load(self, weights: Weights, rest: Evaluate) -> None:
         General.load(self, weights, rest)
-        self.library = _library(self.target.dtype == torch.float64)
+        self.library = _library(self.target.dtype)
         self.prepare()
 
     def launch(
@@ -66,7 +64,7 @@ def _passed(argument: Argument) -> object:
 
 
 @cache
-def _library(wide: bool) -> ctypes.CDLL:
+def _library(dtype: torch.dtype) -> ctypes.CDLL:
     compiler = shutil.which("c++")
     if compiler is None:
         pytest.skip("no C++ compiler emulates the kernels")
@@ -74,7 +72,7 @@ def _library(wide: bool) -> ctypes.CDLL:
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "all.cpp", Path(folder) / "all.so"
         source.write_text("\n".join(part.read_text() for part in parts))
-        names = [("WIDE", int(wide)), *macros(Op)]
+        names = cuda.defines_for(dtype)
         defines = [f"-D{name}={value}" for name, value in names]
         command = [compiler, "-std=c++17", "-O1", "-shared", "-fPIC", *defines, str(source)]
         subprocess.run([*command, "-o", str(out)], check=True)

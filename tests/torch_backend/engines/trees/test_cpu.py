@@ -17,19 +17,9 @@ from pccompiler import log as notices
 from pccompiler.ir.node_table import WeightTable
 from pccompiler.structures import naive_bayes_mixture
 from pccompiler.torch_backend.engines.trees.cpu import TreesOnCPU
-from pccompiler.torch_backend.runtime import c_compiler
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
-from pccompiler.torch_backend.weights.softmax_cpu import _SOURCE as SOFTMAX
 
-pytestmark = pytest.mark.cpu
-
-
-@pytest.fixture(autouse=True, scope="module")
-def needs_a_compiler() -> None:
-    try:
-        c_compiler.load_c(SOFTMAX, ())
-    except KernelError as why:
-        pytest.skip(str(why))
+pytestmark = [pytest.mark.cpu, pytest.mark.usefixtures("needs_a_compiler")]
 
 
 def rows(batch: int, variables: int, missing: bool) -> Tensor:

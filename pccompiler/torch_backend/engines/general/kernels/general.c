@@ -462,7 +462,6 @@ static void sum_down(const Circuit *c, const Space *s, const Code *i, REAL *g) {
   }
   const int32_t *items = c->items + i->first;
   int j = 0;
-#if B > 1
   for (; j + UB <= n; j += UB) {
     vec sum[UB][NV];
     for (int r = 0; r < UB; ++r)
@@ -473,7 +472,6 @@ static void sum_down(const Circuit *c, const Space *s, const Code *i, REAL *g) {
     for (int r = 0; r < UB; ++r)
       for (int k = 0; k < NV; ++k) s->flow[items[j + r]].v[k] += s->s[j + r].v[k] * sum[r][k];
   }
-#endif
   for (; j < n; ++j) {
     vec sum[NV];
     for (int k = 0; k < NV; ++k) sum[k] = fill(0);

@@ -4,7 +4,9 @@
 // flows for a root's flow of 1; they are multiplied by each row's own flow where they leave. A sum's
 // unit keeps its flow over its value, on the scale of the node's operands: m_j 2^(e_j - top). If the
 // value is so small on that scale that this might overflow, it keeps the flow, negated.
-// Compiled with WIDE (double rather than float) and the macros OP_...
+// Compiled with WIDE (double rather than float), UB (units of a dense sum that a thread computes), JB
+// (operands of a sum that a thread serves on the way down), MOST_WARPS (of a block that adds up
+// gradients) and the macros OP_...
 typedef int int32;
 typedef long long int64;
 
@@ -27,9 +29,6 @@ typedef float2 PAIR;
 #define HUGEST 1e38f
 #define MOST 100.f
 #endif
-#define UB 8  // units of a dense sum that a thread computes
-#define MOST_WARPS 4
-#define JB 8  // operands of a sum that a thread serves on the way down
 #define NONE ((REAL)__longlong_as_double(0xfff0000000000000ULL))
 #ifndef WARP
 #define WARP 32  // tests on a CPU use 1
@@ -45,7 +44,7 @@ struct Circuit {
   const int32 *push;       // [instruction] number of the first flow that it passes on
   const int32 *columns;    // [table]
   const int64 *offsets;    // [table] where it starts in `tables`; of given ones, a unit's number
-  const REAL *tables, *given, *x;
+  const REAL *tables, *given;
   const int32 *work;       // [item of work][2]: instruction, and first unit or operand
   const int32 *levels;     // [level + 1] first item of work of each level
   const int32 *readers;    // [slot + 1] first reader of each slot
@@ -56,7 +55,7 @@ struct Circuit {
   const REAL *root;        // [batch] flows of the root
   REAL *out;               // [batch]
   int64 batch;
-  int32 variables, slots, first_level, last_level, rows, counts;
+  int32 slots, first_level, last_level, rows, counts;
 };
 
 static __device__ REAL power(REAL n) {
@@ -209,18 +208,21 @@ extern "C" __global__ void states(const REAL *x, int64 batch, int variables, int
   state[at] = given != given ? -1 : whole >= 0 && (REAL)whole != given ? -2 : whole;
 }
 
-// All levels from the first to the last; if there are several, a block runs them for its rows.
-extern "C" __global__ void __launch_bounds__(512) up(const Circuit c) {
+// All work of the levels from the first to the last; if there are several, a block does it for its
+// rows.
+template <void (*each)(const Circuit &, int, int64)> static __device__ void walk(const Circuit &c) {
   const int lane = threadIdx.x % c.rows, part = threadIdx.x / c.rows, parts = blockDim.x / c.rows;
   const int64 row = (int64)blockIdx.x * c.rows + lane;
   for (int level = c.first_level; level < c.last_level; ++level) {
     if (row < c.batch)
       for (int64 item = c.levels[level] + (int64)blockIdx.y * parts + part;
            item < c.levels[level + 1]; item += (int64)gridDim.y * parts)
-        up_one(c, (int)item, row);
+        each(c, (int)item, row);
     if (level + 1 < c.last_level) __syncthreads();
   }
 }
+
+extern "C" __global__ void __launch_bounds__(512) up(const Circuit c) { walk<up_one>(c); }
 
 extern "C" __global__ void roots(const Circuit c) {
   const int64 row = (int64)blockIdx.x * blockDim.x + threadIdx.x;
@@ -318,22 +320,15 @@ static __device__ void pass_on(const Circuit &c, int number, int first, int64 ro
   }
 }
 
-// Levels downwards. An item of work with a negative second number passes flows on, in a level of
-// its own after the one that computes them.
-extern "C" __global__ void __launch_bounds__(512) down(const Circuit c) {
-  const int lane = threadIdx.x % c.rows, part = threadIdx.x / c.rows, parts = blockDim.x / c.rows;
-  const int64 row = (int64)blockIdx.x * c.rows + lane;
-  for (int level = c.first_level; level < c.last_level; ++level) {
-    if (row < c.batch)
-      for (int64 item = c.levels[level] + (int64)blockIdx.y * parts + part;
-           item < c.levels[level + 1]; item += (int64)gridDim.y * parts) {
-        const int number = c.work[2 * item], at = c.work[2 * item + 1];
-        if (at >= 0) flow_of(c, number, at, row);
-        else pass_on(c, number, -1 - at, row);
-      }
-    if (level + 1 < c.last_level) __syncthreads();
-  }
+// An item of work with a negative second number passes flows on, in a level of its own after the one
+// that computes them.
+static __device__ void down_one(const Circuit &c, int item, int64 row) {
+  const int number = c.work[2 * item], at = c.work[2 * item + 1];
+  if (at >= 0) flow_of(c, number, at, row);
+  else pass_on(c, number, -1 - at, row);
 }
+
+extern "C" __global__ void __launch_bounds__(512) down(const Circuit c) { walk<down_one>(c); }
 
 template <class Number> static __device__ Number across(Number sum) {
   for (int step = WARP / 2; step; step /= 2) sum += __shfl_xor_sync(0xffffffff, sum, step);
