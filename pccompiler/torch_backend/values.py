@@ -81,6 +81,32 @@ def surprise(shares: Tensor) -> Tensor:
     return -positive * positive.log()
 
 
+def draw_states(table: Tensor, unit: Tensor, generator: torch.Generator | None) -> Tensor:
+    """A state of one unit of each row, drawn in proportion to its masses.
+
+    The cumulative masses of all units, each plus the unit's number, are one ascending list, in
+    which the number plus a random part is looked up.
+
+    Args:
+        table: Masses, shape (rows, units, states).
+        unit: Shape (rows, batch).
+        generator: Random numbers.
+
+    Returns:
+        Shape (rows, batch).
+    """
+    rows, units, states = table.shape
+    below = table.double().cumsum(2)
+    below /= below[:, :, -1:].clone().clamp_min_(torch.finfo(below.dtype).tiny)
+    starts = torch.arange(rows * units, device=table.device).view(rows, units, 1)
+    number = unit + starts[:, :1, 0]
+    part = torch.rand(unit.shape, generator=generator, dtype=below.dtype, device=table.device)
+    whole = number.to(below.dtype)
+    sought = torch.minimum(whole + part, torch.nextafter(whole + 1.0, whole))
+    place = torch.searchsorted((below + starts).flatten(), sought, right=True)
+    return (place - number * states).clamp_(0, states - 1)
+
+
 def draw_state(masses: Tensor, generator: torch.Generator | None) -> Tensor:
     """An index along the last dimension, drawn in proportion to ``masses``."""
     noise = torch.empty_like(masses).exponential_(generator=generator)

@@ -57,11 +57,10 @@ class Engine(ABC):
     """Evaluates one plan on one target.
 
     An engine computes from *operands*. For values and gradients they are whatever `operands` makes
-    of the weights, and torch differentiates them. For counts they are the tables of all groups that
-    have one (`Weights.tables`), then the log-densities of all other leaf layers (without
-    indicators), both in the order of the plan. For all other questions they are the plan's: one
-    tensor for each input layer (`pccompiler.torch_backend.leaves.inputs.LeafInputs`), then one for
-    each use of weights that has a table, as `Weights` returns them.
+    of the weights, and torch differentiates them. For all other questions they are the tables of
+    all groups that have one (`tables_by_group`), then the log-densities of all other leaf layers
+    (without indicators), both in the order of the plan. For `Wanted.BEST`, log-densities of missing
+    values are the largest ones.
 
     Attributes:
         name: Its name in logs and in `pccompiler.explain`.

@@ -1,6 +1,6 @@
-"""Expected counts from engines whose operands are the plan's: inputs, then tables by use.
+"""Counts and queries for engines whose operands are the plan's: inputs, then tables by use.
 
-A missing value gives the table of a leaf no counts: it is one more state, of probability 1, whose
+In counts, a missing value gives the table of a leaf no counts: it is one more state, of probability 1, whose
 column is dropped again. (A sum over indicators may get expected counts for a missing value, in
 proportion to its weights, which is the expectation over the value.)
 """
@@ -21,33 +21,34 @@ from pccompiler.torch_backend.weights.weights import Weights
 
 
 class Counted(NamedTuple):
-    """What is counted: rows, and the operands of `Wanted.COUNTS`."""
+    """What is counted: rows, and tables by group, then log-densities of leaves without tables."""
 
     batch: Batch
     given: Sequence[Tensor]
 
 
 class Counting:
-    """Translates the operands of `Wanted.COUNTS`, and gradients to counts."""
+    """Translates operands by group to the plan's, and gradients to counts."""
 
     def __init__(self, plan: Plan, leaves: LeafInputs, weights: Weights, *, lookup: bool) -> None:
         self.plan, self.leaves, self.weights, self.lookup = plan, leaves, weights, lookup
         self.is_leaf = [not plan.groups[number].is_sum for number in weights.tables]
 
-    def operands(self, counted: Counted) -> list[Tensor]:
-        """The plan's operands from tables by group and log-densities."""
+    def operands(self, counted: Counted, *, counts: bool = True) -> list[Tensor]:
+        """The plan's operands; for queries (without ``counts``) a missing value is all states."""
         batch, given = counted
         number = len(self.is_leaf)
         densities = iter(given[number:])
         columns = batch.x.t().contiguous()
+        plain = batch.complete or not counts
         inputs: list[Tensor] = []
         for layer in self.leaves.layers:
             if layer.states == 0:
                 inputs.append(next(densities))
             else:
-                inputs.append(self._states(layer, layer.column(columns), batch.complete))
+                inputs.append(self._states(layer, layer.column(columns), plain))
         tables = [
-            table if batch.complete or not leaf else _with_missing(table)
+            table if plain or not leaf else _with_missing(table)
             for table, leaf in zip(given[:number], self.is_leaf, strict=True)
         ]
         return [*inputs, *self.weights.by_use(tables)]
@@ -68,9 +69,9 @@ class Counting:
         ]
         return [*counts, *densities]
 
-    def _states(self, layer: LeafLayer, column: Tensor, complete: bool) -> Tensor:
+    def _states(self, layer: LeafLayer, column: Tensor, plain: bool) -> Tensor:
         states = layer.table_input(column, self.lookup)
-        if complete or not has_table(self.plan.layers[layer.number]):
+        if plain or not has_table(self.plan.layers[layer.number]):
             return states
         if not states.is_floating_point():  # codes: the missing value is the next state
             return states + (states > layer.states)

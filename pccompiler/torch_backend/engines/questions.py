@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +26,10 @@ class Wanted(Enum):
     """The leaves of an induced tree, drawn in proportion to its value."""
     BEST = "best"
     """The leaves of the induced tree with the largest value (MPE)."""
+
+
+QUERIES: Final = frozenset({Wanted.POSTERIOR, Wanted.DRAWS, Wanted.BEST})
+"""Questions for which `Engine.down` divides the flow of each sum among its operands by a rule."""
 
 
 class Batch(NamedTuple):
@@ -66,9 +70,13 @@ class Descent:
             expected counts of each table, which are the table times its gradient (0 where the
             table is 0), then each unit's flow for each row. A missing value gives the tables of
             leaves no counts.
-        leaves: For the other questions: input layer to the flow of its units, shape (rows, units,
-            batch). For `Wanted.DRAWS` and `Wanted.BEST` a unit gets all of a row's flow or none.
+        leaves: For `Wanted.POSTERIOR`: input layer to the flow of its units, shape (rows, units,
+            batch).
+        chosen: For `Wanted.DRAWS` and `Wanted.BEST`: the leaf unit that the induced tree reaches
+            for each variable, shape (variables, batch), numbered from the first input layer to the
+            last, row by row; -1 if there is none.
     """
 
     operands: Sequence[Tensor | None] = ()
     leaves: Mapping[int, Tensor] = field(default_factory=dict[int, Tensor])
+    chosen: Tensor | None = None

@@ -19,10 +19,14 @@ def operands_by_group(weights: Weights, leaves: LeafInputs, x: Tensor) -> list[T
 
     Tables have the shape (`table_rows`, rows, columns), log-densities (rows, units, batch).
     """
+    return [*tables_by_group(weights), *leaves.densities(x, weights.leaves()).values()]
+
+
+def tables_by_group(weights: Weights) -> list[Tensor]:
+    """The table of each group in `Weights.tables`."""
     made = [number for number in weights.tables if weights.plan.groups[number].generated]
     found = weights.by_group(made) if made else {}
-    tables = [found[n] if n in found else weights.constrained(n) for n in weights.tables]
-    return [*tables, *leaves.densities(x, weights.leaves()).values()]
+    return [found[n] if n in found else weights.constrained(n) for n in weights.tables]
 
 
 def table_rows(plan: Plan, group: int) -> int:

@@ -132,6 +132,24 @@ class LeafInputs:
                 inputs.append(layer.table_input(column, lookup))
         return inputs
 
+    def reached(self, flows: Mapping[int, Tensor], variables: int) -> Tensor:
+        """The unit with a flow for each variable and row, shape (variables, batch); -1 if none.
+
+        Units are numbered from the first input layer to the last.
+        """
+        batch = next(iter(flows.values())).shape[-1]
+        found = torch.zeros(variables, batch, dtype=torch.int64, device=self.device)
+        before = 1
+        for layer in self.layers:
+            flow = flows[layer.number]
+            rows, units = flow.shape[:2]
+            number = torch.arange(before, before + rows * units, device=self.device)
+            unit = number.view(rows, units, 1).masked_fill(flow <= 0.0, 0).sum(1)
+            place = torch.arange(variables, device=self.device)
+            found.index_add_(0, place if layer.index is None else layer.index, unit)
+            before += rows * units
+        return found - 1
+
     def densities(self, x: Tensor, parameters: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """Log-densities of leaves without tables, by layer; arguments as in a call."""
         if not parameters:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.engines.arena.tables import tables_by_layer
 from pccompiler.torch_backend.engines.base import Engine
 from pccompiler.torch_backend.engines.questions import Ascent, Batch, Task, Wanted
+from pccompiler.torch_backend.engines.tables_by_group import tables_by_group
 from pccompiler.torch_backend.leaves.base import Units
-from pccompiler.torch_backend.values import draw_state
+from pccompiler.torch_backend.values import draw_states
 
 if TYPE_CHECKING:
     from pccompiler.torch_backend.evaluator import Evaluator
@@ -25,23 +26,33 @@ class Knowledge:
 
     def __init__(self, model: Evaluator) -> None:
         self.model, self.plan = model, model.plan
-        found: tuple[list[Tensor], dict[int, Tensor]] = model.weights()
-        self.weights, self.leaves = found
+        self.tables: list[Tensor] = tables_by_group(model.weights)
+        self.leaves: dict[int, Tensor] = model.weights.leaves()
         self.variables = model.circuit.variables
         self.states = max([1, *(v.cardinality for v in self.variables if v.discrete)])
         discrete = [v.discrete for v in self.variables]
         self.discrete = torch.tensor(discrete, device=model.device)
-        dense = tables_by_layer(self.plan, self.weights)
+        own = self.leaves | self._leaf_tables()
         self.units = {
-            layer.number: layer.units(parameters)
+            layer.number: layer.units(own[layer.number])
             for layer in model.leaf_inputs.layers
-            if (parameters := self.parameters(layer, dense)) is not None
+            if layer.number in own  # all except indicators
         }
 
-    def parameters(self, layer: LeafLayer, tables: Mapping[int, list[Tensor]]) -> Tensor | None:
-        """Parameters of a layer's leaves; ``None`` for indicators."""
-        own = tables.get(layer.number)
-        return self.leaves.get(layer.number) if own is None else own[0]
+    def _leaf_tables(self) -> dict[int, Tensor]:
+        """Tables of states by input layer."""
+        weights = self.model.weights
+        return {
+            self.plan.uses[use].layer: piece
+            for number, table in zip(weights.tables, self.tables, strict=True)
+            if not self.plan.groups[number].is_sum
+            for use, piece in weights.used(number, table).items()
+        }
+
+    @cached_property
+    def weights(self) -> list[Tensor]:
+        """Weights for each use that has a table."""
+        return self.model.weights.by_use(self.tables)
 
     def rows_of(self, layer: LeafLayer) -> list[int]:
         """The variable of each row of a layer."""
@@ -55,14 +66,12 @@ class Knowledge:
             rows: Shape (batch, variables), NaN where missing.
             wanted: `Wanted.BEST` takes the largest term in place of each sum, also over states.
         """
-        inputs = self.model.leaf_inputs(rows, self.leaves)
+        densities = self.model.leaf_inputs.densities(rows, self.leaves)
         if wanted is Wanted.BEST:
-            inputs = [
-                self.best(layer, given, rows)
-                for layer, given in zip(self.model.leaf_inputs.layers, inputs, strict=True)
-            ]
+            layers = {layer.number: layer for layer in self.model.leaf_inputs.layers}
+            densities = {n: self.best(layers[n], given, rows) for n, given in densities.items()}
         engine = self.model.engines.choose(wanted)
-        found = engine.up(Batch(rows), [*inputs, *self.weights], wanted)
+        found = engine.up(Batch(rows), [*self.tables, *densities.values()], wanted)
         return Evaluated(self, rows, engine, wanted, *found)
 
     def best(
@@ -114,15 +123,25 @@ class Evaluated:
         self.knowledge, self.rows, self.root = knowledge, rows, root
         self.engine, self.wanted, self.ascent = engine, wanted, ascent
 
-    def flows(self, batch: int | None = None, generator: torch.Generator | None = None) -> Flows:
-        """The flow of the leaves, given a flow of 1 at the root.
+    def flows(self) -> Flows:
+        """The flow of the leaves, given a flow of 1 at the root."""
+        ones = torch.ones_like(self.root)
+        return self.engine.down(self.ascent, Task(ones, self.wanted)).leaves
+
+    def chosen(
+        self, batch: int | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """The leaf unit of each variable that a draw or the best tree reaches; see `Descent`.
 
         Args:
             batch: Number of draws, if ``rows`` is a single row.
             generator: Random numbers for draws.
         """
         ones = self.root.new_ones(len(self.rows) if batch is None else batch)
-        return self.engine.down(self.ascent, Task(ones, self.wanted, generator)).leaves
+        found = self.engine.down(self.ascent, Task(ones, self.wanted, generator)).chosen
+        if found is None:
+            raise AssertionError(f"{self.engine.name} chooses no leaves")
+        return found
 
     def masses(self, flows: Flows) -> Tensor:
         """Mass of each state of discrete variables, shape (batch, variables, states).
@@ -168,26 +187,31 @@ class Evaluated:
         return torch.where(missing, mean.to(self.rows), self.rows), variance.to(self.rows)
 
     def complete(
-        self, flows: Flows, draw: bool, generator: torch.Generator | None = None
+        self, chosen: Tensor, draw: bool, generator: torch.Generator | None = None
     ) -> Tensor:
         """The rows, each completed along one induced tree, shape (batch, variables).
 
         Args:
-            flows: Flows of draws or of the best trees.
+            chosen: The leaf unit of each variable, shape (variables, batch).
             draw: Whether to sample from leaves instead of taking their modes.
             generator: Random numbers for draws.
         """
-        masses = self.masses(flows)
-        out = (draw_state(masses, generator) if draw else masses.argmax(2)).to(self.root.dtype)
-        out = out * self.knowledge.discrete
-        missing = self.rows.isnan()
-        for layer, units in self._unbounded():
-            flow, index = flows[layer.number], self._index(layer)
-            if not draw:  # observed leaves may have no mode
-                some = missing.any(0)[index].nonzero().flatten()
-                units, flow, index = units.pick(some), flow[some], index[some]
-            out.t().index_add_(0, index, _value(units, flow, draw, generator))
-        return torch.where(missing, out, self.rows)
+        known, missing = self.knowledge, self.rows.isnan()
+        out = self.root.new_zeros(chosen.shape)
+        before = 0
+        for layer in known.model.leaf_inputs.layers:
+            made, index = known.plan.layers[layer.number], self._index(layer)
+            rows = torch.arange(made.rows, device=out.device)
+            units = known.units.get(layer.number)
+            if not draw and units is not None and units.table is None:
+                rows = missing.any(0)[index].nonzero().flatten()  # observed leaves may lack a mode
+                units, index = units.pick(rows), index[rows]
+            unit = chosen.index_select(0, index) - (before + made.units * rows).unsqueeze(1)
+            here = (unit >= 0) & (unit < made.units)
+            value = _value(units, unit.clamp(0, made.units - 1), draw, generator)
+            out.index_add_(0, index, torch.where(here, value.to(out.dtype), 0.0))
+            before += made.rows * made.units
+        return torch.where(missing, out.t(), self.rows)
 
     def _unbounded(self) -> Iterator[tuple[LeafLayer, Units]]:
         """The layers over infinitely many values."""
@@ -217,13 +241,18 @@ def _mixed(units: Units, moment: Tensor, flow: Tensor) -> Tensor:
     return mixed[:, 0]
 
 
-def _value(units: Units, flow: Tensor, draw: bool, generator: torch.Generator | None) -> Tensor:
-    """Values of the active leaves, 0 elsewhere; shape (rows, batch)."""
-    active, unit = flow.max(1)
+def _value(
+    units: Units | None, unit: Tensor, draw: bool, generator: torch.Generator | None
+) -> Tensor:
+    """A value of one unit of each row, shape (rows, batch); ``None`` stands for indicators."""
+    if units is None:
+        return unit
     row = torch.arange(len(unit), device=unit.device).unsqueeze(1)
+    if units.table is not None:
+        if draw:
+            return draw_states(units.table, unit, generator)
+        return units.table.argmax(2)[row, unit]
     if draw:
         picked = replace(units, parameters=units.parameters[row, unit])
-        value = units.leaf.draw(picked, generator)
-    else:
-        value = units.leaf.mode(units)[row, unit]
-    return torch.where(active > 0.0, value, 0.0).to(flow.dtype)
+        return units.leaf.draw(picked, generator)
+    return units.leaf.mode(units)[row, unit]

@@ -138,7 +138,7 @@ class Queries(KnowsEvidence):
         found: list[Tensor] = []
         for run in self.evaluations(evidence, Wanted.BEST):
             _check_possible(run, sum(len(part) for part in found))
-            found.append(run.complete(run.flows(), draw=False))
+            found.append(run.complete(run.chosen(), draw=False))
         rows = torch.cat(found)
         return Completion(rows, self.log_likelihood(rows, check=False), self.deterministic)
 
@@ -156,8 +156,8 @@ class Queries(KnowsEvidence):
         run = Knowledge(self).evaluation(self.nothing(1), Wanted.DRAWS)
         parts = [self.nothing(0)]
         for size in _sizes(number, chunk_rows(self)):
-            flows = run.flows(size, source)
-            parts.append(run.complete(flows, draw=True, generator=source))
+            chosen = run.chosen(size, source)
+            parts.append(run.complete(chosen, draw=True, generator=source))
         return torch.cat(parts)
 
     @torch.no_grad()
@@ -181,8 +181,8 @@ class Queries(KnowsEvidence):
         parts = [self.nothing(0)]
         for run in self.evaluations_unchecked(rows, Wanted.DRAWS):
             _check_possible(run, sum(len(part) for part in parts), number)
-            flows = run.flows(generator=source)
-            parts.append(run.complete(flows, draw=True, generator=source))
+            chosen = run.chosen(generator=source)
+            parts.append(run.complete(chosen, draw=True, generator=source))
         return torch.cat(parts).view(-1, number, len(self.circuit.variables))
 
     def classify(self, x: Evidence, variable: str | int) -> Classes:

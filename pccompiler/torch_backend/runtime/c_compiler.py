@@ -35,7 +35,7 @@ _PREFIX = "pccompiler-compiling-"
 """Prefix of folders in the temporary folder, before a random suffix."""
 CType = type[ctypes.c_void_p | ctypes.c_int | ctypes.c_int64 | ctypes.c_float]
 Functions = tuple[tuple[str, tuple[CType, ...]], ...]
-_Defines = tuple[tuple[str, int], ...]
+_Defines = tuple[tuple[str, int | str], ...]
 _USELESS: dict[tuple[str, ...], str] = {}
 """Commands that do not run or time out, and the reason; they are not tried again."""
 _opened = itertools.count()

@@ -143,11 +143,19 @@ class Weights(nn.Module):
         return [number for number, group in enumerate(self.plan.groups) if group.tabular]
 
     def by_use(self, tables: Sequence[Tensor]) -> list[Tensor]:
-        """Weights for each use that has a table, from those of the groups in `tables`."""
+        """Weights for each use that has a table, from those of the groups in `tables`.
+
+        Weights that are generated must be in the order of their uses.
+        """
         found: dict[int, Tensor] = {}
         for number, table in zip(self.tables, tables, strict=True):
-            found |= self.pieces(number, self.orders[str(number)](table))
+            found |= self.used(number, table)
         return [found[use] for use in sorted(found)]
+
+    def used(self, number: int, table: Tensor) -> dict[int, Tensor]:
+        """The same for one group: weights by use."""
+        made = self.plan.groups[number].generated
+        return self.pieces(number, table if made else self.orders[str(number)](table))
 
     def by_table(self, pieces: Sequence[Tensor]) -> list[Tensor]:
         """The adjoint of `by_use`: sums over the uses of each weight, group by group."""

@@ -31,6 +31,7 @@ from pccompiler.torch_backend.engines.general.cuda import GeneralOnCUDA
 from pccompiler.torch_backend.engines.layered.engine import Layered
 from pccompiler.torch_backend.engines.plain import Plain
 from pccompiler.torch_backend.engines.questions import Ascent, Batch, Task, Wanted
+from pccompiler.torch_backend.engines.tables_by_group import operands_by_group
 from pccompiler.torch_backend.values import safe_log
 from pccompiler.torch_backend.weights.weights import Weights
 
@@ -80,12 +81,6 @@ class Tropical(Probed):
 
 def _best(logs: Tensor, weight: Tensor) -> Tensor:
     return (logs.unsqueeze(1) + safe_log(weight).unsqueeze(-1)).amax(2)
-
-
-def operands(model: CompiledCircuit, x: Tensor) -> list[Tensor]:
-    """The plan's operands."""
-    tables, leaves = model.weights()
-    return [*model.leaf_inputs(x, leaves), *tables]
 
 
 def close(found: Tensor, want: Tensor) -> None:
@@ -141,9 +136,8 @@ def counts(
 ) -> tuple[Tensor, list[Tensor]]:
     """What an engine answers."""
     with torch.no_grad():
-        tables = [model.weights.constrained(number) for number in model.weights.tables]
-        densities = model.leaf_inputs.densities(x, model.weights.leaves()).values()
-        value, ascent = engine.up(Batch(x), [*tables, *densities], Wanted.COUNTS)
+        operands = operands_by_group(model.weights, model.leaf_inputs, x)
+        value, ascent = engine.up(Batch(x), operands, Wanted.COUNTS)
         found = engine.down(ascent, Task(share, Wanted.COUNTS)).operands
         return value, [each for each in found if each is not None]
 
@@ -192,10 +186,26 @@ def leaves(
 ) -> tuple[Tensor, dict[int, Tensor]]:
     """The root, and what reaches the leaves of possible rows."""
     with torch.no_grad():
-        root, ascent = engine.up(Batch(x), operands(model, x), wanted)
+        operands = operands_by_group(model.weights, model.leaf_inputs, x)
+        root, ascent = engine.up(Batch(x), operands, wanted)
         generator = torch.Generator(x.device).manual_seed(0)
         ones = root.new_ones(draws or len(x))
-        return root, dict(engine.down(ascent, Task(ones, wanted, generator)).leaves)
+        found = engine.down(ascent, Task(ones, wanted, generator))
+        return root, dict(found.leaves) if found.chosen is None else one_hot(model, found.chosen)
+
+
+def one_hot(model: CompiledCircuit, chosen: Tensor) -> dict[int, Tensor]:
+    """For each input layer and unit, 1 in the rows in which it is chosen, and 0 elsewhere."""
+    found: dict[int, Tensor] = {}
+    before = 0
+    for leaf in model.leaf_inputs.layers:
+        layer = model.plan.layers[leaf.number]
+        assert layer.variables is not None
+        units = before + torch.arange(layer.rows * layer.units).view(layer.rows, layer.units, 1)
+        mine = chosen[torch.from_numpy(layer.variables.copy())].unsqueeze(1)
+        found[leaf.number] = (mine == units.to(chosen.device)).to(model.dtype)
+        before += layer.rows * layer.units
+    return found
 
 
 def by_posterior(model: CompiledCircuit, engine: Engine, x: Tensor) -> None:
@@ -288,7 +298,7 @@ def test_trees(wanted: Wanted) -> None:
         Wanted.GRADIENT: {trees(), general(), "budgeted", "layered"},
         Wanted.COUNTS: {trees(), general(), "layered"},
     }
-    assert {"arena", *kernels.get(wanted, set())} <= names
+    assert {"arena", *kernels.get(wanted, {general()})} <= names
 
 
 def test_every_engine_says_no_to_what_it_lacks() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -58,7 +59,8 @@ class Program:
         code: Shape ``(nodes, 8)``; columns are `FIELDS`. ``out`` is the node's first slot,
             ``first`` and ``count`` say which items it reads (of a product that is not elementwise,
             ``count`` lists of ``units`` items), ``table`` and ``place`` where its weights or
-            densities are, ``variable`` what a leaf is about.
+            densities are, ``variable`` what a leaf is about. Of leaves, ``first`` is the number
+            of the first unit among those of all input layers.
         items: Slots that instructions read.
         groups: The weight group of each table.
         heights: The number of weights in each table.
@@ -66,6 +68,8 @@ class Program:
         starts: Shape ``(layers + 1,)``: the first instruction of each layer.
         slots: Number of slots.
         widest: The largest fan-in, or number of units, of a sum.
+        leaves: Number of units of all input layers.
+        states: Whether sums over the states of a variable are sums like all others.
     """
 
     code: NDArray[np.int32]
@@ -76,10 +80,33 @@ class Program:
     starts: Int
     slots: int
     widest: int
+    leaves: int
+    states: bool
+
+    @cached_property
+    def owners(self) -> NDArray[np.int32]:
+        """The instruction of each slot; -1 if nothing writes it."""
+        found = np.full(self.slots, -1, np.int32)
+        units = self.code[:, 1]
+        number = np.repeat(np.arange(len(units), dtype=np.int32), units)
+        first = np.repeat(self.code[:, 2] - segments(units.astype(np.int64))[:-1], units)
+        found[first + np.arange(len(number))] = number
+        return found
+
+    @cached_property
+    def most_uses(self) -> int:
+        """How many instructions use the same weight, at most."""
+        weighted = self.code[np.isin(self.code[:, 0], (Op.TABLE, Op.SUM, Op.MIXTURE))]
+        _, uses = np.unique(weighted[:, 5:7], axis=0, return_counts=True)
+        return int(uses.max(initial=0))
 
 
-def program_of(plan: Plan) -> Program:
+def program_of(plan: Plan, *, states: bool = False) -> Program:
     """The instructions of a plan.
+
+    Args:
+        plan: The plan.
+        states: Whether to mix states by sums. Otherwise sums over states are tables, like leaves.
 
     Raises:
         NoMatch: If the plan is too large to number its slots in 32 bits, or has leaves only.
@@ -90,7 +117,7 @@ def program_of(plan: Plan) -> Program:
         raise NoMatch(f"it has more than {MOST_SLOTS:,} units or edges")
     if not any(layer.operands for layer in plan.layers):
         raise NoMatch("it has leaves only")
-    reader = _Reader(plan, base)
+    reader = _Reader(plan, base, states)
     for number, layer in enumerate(plan.layers):
         reader.read(number, layer)
     sums = [layer for layer in plan.layers if layer.kind == Kind.SUM and not layer.ragged]
@@ -103,14 +130,16 @@ def program_of(plan: Plan) -> Program:
         starts=segments(np.array(reader.rows, np.int64)),
         slots=int(base[-1]),
         widest=max([1, *(max(layer.fan_in, layer.units) for layer in sums)]),
+        leaves=reader.leaves_so_far,
+        states=states,
     )
 
 
 class _Reader:
     """Collects instructions and items, layer by layer."""
 
-    def __init__(self, plan: Plan, base: Int) -> None:
-        self.plan, self.base = plan, base
+    def __init__(self, plan: Plan, base: Int, states: bool) -> None:
+        self.plan, self.base, self.states = plan, base, states
         self.groups = [number for number, group in enumerate(plan.groups) if group.tabular]
         self.heights = [table_rows(plan, number) for number in self.groups]
         self.given = [
@@ -123,6 +152,7 @@ class _Reader:
         self.code: list[Int] = []
         self.items: list[Int] = []
         self.read_so_far = 0
+        self.leaves_so_far = 0
         self.rows = [0] * len(plan.layers)  # instructions of each layer
         self.observed = [self._observed(layer) for layer in plan.layers]
         self.needed = {
@@ -134,7 +164,7 @@ class _Reader:
 
     def _observed(self, layer: Layer) -> Int | None:
         """The variables whose states are all that the layer's dense sums read, if there are any."""
-        if layer.kind != Kind.SUM or layer.ragged or len(layer.operands) != 1:
+        if self.states or layer.kind != Kind.SUM or layer.ragged or len(layer.operands) != 1:
             return None
         (operands,) = layer.operands
         below = [self.plan.layers[source.layer] for source in operands.sources]
@@ -151,6 +181,8 @@ class _Reader:
         if variables is not None:
             if layer.family != Family.INDICATOR or number in self.needed:
                 self._leaf(number, layer, np.asarray(variables))
+            if layer.kind == Kind.INPUT:
+                self.leaves_so_far += layer.rows * layer.units
             return
         slots = [self._slots(operands) for operands in layer.operands]
         if layer.kind == Kind.PRODUCT:
@@ -181,7 +213,8 @@ class _Reader:
             self._add(Op.TABLE, number, none, weights=weights, variables=variables)
         else:
             table = len(self.groups) + self.given.index(number)
-            self._add(Op.GIVEN, number, none, weights=(table, np.arange(layer.rows)))
+            weights = table, np.arange(layer.rows)
+            self._add(Op.GIVEN, number, none, weights=weights, variables=variables)
 
     def _weights(self, number: int, part: int = 0) -> tuple[int, Int]:
         """The table of a layer's weights, and where they are in it."""
@@ -215,6 +248,8 @@ class _Reader:
         code[:, 0], code[:, 1] = int(op), units
         code[:, 2] = self.base[number] + np.arange(first, first + rows) * units
         code[:, 3] = self.read_so_far + size * np.arange(rows)
+        if self.plan.layers[number].kind == Kind.INPUT:
+            code[:, 3] = self.leaves_so_far + units * np.arange(rows)
         code[:, 4] = size if count is None else count
         code[:, 5], code[:, 6] = weights
         code[:, 7] = 0 if variables is None else variables

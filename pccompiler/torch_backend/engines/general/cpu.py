@@ -10,7 +10,6 @@ import ctypes
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +20,15 @@ from pccompiler.ir.arrays import segments
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.base import Evaluate, Target
 from pccompiler.torch_backend.engines.general.code import Op, Program
-from pccompiler.torch_backend.engines.general.engine import General, split_into
-from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
+from pccompiler.torch_backend.engines.general.engine import General, by_layer, random_key, split_into
+from pccompiler.torch_backend.engines.questions import (
+    QUERIES,
+    Ascent,
+    Batch,
+    Descent,
+    Task,
+    Wanted,
+)
 from pccompiler.torch_backend.runtime.c_compiler import load_c, say_slower
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
 from pccompiler.torch_backend.runtime.macros import macros
@@ -38,6 +44,9 @@ _MOST_KEPT = 2**28
 """Bytes of values that are kept for the way down; more are computed again."""
 _MOST_SPACE = 2**31
 """Bytes of all threads' values; if a circuit is large, fewer threads run."""
+_OFTEN = 16
+"""If a weight is used more often than this, gradients are added up in float64."""
+_C_TYPES = {torch.float32: "float", torch.float64: "double"}
 _BYTES = 128
 """Bytes of one number for each row of a block."""
 _local = threading.local()
@@ -48,17 +57,26 @@ class _Circuit(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("code", "items", "tables", "offsets", "columns")),
-        ("x", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("x", "owner")),
         *((name, ctypes.c_int64) for name in ("instructions", "slots", "variables")),
-        *((name, ctypes.c_int64) for name in ("batch", "counts")),
+        *((name, ctypes.c_int64) for name in ("batch", "counts", "best")),
+    )
+
+
+class _Down(ctypes.Structure):
+    """See kernels/general.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("flows", "grads", "given", "leaves", "chosen")),
+        *((name, ctypes.c_int64) for name in ("size", "rows", "key")),
     )
 
 
 _P, _N, _I = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
 _FUNCTIONS = (
-    ("bytes", (_N, _N, _N)),
+    ("bytes", (_N, _N, _N, _N)),
     ("kept_bytes", (_N,)),
-    ("run", (_P, _I, _I, _P, _N, _P, _P, _P, _P, _N, _P)),
+    ("run", (_P, _I, _I, _P, _N, _P, _P, _P)),
 )
 
 
@@ -75,6 +93,8 @@ class GeneralOnCPU(General):
     def __init__(self, plan: Plan, target: Target, program: Program) -> None:
         super().__init__(plan, target, program)
         self.libraries: dict[int, ctypes.CDLL] = {}
+        often = program.most_uses > _OFTEN
+        self.added = torch.float64 if often else target.dtype
         self.spare: list[Tensor] = []
         self.work = len(program.items) + sum(
             group.rows * group.columns * len(use.index)
@@ -97,7 +117,7 @@ class GeneralOnCPU(General):
         known = self.libraries.get(block)
         if known is None:
             wide = self.target.dtype == torch.float64
-            defines = ("WIDE", int(wide)), ("B", block), *macros(Op)
+            defines = ("WIDE", int(wide)), ("B", block), *macros(Op), ("GRAD", _C_TYPES[self.added])
             known = load_c(_SOURCE, defines, _FUNCTIONS, parallel=True)
             known.bytes.restype = known.kept_bytes.restype = ctypes.c_int64
             self.libraries[block] = known
@@ -122,7 +142,7 @@ class GeneralOnCPU(General):
         """See `Engine`."""
         x = batch.x.detach().contiguous()
         tables = [operand.detach().contiguous() for operand in operands]
-        call = _Call(self, x, tables)
+        call = _Call(self, x, tables, wanted)
         keep = wanted is not Wanted.VALUE and call.kept_bytes <= _MOST_KEPT
         kept = _Kept(self.spare, call.kept_bytes) if keep else None
         value = x.new_empty(len(x))
@@ -133,29 +153,46 @@ class GeneralOnCPU(General):
     def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`. Values that take too much memory are computed again, block by block."""
         x, *tables = ascent.saved
+        call = _Call(self, x, tables, task.wanted)
+        if task.wanted in QUERIES:
+            return self.answer(call, ascent.kept, task)
         number = len(self.program.groups)
-        call = _Call(self, x, tables, counts=task.wanted is Wanted.COUNTS)
         copies = max(_FEWEST, min(_MOST, _COPIES // max(1, self.size)))
         parts = min(copies, call.blocks)
-        grads = x.new_zeros(parts, self.size)
+        grads = torch.zeros(parts, self.size, dtype=self.added, device="cpu")
         given = [torch.empty_like(table) for table in tables[number:]]
-        down = _Down(task.flows.contiguous(), grads, given)
+        places = [0] * number + [each.data_ptr() for each in given]
+        pointers = (ctypes.c_void_p * len(places))(*places)
+        flows = task.flows.to(x.dtype).contiguous()
+        down = _Down(flows.data_ptr(), grads.data_ptr(), ctypes.addressof(pointers))
+        down.size, down.rows = self.size, len(x)
         call.run(threads_for(3 * call.work), parts, kept=ascent.kept, down=down)
-        total = grads[0] if parts == 1 else grads.sum(0)
+        total = (grads[0] if parts == 1 else grads.sum(0)).to(x.dtype)
         return Descent((*split_into(total, self.shapes), *given))
+
+    def answer(self, call: _Call, kept: _Kept | None, task: Task) -> Descent:
+        """The way down for queries."""
+        x, program, rows = call.x, call.program, len(task.flows)
+        down = _Down(rows=rows)
+        parts = max(1, -(-rows // call.block))
+        threads = threads_for(call.work // max(1, len(x)) * rows)
+        if task.wanted is Wanted.POSTERIOR:
+            flows = task.flows.to(x.dtype).contiguous()
+            leaves = x.new_empty(program.leaves, rows)
+            down.flows, down.leaves = flows.data_ptr(), leaves.data_ptr()
+            call.run(threads, parts, kept=kept, down=down)
+            return Descent(leaves=by_layer(self.plan, leaves, rows))
+        chosen = torch.full((x.shape[1], rows), -1, dtype=torch.int32, device="cpu")
+        down.chosen = chosen.data_ptr()
+        if task.wanted is Wanted.DRAWS:
+            down.key = int(random_key(x, task.generator))
+        call.run(threads, parts, kept=kept, down=down)
+        return Descent(chosen=chosen)
 
     def release(self) -> None:
         """See `Engine`."""
         self.spare.clear()
         _local.space = None
-
-
-class _Down(NamedTuple):
-    """What the way down reads, the root's flows, and what it writes."""
-
-    flows: Tensor
-    grads: Tensor
-    given: list[Tensor]
 
 
 class _Kept:
@@ -177,15 +214,18 @@ class _Call:
     """A program with its tables and rows, as the C code wants them."""
 
     def __init__(
-        self, engine: GeneralOnCPU, x: Tensor, tables: list[Tensor], *, counts: bool = False
+        self, engine: GeneralOnCPU, x: Tensor, tables: list[Tensor], wanted: Wanted
     ) -> None:
         program, batch = engine.program, len(x)
         if not engine.shapes:
             engine.measure(tables[: len(program.groups)])
+        if wanted in QUERIES:
+            program = engine.queries
         self.engine, self.program, self.x, self.tables = engine, program, x, tables
-        block = 1 if batch <= 1 else _BYTES // x.element_size()
-        self.library = engine.library(block)
-        self.blocks = max(1, -(-batch // block))
+        alone = batch <= 1 and wanted is not Wanted.DRAWS  # many draws may come from one row
+        self.block = 1 if alone else _BYTES // x.element_size()
+        self.library = engine.library(self.block)
+        self.blocks = max(1, -(-batch // self.block))
         self.work = engine.work * batch
         self.pointers = (ctypes.c_void_p * len(tables))(*(table.data_ptr() for table in tables))
         self.struct = _Circuit(
@@ -195,11 +235,13 @@ class _Call:
             engine.offsets.ctypes.data,
             engine.columns.ctypes.data,
             x.data_ptr(),
+            program.owners.ctypes.data if wanted in QUERIES else None,
             len(program.code),
             program.slots,
             x.shape[1],
             batch,
-            counts,
+            wanted is Wanted.COUNTS,
+            wanted is Wanted.BEST,
         )
 
     @property
@@ -217,25 +259,20 @@ class _Call:
         down: _Down | None = None,
     ) -> None:
         """Up if ``value`` is wanted, and down if that is."""
-        sizes = self.program.slots, self.program.widest, self.x.shape[1]
+        program, variables = self.program, self.x.shape[1]
+        sizes = program.slots, program.widest, variables, len(program.code)
         each = int(self.library.bytes(*sizes))
         threads = max(1, min(threads, parts, _MOST_SPACE // each))
         memory = _space(threads * each)
-        given: Any = None
-        if down is not None:
-            places = [0] * len(self.program.groups) + [each.data_ptr() for each in down.given]
-            given = (ctypes.c_void_p * len(places))(*places)
         fine = self.library.run(
             ctypes.addressof(self.struct),
             threads,
             parts,
             memory.data_ptr(),
-            self.program.widest,
+            program.widest,
             None if kept is None else kept.memory.data_ptr(),
             None if value is None else value.data_ptr(),
-            *((None, None) if down is None else (down.flows.data_ptr(), down.grads.data_ptr())),
-            self.engine.size,
-            given,
+            None if down is None else ctypes.addressof(down),
         )
         if not fine:
             raise AssertionError("an instruction is unknown")  # pragma: no cover

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,22 +20,32 @@ from pccompiler.ir.arrays import segments
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.base import Evaluate, Target
 from pccompiler.torch_backend.engines.general.code import Op, Program
-from pccompiler.torch_backend.engines.general.engine import General, split_into
-from pccompiler.torch_backend.engines.general.schedule import (
-    OPERANDS,
-    UNITS,
-    Schedule,
-    Work,
-    schedule_of,
+from pccompiler.torch_backend.engines.general.engine import (
+    General,
+    by_layer,
+    random_key,
+    split_into,
 )
-from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
+from pccompiler.torch_backend.engines.general.indexed import Indexed, indexed, on_device
+from pccompiler.torch_backend.engines.general.schedule import OPERANDS, UNITS, Work
+from pccompiler.torch_backend.engines.questions import (
+    QUERIES,
+    Ascent,
+    Batch,
+    Descent,
+    Task,
+    Wanted,
+)
 from pccompiler.torch_backend.runtime import nvrtc
 from pccompiler.torch_backend.runtime.macros import macros
 from pccompiler.torch_backend.runtime.nvrtc import Argument, Kernel, Long, Struct
 from pccompiler.torch_backend.weights.weights import Weights
 
 _SOURCE = Path(__file__).parent / "kernels" / "general.cu"
-_NAMES = ("states", "up", "roots", "down", "sum_gradients", "sorted", "leaf_gradients")
+_NAMES = (
+    *("states", "up", "best_up", "roots", "down", "choose_down"),
+    *("sum_gradients", "sorted", "leaf_gradients"),
+)
 _THREADS = 512
 _SUMMING = 128
 """Threads of a block that adds up gradients of sums' weights."""
@@ -54,30 +65,13 @@ class _Circuit(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("code", "items", "push", "columns", "offsets")),
         *((name, ctypes.c_void_p) for name in ("tables", "given", "work", "levels")),
-        *((name, ctypes.c_void_p) for name in ("readers", "reads", "state", "value", "top")),
-        *((name, ctypes.c_void_p) for name in ("flow", "passed", "given_flow", "root", "out")),
-        ("batch", ctypes.c_int64),
-        *((name, ctypes.c_int32) for name in ("slots", "first_level", "last_level")),
-        *((name, ctypes.c_int32) for name in ("rows", "counts")),
+        *((name, ctypes.c_void_p) for name in ("readers", "reads", "owner", "key", "state")),
+        *((name, ctypes.c_void_p) for name in ("value", "top", "flow", "passed", "given_flow")),
+        *((name, ctypes.c_void_p) for name in ("root", "out", "leaves", "reached", "chosen")),
+        *((name, ctypes.c_int64) for name in ("batch", "valued")),
+        *((name, ctypes.c_int32) for name in ("slots", "instructions", "first_level")),
+        *((name, ctypes.c_int32) for name in ("last_level", "rows", "counts", "best")),
     )
-
-
-class _Index(NamedTuple):
-    """The program and its schedule on the device."""
-
-    code: Tensor
-    items: Tensor
-    push: Tensor
-    up: Tensor
-    up_levels: Tensor
-    down: Tensor
-    down_levels: Tensor
-    readers: Tensor
-    reads: Tensor
-    blocks: Tensor
-    leaves: Tensor
-    starts: Tensor
-    users: Tensor
 
 
 class _Layout(NamedTuple):
@@ -98,8 +92,6 @@ class GeneralOnCUDA(General):
     only_device = "cuda"
 
     kernels: dict[str, Kernel]
-    schedule: Schedule
-    index: _Index
     layout: _Layout | None = None
     warp = 32
 
@@ -113,20 +105,19 @@ class GeneralOnCUDA(General):
         super().load(weights, rest)
         defines = defines_for(self.target.dtype)
         self.kernels = nvrtc.load(self.target.device, (_SOURCE,), defines, _NAMES)
-        self.prepare()
 
-    def prepare(self) -> None:
-        """Make the schedule, and put it on the device."""
-        self.schedule = made = schedule_of(self.plan, self.program)
-        arrays = (
-            *(self.program.code, self.program.items, made.push),
-            *(made.up.items, made.up.levels, made.down.items, made.down.levels),
-            *(made.readers, made.reads, made.blocks, made.leaves, made.starts, made.users),
-        )
-        self.index = _Index(*(self._on_device(array) for array in arrays))
+    @cached_property
+    def trained(self) -> Indexed:
+        """The program for values, gradients and counts, on the device."""
+        return indexed(self.plan, self.program, self.target.device)
+
+    @cached_property
+    def asked(self) -> Indexed:
+        """The program for queries, on the device."""
+        return indexed(self.plan, self.queries, self.target.device)
 
     def _on_device(self, array: NDArray[np.integer], dtype: type[np.generic] = np.int32) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array, dtype)).to(self.target.device)
+        return on_device(array, self.target.device, dtype)
 
     def laid_out(self, tables: Sequence[Tensor]) -> _Layout:
         """Where tables are in one tensor of all of them; their shapes never change."""
@@ -136,7 +127,7 @@ class GeneralOnCUDA(General):
             units = np.array([layer.rows * layer.units for layer in layers], np.int64)
             columns = np.array([*(table.shape[2] for table in tables), 0])
             offsets = np.concatenate([segments(sizes)[:-1], segments(units)[:-1]])
-            one = self.program.code[self.schedule.leaves[:, 0]]
+            one = self.program.code[self.trained.schedule.leaves[:, 0]]
             states = columns[one[:, 5]]
             before = segments((one[:, 1] * states).astype(np.int64))
             self.layout = _Layout(
@@ -152,41 +143,59 @@ class GeneralOnCUDA(General):
     def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
         """See `Engine`."""
         x, number = batch.x.detach().contiguous(), len(self.program.groups)
-        rows, like = len(x), x
+        made = self.asked if wanted in QUERIES else self.trained
+        rows, like, program = len(x), x, made.program
         layout = self.laid_out(operands[:number])
         tables = _joined([table.detach() for table in operands[:number]], like)
         given = _joined([layer.detach() for layer in operands[number:]], like)
         state = torch.empty(x.shape[1], rows, dtype=torch.int32, device=x.device)
-        value = like.new_empty(self.program.slots, rows, 2)
-        top = like.new_empty(len(self.program.code) if self.program.widest > 1 else 0, rows)
+        value = like.new_empty(program.slots, rows, 2)
+        top = like.new_empty(len(program.code) if program.widest > 1 else 0, rows)
         out = like.new_empty(rows)
-        circuit = self.circuit(layout, tables, given, state, value, top)
-        circuit.out = out.data_ptr()
+        circuit = self.circuit(made, layout, (tables, given, state, value, top))
+        circuit.out, circuit.best = out.data_ptr(), wanted is Wanted.BEST
         per = (-(-state.numel() // 256), 1)
         self.launch("states", per, 256, [x, Long(rows), x.shape[1], state])
-        circuit.work, circuit.levels = self.index.up.data_ptr(), self.index.up_levels.data_ptr()
-        self.walk("up", circuit, self.schedule.up)
+        circuit.work, circuit.levels = made.up.data_ptr(), made.up_levels.data_ptr()
+        self.walk("best_up" if circuit.best else "up", circuit, made.schedule.up)
         self.launch("roots", (-(-rows // 256), 1), 256, [Struct(circuit)])
         return out, Ascent((tables, given, state, value, top), layout)
 
     def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
-        tables, given, state, value, top = ascent.saved
-        layout: _Layout = ascent.kept
-        variables, rows = state.shape
-        root = task.flows.contiguous()
-        flow = value.new_empty(self.program.slots, rows)
-        passed = value.new_empty(self.schedule.passed, rows)
+        if task.wanted in (Wanted.DRAWS, Wanted.BEST):
+            return Descent(chosen=self.choose(ascent, task))
+        _, given, state, value, _ = ascent.saved
+        made = self.asked if task.wanted in QUERIES else self.trained
+        rows = state.shape[1]
+        root = task.flows.to(value.dtype).contiguous()
+        flow = value.new_empty(made.program.slots, rows)
+        passed = value.new_empty(made.schedule.passed, rows)
         given_flow = torch.empty_like(given)
-        circuit = self.circuit(layout, tables, given, state, value, top)
+        circuit = self.circuit(made, ascent.kept, ascent.saved)
         circuit.flow, circuit.passed = flow.data_ptr(), passed.data_ptr()
         circuit.given_flow, circuit.root = given_flow.data_ptr(), root.data_ptr()
         circuit.counts = task.wanted is Wanted.COUNTS
-        circuit.work, circuit.levels = self.index.down.data_ptr(), self.index.down_levels.data_ptr()
-        self.walk("down", circuit, self.schedule.down)
+        circuit.work, circuit.levels = made.down.data_ptr(), made.down_levels.data_ptr()
+        if task.wanted is Wanted.POSTERIOR:
+            leaves = value.new_empty(made.program.leaves, rows)
+            circuit.leaves = leaves.data_ptr()
+            self.walk("down", circuit, made.schedule.down)
+            return Descent(leaves=by_layer(self.plan, leaves, rows))
+        self.walk("down", circuit, made.schedule.down)
+        grads = self.gradients(circuit, ascent)
+        layers = [self.plan.layers[number] for number in self.program.given]
+        shapes = [(layer.rows, layer.units, rows) for layer in layers]
+        return Descent((*split_into(grads, ascent.kept.shapes), *split_into(given_flow, shapes)))
+
+    def gradients(self, circuit: _Circuit, ascent: Ascent) -> Tensor:
+        """Gradients, or counts, of all tables."""
+        tables, _, state, _, _ = ascent.saved
+        layout: _Layout = ascent.kept
+        variables, rows = state.shape
         grads = torch.zeros_like(tables)
-        users = self.index.starts, self.index.users
-        blocks = self.index.blocks
+        users = self.trained.starts, self.trained.users
+        blocks = self.trained.blocks
         if len(blocks):
             wanted: list[Argument] = [Struct(circuit), blocks, *users, grads]
             self.launch("sum_gradients", (len(blocks), 1), _SUMMING, wanted)
@@ -195,36 +204,44 @@ class GeneralOnCUDA(General):
             order = torch.empty_like(state)
             sizes = Long(rows), layout.states
             self.launch("sorted", (variables, 1), 256, [state, *sizes, ends, order])
-            leaves = self.index.leaves, layout.before, len(self.index.leaves)
+            leaves = self.trained.leaves, layout.before, len(self.trained.leaves)
             lanes = self.warp if rows > _LONG * layout.states else 1
             rest = *users, ends, order, layout.states, lanes, grads
             per = (-(-layout.entries * lanes // 128), 1)
             self.launch("leaf_gradients", per, 128, [Struct(circuit), *leaves, *rest])
-        layers = [self.plan.layers[number] for number in self.program.given]
-        shapes = [(layer.rows, layer.units, rows) for layer in layers]
-        return Descent((*split_into(grads, layout.shapes), *split_into(given_flow, shapes)))
+        return grads
 
-    def circuit(
-        self,
-        layout: _Layout,
-        tables: Tensor,
-        given: Tensor,
-        state: Tensor,
-        value: Tensor,
-        top: Tensor,
-    ) -> _Circuit:
-        """What the kernels of both ways read."""
-        index = self.index
-        made = _Circuit()
+    def choose(self, ascent: Ascent, task: Task) -> Tensor:
+        """The leaf unit that each row's induced tree reaches for each variable."""
+        made, state, rows = self.asked, ascent.saved[2], len(task.flows)
+        chosen = state.new_full((len(state), rows), -1)
+        reached = state.new_full((len(made.program.code), rows), -1)
+        circuit = self.circuit(made, ascent.kept, ascent.saved)
+        circuit.valued, circuit.batch = state.shape[1], rows
+        circuit.chosen, circuit.reached = chosen.data_ptr(), reached.data_ptr()
+        circuit.owner, circuit.instructions = made.owner.data_ptr(), len(reached)
+        circuit.best = task.wanted is Wanted.BEST
+        if task.wanted is Wanted.DRAWS:
+            key = random_key(state, task.generator)
+            circuit.key = key.data_ptr()
+        circuit.work = made.choices.data_ptr()
+        circuit.levels = made.choices_levels.data_ptr()
+        self.walk("choose_down", circuit, made.schedule.choices)
+        return chosen
+
+    def circuit(self, made: Indexed, layout: _Layout, saved: Sequence[Tensor]) -> _Circuit:
+        """What the kernels of both ways read: an index, and what `up` saves."""
+        tables, given, state, value, top = saved
+        found = _Circuit()
         for name, tensor in (
-            *(("code", index.code), ("items", index.items), ("push", index.push)),
+            *(("code", made.code), ("items", made.items), ("push", made.push)),
             *(("columns", layout.columns), ("offsets", layout.offsets), ("tables", tables)),
-            *(("given", given), ("readers", index.readers), ("reads", index.reads)),
+            *(("given", given), ("readers", made.readers), ("reads", made.reads)),
             *(("state", state), ("value", value), ("top", top)),
         ):
-            setattr(made, name, tensor.data_ptr())
-        made.batch, made.slots = state.shape[1], self.program.slots
-        return made
+            setattr(found, name, tensor.data_ptr())
+        found.batch, found.slots = state.shape[1], made.program.slots
+        return found
 
     def walk(self, name: str, circuit: _Circuit, work: Work) -> None:
         """Run all levels: in one launch, or one by one."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from math import prod
 from typing import Self
 
+import torch
 from torch import Tensor
 
+from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.base import Engine, Evaluate, Target
 from pccompiler.torch_backend.engines.general.code import Program, program_of
@@ -23,7 +26,7 @@ class General(Engine):
     Its operands are tables of weights by group, then log-densities of leaves without tables.
     """
 
-    answers = frozenset({Wanted.VALUE, Wanted.GRADIENT, Wanted.COUNTS})
+    answers = frozenset(Wanted)
     in_kernels = True
 
     leaves: LeafInputs
@@ -37,6 +40,11 @@ class General(Engine):
         """See `Engine`: any plan whose slots can be numbered."""
         return cls(plan, target, program_of(plan))
 
+    @cached_property
+    def queries(self) -> Program:
+        """The program for queries, which ask for the flows of states."""
+        return program_of(self.plan, states=True)
+
     def load(self, weights: Weights, rest: Evaluate) -> None:
         """See `Engine`."""
         self.leaves = LeafInputs(self.plan, self.target.device, self.target.dtype)
@@ -44,6 +52,18 @@ class General(Engine):
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
         """See `Engine`."""
         return operands_by_group(weights, self.leaves, batch.x)
+
+
+def by_layer(plan: Plan, flat: Tensor, rows: int) -> dict[int, Tensor]:
+    """Views of the flows of all leaf units, by input layer, shape (rows, units, batch)."""
+    inputs = {n: layer for n, layer in enumerate(plan.layers) if layer.kind == Kind.INPUT}
+    shapes = [(layer.rows, layer.units, rows) for layer in inputs.values()]
+    return dict(zip(inputs, split_into(flat, shapes), strict=True))
+
+
+def random_key(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """A random number for the kernels' own generator, shape (1,), on the device of ``like``."""
+    return torch.randint(2**62, (1,), generator=generator, device=like.device)
 
 
 def split_into(flat: Tensor, shapes: Sequence[Sequence[int]]) -> list[Tensor]:

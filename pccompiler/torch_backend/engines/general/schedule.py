@@ -43,6 +43,7 @@ class Schedule:
     Attributes:
         up: The way up.
         down: The way down. A negative second number, ``-1 - first``, passes flows on.
+        choices: All instructions from the root down, each after all that may reach it.
         push: Shape ``(instructions,)``: the number of the first flow that a sum passes on.
         passed: How many flows all sums pass on.
         readers: Shape ``(slots + 1,)``: where the readers of each slot start in ``reads``.
@@ -56,6 +57,7 @@ class Schedule:
 
     up: Work
     down: Work
+    choices: Work
     push: Int
     passed: int
     readers: Int
@@ -78,7 +80,8 @@ def schedule_of(plan: Plan, program: Program) -> Schedule:
     starts, users = _users(code, is_sum)
     return Schedule(
         up=_up(code, depth),
-        down=_down(code, depth, pushes),
+        down=_down(code, depth, pushes, states=program.states),
+        choices=_by_level(depth.max() - depth, np.arange(len(depth)), np.zeros_like(depth)),
         push=push[:-1],
         passed=int(push[-1]),
         readers=readers,
@@ -116,9 +119,10 @@ def _up(code: dict[str, Int], depth: Int) -> Work:
     return _by_level(depth[owner], owner, number * step[owner])
 
 
-def _down(code: dict[str, Int], depth: Int, pushes: Int) -> Work:
+def _down(code: dict[str, Int], depth: Int, pushes: Int, *, states: bool) -> Work:
     top = int(depth.max())
-    flows, unit = _spread(np.where(code["op"] == Op.INDICATOR, 0, code["units"]))
+    unread = (code["op"] == Op.INDICATOR) & (not states)  # no weight needs its flow
+    flows, unit = _spread(np.where(unread, 0, code["units"]))
     sums, block = _spread(-(-pushes // OPERANDS))
     level = np.concatenate([2 * (top - depth[flows]), 2 * (top - depth[sums]) + 1])
     firsts = np.concatenate([unit, -1 - block * OPERANDS])

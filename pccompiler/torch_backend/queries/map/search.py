@@ -114,7 +114,7 @@ class Search:
         for part in rows.split(self.bounds.chunk):
             run = self.bounds.known.evaluation(part, Wanted.BEST)
             found = part.clone()
-            found[:, self.columns] = run.complete(run.flows(), draw=False)[:, self.columns]
+            found[:, self.columns] = run.complete(run.chosen(), draw=False)[:, self.columns]
             parts.append(found)
         return torch.cat(parts)
 

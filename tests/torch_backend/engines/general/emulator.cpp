@@ -4,6 +4,8 @@ void run_states(const int *n, const REAL *x, int64 batch, int variables, int32 *
   everywhere(n, states, x, batch, variables, state);
 }
 void run_up(const int *n, Circuit c) { everywhere(n, up, c); }
+void run_best_up(const int *n, Circuit c) { everywhere(n, best_up, c); }
+void run_choose_down(const int *n, Circuit c) { everywhere(n, choose_down, c); }
 void run_roots(const int *n, Circuit c) { everywhere(n, roots, c); }
 void run_down(const int *n, Circuit c) { everywhere(n, down, c); }
 void run_sum_gradients(const int *n, Circuit c, const int32 *blocks, const int32 *starts,

@@ -24,7 +24,7 @@ from pccompiler.torch_backend.engines.differentiable import evaluate
 from pccompiler.torch_backend.engines.general import cuda
 from pccompiler.torch_backend.engines.general.cuda import GeneralOnCUDA
 from pccompiler.torch_backend.engines.general.engine import General
-from pccompiler.torch_backend.engines.questions import Batch, Task, Wanted
+from pccompiler.torch_backend.engines.questions import QUERIES, Batch, Task, Wanted
 from pccompiler.torch_backend.runtime.nvrtc import Argument, Long, Struct
 from pccompiler.torch_backend.weights.weights import Weights
 
@@ -41,13 +41,12 @@ class Emulated(GeneralOnCUDA):
     def load(self, weights: Weights, rest: Evaluate) -> None:
         General.load(self, weights, rest)
         self.library = _library(self.target.dtype)
-        self.prepare()
 
     def launch(
         self, name: str, grid: tuple[int, int], threads: int, arguments: Sequence[Argument]
     ) -> None:
         first = arguments[0]
-        if name in ("up", "down") and isinstance(first, Struct):
+        if name in ("up", "best_up", "down", "choose_down") and isinstance(first, Struct):
             threads = int(getattr(first.value, "rows"))  # noqa: B009  # a field of a structure
         elif name in ("sorted", "sum_gradients"):
             threads = 1
@@ -122,6 +121,39 @@ def compare(circuit: Circuit, dtype: pc.api.Dtype, seed: int) -> None:
         torch.testing.assert_close(found, want, rtol=limit, atol=limit)
 
 
+def compare_queries(circuit: Circuit, dtype: pc.api.Dtype, seed: int) -> None:
+    """Posteriors, draws and best trees beside the C code's."""
+    model = pc.compile(circuit, dtype=dtype)
+    other, limit = model.engines.choose(Wanted.DRAWS), LIMITS[dtype]
+    if other.name != "general-cpu":
+        pytest.skip("no C compiler")
+    engine = emulated(model)
+    x = torch.from_numpy(rows(circuit, seed, missing=0.3)).to(model.dtype)
+    x = x[model.log_likelihood(x).isfinite()]
+    if not len(x):
+        return
+    for wanted in QUERIES:
+        some, draws = (x[:1], 50) if wanted is Wanted.DRAWS else (x, len(x))
+        answers = []
+        for each in (engine, other):
+            operands = engine.operands(Batch(some), model.weights)
+            value, ascent = each.up(Batch(some), operands, wanted)
+            generator = torch.Generator().manual_seed(seed)
+            task = Task(value.new_ones(draws), wanted, generator)
+            answers.append((value, each.down(ascent, task)))
+        (own, found), (value, want) = answers
+        torch.testing.assert_close(own, value, rtol=limit, atol=limit)
+        if wanted is Wanted.POSTERIOR:
+            assert found.leaves.keys() == want.leaves.keys()
+            for number, flow in want.leaves.items():
+                torch.testing.assert_close(found.leaves[number], flow, rtol=limit, atol=limit)
+            continue
+        assert found.chosen is not None
+        assert want.chosen is not None
+        alike = (found.chosen == want.chosen).float().mean()
+        assert alike == 1.0 if dtype == "float64" else alike > 0.9  # ties are rounded either way
+
+
 @settings(max_examples=30)
 @given(circuit=circuits(reals=True), seed=st.integers(0, 9))
 @pytest.mark.parametrize("dtype", list(LIMITS))
@@ -132,11 +164,14 @@ def test_random_circuits(circuit: Circuit, seed: int, dtype: pc.api.Dtype, level
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cuda, "_SMALL", 0 if levels == "one by one" else cuda._SMALL)
         compare(circuit, dtype, seed)
+        compare_queries(circuit, dtype, seed)
 
 
 @pytest.mark.parametrize("dtype", list(LIMITS))
 def test_wide_sums_shared_weights_and_sectors(dtype: pc.api.Dtype) -> None:
-    for circuit in (pc.hmm(5, 19), pc.rat_spn(6, 2, 9, seed=0)):
+    for circuit in (pc.hmm(5, 19), pc.hmm(40, 3), pc.rat_spn(6, 2, 9, seed=0)):
         compare(circuit, dtype, 0)
+        compare_queries(circuit, dtype, 0)
     generated = pc.rat_spn(6, 2, 9, seed=0).replace(generator=pc.Hypernetwork(hidden=(4,)))
     compare(generated, dtype, 0)
+    compare_queries(generated, dtype, 0)

@@ -14,6 +14,7 @@ from pccompiler.structures import chow_liu_tree, hclt
 from pccompiler.testing.strategies import circuits
 from pccompiler.torch_backend.engines.arena.engine import Arena
 from pccompiler.torch_backend.engines.questions import Batch, Task, Wanted
+from pccompiler.torch_backend.engines.tables_by_group import operands_by_group
 from pccompiler.torch_backend.training.em.expectation import Expectation
 from pccompiler.torch_backend.training.em.prior import TopDown
 
@@ -29,8 +30,7 @@ def test_it_is_the_posterior_without_evidence(circuit: Circuit) -> None:
         found = TopDown(model.plan, model.weights)(tables)
         engine = model.engines.ask(Arena, Wanted.POSTERIOR)
         assert isinstance(engine, Arena)
-        by_use, leaves = model.weights()
-        operands = [*model.leaf_inputs(x, leaves), *by_use]
+        operands = operands_by_group(model.weights, model.leaf_inputs, x)
         _, ascent = engine.up(Batch(x), operands, Wanted.POSTERIOR)
         flows = engine.down(ascent, Task(x.new_ones(1), Wanted.POSTERIOR)).leaves
         _, counts = model.engines.counts(

@@ -2,8 +2,10 @@
 //
 // A value is m 2^e: m in [1, 2) or 0, and e a whole number, or -inf if the value is 0. Both are
 // stored for each unit and row, so that nothing underflows, and no exp or log is needed.
-// Compiled with REAL (float or double), B (rows of a block: 1, or a multiple of 64 bytes) and the
-// macros OP_...
+// Queries take the same way up, with maxima in place of sums if the best induced tree is asked for.
+// Down they take the flows of leaves, or choose one operand of each sum that is reached.
+// Compiled with WIDE (double rather than float), B (rows of a block: 1, or a multiple of 64 bytes),
+// GRAD (the type in which gradients are added up) and the macros OP_...
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -61,14 +63,26 @@ typedef struct {
   const int64_t *offsets;     // where the gradients of each table start
   const int32_t *columns;     // columns of each table
   const REAL *x;              // [batch][variables], NaN where missing
-  int64_t instructions, slots, variables, batch, counts;
+  const int32_t *owner;       // [slot] its instruction
+  int64_t instructions, slots, variables, batch, counts, best;
 } Circuit;
+
+typedef struct {
+  const REAL *flows;          // [rows] the root's; null if terms are chosen
+  GRAD *grads;                // [part][size] of tables, unless it is null
+  REAL *const *given;         // flows of leaves without tables, with gradients
+  REAL *leaves;               // [leaf unit][rows] flows, unless it is null
+  int32_t *chosen;            // [variable][rows] the leaf unit that is reached
+  int64_t size, rows;         // rows: those of the circuit, or if it has one row, draws from that
+  uint64_t key;               // random numbers
+} Down;
 
 typedef struct {
   Block *m, *e, *flow;        // [slot]
   Block *s, *left;            // scratch: operands on a common scale; flows over values
   REAL *turned;               // scratch: operands, [B][operand]
   int32_t *state;             // [variable][B]; -1: missing, -2: not a state
+  int32_t *reached;           // [instruction][B] the unit that is reached, or -1
 } Space;
 
 static inline vec fill(REAL number) { return number - (vec){}; }
@@ -132,7 +146,7 @@ static void leaf_up(const Circuit *c, const Space *s, const Code *i) {
   for (int u = 0; u < i->units; ++u, w += states) {
     REAL all = 0, x[B];
     if (missing)
-      for (int j = 0; j < states; ++j) all += w[j];
+      for (int j = 0; j < states; ++j) all = !c->best ? all + w[j] : w[j] > all ? w[j] : all;
     for (int b = 0; b < B; ++b)
       x[b] = state[b] >= 0 && state[b] < states ? w[state[b]] : state[b] == -1 ? all : 0;
     Block read;
@@ -330,6 +344,52 @@ static void read_states(const Circuit *c, const Space *s, int64_t start, int row
   }
 }
 
+// The largest of a unit's weighted terms, each on its own scale.
+static void best_mix(const Circuit *c, const Space *s, const Code *i, int u, const REAL *w,
+                     Block *m, Block *e) {
+  const int32_t *slots = c->items + i->first;
+  const int shift = i->op == OP_MIXTURE ? u : 0;
+  for (int k = 0; k < NV; ++k) m->v[k] = fill(0), e->v[k] = fill(-INFINITY);
+  for (int j = 0; j < i->count; ++j) {
+    if (w[j] == 0) continue;
+    vec one, at, x, scale;
+    split_weight(w[j], &one, &at);
+    for (int k = 0; k < NV; ++k) {
+      const int slot = slots[j] + shift;
+      split(one * s->m[slot].v[k], s->e[slot].v[k] + at, &x, &scale);
+      const bits more = (scale > e->v[k]) | ((scale == e->v[k]) & (x > m->v[k]));
+      m->v[k] = choose(more, x, m->v[k]);
+      e->v[k] = choose(more, scale, e->v[k]);
+    }
+  }
+}
+
+// The largest terms of all units of a sum: on a common scale, unless that loses them.
+static void best_up(const Circuit *c, const Space *s, const Code *i) {
+  const REAL *w = weights_of(c, i);
+  const int dense = i->op == OP_SUM && i->units > 1;
+  Block top;
+  if (dense) top = gather(c, s, i);
+  for (int u = 0; u < i->units; ++u, w += i->count) {
+    Block *m = s->m + i->out + u, *e = s->e + i->out + u;
+    if (!dense) {
+      best_mix(c, s, i, u, w, m, e);
+      continue;
+    }
+    vec best[NV];
+    for (int k = 0; k < NV; ++k) best[k] = fill(0);
+    for (int j = 0; j < i->count; ++j)
+      for (int k = 0; k < NV; ++k) best[k] = larger(w[j] * s->s[j].v[k], best[k]);
+    int lost = 0;
+    for (int k = 0; k < NV; ++k) {
+      split(best[k], fill(0), &m->v[k], &e->v[k]);
+      lost |= any(e->v[k] < fill(LEAST));
+      e->v[k] += top.v[k];
+    }
+    if (lost) best_mix(c, s, i, u, w, m, e);
+  }
+}
+
 // Values of all slots for a block of rows. Returns 0 if it meets an unknown instruction.
 static int up(const Circuit *c, const Space *s, int64_t start, int rows) {
   for (const Code *i = c->code; i < c->code + c->instructions; ++i) {
@@ -337,6 +397,7 @@ static int up(const Circuit *c, const Space *s, int64_t start, int rows) {
     else if (i->op == OP_INDICATOR) indicator_up(s, i);
     else if (i->op == OP_GIVEN) given_up(c, s, i, start, rows);
     else if (i->op == OP_PRODUCT || i->op == OP_CROSSED) product_up(c, s, i);
+    else if (c->best && (i->op == OP_SUM || i->op == OP_MIXTURE)) best_up(c, s, i);
     else if (i->op == OP_SUM && i->units > 1) sum_up(c, s, i);
     else if (i->op == OP_SUM || i->op == OP_MIXTURE) {
       const REAL *w = weights_of(c, i);
@@ -346,7 +407,7 @@ static int up(const Circuit *c, const Space *s, int64_t start, int rows) {
   return 1;
 }
 
-static void leaf_down(const Circuit *c, const Space *s, const Code *i, REAL *g) {
+static void leaf_down(const Circuit *c, const Space *s, const Code *i, GRAD *g) {
   const int32_t *state = s->state + (int64_t)i->variable * B, states = c->columns[i->table];
   const REAL *w = weights_of(c, i);
   for (int u = 0; u < i->units; ++u, w += states, g += states) {
@@ -377,7 +438,7 @@ static void product_down(const Circuit *c, const Space *s, const Code *i) {
 }
 
 // Flows of one unit's terms, each on its own scale, for the rows in ``where``.
-static void mix_down(const Circuit *c, const Space *s, const Code *i, int u, const REAL *w, REAL *g,
+static void mix_down(const Circuit *c, const Space *s, const Code *i, int u, const REAL *w, GRAD *g,
                      const bits *where) {
   const int32_t *items = c->items + i->first;
   const int shift = i->op == OP_MIXTURE ? u : 0;
@@ -398,6 +459,7 @@ static void mix_down(const Circuit *c, const Space *s, const Code *i, int u, con
       share.v[k] = ratio[k] * (one * s->m[at].v[k]) * power(s->e[at].v[k] + more - scale[k]);
       if (!none) s->flow[at].v[k] += share.v[k];
     }
+    if (!g) continue;
     const REAL found = added(&share);
     if (c->counts) g[j] += none ? 0 : found;
     else g[j] += none ? found : fmax(-HUGEST, fmin(HUGEST, found / w[j]));
@@ -405,7 +467,7 @@ static void mix_down(const Circuit *c, const Space *s, const Code *i, int u, con
 }
 
 // Gradients of a dense sum's weights: products of flows over values and operands, over all rows.
-static void outer(const Circuit *c, const Space *s, int units, int n, const REAL *w, REAL *g) {
+static void outer(const Circuit *c, const Space *s, int units, int n, const REAL *w, GRAD *g) {
   int wide = 0;  // operands that are done, a vector of them at a time
 #if B > 1
   if (units >= UB) {
@@ -425,11 +487,9 @@ static void outer(const Circuit *c, const Space *s, int units, int n, const REAL
         }
         for (int r = 0; r < most; ++r) {
           const int64_t at = (int64_t)(first + r) * n + j;
-          vec old, weight;
-          memcpy(&old, g + at, sizeof(vec));
+          vec weight;
           if (c->counts) memcpy(&weight, w + at, sizeof(vec)), sum[r] *= weight;
-          old += sum[r];
-          memcpy(g + at, &old, sizeof(vec));
+          for (int l = 0; l < VL; ++l) g[at + l] += sum[r][l];
         }
       }
     }
@@ -443,7 +503,7 @@ static void outer(const Circuit *c, const Space *s, int units, int n, const REAL
     }
 }
 
-static void sum_down(const Circuit *c, const Space *s, const Code *i, REAL *g) {
+static void sum_down(const Circuit *c, const Space *s, const Code *i, GRAD *g) {
   const REAL *w = weights_of(c, i);
   const int n = i->count;
   const Block top = gather(c, s, i);
@@ -458,7 +518,7 @@ static void sum_down(const Circuit *c, const Space *s, const Code *i, REAL *g) {
       const vec found = flow->v[k] / m->v[k] * power(top.v[k] - e->v[k]);
       s->left[u].v[k] = choose(far[k] | none, fill(0), found);
     }
-    if (lost) mix_down(c, s, i, u, w + (int64_t)u * n, g + (int64_t)u * n, far);
+    if (lost) mix_down(c, s, i, u, w + (int64_t)u * n, g ? g + (int64_t)u * n : g, far);
   }
   const int32_t *items = c->items + i->first;
   int j = 0;
@@ -479,38 +539,139 @@ static void sum_down(const Circuit *c, const Space *s, const Code *i, REAL *g) {
       for (int k = 0; k < NV; ++k) sum[k] += w[(int64_t)u * n + j] * s->left[u].v[k];
     for (int k = 0; k < NV; ++k) s->flow[items[j]].v[k] += s->s[j].v[k] * sum[k];
   }
-  outer(c, s, i->units, n, w, g);
+  if (g) outer(c, s, i->units, n, w, g);
 }
 
-static void down(const Circuit *c, const Space *s, int64_t start, int rows, const REAL *flows,
-                 REAL *grads, REAL *const *given) {
+static void down(const Circuit *c, const Space *s, int64_t start, int rows, const Down *d,
+                 GRAD *grads) {
   memset(s->flow, 0, sizeof(Block) * c->slots);
   REAL *root = (REAL *)(s->flow + c->slots - 1);
-  for (int b = 0; b < rows; ++b) root[b] = flows[start + b];
+  for (int b = 0; b < rows; ++b) root[b] = d->flows[start + b];
   bits every[NV];
   for (int k = 0; k < NV; ++k) every[k] = ~(bits){};
   for (const Code *i = c->code + c->instructions - 1; i >= c->code; --i) {
-    if (i->op == OP_INDICATOR) continue;
     if (i->op == OP_PRODUCT || i->op == OP_CROSSED) {
       product_down(c, s, i);
       continue;
     }
+    const int leaf = i->op == OP_TABLE || i->op == OP_INDICATOR || i->op == OP_GIVEN;
+    if (leaf && d->leaves)
+      for (int u = 0; u < i->units; ++u) {
+        REAL *to = d->leaves + (int64_t)(i->first + u) * d->rows + start;
+        memcpy(to, s->flow + i->out + u, sizeof(REAL) * rows);
+      }
+    if (i->op == OP_INDICATOR || (leaf && !grads)) continue;
     if (i->op == OP_GIVEN) {
       for (int u = 0; u < i->units; ++u) {
-        REAL *to = given[i->table] + ((int64_t)i->place * i->units + u) * c->batch + start;
+        REAL *to = d->given[i->table] + ((int64_t)i->place * i->units + u) * c->batch + start;
         memcpy(to, s->flow + i->out + u, sizeof(REAL) * rows);
       }
       continue;
     }
     const int64_t size = (int64_t)i->units * c->columns[i->table];
-    REAL *g = grads + c->offsets[i->table] + i->place * size;
+    GRAD *g = grads ? grads + c->offsets[i->table] + i->place * size : grads;
     if (i->op == OP_TABLE) leaf_down(c, s, i, g);
     else if (i->op == OP_SUM && i->units > 1) sum_down(c, s, i, g);
     else
       for (int u = 0; u < i->units; ++u) {
         const int64_t row = (int64_t)u * i->count;
-        mix_down(c, s, i, u, weights_of(c, i) + row, g + row, every);
+        mix_down(c, s, i, u, weights_of(c, i) + row, g ? g + row : g, every);
       }
+  }
+}
+
+// A positive number as x 2^e with x in [1, 2).
+static inline double split_one(double x, double *e) {
+  const int tiny = x < 2.2250738585072014e-308;
+  uint64_t raw;
+  if (tiny) x *= 18446744073709551616.;
+  memcpy(&raw, &x, 8);
+  *e += (double)((int)(raw >> 52) - 1023 - (tiny ? 64 : 0));
+  raw = (raw & 0xfffffffffffffULL) | 0x3ff0000000000000ULL;
+  memcpy(&x, &raw, 8);
+  return x;
+}
+
+// One term of a sum for one row, as split_one splits it; 0 if it is zero.
+static inline double term(const Space *s, REAL w, int slot, int b, double *e) {
+  const REAL m = ((const REAL *)(s->m + slot))[b];
+  *e = (double)((const REAL *)(s->e + slot))[b];
+  return w > 0 && m > 0 ? split_one((double)w * (double)m, e) : 0;
+}
+
+// A number in [0, 1): the output of splitmix64 (Steele, Lea and Flood 2014) after ``at`` steps.
+static inline double uniform(uint64_t key, uint64_t at) {
+  uint64_t z = key + (at + 1) * 0x9e3779b97f4a7c15ULL;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
+}
+
+// The largest term of a unit for one row.
+static int best_term(const Circuit *c, const Space *s, const Code *i, int u, int b) {
+  const REAL *w = weights_of(c, i) + (int64_t)u * i->count;
+  const int32_t *slots = c->items + i->first;
+  const int shift = i->op == OP_MIXTURE ? u : 0;
+  double most = 0, top = -INFINITY, e;
+  int best = 0;
+  for (int j = 0; j < i->count; ++j) {
+    const double x = term(s, w[j], slots[j] + shift, b, &e);
+    if (x > 0 && (e > top || (e == top && x > most))) best = j, most = x, top = e;
+  }
+  return best;
+}
+
+// A term of a unit for one row, drawn in proportion to its size; ``number`` is in [0, 1).
+static int drawn_term(const Circuit *c, const Space *s, const Code *i, int u, int b,
+                      double number) {
+  const REAL *w = weights_of(c, i) + (int64_t)u * i->count;
+  const int32_t *slots = c->items + i->first;
+  const int shift = i->op == OP_MIXTURE ? u : 0;
+  double top = -INFINITY, all = 0, e;
+  int last = 0;
+  for (int j = 0; j < i->count; ++j)
+    if (term(s, w[j], slots[j] + shift, b, &e) > 0 && e > top) top = e;
+  for (int j = 0; j < i->count; ++j) {
+    const double x = term(s, w[j], slots[j] + shift, b, &e);
+    if (x > 0) all += ldexp(x, e - top < -2000 ? -2000 : (int)(e - top)), last = j;
+  }
+  double left = number * all;
+  for (int j = 0; j < last; ++j) {
+    const double x = term(s, w[j], slots[j] + shift, b, &e);
+    if (x > 0) left -= ldexp(x, e - top < -2000 ? -2000 : (int)(e - top));
+    if (left < 0) return j;
+  }
+  return last;
+}
+
+// The leaves of one induced tree for each row, from the root down.
+static void choose_down(const Circuit *c, const Space *s, const Down *d, int64_t start, int rows) {
+  memset(s->reached, 255, sizeof(int32_t) * B * c->instructions);
+  for (int64_t n = c->instructions - 1; n >= 0; --n) {
+    const Code *i = c->code + n;
+    int32_t *reached = s->reached + n * B, none = -1;
+    if (n == c->instructions - 1)
+      for (int b = 0; b < rows; ++b) reached[b] = i->units - 1;
+    for (int b = 0; b < B; ++b) none &= reached[b];
+    if (none == -1) continue;
+    for (int b = 0; b < rows; ++b) {
+      const int u = reached[b];
+      if (u < 0) continue;
+      int first = 0, last = i->count;
+      if (i->op == OP_TABLE || i->op == OP_INDICATOR || i->op == OP_GIVEN)
+        d->chosen[i->variable * d->rows + start + b] = i->first + u;
+      if (i->op == OP_SUM || i->op == OP_MIXTURE) {
+        const uint64_t at = (uint64_t)(start + b) * c->instructions + n;
+        first = c->best ? best_term(c, s, i, u, b) : drawn_term(c, s, i, u, b, uniform(d->key, at));
+        last = first + 1;
+      }
+      for (int j = first; j < last; ++j) {
+        int slot = c->items[i->first + (i->op == OP_CROSSED ? (int64_t)j * i->units + u : j)];
+        if (i->op == OP_PRODUCT || i->op == OP_MIXTURE) slot += u;
+        const int32_t to = c->owner[slot];
+        s->reached[(int64_t)to * B + b] = slot - c->code[to].out;
+      }
+    }
   }
 }
 
@@ -521,40 +682,45 @@ static Space part_of(const Circuit *c, char *memory, int64_t widest) {
   s.left = s.s + widest;
   s.turned = (REAL *)(s.left + widest);
   s.state = (int32_t *)(s.left + 2 * widest);
+  s.reached = s.state + c->variables * B;
   return s;
 }
 
 // Bytes of memory that a thread needs, and bytes of the values of a block.
-int64_t bytes(int64_t slots, int64_t widest, int64_t variables) {
-  return (int64_t)sizeof(Block) * (3 * slots + 3 * widest) + (variables * B * 4 + 63) / 64 * 64;
+int64_t bytes(int64_t slots, int64_t widest, int64_t variables, int64_t instructions) {
+  const int64_t states = ((variables + instructions) * B * 4 + 63) / 64 * 64;
+  return (int64_t)sizeof(Block) * (3 * slots + 3 * widest) + states;
 }
 
 int64_t kept_bytes(int64_t slots) { return (int64_t)sizeof(Block) * 2 * slots; }
 
 // Log-values of the root, to ``value`` unless it is null. The blocks are cut into ``parts``, which
 // threads share. ``widest`` is the largest fan-in or number of units. Values of all blocks go to
-// ``kept`` unless it is null. With ``flows``, also gradients, of which ``grads`` has a set for each
-// part; values are computed again unless they were kept.
-int run(const Circuit *c, int threads, int parts, char *memory, int64_t widest, char *kept, REAL *value,
-        const REAL *flows, REAL *grads, int64_t size, REAL *const *given) {
-  const int64_t blocks = (c->batch + B - 1) / B, space = bytes(c->slots, widest, c->variables);
+// ``kept`` unless it is null. With ``d``, also what it asks for; values are computed again unless
+// they were kept.
+int run(const Circuit *c, int threads, int parts, char *memory, int64_t widest, char *kept,
+        REAL *value, const Down *d) {
+  const int64_t space = bytes(c->slots, widest, c->variables, c->instructions);
+  const int64_t all = d ? d->rows : c->batch, blocks = (all + B - 1) / B;
   int fine = 1;
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1) reduction(& : fine)
   for (int t = 0; t < parts; ++t) {
     Space s = part_of(c, memory + THREAD * space, widest);
     for (int64_t k = blocks * t / parts; k < blocks * (t + 1) / parts; ++k) {
-      const int64_t start = k * B;
-      const int rows = c->batch - start < B ? (int)(c->batch - start) : B;
+      const int64_t start = k * B, own = c->batch == 1 ? 0 : k;
+      const int rows = all - start < B ? (int)(all - start) : B;
+      const int given = c->batch == 1 ? 1 : rows;  // all rows of a block are alike if there is one
       if (kept) {
-        s.m = (Block *)(kept + k * kept_bytes(c->slots));
+        s.m = (Block *)(kept + own * kept_bytes(c->slots));
         s.e = s.m + c->slots;
       }
-      read_states(c, &s, start, rows);
-      if (value || !kept) fine &= up(c, &s, start, rows);
+      read_states(c, &s, own * B, given);
+      if (value || !kept) fine &= up(c, &s, own * B, given);
       const REAL *m = (const REAL *)(s.m + c->slots - 1), *e = (const REAL *)(s.e + c->slots - 1);
-      for (int b = 0; value && b < rows; ++b)
+      for (int b = 0; value && b < given; ++b)
         value[start + b] = (REAL)(log((double)m[b]) + (double)e[b] * 0.6931471805599453);
-      if (flows) down(c, &s, start, rows, flows, grads + t * size, given);
+      if (d && d->chosen) choose_down(c, &s, d, start, rows);
+      else if (d) down(c, &s, start, rows, d, d->grads ? d->grads + t * d->size : d->grads);
     }
   }
   return fine;

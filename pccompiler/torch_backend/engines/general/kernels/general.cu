@@ -4,6 +4,8 @@
 // flows for a root's flow of 1; they are multiplied by each row's own flow where they leave. A sum's
 // unit keeps its flow over its value, on the scale of the node's operands: m_j 2^(e_j - top). If the
 // value is so small on that scale that this might overflow, it keeps the flow, negated.
+// Queries take the same way up, with maxima in place of sums if the best induced tree is asked for.
+// Down they take the flows of leaves, or choose one operand of each sum that is reached.
 // Compiled with WIDE (double rather than float), UB (units of a dense sum that a thread computes), JB
 // (operands of a sum that a thread serves on the way down), MOST_WARPS (of a block that adds up
 // gradients) and the macros OP_...
@@ -29,6 +31,7 @@ typedef float2 PAIR;
 #define HUGEST 1e38f
 #define MOST 100.f
 #endif
+#define FEW 16
 #define NONE ((REAL)__longlong_as_double(0xfff0000000000000ULL))
 #ifndef WARP
 #define WARP 32  // tests on a CPU use 1
@@ -49,13 +52,18 @@ struct Circuit {
   const int32 *levels;     // [level + 1] first item of work of each level
   const int32 *readers;    // [slot + 1] first reader of each slot
   const int32 *reads;      // slots of products, or -1 - number of a passed flow
+  const int32 *owner;      // [slot] its instruction
+  const int64 *key;        // random numbers
   int32 *state;            // [variable][batch]; -1: missing, -2: not a state
   PAIR *value;             // [slot][batch]
   REAL *top, *flow, *passed, *given_flow;  // [instruction][batch], [slot][batch], [number][batch]
   const REAL *root;        // [batch] flows of the root
   REAL *out;               // [batch]
-  int64 batch;
-  int32 slots, first_level, last_level, rows, counts;
+  REAL *leaves;            // [leaf unit][batch] flows, unless it is null
+  int32 *reached;          // [instruction][batch] the unit that is reached, or -1
+  int32 *chosen;           // [variable][batch] the leaf unit that is reached
+  int64 batch, valued;     // rows that have values: all, or one for all draws
+  int32 slots, instructions, first_level, last_level, rows, counts, best;
 };
 
 static __device__ REAL power(REAL n) {
@@ -103,7 +111,7 @@ static __device__ PAIR leaf(const Circuit &c, const Code &i, int u, int64 row) {
   REAL found = 0;
   if (state >= 0 && state < states) found = w[state];
   else if (state == -1)
-    for (int j = 0; j < states; ++j) found += w[j];
+    for (int j = 0; j < states; ++j) found = !c.best ? found + w[j] : w[j] > found ? w[j] : found;
   return split_weight(found);
 }
 
@@ -148,8 +156,21 @@ static __device__ PAIR mix(const Circuit &c, const Code &i, int u, const REAL *w
   return split(sum, top);
 }
 
+// The largest weighted term instead.
+static __device__ PAIR best_mix(const Circuit &c, const Code &i, int u, const REAL *w, int64 row) {
+  PAIR best;
+  best.x = 0, best.y = NONE;
+  for (int j = 0; j < i.count; ++j) {
+    if (w[j] == 0) continue;
+    const PAIR one = split_weight(w[j]), below = c.value[(int64)slot_of(c, i, j, u) * c.batch + row];
+    const PAIR term = split(one.x * below.x, one.y + below.y);
+    if (term.y > best.y || (term.y == best.y && term.x > best.x)) best = term;
+  }
+  return best;
+}
+
 // Some units of a dense sum.
-static __device__ void dense(const Circuit &c, const Code &i, int number, int first, int64 row) {
+template <bool BEST> static __device__ void dense(const Circuit &c, const Code &i, int number, int first, int64 row) {
   const int32 *items = c.items + i.first;
   const REAL *w = weights_of(c, i) + (int64)first * i.count;
   REAL top = NONE, sum[UB];
@@ -166,24 +187,28 @@ static __device__ void dense(const Circuit &c, const Code &i, int number, int fi
     const PAIR below = c.value[(int64)items[j] * c.batch + row];
     const REAL x = below.x * power(below.y - top);
 #pragma unroll
-    for (int r = 0; r < UB; ++r) sum[r] += w[(int64)(r < most ? r : 0) * i.count + j] * x;
+    for (int r = 0; r < UB; ++r) {
+      const REAL term = w[(int64)(r < most ? r : 0) * i.count + j] * x;
+      sum[r] = !BEST ? sum[r] + term : term > sum[r] ? term : sum[r];
+    }
   }
 #pragma unroll
   for (int r = 0; r < UB; ++r) {
     if (r >= most) continue;
     PAIR made = split(sum[r], 0);
-    if (made.y < LEAST) made = mix(c, i, first + r, w + (int64)r * i.count, row);
+    if (made.y < LEAST)
+      made = (BEST ? best_mix : mix)(c, i, first + r, w + (int64)r * i.count, row);
     else made.y += top;
     c.value[(int64)(i.out + first + r) * c.batch + row] = made;
   }
 }
 
-static __device__ void up_one(const Circuit &c, int item, int64 row) {
+template <bool BEST> static __device__ void up_one(const Circuit &c, int item, int64 row) {
   const int number = c.work[2 * item], u = c.work[2 * item + 1];
   const Code i = c.code[number];
   PAIR made;
   if (i.op == OP_SUM && i.units > 1) {
-    dense(c, i, number, u, row);
+    dense<BEST>(c, i, number, u, row);
     return;
   }
   if (i.op == OP_TABLE) made = leaf(c, i, u, row);
@@ -193,7 +218,7 @@ static __device__ void up_one(const Circuit &c, int item, int64 row) {
   } else if (i.op == OP_GIVEN) made = given(c, i, u, row);
   else if (i.op == OP_PRODUCT || i.op == OP_CROSSED) made = product(c, i, u, row);
   else if (i.op == OP_SUM || i.op == OP_MIXTURE)
-    made = mix(c, i, u, weights_of(c, i) + (int64)u * i.count, row);
+    made = (BEST ? best_mix : mix)(c, i, u, weights_of(c, i) + (int64)u * i.count, row);
   else __trap();
   c.value[(int64)(i.out + u) * c.batch + row] = made;
 }
@@ -222,7 +247,10 @@ template <void (*each)(const Circuit &, int, int64)> static __device__ void walk
   }
 }
 
-extern "C" __global__ void __launch_bounds__(512) up(const Circuit c) { walk<up_one>(c); }
+extern "C" __global__ void __launch_bounds__(512) up(const Circuit c) { walk<up_one<false>>(c); }
+extern "C" __global__ void __launch_bounds__(512) best_up(const Circuit c) {
+  walk<up_one<true>>(c);
+}
 
 extern "C" __global__ void roots(const Circuit c) {
   const int64 row = (int64)blockIdx.x * blockDim.x + threadIdx.x;
@@ -240,7 +268,9 @@ static __device__ void flow_of(const Circuit &c, int number, int u, int64 row) {
     const int from = c.reads[k];
     flow += from >= 0 ? c.flow[from * c.batch + row] : c.passed[(int64)(-1 - from) * c.batch + row];
   }
-  if (i.op == OP_GIVEN)
+  if (c.leaves && (i.op == OP_TABLE || i.op == OP_INDICATOR || i.op == OP_GIVEN))
+    c.leaves[(int64)(i.first + u) * c.batch + row] = flow * c.root[row];
+  else if (i.op == OP_GIVEN)
     c.given_flow[(c.offsets[i.table] + (int64)i.place * i.units + u) * c.batch + row] =
         flow * c.root[row];
   if (i.op == OP_SUM || i.op == OP_MIXTURE) {
@@ -330,6 +360,76 @@ static __device__ void down_one(const Circuit &c, int item, int64 row) {
 
 extern "C" __global__ void __launch_bounds__(512) down(const Circuit c) { walk<down_one>(c); }
 
+// A positive number as x 2^e with x in [1, 2).
+static __device__ double split_one(double x, double &e) {
+  const bool tiny = x < 2.2250738585072014e-308;
+  const int64 raw = __double_as_longlong(tiny ? x * 18446744073709551616. : x);
+  e += (double)((int)(raw >> 52) - 1023 - (tiny ? 64 : 0));
+  return __longlong_as_double((raw & 0xfffffffffffffLL) | 0x3ff0000000000000LL);
+}
+
+// One term of a sum, as split_one splits it; 0 if it is zero.
+static __device__ double term(REAL w, PAIR below, double &e) {
+  e = (double)below.y;
+  return w > 0 && below.x > 0 ? split_one((double)w * (double)below.x, e) : 0;
+}
+
+// A number in [0, 1): the output of splitmix64 (Steele, Lea and Flood 2014) after ``at`` steps.
+static __device__ double uniform(int64 key, int64 at) {
+  unsigned long long z = (unsigned long long)key + (at + 1) * 0x9e3779b97f4a7c15ULL;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return (double)((z ^ (z >> 31)) >> 11) * 1.1102230246251565e-16;
+}
+
+// The largest term of a unit, or one drawn in proportion to its size. ``at``: the row of values.
+static __device__ int choose(const Circuit &c, const Code &i, int number, int u, int64 at, int64 row) {
+  const REAL *w = weights_of(c, i) + (int64)u * i.count;
+  double most = 0, top = -1e300, all = 0, e;
+  int best = 0;
+  for (int j = 0; j < i.count; ++j) {
+    const double x = term(w[j], c.value[(int64)slot_of(c, i, j, u) * c.valued + at], e);
+    if (x > 0 && (e > top || (e == top && x > most))) best = j, most = x, top = e;
+  }
+  if (c.best) return best;
+  for (int pass = 0; pass < 2; ++pass) {
+    double left = all * uniform(*c.key, row * c.instructions + number);
+    for (int j = 0; j < i.count; ++j) {
+      const double x = term(w[j], c.value[(int64)slot_of(c, i, j, u) * c.valued + at], e);
+      if (!(x > 0)) continue;
+      const double scaled = ldexp(x, e - top < -2000 ? -2000 : (int)(e - top));
+      if (pass == 0) all += scaled, best = j;
+      else if ((left -= scaled) < 0) return j;
+    }
+  }
+  return best;
+}
+
+// Passes on that a node is reached: to all factors of a product, to one operand of a sum.
+static __device__ void choose_one(const Circuit &c, int item, int64 row) {
+  const int number = c.work[2 * item];
+  const Code i = c.code[number];
+  const int u = i.out + i.units == c.slots ? i.units - 1 : c.reached[number * c.batch + row];
+  if (u < 0) return;
+  int first = 0, last = i.count;
+  if (i.op == OP_TABLE || i.op == OP_INDICATOR || i.op == OP_GIVEN) {
+    c.chosen[i.variable * c.batch + row] = i.first + u;
+    return;
+  }
+  if (i.op == OP_SUM || i.op == OP_MIXTURE) {
+    first = choose(c, i, number, u, c.valued == 1 ? 0 : row, row);
+    last = first + 1;
+  }
+  for (int j = first; j < last; ++j) {
+    const int slot = slot_of(c, i, j, u), to = c.owner[slot];
+    c.reached[to * c.batch + row] = slot - c.code[to].out;
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(512) choose_down(const Circuit c) {
+  walk<choose_one>(c);
+}
+
 template <class Number> static __device__ Number across(Number sum) {
   for (int step = WARP / 2; step; step /= 2) sum += __shfl_xor_sync(0xffffffff, sum, step);
   return sum;
@@ -340,7 +440,7 @@ template <class Number> static __device__ Number across(Number sum) {
 // the weight's number among all; ``users``: the users of each weight.
 extern "C" __global__ void sum_gradients(const Circuit c, const int32 *blocks,
                                          const int32 *starts, const int32 *users, REAL *grads) {
-  __shared__ REAL parts[MOST_WARPS][UB / 2][JB];
+  __shared__ REAL parts[MOST_WARPS][UB / 2][JB], kept[UB / 2][JB][MOST_WARPS * 32];
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
   const int32 *block = blocks + 4 * (int64)blockIdx.x;
   const Code one = c.code[block[0]];
@@ -353,7 +453,19 @@ extern "C" __global__ void sum_gradients(const Circuit c, const int32 *blocks,
 #pragma unroll
     for (int k = 0; k < JB; ++k) sum[r][k] = 0;
   const REAL *w = weights_of(c, one) + (int64)u0 * one.count + j0;
-  for (int user = starts[block[3]]; user < starts[block[3] + 1]; ++user) {
+  // Sums over a few users each are added up, so that rounding does not grow with all users.
+  const int before = starts[block[3]], after = starts[block[3] + 1];
+  for (int user = before; user < after; ++user) {
+    if (user % FEW == 0) {
+#pragma unroll
+      for (int r = 0; r < UB / 2; ++r)
+#pragma unroll
+        for (int k = 0; k < JB; ++k) {
+          const REAL more = user - before < FEW ? 0 : kept[r][k][threadIdx.x];
+          kept[r][k][threadIdx.x] = more + sum[r][k];
+          sum[r][k] = 0;
+        }
+    }
     const Code i = c.code[users[user]];
     for (int64 row = threadIdx.x; row < c.batch; row += blockDim.x) {
       const REAL root = c.root[row];
@@ -392,10 +504,12 @@ extern "C" __global__ void sum_gradients(const Circuit c, const int32 *blocks,
           if (k < js) sum[r][k] += left[r] * x[k];
     }
   }
+  const bool flushed = after > before && (after - 1) / FEW * FEW >= before;
 #pragma unroll
   for (int r = 0; r < UB / 2; ++r)
 #pragma unroll
     for (int k = 0; k < JB; ++k) {
+      if (flushed) sum[r][k] += kept[r][k][threadIdx.x];
       const REAL all = across(sum[r][k]);
       if (lane == 0) parts[warp][r][k] = all;
     }
@@ -463,26 +577,26 @@ extern "C" __global__ void leaf_gradients(const Circuit c, const int32 *weights,
   const int u = entry / states, state = entry % states;
   const int64 at = c.offsets[one.table] + (int64)one.place * one.units * states + entry;
   const REAL w = c.tables[at];
-  REAL seen = 0, missing = 0;
+  double seen = 0, missing = 0;
   for (int user = starts[weights[2 * low + 1]]; user < starts[weights[2 * low + 1] + 1]; ++user) {
     const Code i = c.code[users[user]];
     const int32 *end = ends + (int64)i.variable * (most + 1);
     const int32 *rows = order + (int64)i.variable * c.batch;
     const REAL *flow = c.flow + (int64)(i.out + u) * c.batch;
     for (int k = (state ? end[state - 1] : 0) + lane; k < end[state]; k += lanes)
-      seen += flow[rows[k]] * c.root[rows[k]];
+      seen += (double)(flow[rows[k]] * c.root[rows[k]]);
     if (!c.counts)
       for (int k = (most ? end[most - 1] : 0) + lane; k < end[most]; k += lanes)
-        missing += flow[rows[k]] * c.root[rows[k]];
+        missing += (double)(flow[rows[k]] * c.root[rows[k]]);
   }
   if (lanes > 1) seen = across(seen), missing = across(missing);
   if (!real || lane) return;
   if (c.counts) {
-    grads[at] += w > 0 ? seen : 0;
+    grads[at] += w > 0 ? (REAL)seen : 0;
     return;
   }
   REAL all = 0;
   if (missing != 0)
     for (int j = 0; j < states; ++j) all += c.tables[at - state + j];
-  grads[at] += (w > 0 ? seen / w : 0) + (all > 0 ? missing / all : 0);
+  grads[at] += (REAL)((w > 0 ? seen / w : 0) + (all > 0 ? missing / all : 0));
 }
