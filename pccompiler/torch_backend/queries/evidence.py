@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
+import torch
 from torch import Tensor
 
 from pccompiler.options import listed
@@ -22,7 +23,9 @@ _Model = TypeVar("_Model", bound=Evaluator)
 Evidence: TypeAlias = Rows
 """Rows; for a data frame, a variable without a column is missing in all of them."""
 _BYTES = 2**29
-"""Memory for values, flows and the largest layer's terms of one chunk of rows."""
+"""Memory for values, flows and the largest layer's terms of one chunk of rows on a GPU."""
+_THREAD_BYTES = 2**25
+"""The same for each thread of a CPU, whose caches should hold much of it."""
 
 
 class KnowsEvidence(Evaluator):
@@ -68,7 +71,8 @@ def chunk_rows(model: Evaluator) -> int:
     """Rows per chunk."""
     units = [layer.rows * layer.units for layer in model.plan.layers]
     a_row = model.dtype.itemsize * (2 * sum(units) + 8 * max(units))
-    return max(1, _BYTES // a_row)
+    on_cpu = model.device.type == "cpu"
+    return max(1, (_THREAD_BYTES * torch.get_num_threads() if on_cpu else _BYTES) // a_row)
 
 
 def sharing_little(

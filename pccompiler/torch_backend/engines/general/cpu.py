@@ -207,7 +207,7 @@ class _Kept:
         self.memory = _aligned(size) if known is None or len(known) < size else known
 
     def __del__(self) -> None:
-        self.spare[:] = [self.memory]
+        self.spare[:] = [*self.spare[-1:], self.memory]  # queries use two in turn
 
 
 class _Call:

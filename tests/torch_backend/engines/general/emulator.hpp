@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <algorithm>
-using std::exp2, std::floor, std::ldexp, std::log, std::min;
+using std::exp2, std::floor, std::log, std::min;
 
 struct Place { unsigned x, y; };
 static Place threadIdx, blockIdx, blockDim, gridDim;

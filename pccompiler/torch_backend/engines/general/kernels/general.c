@@ -43,6 +43,7 @@ typedef int32_t BITS;
 #define VL (64 / (int)sizeof(REAL))
 #endif
 #define NV (B / VL)
+#define FEW 64
 #ifdef __AVX512F__
 #define UB 8
 #else
@@ -592,6 +593,16 @@ static inline double split_one(double x, double *e) {
   return x;
 }
 
+// x 2^by for x in [1, 2) and a whole number that is not positive; 0 if that is far below 1.
+static inline double lowered(double x, double by) {
+  int64_t raw;
+  if (by < -1000) return 0;
+  memcpy(&raw, &x, 8);
+  raw += (int64_t)by * ((int64_t)1 << 52);
+  memcpy(&x, &raw, 8);
+  return x;
+}
+
 // One term of a sum for one row, as split_one splits it; 0 if it is zero.
 static inline double term(const Space *s, REAL w, int slot, int b, double *e) {
   const REAL m = ((const REAL *)(s->m + slot))[b];
@@ -627,19 +638,22 @@ static int drawn_term(const Circuit *c, const Space *s, const Code *i, int u, in
   const REAL *w = weights_of(c, i) + (int64_t)u * i->count;
   const int32_t *slots = c->items + i->first;
   const int shift = i->op == OP_MIXTURE ? u : 0;
-  double top = -INFINITY, all = 0, e;
+  double top = -INFINITY, all = 0, x[FEW], e[FEW];  // the terms, if they are few
   int last = 0;
-  for (int j = 0; j < i->count; ++j)
-    if (term(s, w[j], slots[j] + shift, b, &e) > 0 && e > top) top = e;
   for (int j = 0; j < i->count; ++j) {
-    const double x = term(s, w[j], slots[j] + shift, b, &e);
-    if (x > 0) all += ldexp(x, e - top < -2000 ? -2000 : (int)(e - top)), last = j;
+    const int at = j % FEW;
+    x[at] = term(s, w[j], slots[j] + shift, b, e + at);
+    if (x[at] > 0 && e[at] > top) top = e[at];
   }
-  double left = number * all;
-  for (int j = 0; j < last; ++j) {
-    const double x = term(s, w[j], slots[j] + shift, b, &e);
-    if (x > 0) left -= ldexp(x, e - top < -2000 ? -2000 : (int)(e - top));
-    if (left < 0) return j;
+  for (int pass = 0; pass < 2; ++pass) {
+    double left = number * all;
+    for (int j = 0; j < i->count; ++j) {
+      const int at = j % FEW;
+      if (i->count > FEW) x[at] = term(s, w[j], slots[j] + shift, b, e + at);
+      const double size = x[at] > 0 ? lowered(x[at], e[at] - top) : 0;
+      if (pass == 0 && size > 0) all += size, last = j;
+      if (pass == 1 && (left -= size) < 0) return j;
+    }
   }
   return last;
 }

@@ -368,6 +368,12 @@ static __device__ double split_one(double x, double &e) {
   return __longlong_as_double((raw & 0xfffffffffffffLL) | 0x3ff0000000000000LL);
 }
 
+// x 2^by for x in [1, 2) and a whole number that is not positive; 0 if that is far below 1.
+static __device__ double lowered(double x, double by) {
+  if (by < -1000) return 0;
+  return __longlong_as_double(__double_as_longlong(x) + (int64)by * (1LL << 52));
+}
+
 // One term of a sum, as split_one splits it; 0 if it is zero.
 static __device__ double term(REAL w, PAIR below, double &e) {
   e = (double)below.y;
@@ -397,7 +403,7 @@ static __device__ int choose(const Circuit &c, const Code &i, int number, int u,
     for (int j = 0; j < i.count; ++j) {
       const double x = term(w[j], c.value[(int64)slot_of(c, i, j, u) * c.valued + at], e);
       if (!(x > 0)) continue;
-      const double scaled = ldexp(x, e - top < -2000 ? -2000 : (int)(e - top));
+      const double scaled = lowered(x, e - top);
       if (pass == 0) all += scaled, best = j;
       else if ((left -= scaled) < 0) return j;
     }
