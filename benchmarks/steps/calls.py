@@ -48,7 +48,7 @@ def main() -> None:
         data = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (500, n))).float().cuda()
         circuit = pc.rat_spn(n, 50, 5, seed=0)
         model, eager = (pc.compile(circuit, device="cuda") for _ in range(2))
-        eager._replays = Replays(most=0)
+        eager.replays = {"log_likelihood": Replays(most=0)}
         for batch in (500, 1):
             x = data[:batch].contiguous()
             times = {

@@ -86,7 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             own, plain = (calls(model, rows[:batch].contiguous()) for model in models)
             forward = 0.0
             for question, call in own.items():
-                mine, other = (milliseconds(each, options.device) for each in (call, plain[question]))
+                mine, other = (
+                    milliseconds(each, options.device) for each in (call, plain[question])
+                )
                 forward = forward or mine
                 report.add(
                     circuit=name,

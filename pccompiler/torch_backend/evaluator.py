@@ -18,6 +18,7 @@ from pccompiler.ir.plan.plan import Plan
 from pccompiler.passes.check.precision import check_held
 from pccompiler.torch_backend.data.entrance import Entrance
 from pccompiler.torch_backend.data.inputs import Rows
+from pccompiler.torch_backend.data.replayed import replayed
 from pccompiler.torch_backend.derivatives import evaluate
 from pccompiler.torch_backend.engines.base import Engine, NoMatch, Target
 from pccompiler.torch_backend.engines.budgeted.choose import choose
@@ -26,7 +27,6 @@ from pccompiler.torch_backend.engines.plain import Plain
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.engines.select import Engines
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
-from pccompiler.torch_backend.runtime.replays import Replays
 from pccompiler.torch_backend.runtime.threads import few_threads
 from pccompiler.torch_backend.runtime.transforms import outside_graphs, transformed
 from pccompiler.torch_backend.weights.weights import Weights
@@ -67,12 +67,11 @@ class Evaluator(Entrance):
         self._budget: Budget | None = None
         self._leaf_inputs: LeafInputs | None = None
         self._plain: Plain | None = None
-        self._replays: Replays | None = None
         self.to(device)
 
     def __getstate__(self) -> dict[str, Any]:
         """State without engines and index tensors: a copy rebuilds them, and some don't pickle."""
-        derived = ("_engines", "_leaf_inputs", "_plain", "_replays", "_states")
+        derived = ("_engines", "_leaf_inputs", "_plain", "replays", "_states")
         return {**self.__dict__, **dict.fromkeys(derived)}
 
     @property
@@ -212,9 +211,11 @@ class Evaluator(Entrance):
         """
         if self.device.type == "cuda" and not torch.is_grad_enabled() and not transformed():
             rows = self.prepare(x, mask=mask, missing=missing)
-            found = self._replay(rows, check)
+            most = min(self.evaluation_batch, _MOST_REPLAYED)
+            engine = self.engines.choose(Wanted.VALUE)
+            found = replayed(self, engine, "log_likelihood", rows, self._value, most, check=check)
             if found is not None:
-                return found
+                return found[0]
             x, mask, missing = rows, None, None
         taken = self.checked if check else self.prepare
         rows = taken(x, mask=mask, missing=missing)
@@ -223,22 +224,8 @@ class Evaluator(Entrance):
         parts = rows.split(self.evaluation_batch)
         return torch.cat([self.evaluate_unchecked(part) for part in parts])
 
-    def _replay(self, rows: Tensor, check: bool) -> Tensor | None:
-        """Log-likelihoods by replaying a CUDA graph; ``None`` if there is none yet."""
-        known = self._replays
-        if known is None:
-            most = min(self.evaluation_batch, _MOST_REPLAYED)
-            known = self._replays = Replays(most)
-        settings = self.engines.choose(Wanted.VALUE), torch.get_float32_matmul_precision()
-        places = tuple(p.data_ptr() for p in self.weights.values.values())
-        wrong = self.states.wrong if check else None
-        found = known(rows, self.evaluate_unchecked, wrong, (*settings, places))
-        if found is None:
-            return None
-        value, is_wrong = found
-        if is_wrong:
-            self.states.refuse(rows, complete=False)
-        return value
+    def _value(self, rows: Tensor) -> tuple[Tensor]:
+        return (self.evaluate_unchecked(rows),)
 
     def threads(self, rows: int) -> AbstractContextManager[None]:
         """`few_threads` for operations on ``rows`` rows."""

@@ -12,6 +12,7 @@ from pccompiler.ir import Circuit
 from pccompiler.options import shown
 from pccompiler.torch_backend.data.inputs import Rows, as_rows
 from pccompiler.torch_backend.data.validation import StateCheck
+from pccompiler.torch_backend.runtime.replays import Replays
 from pccompiler.torch_backend.runtime.transforms import transformed
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Entrance(nn.Module):
         circuit: The circuit.
         names: Names of the variables, in the order of the columns.
         weights: The trainable parameters.
+        replays: CUDA graphs of repeated calls, by what they ask.
     """
 
     weights: Weights
@@ -47,6 +49,7 @@ class Entrance(nn.Module):
         super().__init__()
         self.circuit = circuit
         self.names = tuple(v.name for v in circuit.variables)
+        self.replays: dict[str, Replays] | None = None
         self._states: StateCheck | None = None
 
     @property

@@ -1,8 +1,8 @@
 """Counts and queries for engines whose operands are the plan's: inputs, then tables by use.
 
-In counts, a missing value gives the table of a leaf no counts: it is one more state, of probability 1, whose
-column is dropped again. (A sum over indicators may get expected counts for a missing value, in
-proportion to its weights, which is the expectation over the value.)
+In counts, a missing value gives the table of a leaf no counts: it is one more state, of
+probability 1, whose column is dropped again. (A sum over indicators may get expected counts for a
+missing value, in proportion to its weights, which is the expectation over the value.)
 """
 
 from __future__ import annotations

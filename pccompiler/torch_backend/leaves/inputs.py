@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -30,7 +31,8 @@ class LeafLayer:
         leaf: Its leaf family.
         variables: The variable of each row.
         states: Columns of the table; 0 for families given by log-densities.
-        index: Shape ``(rows,)``, the variable of each row; ``None`` for all variables in order.
+        place: Shape ``(rows,)``, the variable of each row.
+        in_order: Whether the rows are all variables in order.
         constants: See `TorchLeaf.constants`.
         looked_up: Whether the table has enough states for lookups to pay off.
         is_real: Whether the density can be differentiated by the data.
@@ -40,10 +42,16 @@ class LeafLayer:
     leaf: TorchLeaf
     variables: tuple[Variable, ...]
     states: int
-    index: Tensor | None
+    place: Tensor
+    in_order: bool
     constants: Constants
     looked_up: bool
     is_real: bool
+
+    @property
+    def index(self) -> Tensor | None:
+        """`place`, or ``None`` for all variables in order."""
+        return None if self.in_order else self.place
 
     def column(self, columns: Tensor) -> Tensor:
         """Values of the rows' variables, shape (rows, 1, batch), from (variables, batch)."""
@@ -86,18 +94,21 @@ class LeafLayer:
         units = Units(self.leaf, parameters, self.constants)
         if self.leaf.family.tabular:
             return replace(units, table=parameters)
-        if not all(variable.discrete for variable in self.variables):
+        if self.last is None:
             return units
-        last = (
-            torch.tensor(
-                [v.cardinality - 1.0 for v in self.variables], dtype=torch.float64, device="cpu"
-            )
-            .to(parameters)
-            .view(-1, 1, 1)
-        )
-        states = torch.arange(int(last.max()) + 1).to(parameters).view(1, 1, -1)
+        last = self.last.to(parameters.dtype)
+        most = max(variable.cardinality for variable in self.variables)
+        states = torch.arange(most, device=last.device, dtype=last.dtype).view(1, 1, -1)
         logs = self.log_density(torch.minimum(states, last), parameters, exact=True)
         return replace(units, table=logs.exp().masked_fill(states > last, 0.0))
+
+    @cached_property
+    def last(self) -> Tensor | None:
+        """The last state of each row, shape (rows, 1, 1); ``None`` if there are infinitely many."""
+        if not all(variable.discrete for variable in self.variables):
+            return None
+        states = [v.cardinality - 1.0 for v in self.variables]
+        return torch.tensor(states, dtype=torch.float64, device=self.place.device).view(-1, 1, 1)
 
 
 class LeafInputs:
@@ -106,6 +117,7 @@ class LeafInputs:
     def __init__(self, plan: Plan, device: torch.device, dtype: torch.dtype) -> None:
         self.device, self.dtype = device, dtype
         self.exact = plan.floor == 0.0
+        self.discrete = torch.tensor([v.discrete for v in plan.variables], device=device)
         self.layers = [
             _leaf_layer(plan, number, device, dtype)
             for number, layer in enumerate(plan.layers)
@@ -145,8 +157,7 @@ class LeafInputs:
             rows, units = flow.shape[:2]
             number = torch.arange(before, before + rows * units, device=self.device)
             unit = number.view(rows, units, 1).masked_fill(flow <= 0.0, 0).sum(1)
-            place = torch.arange(variables, device=self.device)
-            found.index_add_(0, place if layer.index is None else layer.index, unit)
+            found.index_add_(0, layer.place, unit)
             before += rows * units
         return found - 1
 
@@ -168,8 +179,8 @@ def _leaf_layer(plan: Plan, number: int, device: torch.device, dtype: torch.dtyp
     layer = plan.layers[number]
     if layer.variables is None or layer.family is None:
         raise AssertionError("an input layer has a family and variables")  # pragma: no cover
-    all_in_order = np.array_equal(layer.variables, np.arange(len(plan.variables)))
-    index = None if all_in_order else torch.from_numpy(layer.variables.copy()).to(device)
+    in_order = np.array_equal(layer.variables, np.arange(len(plan.variables)))
+    place = torch.from_numpy(layer.variables.astype(np.int64)).to(device)
     variables = tuple(plan.variables[v] for v in layer.variables.tolist())
     leaf = leaf_of(layer.family.keyword)
     states = variables[0].cardinality if layer.tabular else 0
@@ -178,7 +189,8 @@ def _leaf_layer(plan: Plan, number: int, device: torch.device, dtype: torch.dtyp
         leaf,
         variables,
         states,
-        index,
+        place,
+        in_order,
         leaf.constants(variables, device, dtype),
         looked_up=has_table(layer) and states >= LEAST_STATES,
         is_real=all(variable.domain == "real" for variable in variables),

@@ -30,8 +30,7 @@ class Knowledge:
         self.leaves: dict[int, Tensor] = model.weights.leaves()
         self.variables = model.circuit.variables
         self.states = max([1, *(v.cardinality for v in self.variables if v.discrete)])
-        discrete = [v.discrete for v in self.variables]
-        self.discrete = torch.tensor(discrete, device=model.device)
+        self.discrete = model.leaf_inputs.discrete
         own = self.leaves | self._leaf_tables()
         self.units = {
             layer.number: layer.units(own[layer.number])
@@ -128,9 +127,7 @@ class Evaluated:
         ones = torch.ones_like(self.root)
         return self.engine.down(self.ascent, Task(ones, self.wanted)).leaves
 
-    def chosen(
-        self, batch: int | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def chosen(self, batch: int | None = None, generator: torch.Generator | None = None) -> Tensor:
         """The leaf unit of each variable that a draw or the best tree reaches; see `Descent`.
 
         Args:
@@ -160,7 +157,7 @@ class Evaluated:
                 continue
             else:
                 mass = torch.bmm(units.table.transpose(1, 2), flow)
-            out[:, : mass.shape[1]].index_add_(0, self._index(layer), mass)
+            out[:, : mass.shape[1]].index_add_(0, layer.place, mass)
         missing = self.rows.isnan()
         states = torch.arange(known.states, device=out.device)
         seen = (self.rows.unsqueeze(2) == states).to(out.dtype)
@@ -177,7 +174,7 @@ class Evaluated:
         states = torch.arange(known.states, device=masses.device, dtype=masses.dtype)
         sums = torch.stack([masses.sum(2), masses @ states, masses @ states.square()])
         for layer, units in self._unbounded():
-            flow, index, wide = flows[layer.number].double(), self._index(layer), units.double()
+            flow, index, wide = flows[layer.number].double(), layer.place, units.double()
             sums[0].t().index_add_(0, index, flow.sum(1))
             for power, moment in enumerate((units.leaf.mean, units.leaf.square), start=1):
                 sums[power].t().index_add_(0, index, _mixed(wide, moment(wide), flow))
@@ -200,7 +197,7 @@ class Evaluated:
         out = self.root.new_zeros(chosen.shape)
         before = 0
         for layer in known.model.leaf_inputs.layers:
-            made, index = known.plan.layers[layer.number], self._index(layer)
+            made, index = known.plan.layers[layer.number], layer.place
             rows = torch.arange(made.rows, device=out.device)
             units = known.units.get(layer.number)
             if not draw and units is not None and units.table is None:
@@ -220,10 +217,6 @@ class Evaluated:
             units = known.units.get(layer.number)
             if units is not None and units.table is None:
                 yield layer, units
-
-    def _index(self, layer: LeafLayer) -> Tensor:
-        variables = self.knowledge.rows_of(layer)
-        return torch.tensor(variables, dtype=torch.int64, device=self.rows.device)
 
 
 def _mixed(units: Units, moment: Tensor, flow: Tensor) -> Tensor:

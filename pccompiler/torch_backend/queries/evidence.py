@@ -13,19 +13,25 @@ from torch import Tensor
 from pccompiler.options import listed
 from pccompiler.tables import column_of
 from pccompiler.torch_backend.data.inputs import Rows
+from pccompiler.torch_backend.data.replayed import replayed
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.queries.evaluation import Evaluated, Knowledge
+from pccompiler.torch_backend.runtime.transforms import transformed
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Model = TypeVar("_Model", bound=Evaluator)
 Evidence: TypeAlias = Rows
 """Rows; for a data frame, a variable without a column is missing in all of them."""
-_BYTES = 2**29
-"""Memory for values, flows and the largest layer's terms of one chunk of rows on a GPU."""
+Question: TypeAlias = Callable[[Knowledge, Tensor], tuple[Tensor, ...]]
+"""Maps a model's weights, and rows of evidence, to results with an entry for each row."""
+_MOST_REPLAYED = 512
+"""The most rows of a call that CUDA graphs are kept for; each keeps its memory."""
+_SHARE = 64
+"""The share of a GPU's memory for one chunk of rows: values, flows, the largest layer's terms."""
 _THREAD_BYTES = 2**25
-"""The same for each thread of a CPU, whose caches should hold much of it."""
+"""Memory for the same for each thread of a CPU, whose caches should hold much of it."""
 
 
 class KnowsEvidence(Evaluator):
@@ -56,9 +62,32 @@ class KnowsEvidence(Evaluator):
         """
         return self.nothing(1) if x is None else self.checked(x, partial=True)
 
-    def evaluations(self, evidence: Evidence | None, wanted: Wanted) -> Iterator[Evaluated]:
-        """Evaluations of the evidence, one chunk of rows at a time."""
-        return self.evaluations_unchecked(self.evidence(evidence), wanted)
+    def answers(
+        self, evidence: Evidence | None, wanted: Wanted, question: Question
+    ) -> tuple[Tensor, ...]:
+        """What a question makes of the evidence, one chunk of rows at a time.
+
+        On a GPU, calls with few rows are replays of CUDA graphs.
+
+        Raises:
+            DataError: If the evidence does not fit the variables.
+        """
+        most = chunk_rows(self)
+        rows = self.nothing(1) if evidence is None else self.prepare(evidence, partial=True)
+        if self.device.type == "cuda" and not transformed():
+            found = replayed(
+                self,
+                self.engines.choose(wanted),
+                question.__name__,
+                rows,
+                lambda part: question(Knowledge(self), part),
+                min(_MOST_REPLAYED, most),
+            )
+            if found is not None:
+                return found
+        known = Knowledge(self)
+        parts = [question(known, part) for part in self.checked(rows).split(most)]
+        return tuple(torch.cat(each) for each in zip(*parts, strict=True))
 
     def evaluations_unchecked(self, rows: Tensor, wanted: Wanted) -> Iterator[Evaluated]:
         """`evaluations` of rows that `evidence` returned."""
@@ -71,8 +100,11 @@ def chunk_rows(model: Evaluator) -> int:
     """Rows per chunk."""
     units = [layer.rows * layer.units for layer in model.plan.layers]
     a_row = model.dtype.itemsize * (2 * sum(units) + 8 * max(units))
-    on_cpu = model.device.type == "cpu"
-    return max(1, (_THREAD_BYTES * torch.get_num_threads() if on_cpu else _BYTES) // a_row)
+    if model.device.type == "cuda":
+        memory = torch.cuda.get_device_properties(model.device).total_memory // _SHARE
+    else:
+        memory = _THREAD_BYTES * torch.get_num_threads()
+    return max(1, memory // a_row)
 
 
 def sharing_little(

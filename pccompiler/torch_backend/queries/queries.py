@@ -19,7 +19,7 @@ from pccompiler.torch_backend.data.validation import impossible
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.queries.answers import Classes, Completion, Draws, Posterior
-from pccompiler.torch_backend.queries.evaluation import Evaluated, Knowledge
+from pccompiler.torch_backend.queries.evaluation import Knowledge
 from pccompiler.torch_backend.queries.evidence import (
     Evidence,
     KnowsEvidence,
@@ -105,17 +105,7 @@ class Queries(KnowsEvidence):
         Source:
             Darwiche (2003), "A Differential Approach to Inference in Bayesian Networks".
         """
-        parts: list[tuple[Tensor, ...]] = []
-        for run in self.evaluations(evidence, Wanted.POSTERIOR):
-            flows = run.flows()
-            masses = run.masses(flows)
-            mean, variance = run.moments(flows, masses)
-            possible = run.root > -torch.inf
-            blank = torch.where(possible, 0.0, torch.nan)
-            scaled = run.root + self.plan.log_scale
-            column = blank.unsqueeze(1)
-            parts.append((masses + column.unsqueeze(2), mean + column, variance + column, scaled))
-        return Posterior(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        return Posterior(*self.answers(evidence, Wanted.POSTERIOR, _posterior))
 
     @torch.no_grad()
     @sharing_little
@@ -135,11 +125,8 @@ class Queries(KnowsEvidence):
             Chan and Darwiche (2006), "On the Robustness of Most Probable Explanations"; Poon and
             Domingos (2011), "Sum-Product Networks", section 2.
         """
-        found: list[Tensor] = []
-        for run in self.evaluations(evidence, Wanted.BEST):
-            _check_possible(run, sum(len(part) for part in found))
-            found.append(run.complete(run.chosen(), draw=False))
-        rows = torch.cat(found)
+        rows, root = self.answers(evidence, Wanted.BEST, _completed)
+        _check_possible(root)
         return Completion(rows, self.log_likelihood(rows, check=False), self.deterministic)
 
     @torch.no_grad()
@@ -180,7 +167,7 @@ class Queries(KnowsEvidence):
         rows = self.evidence(evidence).repeat_interleave(number, 0)
         parts = [self.nothing(0)]
         for run in self.evaluations_unchecked(rows, Wanted.DRAWS):
-            _check_possible(run, sum(len(part) for part in parts), number)
+            _check_possible(run.root, sum(len(part) for part in parts), number)
             chosen = run.chosen(generator=source)
             parts.append(run.complete(chosen, draw=True, generator=source))
         return torch.cat(parts).view(-1, number, len(self.circuit.variables))
@@ -261,7 +248,25 @@ def _generator(model: Evaluator, seed: int | None) -> torch.Generator | None:
     return None if seed is None else torch.Generator(model.device).manual_seed(seed_of(seed))
 
 
-def _check_possible(run: Evaluated, before: int, repeats: int = 1) -> None:
-    wrong = (run.root == -torch.inf).nonzero()
+def _check_possible(root: Tensor, before: int = 0, repeats: int = 1) -> None:
+    wrong = (root == -torch.inf).nonzero()
     if len(wrong):
         raise impossible((before + int(wrong[0])) // repeats)
+
+
+def _posterior(known: Knowledge, rows: Tensor) -> tuple[Tensor, ...]:
+    """The fields of `Posterior`."""
+    run = known.evaluation(rows, Wanted.POSTERIOR)
+    flows = run.flows()
+    masses = run.masses(flows)
+    mean, variance = run.moments(flows, masses)
+    blank = torch.where(run.root > -torch.inf, 0.0, torch.nan)
+    column = blank.unsqueeze(1)
+    scaled = run.root + known.plan.log_scale
+    return masses + column.unsqueeze(2), mean + column, variance + column, scaled
+
+
+def _completed(known: Knowledge, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows completed by the best induced trees, and log-values without the circuit's scale."""
+    run = known.evaluation(rows, Wanted.BEST)
+    return run.complete(run.chosen(), draw=False), run.root

@@ -18,13 +18,16 @@ _MOST = 8
 """Graphs that are kept, the most recently used ones."""
 
 
-Function = Callable[[Tensor], Tensor]
+Function = Callable[[Tensor], tuple[Tensor, ...]]
+"""Maps rows to tensors of floating-point numbers with an entry for each row."""
+Check = Callable[[Tensor], Tensor]
+"""Whether some of the rows are invalid."""
 
 
 class _Graph(NamedTuple):
     graph: torch.cuda.CUDAGraph
     rows: Tensor
-    value: Tensor
+    values: tuple[Tensor, ...]
     wrong: Tensor | None  # in pinned memory of the host
 
 
@@ -43,13 +46,13 @@ class Replays:
         self.lock = threading.Lock()
 
     def __call__(
-        self, x: Tensor, run: Function, wrong: Function | None, valid_for: Hashable
-    ) -> tuple[Tensor, bool] | None:
+        self, x: Tensor, run: Function, wrong: Check | None, valid_for: Hashable
+    ) -> tuple[tuple[Tensor, ...], bool] | None:
         """The values of ``x``, and whether a row is invalid; ``None`` to call the function itself.
 
         Args:
             x: Shape (batch, variables), on the device.
-            run: Maps rows to one value each. It must not wait for the device.
+            run: What to call. It must not wait for the device.
             wrong: Whether a row is invalid, as a 0-d boolean tensor on the device, likewise.
                 ``None`` if it need not be known; otherwise the call waits for the result.
             valid_for: Graphs are captured anew if this changes: addresses of parameters, and
@@ -72,7 +75,7 @@ class Replays:
             self.graphs.move_to_end(key)
             return self._replay(found, x)
 
-    def _replay(self, found: _Graph, x: Tensor) -> tuple[Tensor, bool]:
+    def _replay(self, found: _Graph, x: Tensor) -> tuple[tuple[Tensor, ...], bool]:
         stream = torch.cuda.current_stream(x.device)
         if self.stream is not None and self.stream != stream:
             stream.wait_stream(self.stream)
@@ -80,18 +83,18 @@ class Replays:
         # Sums with 0 are kernels: copies on the device cost the host three times as much.
         torch.add(x, 0.0, out=found.rows[: len(x)])
         found.graph.replay()
-        value = found.value[: len(x)] + 0.0
+        values = tuple(value[: len(x)] + 0.0 for value in found.values)
         if found.wrong is not None:
             stream.synchronize()
             if bool(found.wrong):
                 found.rows.fill_(torch.nan)  # later calls must not meet invalid rows
-                return value, True
-        return value, False
+                return values, True
+        return values, False
 
     @torch.inference_mode(False)
     @torch.no_grad()
     def _captured(
-        self, x: Tensor, key: tuple[int, bool], run: Function, wrong: Function | None
+        self, x: Tensor, key: tuple[int, bool], run: Function, wrong: Check | None
     ) -> _Graph | None:
         """A graph for calls with this key; ``None`` if the function cannot be captured."""
         rows = x.new_full((key[0], x.shape[1]), torch.nan)
@@ -109,11 +112,11 @@ class Replays:
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 if wrong is not None:
                     flag.copy_(wrong(rows), non_blocking=True)
-                value = run(rows)
+                values = run(rows)
         except RuntimeError:
             self.most = 0  # it would fail again
             return None
-        found = _Graph(graph, rows, value, None if wrong is None else flag)
+        found = _Graph(graph, rows, values, None if wrong is None else flag)
         self._keep(key, found)
         return found
 

@@ -334,11 +334,15 @@ def test_seeds_repeat_draws_and_chunks_do_not_change_answers(
     assert not torch.equal(model.sample(50), model.sample(50))
     rows = evidence_rows(model.circuit, 0, 40)
     whole = model.posterior_marginals(rows), model.mpe(rows)
-    monkeypatch.setattr("pccompiler.torch_backend.queries.evidence._BYTES", 100_000)
+    monkeypatch.setattr("pccompiler.torch_backend.queries.evidence._THREAD_BYTES", 50_000)
+    monkeypatch.setattr("pccompiler.torch_backend.queries.evidence._SHARE", 10**6)
     parts = model.posterior_marginals(rows), model.mpe(rows)
     torch.testing.assert_close(whole[0].states, parts[0].states)
     torch.testing.assert_close(whole[1].rows, parts[1].rows)
     assert model.sample(0).shape == (0, 10)
+    assert model.sample_conditional(rows[:0], 3).shape == (0, 3, 10)
+    assert model.mpe(rows[:0]).rows.shape == (0, 10)
+    assert model.posterior_marginals(rows[:0]).mean.shape == (0, 10)
 
 
 @pytest.mark.parametrize("name", ["coins.psdd", "nltcs.psdd"])

@@ -111,13 +111,13 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     from pccompiler.torch_backend.weights.weights import Weights
 
     found: list[int] = []
-    forward = Weights.forward
+    constrained = Weights.constrained
 
     def watched(self: Weights, *args: object) -> object:
         found.append(torch.get_num_threads())
-        return forward(self, *args)  # type: ignore[arg-type]
+        return constrained(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Weights, "forward", watched)
+    monkeypatch.setattr(Weights, "constrained", watched)
     return found
 
 

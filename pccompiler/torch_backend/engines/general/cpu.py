@@ -20,7 +20,12 @@ from pccompiler.ir.arrays import segments
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.base import Evaluate, Target
 from pccompiler.torch_backend.engines.general.code import Op, Program
-from pccompiler.torch_backend.engines.general.engine import General, by_layer, random_key, split_into
+from pccompiler.torch_backend.engines.general.engine import (
+    General,
+    by_layer,
+    random_key,
+    split_into,
+)
 from pccompiler.torch_backend.engines.questions import (
     QUERIES,
     Ascent,
@@ -117,8 +122,9 @@ class GeneralOnCPU(General):
         known = self.libraries.get(block)
         if known is None:
             wide = self.target.dtype == torch.float64
-            defines = ("WIDE", int(wide)), ("B", block), *macros(Op), ("GRAD", _C_TYPES[self.added])
-            known = load_c(_SOURCE, defines, _FUNCTIONS, parallel=True)
+            defines: list[tuple[str, int | str]] = [("WIDE", int(wide)), ("B", block)]
+            defines += [("GRAD", _C_TYPES[self.added]), *macros(Op)]
+            known = load_c(_SOURCE, tuple(defines), _FUNCTIONS, parallel=True)
             known.bytes.restype = known.kept_bytes.restype = ctypes.c_int64
             self.libraries[block] = known
         return known

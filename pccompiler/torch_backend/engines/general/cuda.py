@@ -51,8 +51,12 @@ _SUMMING = 128
 """Threads of a block that adds up gradients of sums' weights."""
 _BYTES = 2**33
 """Memory for the values and flows of all rows; more rows are split."""
-_SMALL = 2**19
-"""Up to this much work in a mean level, one launch runs all levels."""
+_LAUNCH = 4.0
+"""What a launch takes, in the time in which a block does one item with each of its threads."""
+_UNEVEN = 1.5
+"""How much longer blocks take that walk through all levels, since few fill the threads."""
+_AT_ONCE = 2**17
+"""How many items with a row each a GPU does at once if each level is a launch."""
 _LONG = 16
 """With more rows of each state than this, a warp adds them up."""
 _BLOCKS = 264
@@ -246,12 +250,17 @@ class GeneralOnCUDA(General):
     def walk(self, name: str, circuit: _Circuit, work: Work) -> None:
         """Run all levels: in one launch, or one by one."""
         rows, levels = int(circuit.batch), len(work.levels) - 1
-        if len(work.items) * rows < _SMALL * levels:
-            circuit.rows = 1
-            while circuit.rows < 32 and rows > _BLOCKS * circuit.rows:
-                circuit.rows *= 2
+        circuit.rows = 1
+        while circuit.rows < 32 and rows > _BLOCKS * circuit.rows:
+            circuit.rows *= 2
+        blocks = -(-rows // circuit.rows)
+        steps = levels + _UNEVEN * len(work.items) * circuit.rows / _THREADS
+        if (
+            steps * max(1.0, blocks / _BLOCKS)
+            < _LAUNCH * levels + len(work.items) * rows / _AT_ONCE
+        ):
             circuit.first_level, circuit.last_level = 0, levels
-            self.launch(name, (-(-rows // circuit.rows), 1), _THREADS, [Struct(circuit)])
+            self.launch(name, (blocks, 1), _THREADS, [Struct(circuit)])
             return
         circuit.rows = 32
         for level, items in enumerate(np.diff(work.levels).tolist()):
@@ -262,8 +271,9 @@ class GeneralOnCUDA(General):
     def launch(
         self, name: str, grid: tuple[int, int], threads: int, arguments: Sequence[Argument]
     ) -> None:
-        """Launch a kernel."""
-        self.kernels[name](grid, (threads, 1), 0, arguments)
+        """Launch a kernel, unless there are no rows."""
+        if 0 not in grid:
+            self.kernels[name](grid, (threads, 1), 0, arguments)
 
 
 def defines_for(dtype: torch.dtype) -> nvrtc.Defines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -42,9 +43,9 @@ def indexed(plan: Plan, program: Program, device: torch.device) -> Indexed:
     """The program of a plan, and its schedule, on a device."""
     made = schedule_of(plan, program)
     works = made.up, made.down, made.choices
-    arrays = (
+    arrays: tuple[NDArray[np.integer], ...] = (
         *(program.code, program.items, program.owners),
-        *(array for work in works for array in (work.items, work.levels)),
+        *chain.from_iterable((work.items, work.levels) for work in works),
         *(made.push, made.readers, made.reads, made.blocks),
         *(made.leaves, made.starts, made.users),
     )

@@ -119,9 +119,7 @@ class Bounds:
         out = flows.new_zeros(len(known.variables), known.states, len(rows))
         for layer in self.model.leaf_inputs.layers:
             step = self.program.steps[layer.number]
-            numbers = known.rows_of(layer)
-            units = (step.stop - step.start) // len(numbers)
-            mass = flows[step.start : step.stop].view(len(numbers), units, len(rows))
+            mass = flows[step.start : step.stop].view(len(layer.place), -1, len(rows))
             leaf_units = known.units.get(layer.number)  # None: indicators
             table = None if leaf_units is None else leaf_units.table
             if leaf_units is not None and table is None:
@@ -130,8 +128,7 @@ class Bounds:
                 tiny = torch.finfo(table.dtype).tiny
                 ratio = table / table.amax(2, keepdim=True).clamp_min(tiny)
                 mass = torch.bmm(ratio.transpose(1, 2), mass)
-            index = torch.tensor(numbers, dtype=torch.int64, device=rows.device)
-            out[:, : mass.shape[1]].index_add_(0, index, mass)
+            out[:, : mass.shape[1]].index_add_(0, layer.place, mass)
         root = values[-1] + self.model.plan.log_scale
         # flows may underflow; adding tiny keeps this a bound
         logs = (out.permute(2, 0, 1) + torch.finfo(out.dtype).tiny).log()
