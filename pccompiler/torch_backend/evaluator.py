@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -235,6 +236,10 @@ class Evaluator(Entrance):
         """`threads` for `forward` and its gradient; kernels choose their own thread counts."""
         return self.engines.choose(Wanted.VALUE).threads(rows)
 
+    @cached_property
+    def _peak_values(self) -> int:
+        return self.plan.cost(1).peak_values
+
     @property
     def evaluation_batch(self) -> int:
         """Rows to evaluate at once without gradients: about 1 GiB of live values.
@@ -243,7 +248,7 @@ class Evaluator(Entrance):
         """
         if self.engines.choose(Wanted.VALUE).splits:
             return 32_768
-        a_row = 2 * self.plan.cost(1).peak_values * self.dtype.itemsize
+        a_row = 2 * self._peak_values * self.dtype.itemsize
         most = 500 if self.device.type == "cpu" else 32_768
         return max(1, min(most, _EVALUATION_BYTES // max(a_row, 1)))
 

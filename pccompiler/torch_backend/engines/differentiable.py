@@ -27,6 +27,8 @@ def evaluate(engine: Engine, batch: Batch, weights: Weights, wanted: Wanted) -> 
 
 def run(engine: Engine, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> Tensor:
     """The same from given operands, whose gradients come from `Engine.down`."""
+    if not torch.is_grad_enabled():
+        return engine.up(batch, operands, Wanted.VALUE)[0]
     result: Tensor = _Run.apply(  # type: ignore[no-untyped-call]  # torch's stub
         engine, batch, wanted, *operands
     )

@@ -50,8 +50,18 @@ def lifted_softmax(raw: Tensor, floor: float, order: Selection | None = None) ->
     rows = None if order is None else order.rows
     if order is not None and rows is not None and (order.back is None or raw.shape[-1] < _LONG):
         return None
+    if not (torch.is_grad_enabled() and raw.requires_grad):
+        return _up(raw, floor, rows)
     result: Tensor = _Softmax.apply(raw, floor, rows)  # type: ignore[no-untyped-call]
     return result
+
+
+def _up(raw: Tensor, floor: float, rows: Tensor | None) -> Tensor:
+    raw = raw.detach().contiguous()
+    shape = raw.shape if rows is None else (len(rows), *raw.shape[1:])
+    out = raw.new_empty(shape)
+    _call("up", (raw,), rows, floor, out, out)
+    return out
 
 
 def _library() -> ctypes.CDLL | None:
@@ -63,10 +73,7 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, raw: Tensor, floor: float, rows: Tensor | None) -> Tensor:
-        raw = raw.contiguous()
-        shape = raw.shape if rows is None else (len(rows), *raw.shape[1:])
-        out = raw.new_empty(shape)
-        _call("up", (raw,), rows, floor, out, out)
+        out = _up(raw, floor, rows)
         ctx.set_materialize_grads(False)
         ctx.floor, ctx.number = floor, len(raw)
         ctx.save_for_backward(out, *(() if rows is None else (rows,)))
