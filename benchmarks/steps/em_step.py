@@ -1,10 +1,11 @@
 """One step of mini-batch EM on a GPU, beside forward and backward, and beside PyJuice's EM step.
 
-    python -m benchmarks.steps.em_step [--pyjuice] [--states 128] [--variables 16] [--hmm 512x9999]
+    python -m benchmarks.steps.em_step [--pyjuice] [--states 128] [--variables 16]
+        [--hmm 512x9999] [--blocks 64] [--rank 64]
 
 Hidden Chow-Liu trees over 784 variables of 256 values, batch 512; the paper's RAT-SPNs (k = 5,
 r = 50, batch 500) without a hypernetwork; and homogeneous hidden Markov models of 32 steps (states
-x vocabulary), batch 512. Our step draws its rows from the data set, runs up and
+x vocabulary), batch 512, with dense transitions and with Monarch ones or ones of low rank. Our step draws its rows from the data set, runs up and
 down, and updates all parameters, in one CUDA graph. PyJuice's is forward, backward and
 ``mini_batch_em``, with CUDA graphs of its inner layers. All in turns in one process.
 """
@@ -147,6 +148,10 @@ def cases(chosen: argparse.Namespace) -> Iterator[Case]:
         steps = [Variable(f"t{i}", "categorical", words) for i in range(LENGTH)]
         there = peer("hmm", LENGTH, states, words)
         yield Case(f"HMM {size}", partial(pc.hmm, steps, states), tokens, 512, there)
+        for name in ("blocks", "rank"):
+            for number in getattr(chosen, name):
+                make = partial(pc.hmm, steps, states, **{name: number})
+                yield Case(f"HMM {size}, {name} {number}", make, tokens, 512, None)
 
 
 def main() -> None:
@@ -156,6 +161,8 @@ def main() -> None:
     parser.add_argument("--states", type=int, nargs="*", default=[128, 256, 512])
     parser.add_argument("--variables", type=int, nargs="*", default=[16, 100, 500])
     parser.add_argument("--hmm", nargs="*", default=["512x33279", "2048x33279", "4096x50257"])
+    parser.add_argument("--blocks", type=int, nargs="*", default=[])
+    parser.add_argument("--rank", type=int, nargs="*", default=[])
     chosen, report = parser.parse_args(), Report("em_step")
     for case in cases(chosen):
         measure(report, case)

@@ -10,6 +10,7 @@ from pccompiler.structures.poon_domingos import poon_domingos
 from pccompiler.structures.quad import quad_graph, quad_tree
 from pccompiler.structures.random_tree import random_tree
 from pccompiler.structures.rat_spn import rat_spn
+from pccompiler.structures.tools.structured_sums import low_rank_sums, monarch_sums
 
 __all__ = [
     "ChowLiuTree",
@@ -18,7 +19,9 @@ __all__ = [
     "hclt",
     "hmm",
     "learn_spn",
+    "low_rank_sums",
     "mixture_of",
+    "monarch_sums",
     "naive_bayes_mixture",
     "poon_domingos",
     "quad_graph",
