@@ -5,9 +5,10 @@
 
 Hidden Chow-Liu trees over 784 variables of 256 values, batch 512; the paper's RAT-SPNs (k = 5,
 r = 50, batch 500) without a hypernetwork; and homogeneous hidden Markov models of 32 steps (states
-x vocabulary), batch 512, with dense transitions and with Monarch ones or ones of low rank. Our step draws its rows from the data set, runs up and
-down, and updates all parameters, in one CUDA graph. PyJuice's is forward, backward and
-``mini_batch_em``, with CUDA graphs of its inner layers. All in turns in one process.
+x vocabulary), batch 512, with dense transitions and with Monarch ones or ones of low rank. Our step
+draws its rows from the data set, runs up and down, and updates all parameters, in one CUDA graph.
+PyJuice's is forward, backward and ``mini_batch_em``, with CUDA graphs of its inner layers. All in
+turns in one process.
 """
 
 from __future__ import annotations
