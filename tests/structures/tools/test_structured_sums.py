@@ -81,7 +81,7 @@ def test_the_forward_algorithm_agrees(factors: dict[str, Any], homogeneous: bool
     assert findings(circuit) == ()
     x = np.random.default_rng(0).integers(0, VALUES, (20, LENGTH)).astype(np.float64)
     model = pc.compile(circuit, dtype="float64")
-    found = model.log_likelihood(x).detach().numpy()
+    found = model.log_likelihood(x).detach().cpu().numpy()
     np.testing.assert_allclose(found, by_hand(circuit, x, factors.get("blocks")), rtol=1e-9)
     assert parse(to_text(circuit)) == circuit
 
