@@ -10,7 +10,7 @@ from pccompiler.version import __version__
 
 if TYPE_CHECKING:
     from pccompiler import datasets, errors, ir, limits, passes, structures
-    from pccompiler.api import compile, export_onnx, load, save
+    from pccompiler.api import Many, compile, export_onnx, fit_many, load, save
     from pccompiler.errors import PCCompilerError
     from pccompiler.explanation.explain import explain
     from pccompiler.ir import Circuit, Direct, Hypernetwork, Sectors
@@ -27,6 +27,7 @@ _HOME = {
     "Direct": "pccompiler.ir",
     "History": "pccompiler.torch_backend",
     "Hypernetwork": "pccompiler.ir",
+    "Many": "pccompiler.api",
     "OnnxModel": "pccompiler.onnx_backend",
     "PCCompilerError": "pccompiler.errors",
     "Sectors": "pccompiler.ir",
@@ -35,6 +36,7 @@ _HOME = {
     "export_onnx": "pccompiler.api",
     "fit": "pccompiler.torch_backend",
     "fit_em": "pccompiler.torch_backend",
+    "fit_many": "pccompiler.api",
     "hmm": "pccompiler.structures",
     "initialise": "pccompiler.torch_backend",
     "load": "pccompiler.api",
@@ -51,6 +53,7 @@ __all__ = [
     "Direct",
     "History",
     "Hypernetwork",
+    "Many",
     "OnnxModel",
     "PCCompilerError",
     "Sectors",
@@ -62,6 +65,7 @@ __all__ = [
     "export_onnx",
     "fit",
     "fit_em",
+    "fit_many",
     "hmm",
     "initialise",
     "ir",

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pccompiler.bench.work import Direction
 from pccompiler.torch_backend import CompiledCircuit
+from pccompiler.torch_backend.runtime.capture import captured
 from pccompiler.torch_backend.training.stepper import Stepper
 from pccompiler.torch_backend.training.unchecked import Unchecked
 
@@ -60,7 +61,7 @@ def run_of(model: CompiledCircuit, data: Tensor, batch: int, direction: Directio
     x = data.index_select(0, rows)
     run = _forward(model, x) if direction == "forward" else _gradients(model, x)
     if data.device.type == "cuda":
-        return captured(run)
+        return replay_of(run)
     run()
     return run
 
@@ -100,17 +101,9 @@ def _replay(graph: torch.cuda.CUDAGraph, owner: object) -> Run:
     return run
 
 
-def captured(run: Run) -> Run:
+def replay_of(run: Run) -> Run:
     """The run as a CUDA graph, which keeps the tensors that it uses alive."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UP):
-            run()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        kept = run()
+    graph, kept = captured(run, warm_ups=WARM_UP)
     graph.replay()
     return _replay(graph, (kept, run))
 

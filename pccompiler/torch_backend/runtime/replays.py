@@ -5,7 +5,6 @@ The second call with a similar number of rows captures a graph; later ones repla
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -13,6 +12,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from pccompiler.torch_backend.runtime.capture import captured
 
 _MOST = 8
 """Graphs that are kept, the most recently used ones."""
@@ -99,20 +100,15 @@ class Replays:
         """A graph for calls with this key; ``None`` if the function cannot be captured."""
         rows = x.new_full((key[0], x.shape[1]), torch.nan)
         flag = torch.zeros((), dtype=torch.bool, device="cpu").pin_memory()
-        stream = torch.cuda.Stream(x.device)
-        stream.wait_stream(torch.cuda.current_stream(x.device))
-        with torch.cuda.stream(stream):
-            run(rows)
+
+        def both() -> tuple[Tensor, ...]:
             if wrong is not None:
-                wrong(rows)
-        torch.cuda.current_stream(x.device).wait_stream(stream)
-        gc.collect()  # freeing another graph during the capture would end it
-        graph = torch.cuda.CUDAGraph()
+                flag.copy_(wrong(rows), non_blocking=True)
+            return run(rows)
+
         try:
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                if wrong is not None:
-                    flag.copy_(wrong(rows), non_blocking=True)
-                values = run(rows)
+            with torch.cuda.device(x.device):
+                graph, values = captured(both, warm_ups=1, mode="thread_local")
         except RuntimeError:
             self.most = 0  # it would fail again
             return None

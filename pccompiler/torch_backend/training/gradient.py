@@ -93,7 +93,7 @@ def fit(
     evaluate_every = whole("evaluate_every", evaluate_every)
     patience = None if patience is None else whole("patience", patience)
     seed = seed_of(seed)
-    learning_rate, weight_decay = _rates(model, learning_rate, weight_decay)
+    learning_rate, weight_decay = checked_rates(model, learning_rate, weight_decay)
     rows = TrainingData(
         _rows(model, train), None, None if valid is None else training_rows(model, valid, "valid")
     )
@@ -148,7 +148,7 @@ class _Steps:
     def work(self, step: int, most: int, look: Callable[[], None]) -> tuple[int, float]:
         """Take a chunk of steps, or the rest of one."""
         chunk = max(self.done, min(self.every, most - step))
-        rows = _draw(self.rng, self.number, self.stepper.batch, chunk)
+        rows = draw(self.rng, self.number, self.stepper.batch, chunk)
 
         def count(done: int) -> None:
             self.done = done
@@ -170,13 +170,13 @@ class _Steps:
         self.done = int(facts["done"])
 
 
-def _draw(rng: np.random.Generator, number: int, batch: int, steps: int) -> Tensor:
+def draw(rng: np.random.Generator, number: int, batch: int, steps: int) -> Tensor:
     """Row numbers, shape (steps, batch), without repetition within a batch."""
     draws = [rng.choice(number, batch, replace=False, shuffle=False) for _ in range(steps)]
     return torch.from_numpy(np.stack(draws))
 
 
-def _rates(
+def checked_rates(
     model: CompiledCircuit, learning_rate: object, weight_decay: object
 ) -> tuple[float, float]:
     """The learning rate and the weight decay, checked."""

@@ -58,7 +58,7 @@ def learn(
         advance(course.step, None)
         while course.step < steps and (patience is None or course.stale < patience):
             taken, mean = worker.work(course.step, steps, look)
-            _check(model, worker, rows, best, mean, course.step + taken)
+            check(model, worker.remedy, rows, best, mean, course.step + taken)
             value = None if rows.valid is None else mean_of_checked(model, rows.valid)
             course.step += taken
             record = Evaluation(step=course.step, train=mean, valid=value, seconds=course.seconds)
@@ -92,8 +92,8 @@ def refuse_unsound(model: CompiledCircuit) -> None:
         )
 
 
-def _check(
-    model: CompiledCircuit, worker: Worker, rows: TrainingData, best: Best, mean: float, step: int
+def check(
+    model: CompiledCircuit, remedy: str, rows: TrainingData, best: Best, mean: float, step: int
 ) -> None:
     """Refuse a loss or parameters that are not finite, and name an impossible row if there is one.
 
@@ -117,7 +117,7 @@ def _check(
             *(f"parameter {name} {why}" for name, why in wrong.items()),
             f"the model has the parameters of step {best.step if best.state else best.last_step}",
         ],
-        help=worker.remedy,
+        help=remedy,
     )
 
 

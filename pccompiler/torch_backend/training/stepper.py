@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import gc
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import torch
 from torch import Tensor
 
 from pccompiler.torch_backend.model import CompiledCircuit
+from pccompiler.torch_backend.runtime.capture import captured
 from pccompiler.torch_backend.training.adam import make_adam
 from pccompiler.torch_backend.training.history import trained_parameters
 from pccompiler.torch_backend.training.mapped_rows import MappedRows
@@ -80,17 +80,14 @@ class Stepper:
 
     def capture(self) -> None:
         """Capture one step. Warm-up steps change parameters and moments, which are restored."""
+        with self.rehearsed():
+            self.graph, _ = captured(self.step)
+
+    @contextlib.contextmanager
+    def rehearsed(self) -> Generator[None]:
+        """Restore parameters and moments afterwards."""
         before = [p.detach().clone() for p in self.model.parameters()]
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                self.step()
-        torch.cuda.current_stream().wait_stream(stream)
-        gc.collect()  # freeing an earlier training's graph during the capture would end it
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.step()
+        yield
         with torch.no_grad():
             for parameter, value in zip(self.model.parameters(), before, strict=True):
                 parameter.copy_(value)
@@ -115,12 +112,16 @@ class Stepper:
                     self.graph.replay()
                 look(number)
         finally:
-            for parameter in self.leaves.values():  # graphs and kernels do not tell torch
-                torch.autograd.graph.increment_version(parameter)
+            self.tell_torch()
         total = float(self.totals.sum())
         if self.all_shares is not None:
             return -total / float(self.all_shares[batches].sum())
         return -total / (len(batches) * self.batch)
+
+    def tell_torch(self) -> None:
+        """Note that parameters have changed, which graphs and kernels do not."""
+        for parameter in self.leaves.values():
+            torch.autograd.graph.increment_version(parameter)
 
     def state(self) -> dict[str, Tensor]:
         """The optimizer's moments, and the losses of the finished batches."""

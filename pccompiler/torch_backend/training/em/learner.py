@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from pccompiler.torch_backend.leaves.fitting.columns import Columns
 from pccompiler.torch_backend.leaves.fitting.statistics import Setting, Statistics
 from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.model import CompiledCircuit
+from pccompiler.torch_backend.runtime.capture import captured
 from pccompiler.torch_backend.training.course import Facts
 from pccompiler.torch_backend.training.em.expectation import Expectation, Expected, rows_at_once
 from pccompiler.torch_backend.training.em.maximisation import Pace, RowUpdate, Update, ValueUpdate
@@ -129,18 +130,8 @@ class Learner:
         kept = [*self.model.parameters(), self.sum]
         kept += [tensor for update in self.updates.values() for tensor in update.state().values()]
         before = [tensor.detach().clone() for tensor in kept]
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(_WARM_UP):
-                self._step(rows)
-        torch.cuda.current_stream().wait_stream(stream)
-        gc.collect()  # freeing an earlier training's graph during the capture would end it
-        graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
-                self._step(rows)
-            self.graph = graph
+            self.graph, _ = captured(partial(self._step, rows), warm_ups=_WARM_UP)
         except RuntimeError as why:
             self.captures = False
             say_once(f"EM runs without a CUDA graph: {str(why)[:200]}")

@@ -1,0 +1,258 @@
+"""Trains many models of one circuit at once: on a GPU, all their steps are one CUDA graph.
+
+A step of a small circuit leaves most of a GPU idle. The graph has a branch for each model, with the
+kernels that `fit` would launch, so each model ends as its own call of `fit` would leave it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pccompiler.progress import progress_bar
+from pccompiler.torch_backend.model import CompiledCircuit
+from pccompiler.torch_backend.runtime.capture import captured
+from pccompiler.torch_backend.training.course import Course, TrainingData
+from pccompiler.torch_backend.training.gradient import checked_rates, draw, fit
+from pccompiler.torch_backend.training.history import Evaluation, History, mean_of_checked
+from pccompiler.torch_backend.training.initialise import begin
+from pccompiler.torch_backend.training.loop import check
+from pccompiler.torch_backend.training.stepper import Stepper
+
+_DRAWING = 4
+"""Threads that draw batches while the GPU works."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """How one of the models is trained; see `fit`.
+
+    Attributes:
+        seed: Seed of its batches.
+        learning_rate: Learning rate of Adam.
+        weight_decay: L2 penalty inside Adam.
+        fold: Which part of the rows is held out for validation, if the rows are cut into folds.
+    """
+
+    seed: int
+    learning_rate: float
+    weight_decay: float
+    fold: int | None = None
+
+
+class Rows(NamedTuple):
+    """Training and validation rows, checked and on the device of the models."""
+
+    train: Tensor
+    valid: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """What all models have in common; see `fit`."""
+
+    steps: int
+    batch_size: int
+    evaluate_every: int
+    patience: int | None
+
+
+def train_together(
+    models: Sequence[CompiledCircuit],
+    runs: Sequence[Run],
+    rows: Sequence[Rows],
+    schedule: Schedule,
+    *,
+    progress: bool = True,
+) -> list[History]:
+    """Train each model in place, as `fit` would with its run and its rows.
+
+    Args:
+        models: Models of one circuit, on one device.
+        runs: The settings of each.
+        rows: The rows of each; models may share them.
+        schedule: How long, and how often to evaluate.
+        progress: Whether to show a progress bar on a terminal.
+
+    Raises:
+        DataError: If a loss or a parameter of one model is not finite.
+    """
+    batch = min(schedule.batch_size, *(len(own.train) for own in rows))
+    schedule = replace(schedule, batch_size=batch)
+    if models[0].device.type != "cuda":
+        return _one_by_one(models, runs, rows, schedule, progress)
+    members = [Member(*each, schedule) for each in zip(models, runs, rows, strict=True)]
+    with contextlib.ExitStack() as stack:
+        for member in members:
+            stack.enter_context(member.course.best.kept())
+            stack.callback(member.stepper.tell_torch)
+        advance: Callable[[int], None] = lambda _: None  # noqa: E731
+        if progress:
+            tell = stack.enter_context(progress_bar("training", schedule.steps, left=True))
+            advance = partial(_tell, tell, members)
+        _learn(members, schedule, advance)
+    return [member.finished(schedule) for member in members]
+
+
+def _one_by_one(
+    models: Sequence[CompiledCircuit],
+    runs: Sequence[Run],
+    rows: Sequence[Rows],
+    schedule: Schedule,
+    progress: bool,
+) -> list[History]:
+    found: list[History] = []
+    with contextlib.ExitStack() as stack:
+        tell: Callable[[int, str], None] = lambda chunk, text: None  # noqa: E731
+        if progress:
+            tell = stack.enter_context(progress_bar("models", len(models), left=True))
+        for model, run, own in zip(models, runs, rows, strict=True):
+            history = fit(
+                model,
+                own.train,
+                own.valid,
+                steps=schedule.steps,
+                batch_size=schedule.batch_size,
+                learning_rate=run.learning_rate,
+                weight_decay=run.weight_decay,
+                evaluate_every=schedule.evaluate_every,
+                patience=schedule.patience,
+                seed=run.seed,
+                progress=False,
+            )
+            found.append(history)
+            tell(1, "")
+    return found
+
+
+class Member:
+    """One of the models with its optimizer, its batches and its progress."""
+
+    def __init__(self, model: CompiledCircuit, run: Run, rows: Rows, schedule: Schedule) -> None:
+        self.model, self.rows = model, TrainingData(rows.train, None, rows.valid)
+        self.course = Course(model, begin(model, self.rows, run.seed, None))
+        self.number = len(rows.train)
+        rate, decay = checked_rates(model, run.learning_rate, run.weight_decay)
+        self.stepper = Stepper(
+            model,
+            rows.train,
+            None,
+            min(schedule.batch_size, self.number),
+            rate,
+            decay,
+            cuda_graph=False,
+        )
+        self.rng = np.random.default_rng(run.seed)
+        if rows.valid is not None:
+            self.course.best.begin(mean_of_checked(model, rows.valid))
+
+    def batches(self, steps: int) -> Tensor:
+        """Rows of the next steps, shape (steps, batch)."""
+        return draw(self.rng, self.number, self.stepper.batch, steps)
+
+    def running(self, patience: int | None) -> bool:
+        """Whether it has not lost its patience."""
+        return patience is None or self.course.stale < patience
+
+    def record(self, taken: int) -> None:
+        """Note the result of a chunk of steps, and its validation value."""
+        course, stepper = self.course, self.stepper
+        mean = float(stepper.totals.sum()) / (taken * stepper.batch)
+        check(
+            self.model, "lower the learning rate", self.rows, course.best, mean, course.step + taken
+        )
+        value = None if self.rows.valid is None else mean_of_checked(self.model, self.rows.valid)
+        course.step += taken
+        made = Evaluation(step=course.step, train=mean, valid=value, seconds=course.seconds)
+        course.history.evaluations.append(made)
+        course.stale = 0 if course.best.offer(made) else course.stale + 1
+
+    def finished(self, schedule: Schedule) -> History:
+        """Its history."""
+        course, history = self.course, self.course.history
+        self.model.engines.release()
+        history.stopped_early = course.step < schedule.steps
+        history.best_step, history.best_valid = course.best.step, course.best.valid
+        history.seconds = course.seconds
+        return history
+
+
+class Graph:
+    """The next step of all members: one CUDA graph, and the rows that it reads."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.steppers = [member.stepper for member in members]
+        self.rows = torch.stack([stepper.rows for stepper in self.steppers])
+        for stepper, own in zip(self.steppers, self.rows, strict=True):
+            stepper.rows = own
+        self.streams = [torch.cuda.Stream(self.rows.device) for _ in self.steppers]
+        with contextlib.ExitStack() as stack:
+            for stepper in self.steppers:
+                stack.enter_context(stepper.rehearsed())
+            self.graph, _ = captured(self._branches)
+
+    def _branches(self) -> None:
+        main = torch.cuda.current_stream()
+        for stepper, stream in zip(self.steppers, self.streams, strict=True):
+            stream.wait_stream(main)
+            with torch.cuda.stream(stream):
+                stepper.step()
+        for stream in self.streams:
+            main.wait_stream(stream)
+
+    def run(self, batches: Tensor) -> None:
+        """Take steps with batches of shape (steps, members, batch), on the device."""
+        for stepper in self.steppers:
+            stepper.totals.zero_()
+        for rows in batches:
+            self.rows.copy_(rows)
+            self.graph.replay()
+
+
+def _learn(members: list[Member], schedule: Schedule, advance: Callable[[int], None]) -> None:
+    """Steps and evaluations in turns. Members without patience take no further part."""
+    done, graph = 0, Graph(members)
+    running = members
+    with ThreadPoolExecutor(_DRAWING) as pool:
+
+        def drawn() -> Tensor:
+            chunk = min(schedule.evaluate_every, schedule.steps - done)
+            parts = list(pool.map(lambda member: member.batches(chunk), running))
+            return torch.stack(parts, dim=1).to(graph.rows.device)
+
+        while done < schedule.steps and running:
+            batches = drawn()
+            graph.run(batches)
+            for member in running:
+                member.record(len(batches))
+            done += len(batches)
+            left = [member for member in running if member.running(schedule.patience)]
+            if left and len(left) < len(running) and done < schedule.steps:
+                graph = _resumed(left)
+            running = left
+            advance(len(batches))
+
+
+def _resumed(members: Sequence[Member]) -> Graph:
+    """A graph of the members that are left, which go on from where they are."""
+    states = [{n: t.clone() for n, t in member.stepper.state().items()} for member in members]
+    graph = Graph(members)
+    for member, state in zip(members, states, strict=True):
+        member.stepper.restore(state)
+    return graph
+
+
+def _tell(tell: Callable[[int, str], None], members: Sequence[Member], chunk: int) -> None:
+    """Show the best validation value so far."""
+    values = [m.course.best.valid for m in members if m.course.best.valid is not None]
+    best = max((v for v in values if math.isfinite(v)), default=None)
+    tell(chunk, "" if best is None else f"best valid {best:.4f} nats")
