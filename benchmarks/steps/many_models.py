@@ -10,6 +10,7 @@ captures, so "fit" also shows how little a single training leaves to gain.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +20,6 @@ import torch
 
 import pccompiler as pc
 from benchmarks.common import Report
-from pccompiler.torch_backend.training.course import TrainingData
 from pccompiler.torch_backend.training.stepper import Stepper
 from pccompiler.torch_backend.training.together import Graph, Member, Rows, Run, Schedule
 
@@ -36,8 +36,8 @@ def milliseconds(run: Callable[[], object], repeats: int = 200) -> float:
         run()
     events[-1].record()
     torch.cuda.synchronize()
-    pairs = zip(events, events[1:], strict=False)
-    return round(statistics.median(a.elapsed_time(b) for a, b in pairs), 4)
+    times: list[float] = [a.elapsed_time(b) for a, b in itertools.pairwise(events)]
+    return round(statistics.median(times), 4)
 
 
 def models(n: int, number: int) -> list[pc.CompiledCircuit]:
@@ -56,7 +56,6 @@ def steps(n: int, number: int, data: torch.Tensor) -> dict[str, float]:
         Member(model, Run(seed=seed, learning_rate=5e-3, weight_decay=0.0), rows, SCHEDULE)
         for seed, model in enumerate(models(n, number))
     ]
-    assert isinstance(members[0].rows, TrainingData)
     all_of_them = milliseconds(Graph(members).graph.replay)
     return {"one_ms": one, "all_ms": all_of_them, "times_one": round(all_of_them / one, 2)}
 
@@ -75,7 +74,7 @@ def trainings(n: int, number: int, data: torch.Tensor, taken: int) -> dict[str, 
     pc.fit(own, data, valid, seed=number - 1, steps=taken, progress=False)
     alone = time.perf_counter() - start
     pairs = zip(own.parameters(), found.models[-1].parameters(), strict=True)
-    apart = max(float((a - b).abs().max()) for a, b in pairs)
+    apart = max(float((a - b).detach().abs().max()) for a, b in pairs)
     return {"fit_many_s": round(together, 2), "fit_s": round(alone, 2), "apart": apart}
 
 
