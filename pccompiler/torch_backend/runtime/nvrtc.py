@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +27,7 @@ class Long(int):
 
 
 Argument = Tensor | int | float | Struct
+_thread = threading.local()
 _SHARED_LIMIT = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 
@@ -86,14 +88,14 @@ class Kernel:
 
     def __init__(self, function: ctypes.c_void_p, device: int) -> None:
         self.function, self.device = function, device
+        self.start = _driver().cuLaunchKernel
         self.shared = 0
 
     def reserve(self, shared: int) -> None:
         """Allow ``shared`` bytes of shared memory per block."""
-        if shared > self.shared:
-            status = _driver().cuFuncSetAttribute(self.function, _SHARED_LIMIT, shared)
-            _check(status, "asking for shared memory")
-            self.shared = shared
+        status = _driver().cuFuncSetAttribute(self.function, _SHARED_LIMIT, shared)
+        _check(status, "asking for shared memory")
+        self.shared = shared
 
     def __call__(
         self,
@@ -103,22 +105,27 @@ class Kernel:
         arguments: Sequence[Argument],
     ) -> None:
         """Launch on torch's current stream. Numbers have 32 bits, `Long` has 64."""
+        if torch.cuda.current_device() != self.device:
+            with torch.cuda.device(self.device):
+                self(grid, block, shared, arguments)
+            return
         values = [_passed(argument, self.device) for argument in arguments]
-        pointers = (ctypes.c_void_p * len(values))(
-            *(ctypes.cast(ctypes.pointer(v), ctypes.c_void_p) for v in values)
-        )
-        stream = ctypes.c_void_p(torch.cuda.current_stream(self.device).cuda_stream)
-        with torch.cuda.device(self.device):
+        pointers = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
+        stream = torch._C._cuda_getCurrentRawStream(self.device)  # ten times faster than a Stream
+        if not getattr(_thread, "entered", False):
             _enter(self.device)
+        if shared > self.shared:
             self.reserve(shared)
-            status = _driver().cuLaunchKernel(
-                self.function, *grid, 1, *block, 1, shared, stream, pointers, None
-            )
-        _check(status, "starting a kernel")
+        status = self.start(
+            self.function, *grid, 1, *block, 1, shared, ctypes.c_void_p(stream), pointers, None
+        )
+        if status:
+            _check(status, "starting a kernel")
 
 
 def _enter(device: int) -> None:
     """Enter torch's context if this thread has none; autograd's threads start without one."""
+    _thread.entered = True
     context = ctypes.c_void_p()
     _check(_driver().cuCtxGetCurrent(ctypes.byref(context)), "asking for the context")
     if not context.value:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -27,9 +26,6 @@ from pccompiler.torch_backend.training.history import Evaluation, History, mean_
 from pccompiler.torch_backend.training.initialise import begin
 from pccompiler.torch_backend.training.loop import check
 from pccompiler.torch_backend.training.stepper import Stepper
-
-_DRAWING = 4
-"""Threads that draw batches while the GPU works."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,36 +206,36 @@ class Graph:
             main.wait_stream(stream)
 
     def run(self, batches: Tensor) -> None:
-        """Take steps with batches of shape (steps, members, batch), on the device."""
+        """Take steps with batches of shape (steps, members, batch)."""
         for stepper in self.steppers:
             stepper.totals.zero_()
-        for rows in batches:
+        for rows in batches.to(self.rows.device):
             self.rows.copy_(rows)
             self.graph.replay()
 
 
 def _learn(members: list[Member], schedule: Schedule, advance: Callable[[int], None]) -> None:
     """Steps and evaluations in turns. Members without patience take no further part."""
-    done, graph = 0, Graph(members)
-    running = members
-    with ThreadPoolExecutor(_DRAWING) as pool:
+    done, graph, running = 0, Graph(members), members
+    drawn = _drawn(running, min(schedule.evaluate_every, schedule.steps))
+    while done < schedule.steps and running:
+        taken = min(schedule.evaluate_every, schedule.steps - done)
+        graph.run(torch.stack([drawn[member] for member in running], dim=1))
+        done += taken
+        if done < schedule.steps:  # the device is busy meanwhile
+            drawn = _drawn(running, min(schedule.evaluate_every, schedule.steps - done))
+        for member in running:
+            member.record(taken)
+        left = [member for member in running if member.running(schedule.patience)]
+        if left and len(left) < len(running) and done < schedule.steps:
+            graph = _resumed(left)
+        running = left
+        advance(taken)
 
-        def drawn() -> Tensor:
-            chunk = min(schedule.evaluate_every, schedule.steps - done)
-            parts = list(pool.map(lambda member: member.batches(chunk), running))
-            return torch.stack(parts, dim=1).to(graph.rows.device)
 
-        while done < schedule.steps and running:
-            batches = drawn()
-            graph.run(batches)
-            for member in running:
-                member.record(len(batches))
-            done += len(batches)
-            left = [member for member in running if member.running(schedule.patience)]
-            if left and len(left) < len(running) and done < schedule.steps:
-                graph = _resumed(left)
-            running = left
-            advance(len(batches))
+def _drawn(members: Sequence[Member], steps: int) -> dict[Member, Tensor]:
+    """The batches of the next steps, by member."""
+    return {member: member.batches(steps) for member in members}
 
 
 def _resumed(members: Sequence[Member]) -> Graph:
