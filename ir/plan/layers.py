@@ -161,7 +161,7 @@ class WeightGroup:
         """A name that is unique in its plan, such as ``sum_5x2``."""
         return f"{self.owner}_{self.rows}x{self.columns}"
 
-    @property
+    @cached_property
     def is_sum(self) -> bool:
         """Whether rows are mixture weights; otherwise they are leaf parameters."""
         return self.owner in (kind.keyword for kind in SUMS)

@@ -99,6 +99,8 @@ class Parameters:
     def _split(self, table: Tensor) -> list[tuple[Parameter, Support, Tensor]]:
         """The columns of each parameter."""
         parameters = self.family.parameters
+        if len(parameters) == 1:
+            return [(parameters[0], support_of(parameters[0].support), table)]
         return [
             (parameter, support_of(parameter.support), table[..., place])
             for parameter, place in zip(

@@ -85,8 +85,11 @@ class KnowsEvidence(Evaluator):
             )
             if found is not None:
                 return found
+        rows = self.checked(rows)
         known = Knowledge(self)
-        parts = [question(known, part) for part in self.checked(rows).split(most)]
+        if len(rows) <= most:
+            return question(known, rows)
+        parts = [question(known, part) for part in rows.split(most)]
         return tuple(torch.cat(each) for each in zip(*parts, strict=True))
 
     def evaluations_unchecked(self, rows: Tensor, wanted: Wanted) -> Iterator[Evaluated]:

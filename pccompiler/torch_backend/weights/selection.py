@@ -61,7 +61,7 @@ class Selection(nn.Module):
         """``table[rows]``."""
         if self.rows is None:
             return table
-        if transformed():
+        if transformed() or not torch.is_grad_enabled():
             return table.index_select(0, self.rows)
         result: Tensor = Take.apply(table, self.rows, self.back)  # type: ignore[no-untyped-call]  # torch's stub
         return result
