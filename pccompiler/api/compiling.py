@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pccompiler.onnx_backend import ExportReport
     from pccompiler.torch_backend import CompiledCircuit
+    from pccompiler.torch_backend.engines.optimize import Optimization
 
 Dtype = Literal["float32", "float64"]
 Numerics = Literal["auto", "log"]
@@ -36,6 +37,7 @@ def compile(
     seed: int = 0,
     numerics: Numerics = "auto",
     memory_budget: int | str | None = None,
+    optimize: Literal["auto"] | None = None,
 ) -> CompiledCircuit:
     """Check a circuit, lower it, and return it as a torch module.
 
@@ -56,6 +58,10 @@ def compile(
             space everywhere.
         memory_budget: The most bytes, or text such as ``"64 MiB"``, for evaluation and training
             beyond parameters and data; ``model.schedule`` shows how (docs/howto/memory.md).
+        optimize: ``"auto"``: rewrite a circuit with given weights (``share``, ``merge``, ``pack``)
+            if that should pay on the device. The values are proven to stay the same;
+            ``model.optimization`` and `explain` show what was considered. Weights that become
+            shared are trained together.
 
     Raises:
         CircuitError: If the circuit breaks a rule; all findings at once.
@@ -70,6 +76,10 @@ def compile(
     one_of("numerics", numerics, ("auto", "log"))
     _check_kinds(circuit, hypernetwork)
     where, start = usable_device(device), seed_of(seed)
+    found = None
+    if optimize is not None:
+        one_of("optimize", optimize, ("auto",))
+        circuit, found = _optimized(circuit, hypernetwork, where, getattr(torch, precision))
     prepared, lowered = prepare(circuit, hypernetwork, sectors, precision, numerics)
     model = CompiledCircuit(
         prepared,
@@ -80,9 +90,22 @@ def compile(
         numerics=numerics,
     )
     model.set_weights(prepared.weights.values)
+    model.optimization = found
     if memory_budget is not None:
         model.keep_within(memory_budget)
     return model
+
+
+def _optimized(
+    circuit: Circuit, hypernetwork: Generator | None, device: torch.device, dtype: torch.dtype
+) -> tuple[Circuit, Optimization]:
+    from pccompiler.torch_backend.engines.base import Target
+    from pccompiler.torch_backend.engines.optimize import optimize
+
+    verify(circuit)
+    given = circuit if hypernetwork is None else circuit.replace(generator=hypernetwork)
+    found, record = optimize(given, Target(device, dtype))
+    return (circuit if found is given else found), record
 
 
 def prepare(

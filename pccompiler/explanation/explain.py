@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -61,7 +62,10 @@ def explain(
     """
     rows = whole("batch", batch)
     plan, target, ready = _subject(circuit_or_model, device, dtype, memory_budget)
-    return _explanation(plan, target, rows, ready, measure)
+    found = _explanation(plan, target, rows, ready, measure)
+    if isinstance(circuit_or_model, CompiledCircuit):
+        return replace(found, optimization=circuit_or_model.optimization)
+    return found
 
 
 _Subject = tuple[Plan, Target, "Engines | None"]

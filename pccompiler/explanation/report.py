@@ -8,6 +8,7 @@ from typing import Any
 from pccompiler.bench.units import Work
 from pccompiler.explanation.text import Table, as_html, as_text
 from pccompiler.torch_backend.engines.explain import Choice
+from pccompiler.torch_backend.engines.optimize import Optimization
 
 UNKNOWN = "unknown"
 
@@ -75,6 +76,7 @@ class Explanation:
             parameters and data; ``None`` for packed plans, which have no prediction.
         training_bytes: Predicted peak of a layered training step, likewise.
         schedule: How a memory budget is kept; empty without one.
+        optimization: What ``compile(optimize=...)`` considered; ``None`` without it.
     """
 
     device: str
@@ -91,6 +93,7 @@ class Explanation:
     evaluation_bytes: int | None
     training_bytes: int | None
     schedule: str
+    optimization: Optimization | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The explanation as JSON values (hence ``Any``)."""
@@ -114,7 +117,8 @@ def _headline(found: Explanation) -> str:
 
 
 def _tables(found: Explanation) -> list[Table]:
-    return [_layers(found), _questions(found), _others(found), _work(found), _memory(found)]
+    tables = [_layers(found), _questions(found), _others(found), _work(found), _memory(found)]
+    return tables if found.optimization is None else [*tables, _rewritings(found.optimization)]
 
 
 def _layers(found: Explanation) -> Table:
@@ -178,6 +182,22 @@ def _work(found: Explanation) -> Table:
     ]
     header = ("least work", "FLOPs", "matrix FLOPs", "special functions", "bytes", "floor")
     return Table(header, rows, (f"Floors: {found.floor_source}.",))
+
+
+def _rewritings(found: Optimization) -> Table:
+    rows = [
+        (
+            each.passes or "none",
+            each.engine,
+            f"{each.units:,}",
+            f"{each.edges:,}",
+            f"{each.cost:,.0f}",
+            "chosen" + (f", {each.proof}" if each.proof else "") if each == found.chosen else "",
+        )
+        for each in found.considered
+    ]
+    header = ("rewriting", "engine", "units", "edges", "cost", "")
+    return Table(header, rows, (f"Chosen because {found.reason}.",))
 
 
 def _memory(found: Explanation) -> Table:

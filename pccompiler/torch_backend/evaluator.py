@@ -24,6 +24,7 @@ from pccompiler.torch_backend.derivatives import evaluate
 from pccompiler.torch_backend.engines.base import Engine, NoMatch, Target
 from pccompiler.torch_backend.engines.budgeted.choose import choose
 from pccompiler.torch_backend.engines.budgeted.schedule import Budget, Schedule, parse_bytes
+from pccompiler.torch_backend.engines.optimize import Optimization
 from pccompiler.torch_backend.engines.plain import Plain
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.engines.select import Engines
@@ -46,7 +47,10 @@ class Evaluator(Entrance):
         names: Names of the variables, in the order of the columns.
         weights: The trainable parameters.
         numerics: How the plan's numeric forms were chosen.
+        optimization: What ``compile(optimize=...)`` considered; ``None`` without it.
     """
+
+    optimization: Optimization | None = None
 
     def __init__(
         self,
