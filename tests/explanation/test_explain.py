@@ -80,6 +80,7 @@ SCHEMA: dict[str, Any] = {
     "evaluation_bytes": (int, type(None)),
     "training_bytes": (int, type(None)),
     "schedule": str,
+    "optimization": type(None),
 }
 
 
