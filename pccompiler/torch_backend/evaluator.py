@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +34,8 @@ from pccompiler.torch_backend.runtime.transforms import outside_graphs, transfor
 from pccompiler.torch_backend.weights.weights import Weights
 
 _EVALUATION_BYTES = 2**30
+_LARGE = 2**18
+"""With more values than this it pays to look whether all are there, since kernels are faster then."""
 _MOST_REPLAYED = 4096
 """The most rows of a call that CUDA graphs are kept for; with more, launches hardly count."""
 
@@ -218,7 +220,10 @@ class Evaluator(Entrance):
             rows = self.prepare(x, mask=mask, missing=missing)
             most = min(self.evaluation_batch, _MOST_REPLAYED)
             engine = self.engines.choose(Wanted.VALUE)
-            found = replayed(self, engine, "log_likelihood", rows, self._value, most, check=check)
+            complete = rows.numel() > _LARGE and not bool(rows.isnan().any())
+            name = "log_likelihood, complete" if complete else "log_likelihood"
+            run = partial(self._value, complete=complete)
+            found = replayed(self, engine, name, rows, run, most, check=check, complete=complete)
             if found is not None:
                 return found[0]
             x, mask, missing = rows, None, None
@@ -229,8 +234,8 @@ class Evaluator(Entrance):
         parts = rows.split(self.evaluation_batch)
         return torch.cat([self.evaluate_unchecked(part) for part in parts])
 
-    def _value(self, rows: Tensor) -> tuple[Tensor]:
-        return (self.evaluate_unchecked(rows),)
+    def _value(self, rows: Tensor, complete: bool) -> tuple[Tensor]:
+        return (self.evaluate_unchecked(rows, complete),)
 
     def threads(self, rows: int) -> AbstractContextManager[None]:
         """`few_threads` for operations on ``rows`` rows."""

@@ -20,6 +20,7 @@ def replayed(
     most: int,
     *,
     check: bool = True,
+    complete: bool = False,
 ) -> tuple[Tensor, ...] | None:
     """What ``run`` makes of rows, by replaying a graph; ``None`` if there is none yet.
 
@@ -31,13 +32,15 @@ def replayed(
         run: What to capture. It must not wait for the device.
         most: The most rows of a call that is captured.
         check: Whether to look for values out of range.
+        complete: Whether ``run`` needs rows without missing values.
 
     Raises:
         DataError: If a value is out of range.
     """
     if model.replays is None:
         model.replays = {}
-    known = model.replays.setdefault(name, Replays(most))
+    blank = 0.0 if complete else torch.nan
+    known = model.replays.setdefault(name, Replays(most, blank))
     places = tuple(p.data_ptr() for p in model.weights.values.values())
     settings = engine, torch.get_float32_matmul_precision(), places
     found = known(rows, run, model.states.wrong if check else None, settings)

@@ -37,10 +37,11 @@ class Replays:
 
     Args:
         most: The most rows of a call that is captured.
+        blank: What rows of a graph hold beyond those of a call.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, most: int, blank: float = torch.nan) -> None:
+        self.most, self.blank = most, blank
         self.graphs: OrderedDict[tuple[int, bool], _Graph | None] = OrderedDict()
         self.valid_for: Hashable = None
         self.stream: torch.cuda.Stream | None = None
@@ -88,7 +89,7 @@ class Replays:
         if found.wrong is not None:
             stream.synchronize()
             if bool(found.wrong):
-                found.rows.fill_(torch.nan)  # later calls must not meet invalid rows
+                found.rows.fill_(self.blank)  # later calls must not meet invalid rows
                 return values, True
         return values, False
 
@@ -98,7 +99,7 @@ class Replays:
         self, x: Tensor, key: tuple[int, bool], run: Function, wrong: Check | None
     ) -> _Graph | None:
         """A graph for calls with this key; ``None`` if the function cannot be captured."""
-        rows = x.new_full((key[0], x.shape[1]), torch.nan)
+        rows = x.new_full((key[0], x.shape[1]), self.blank)
         flag = torch.zeros((), dtype=torch.bool, device="cpu").pin_memory()
 
         def both() -> tuple[Tensor, ...]:

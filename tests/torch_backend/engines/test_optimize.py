@@ -75,7 +75,7 @@ def test_values_never_change(circuit: Circuit) -> None:
         assert record.chosen.cost <= record.considered[0].cost
         rows = random_rows(each, 5)
         before, after = (
-            pc.compile(c, dtype="float64").log_likelihood(rows, check=False).detach().numpy()
+            pc.compile(c, dtype="float64").log_likelihood(rows, check=False).detach().cpu().numpy()
             for c in (each, found)
         )
         np.testing.assert_allclose(after, before, rtol=1e-9, atol=1e-9)

@@ -88,6 +88,25 @@ def test_answers_are_the_same(name: str, check: bool) -> None:
 
 @needs_cuda
 @pytest.mark.gpu
+@torch.no_grad()
+def test_large_complete_rows_have_graphs_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pccompiler.torch_backend.evaluator._LARGE", 500)
+    model, eager = made("trees")
+    eager.replays = {"log_likelihood, complete": Replays(most=0), **(eager.replays or {})}
+    for turn in range(4):
+        for x in (rows(100, turn), rows(103, turn).nan_to_num(1.0), rows(3, turn)):
+            torch.testing.assert_close(model.log_likelihood(x), eager.log_likelihood(x))
+    assert model.replays is not None
+    assert set(model.replays) == {"log_likelihood", "log_likelihood, complete"}
+    wrong = rows(103).nan_to_num(1.0)
+    wrong[8, 3] = 5.0
+    for _ in range(2):
+        with pytest.raises(DataError, match="row 8, column 3"):
+            model.log_likelihood(wrong)
+
+
+@needs_cuda
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", ["trees", "dense", "general", "gaussians"])
 def test_queries_are_the_same(name: str) -> None:
     model, eager = made(name)
