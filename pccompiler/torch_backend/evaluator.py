@@ -33,9 +33,8 @@ from pccompiler.torch_backend.runtime.threads import few_threads
 from pccompiler.torch_backend.runtime.transforms import outside_graphs, transformed
 from pccompiler.torch_backend.weights.weights import Weights
 
-_EVALUATION_BYTES = 2**30
 _LARGE = 2**18
-"""With more values than this it pays to look whether all are there, since kernels are faster then."""
+"""With more values than this it pays to look whether all are there: other kernels are faster."""
 _MOST_REPLAYED = 4096
 """The most rows of a call that CUDA graphs are kept for; with more, launches hardly count."""
 
@@ -253,13 +252,10 @@ class Evaluator(Entrance):
     def evaluation_batch(self) -> int:
         """Rows to evaluate at once without gradients: about 1 GiB of live values.
 
-        Fewer on a CPU, where values should fit the caches.
+        Fewer on a CPU, where values should fit the caches; more in kernels on a large GPU.
         """
-        if self.engines.choose(Wanted.VALUE).splits:
-            return 32_768
         a_row = 2 * self._peak_values * self.dtype.itemsize
-        most = 500 if self.device.type == "cpu" else 32_768
-        return max(1, min(most, _EVALUATION_BYTES // max(a_row, 1)))
+        return self.engines.choose(Wanted.VALUE).rows_at_once(a_row)
 
     @torch.no_grad()
     def set_weights(self, values: Mapping[int, NDArray[np.float64]]) -> None:

@@ -18,8 +18,17 @@ from torch import Tensor
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.budgeted.schedule import Budget
 from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
+from pccompiler.torch_backend.runtime.devices import total_memory
 from pccompiler.torch_backend.runtime.threads import few_threads
 from pccompiler.torch_backend.weights.weights import Weights
+
+_MOST_ROWS = 32_768
+_CPU_ROWS = 500
+"""The most rows of one evaluation on a CPU, whose caches should hold the values."""
+_BYTES = 2**30
+"""Memory for the values of one evaluation."""
+_SHARE = 16
+"""The share of a GPU's memory that they may take, if that is more."""
 
 
 class NoMatch(Exception):  # noqa: N818  # a verdict, not a failure
@@ -149,6 +158,15 @@ class Engine(ABC):
     def threads(self, rows: int) -> AbstractContextManager[None]:
         """`few_threads` for ``rows`` rows; kernels choose their own thread counts."""
         return few_threads(self.plan, self.target.device, 0 if self.in_kernels else rows)
+
+    def rows_at_once(self, a_row: int) -> int:
+        """Rows to evaluate at once without gradients, if values of one take ``a_row`` bytes."""
+        if self.splits:
+            return _MOST_ROWS
+        on_cpu, memory = self.target.device.type == "cpu", _BYTES
+        if self.in_kernels and self.target.device.type == "cuda":
+            memory = max(memory, total_memory(self.target.device) // _SHARE)
+        return max(1, min(_CPU_ROWS if on_cpu else _MOST_ROWS, memory // max(a_row, 1)))
 
     def release(self) -> None:  # noqa: B027  # nothing to do
         """Free memory that was kept for the next batch."""

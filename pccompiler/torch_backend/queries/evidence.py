@@ -17,6 +17,7 @@ from pccompiler.torch_backend.data.replayed import replayed
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.queries.evaluation import Evaluated, Knowledge
+from pccompiler.torch_backend.runtime.devices import total_memory
 from pccompiler.torch_backend.runtime.transforms import transformed
 
 _P = ParamSpec("_P")
@@ -104,7 +105,7 @@ def chunk_rows(model: Evaluator) -> int:
     units = [layer.rows * layer.units for layer in model.plan.layers]
     a_row = model.dtype.itemsize * (2 * sum(units) + 8 * max(units))
     if model.device.type == "cuda":
-        memory = torch.cuda.get_device_properties(model.device).total_memory // _SHARE
+        memory = total_memory(model.device) // _SHARE
     else:
         memory = _THREAD_BYTES * torch.get_num_threads()
     return max(1, memory // a_row)

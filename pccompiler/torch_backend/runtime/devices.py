@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import cast
 
 import torch
@@ -31,3 +32,9 @@ def usable_device(device: object) -> torch.device:
             help="use 'cpu', or 'cuda' if torch.cuda.is_available()",
         ) from None
     return found
+
+
+@cache
+def total_memory(device: torch.device) -> int:
+    """Bytes of memory of a GPU."""
+    return int(torch.cuda.get_device_properties(device).total_memory)

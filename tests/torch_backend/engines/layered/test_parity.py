@@ -340,7 +340,7 @@ def test_without_gradients_rows_are_taken_in_batches(monkeypatch: pytest.MonkeyP
     x = rows_for(model.circuit, 50)
     model.without_kernels()
     whole = model.log_likelihood(x).detach()
-    monkeypatch.setattr("pccompiler.torch_backend.evaluator._EVALUATION_BYTES", 10_000)
+    monkeypatch.setattr("pccompiler.torch_backend.engines.base._BYTES", 10_000)
     assert model.evaluation_batch < 50
     with torch.no_grad():
         torch.testing.assert_close(model.log_likelihood(x), whole)
