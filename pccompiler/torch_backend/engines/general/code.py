@@ -109,14 +109,12 @@ def program_of(plan: Plan, *, states: bool = False) -> Program:
         states: Whether to mix states by sums. Otherwise sums over states are tables, like leaves.
 
     Raises:
-        NoMatch: If the plan is too large to number its slots in 32 bits, or has leaves only.
+        NoMatch: If the plan is too large to number its slots in 32 bits.
     """
     base = segments(np.array([layer.rows * layer.units for layer in plan.layers], np.int64))
     edges = sum(o.rows * o.arity * o.units for layer in plan.layers for o in layer.operands)
     if max(int(base[-1]), edges) > MOST_SLOTS:
         raise NoMatch(f"it has more than {MOST_SLOTS:,} units or edges")
-    if not any(layer.operands for layer in plan.layers):
-        raise NoMatch("it has leaves only")
     reader = _Reader(plan, base, states)
     for number, layer in enumerate(plan.layers):
         reader.read(number, layer)

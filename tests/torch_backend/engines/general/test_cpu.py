@@ -511,3 +511,22 @@ def test_without_a_compiler_torch_runs(fresh: object, monkeypatch: pytest.Monkey
     refused = model.engines.ask(GeneralOnCPU, Wanted.GRADIENT)
     assert "no C compiler" in str(refused)
     assert model.kernels is None
+
+
+def test_leaves_without_sums_get_gradients() -> None:
+    """Where no table has a gradient, log-densities still have one."""
+    x = torch.linspace(-2.0, 2.0, 80, dtype=torch.float64).view(40, 2)
+    for names in ("xy", "x"):
+        b = Builder()
+        leaves = [b.gaussian(b.real(name)) for name in names]
+        circuit = b.build(b.product(leaves) if len(leaves) > 1 else leaves[0])
+        model = pc.compile(circuit, dtype="float64")
+        rows = x[:, : len(names)]
+        model.log_likelihood(rows).sum().backward()
+        found = [parameter.grad for parameter in model.parameters()]
+        plain = pc.compile(circuit, dtype="float64")
+        plain.without_kernels()
+        plain.log_likelihood(rows).sum().backward()
+        for mine, other in zip(found, plain.parameters(), strict=True):
+            assert mine is not None
+            torch.testing.assert_close(mine, other.grad)

@@ -561,9 +561,9 @@ static void down(const Circuit *c, const Space *s, int64_t start, int rows, cons
         REAL *to = d->leaves + (int64_t)(i->first + u) * d->rows + start;
         memcpy(to, s->flow + i->out + u, sizeof(REAL) * rows);
       }
-    if (i->op == OP_INDICATOR || (leaf && !grads)) continue;
+    if (i->op == OP_INDICATOR || (i->op == OP_TABLE && !grads)) continue;
     if (i->op == OP_GIVEN) {
-      for (int u = 0; u < i->units; ++u) {
+      for (int u = 0; u < i->units && d->given; ++u) {
         REAL *to = d->given[i->table] + ((int64_t)i->place * i->units + u) * c->batch + start;
         memcpy(to, s->flow + i->out + u, sizeof(REAL) * rows);
       }
