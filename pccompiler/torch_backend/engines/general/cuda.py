@@ -53,8 +53,6 @@ _BYTES = 2**33
 """Memory for the values and flows of all rows; more rows are split."""
 _LAUNCH = 4.0
 """What a launch takes, in the time in which a block does one item with each of its threads."""
-_UNEVEN = 1.5
-"""How much longer blocks take that walk through all levels, since few fill the threads."""
 _AT_ONCE = 2**17
 """How many items with a row each a GPU does at once if each level is a launch."""
 _LONG = 16
@@ -254,7 +252,7 @@ class GeneralOnCUDA(General):
         while circuit.rows < 32 and rows > _BLOCKS * circuit.rows:
             circuit.rows *= 2
         blocks = -(-rows // circuit.rows)
-        steps = levels + _UNEVEN * len(work.items) * circuit.rows / _THREADS
+        steps = levels + len(work.items) * circuit.rows / _THREADS
         if (
             steps * max(1.0, blocks / _BLOCKS)
             < _LAUNCH * levels + len(work.items) * rows / _AT_ONCE
