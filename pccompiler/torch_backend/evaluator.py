@@ -219,7 +219,7 @@ class Evaluator(Entrance):
             rows = self.prepare(x, mask=mask, missing=missing)
             most = min(self.evaluation_batch, _MOST_REPLAYED)
             engine = self.engines.choose(Wanted.VALUE)
-            complete = rows.numel() > _LARGE and not bool(rows.isnan().any())
+            complete = self._worth_knowing(rows) and not bool(rows.isnan().any())
             name = "log_likelihood, complete" if complete else "log_likelihood"
             run = partial(self._value, complete=complete)
             found = replayed(self, engine, name, rows, run, most, check=check, complete=complete)
@@ -232,6 +232,10 @@ class Evaluator(Entrance):
             return self.evaluate_unchecked(rows)
         parts = rows.split(self.evaluation_batch)
         return torch.cat([self.evaluate_unchecked(part) for part in parts])
+
+    @staticmethod
+    def _worth_knowing(rows: Tensor) -> bool:
+        return rows.numel() > _LARGE and not torch.cuda.is_current_stream_capturing()
 
     def _value(self, rows: Tensor, complete: bool) -> tuple[Tensor]:
         return (self.evaluate_unchecked(rows, complete),)

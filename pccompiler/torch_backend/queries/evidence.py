@@ -73,7 +73,7 @@ class KnowsEvidence(Evaluator):
         Raises:
             DataError: If the evidence does not fit the variables.
         """
-        most = chunk_rows(self)
+        most = chunk_rows(self, wanted)
         rows = self.nothing(1) if evidence is None else self.prepare(evidence, partial=True)
         if self.device.type == "cuda" and not transformed():
             found = replayed(
@@ -96,11 +96,11 @@ class KnowsEvidence(Evaluator):
     def evaluations_unchecked(self, rows: Tensor, wanted: Wanted) -> Iterator[Evaluated]:
         """`evaluations` of rows that `evidence` returned."""
         knowledge = Knowledge(self)
-        for part in rows.split(chunk_rows(self)):
+        for part in rows.split(chunk_rows(self, wanted)):
             yield knowledge.evaluation(part, wanted)
 
 
-def chunk_rows(model: Evaluator) -> int:
+def chunk_rows(model: Evaluator, wanted: Wanted) -> int:
     """Rows per chunk."""
     units = [layer.rows * layer.units for layer in model.plan.layers]
     a_row = model.dtype.itemsize * (2 * sum(units) + 8 * max(units))
@@ -108,7 +108,8 @@ def chunk_rows(model: Evaluator) -> int:
         memory = total_memory(model.device) // _SHARE
     else:
         memory = _THREAD_BYTES * torch.get_num_threads()
-    return max(1, memory // a_row)
+    most = model.engines.choose(wanted).most_rows
+    return max(1, min(memory // a_row, memory if most is None else most))
 
 
 def sharing_little(

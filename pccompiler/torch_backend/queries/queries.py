@@ -142,7 +142,7 @@ class Queries(KnowsEvidence):
         source = _generator(self, seed)
         run = Knowledge(self).evaluation(self.nothing(1), Wanted.DRAWS)
         parts = [self.nothing(0)]
-        for size in _sizes(number, chunk_rows(self)):
+        for size in _sizes(number, chunk_rows(self, Wanted.DRAWS)):
             chosen = run.chosen(size, source)
             parts.append(run.complete(chosen, draw=True, generator=source))
         return torch.cat(parts)

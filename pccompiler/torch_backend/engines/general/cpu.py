@@ -7,7 +7,6 @@ the parts, so results do not depend on the number of threads.
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from pccompiler.torch_backend.engines.general.engine import (
     random_key,
     split_into,
 )
+from pccompiler.torch_backend.engines.general.memory import Kept, forget, space
 from pccompiler.torch_backend.engines.questions import (
     QUERIES,
     Ascent,
@@ -54,7 +54,6 @@ _OFTEN = 16
 _C_TYPES = {torch.float32: "float", torch.float64: "double"}
 _BYTES = 128
 """Bytes of one number for each row of a block."""
-_local = threading.local()
 
 
 class _Circuit(ctypes.Structure):
@@ -150,7 +149,7 @@ class GeneralOnCPU(General):
         tables = [operand.detach().contiguous() for operand in operands]
         call = _Call(self, x, tables, wanted)
         keep = wanted is not Wanted.VALUE and call.kept_bytes <= _MOST_KEPT
-        kept = _Kept(self.spare, call.kept_bytes) if keep else None
+        kept = Kept(self.spare, call.kept_bytes) if keep else None
         value = x.new_empty(len(x))
         threads = min(threads_for(call.work), call.blocks)
         call.run(threads, threads, kept=kept, value=value)
@@ -176,7 +175,7 @@ class GeneralOnCPU(General):
         total = (grads[0] if parts == 1 else grads.sum(0)).to(x.dtype)
         return Descent((*split_into(total, self.shapes), *given))
 
-    def answer(self, call: _Call, kept: _Kept | None, task: Task) -> Descent:
+    def answer(self, call: _Call, kept: Kept | None, task: Task) -> Descent:
         """The way down for queries."""
         x, program, rows = call.x, call.program, len(task.flows)
         down = _Down(rows=rows)
@@ -198,22 +197,7 @@ class GeneralOnCPU(General):
     def release(self) -> None:
         """See `Engine`."""
         self.spare.clear()
-        _local.space = None
-
-
-class _Kept:
-    """Memory for values between the ways up and down; later calls use it again."""
-
-    def __init__(self, spare: list[Tensor], size: int) -> None:
-        self.spare = spare
-        try:
-            known = spare.pop()
-        except IndexError:
-            known = None
-        self.memory = _aligned(size) if known is None or len(known) < size else known
-
-    def __del__(self) -> None:
-        self.spare[:] = [*self.spare[-1:], self.memory]  # queries use two in turn
+        forget()
 
 
 class _Call:
@@ -260,7 +244,7 @@ class _Call:
         threads: int,
         parts: int,
         *,
-        kept: _Kept | None,
+        kept: Kept | None,
         value: Tensor | None = None,
         down: _Down | None = None,
     ) -> None:
@@ -269,7 +253,7 @@ class _Call:
         sizes = program.slots, program.widest, variables, len(program.code)
         each = int(self.library.bytes(*sizes))
         threads = max(1, min(threads, parts, _MOST_SPACE // each))
-        memory = _space(threads * each)
+        memory = space(threads * each)
         fine = self.library.run(
             ctypes.addressof(self.struct),
             threads,
@@ -282,17 +266,3 @@ class _Call:
         )
         if not fine:
             raise AssertionError("an instruction is unknown")  # pragma: no cover
-
-
-def _space(size: int) -> Tensor:
-    """This thread's memory, of at least ``size`` bytes."""
-    known: Tensor | None = getattr(_local, "space", None)
-    if known is None or len(known) < size:
-        known = _local.space = _aligned(size)
-    return known
-
-
-def _aligned(size: int) -> Tensor:
-    """Bytes that start at a multiple of 64."""
-    found = torch.empty(size + 64, dtype=torch.uint8, device="cpu")
-    return found[-found.data_ptr() % 64 :]

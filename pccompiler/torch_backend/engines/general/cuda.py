@@ -27,7 +27,12 @@ from pccompiler.torch_backend.engines.general.engine import (
     split_into,
 )
 from pccompiler.torch_backend.engines.general.indexed import Indexed, indexed, on_device
-from pccompiler.torch_backend.engines.general.schedule import OPERANDS, UNITS, Work
+from pccompiler.torch_backend.engines.general.schedule import (
+    OPERANDS,
+    UNITS,
+    Work,
+    passed_on,
+)
 from pccompiler.torch_backend.engines.questions import (
     QUERIES,
     Ascent,
@@ -99,7 +104,7 @@ class GeneralOnCUDA(General):
 
     def __init__(self, plan: Plan, target: Target, program: Program) -> None:
         super().__init__(plan, target, program)
-        numbers = 3 * program.slots + len(program.code) + len(program.items)
+        numbers = 3 * program.slots + 2 * len(program.code) + passed_on(program)
         self.most_rows = max(32, _BYTES // (numbers * target.dtype.itemsize))
 
     def load(self, weights: Weights, rest: Evaluate) -> None:

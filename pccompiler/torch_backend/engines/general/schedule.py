@@ -72,9 +72,7 @@ def schedule_of(plan: Plan, program: Program) -> Schedule:
     """The schedule of a program."""
     code = dict(zip(FIELDS, program.code.astype(np.int64).T, strict=True))
     depth = np.repeat(_depths(plan), np.diff(program.starts))
-    is_sum = np.isin(code["op"], (Op.SUM, Op.MIXTURE))
-    alone = (code["op"] == Op.MIXTURE) | (code["units"] == 1)
-    pushes = np.where(is_sum, code["count"] * np.where(alone, code["units"], 1), 0)
+    is_sum, alone, pushes = _pushes(code)
     push = segments(pushes)
     readers, reads = _readers(program, code, push, is_sum)
     starts, users = _users(code, is_sum)
@@ -91,6 +89,19 @@ def schedule_of(plan: Plan, program: Program) -> Schedule:
         starts=starts,
         users=users,
     )
+
+
+def passed_on(program: Program) -> int:
+    """How many flows all sums pass on, each for every row."""
+    code = dict(zip(FIELDS, program.code.astype(np.int64).T, strict=True))
+    return int(_pushes(code)[2].sum())
+
+
+def _pushes(code: dict[str, Int]) -> tuple[Bool, Bool, Int]:
+    """Whether an instruction is a sum, mixes unit by unit, and how many flows it passes on."""
+    is_sum = np.isin(code["op"], (Op.SUM, Op.MIXTURE))
+    alone = (code["op"] == Op.MIXTURE) | (code["units"] == 1)
+    return is_sum, alone, np.where(is_sum, code["count"] * np.where(alone, code["units"], 1), 0)
 
 
 def _depths(plan: Plan) -> Int:

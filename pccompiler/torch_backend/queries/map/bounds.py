@@ -84,7 +84,7 @@ class Bounds:
             self.gates: Mapping[int, Tensor] | None = None
         else:
             self.gates = _gates(self.known, sorted(self.chosen))
-        self.chunk = chunk_rows(model)
+        self.chunk = chunk_rows(model, Wanted.BEST)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Bounds in nats, shape (batch,), of checked rows, shape (batch, variables)."""
