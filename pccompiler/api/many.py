@@ -152,17 +152,18 @@ def fit_many(
 
 def _each(name: str, given: object, number: int) -> list[float]:
     """One number for each model."""
-    one = as_float(given)
-    values: list[float | None] | None = [one] * number if one is not None else None
-    if values is None and isinstance(given, Sequence | np.ndarray) and not isinstance(given, str):
+    if isinstance(given, Sequence | np.ndarray) and not isinstance(given, str):
         values = [as_float(value) for value in given]
-    if values is None or len(values) != number or any(value is None for value in values):
+    else:
+        values = [as_float(given)] * number
+    known = [value for value in values if value is not None]
+    if len(known) != number or len(values) != number:
         raise OptionError.of(
             "PC302",
             f"{name} is {shown(given)}, for {number} models",
             help="give one number, or one for each seed",
         )
-    return [value for value in values if value is not None]
+    return known
 
 
 def _rows(

@@ -45,8 +45,16 @@ def test_each_is_its_own_training(net: Hypernetwork | None) -> None:
     )
     for number, seed in enumerate((3, 1, 4)):
         own = pc.compile(circuit, net, seed=seed)
-        options = OPTIONS | {"learning_rate": rates[number], "weight_decay": decays[number]}
-        history = pc.fit(own, train, valid, seed=seed, steps=45, **options)
+        history = pc.fit(
+            own,
+            train,
+            valid,
+            seed=seed,
+            steps=45,
+            learning_rate=rates[number],
+            weight_decay=decays[number],
+            **OPTIONS,
+        )
         same(found.models[number], own)
         mine = found.histories[number]
         assert [e.step for e in mine.evaluations] == [10, 20, 30, 40, 45]
@@ -80,7 +88,7 @@ def test_folds_cover_all_rows() -> None:
     for seed, part in enumerate(np.array_split(order, 5)):
         held, rest = np.sort(part), np.setdiff1d(order, part)
         own = pc.compile(circuit, seed=seed)
-        each = {**options, "batch_size": 82}  # the smallest rest
+        each: dict[str, Any] = {**options, "batch_size": 82}  # the smallest rest
         history = pc.fit(own, train[rest], train[held], seed=seed, **each)
         same(found.models[seed], own)
         assert found.histories[seed].best_valid == pytest.approx(history.best_valid, rel=1e-6)
