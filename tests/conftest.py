@@ -149,3 +149,16 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return (code if isinstance(code, int) else 0), streams.out, streams.err
 
     return call
+
+
+@pytest.fixture(scope="session")
+def needs_a_compiler() -> None:
+    """Skips tests of kernels in C where there is no C compiler."""
+    from pccompiler.torch_backend.runtime import c_compiler
+    from pccompiler.torch_backend.runtime.kernel_cache import KernelError
+    from pccompiler.torch_backend.weights.softmax_cpu import _SOURCE
+
+    try:
+        c_compiler.load_c(_SOURCE, ())
+    except KernelError as why:
+        pytest.skip(str(why))

@@ -32,6 +32,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
+@pytest.mark.usefixtures("needs_a_compiler")
 @pytest.mark.usefixtures("no_gpu")
 @pytest.mark.parametrize("name", CIRCUITS)
 def test_the_text(name: str, golden: Golden) -> None:
@@ -125,6 +126,7 @@ def packed() -> Circuit:
     return to_scalars(with_values(circuit, random_weights(circuit, 0)))
 
 
+@pytest.mark.usefixtures("needs_a_compiler")
 def test_a_model_is_explained_as_it_stands() -> None:
     model = pc.compile(pc.rat_spn(6, 2, 3, seed=0))
     fast = pc.explain(model)
@@ -152,6 +154,7 @@ def test_a_model_has_the_same_plan_elsewhere(changes: dict[str, Any], budget: st
         assert there.to_dict() == moved.to_dict()
 
 
+@pytest.mark.usefixtures("needs_a_compiler")
 def test_packed_plans_have_no_prediction_of_memory() -> None:
     found = pc.explain(packed())
     assert found.packed

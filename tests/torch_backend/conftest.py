@@ -1,4 +1,4 @@
-"""The device of this folder's tests, and a fixture for compilers and their cache."""
+"""The device of this folder's tests, and a fixture for the cache of kernels."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import torch
 
 from pccompiler import log as notices
 from pccompiler.torch_backend.runtime import c_compiler
-from pccompiler.torch_backend.runtime.kernel_cache import KernelError
-from pccompiler.torch_backend.weights.softmax_cpu import _SOURCE as SOFTMAX
 
 
 @pytest.fixture
@@ -42,12 +40,3 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     with torch.device(device):
         return (yield)
-
-
-@pytest.fixture(scope="session")
-def needs_a_compiler() -> None:
-    """Skips tests of kernels in C where there is no C compiler."""
-    try:
-        c_compiler.load_c(SOFTMAX, ())
-    except KernelError as why:
-        pytest.skip(str(why))

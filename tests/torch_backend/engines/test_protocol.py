@@ -290,6 +290,7 @@ def general() -> str:
     return f"general-{torch.get_default_device().type}"
 
 
+@pytest.mark.usefixtures("needs_a_compiler")
 @pytest.mark.parametrize("wanted", Wanted)
 def test_trees(wanted: Wanted) -> None:
     names = check_all(pc.rat_spn(9, 3, 4, seed=0), wanted, 0, "float32")
@@ -350,6 +351,7 @@ def chosen_for(circuit: Circuit) -> dict[Wanted, str]:
     return {wanted: model.engines.choose(wanted).name for wanted in Wanted}
 
 
+@pytest.mark.usefixtures("needs_a_compiler")
 def test_an_engine_of_another_package_is_chosen(install: Callable[..., None]) -> None:
     entry = {"by-definition": "own_engine:ByDefinition"}
     install("own_engine", "pccompiler.engines", entry, FOREIGN)
@@ -358,6 +360,7 @@ def test_an_engine_of_another_package_is_chosen(install: Callable[..., None]) ->
     assert chosen_for(small)[Wanted.GRADIENT] == chosen_for(large)[Wanted.VALUE] == trees()
 
 
+@pytest.mark.usefixtures("needs_a_compiler")
 def test_an_engine_can_be_registered() -> None:
     made: dict[str, type[Engine]] = {}
     exec(FOREIGN, made)
@@ -369,6 +372,7 @@ def test_an_engine_can_be_registered() -> None:
     assert chosen_for(pc.rat_spn(2, 2, 3))[Wanted.VALUE] == trees()
 
 
+@pytest.mark.usefixtures("needs_a_compiler")
 def test_a_broken_engine_of_another_package_is_left_out(
     install: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
