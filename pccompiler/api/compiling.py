@@ -79,7 +79,8 @@ def compile(
     found = None
     if optimize is not None:
         one_of("optimize", optimize, ("auto",))
-        circuit, found = _optimized(circuit, hypernetwork, where, getattr(torch, precision))
+        made = hypernetwork is not None or sectors is not None
+        circuit, found = _optimized(circuit, made, where, getattr(torch, precision))
     prepared, lowered = prepare(circuit, hypernetwork, sectors, precision, numerics)
     model = CompiledCircuit(
         prepared,
@@ -97,15 +98,13 @@ def compile(
 
 
 def _optimized(
-    circuit: Circuit, hypernetwork: Generator | None, device: torch.device, dtype: torch.dtype
+    circuit: Circuit, made: bool, device: torch.device, dtype: torch.dtype
 ) -> tuple[Circuit, Optimization]:
     from pccompiler.torch_backend.engines.base import Target
     from pccompiler.torch_backend.engines.optimize import optimize
 
     verify(circuit)
-    given = circuit if hypernetwork is None else circuit.replace(generator=hypernetwork)
-    found, record = optimize(given, Target(device, dtype))
-    return (circuit if found is given else found), record
+    return optimize(circuit, Target(device, dtype), generated=made)
 
 
 def prepare(

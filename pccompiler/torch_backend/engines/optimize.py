@@ -70,18 +70,25 @@ class Optimization:
     reason: str
 
 
-def optimize(circuit: Circuit, target: Target) -> tuple[Circuit, Optimization]:
+def optimize(
+    circuit: Circuit, target: Target, *, generated: bool = False
+) -> tuple[Circuit, Optimization]:
     """The circuit that should evaluate fastest on a target, and what was considered.
 
     Only circuits with given weights are rewritten, since equal weights are what can be shared;
     training then changes shared weights together.
+
+    Args:
+        circuit: The circuit.
+        target: Where it will run.
+        generated: Whether sectors or a generator are given that refer to its weights.
 
     Raises:
         CircuitError: If the circuit breaks a rule, or a rewriting changes a value.
     """
     own = _rewriting("", circuit, target)
     absent = len(circuit.weights) - len(circuit.weights.values)
-    if absent or circuit.generator is not None:
+    if absent or generated or circuit.generator is not None:
         why = f"{absent} weights have no given values" if absent else "its weights are generated"
         return circuit, Optimization(chosen=own, considered=(own,), reason=why)
     made: dict[str, Circuit] = {"": circuit}

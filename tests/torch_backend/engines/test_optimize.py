@@ -63,6 +63,10 @@ def test_weights_that_are_trained_or_generated_are_left_alone() -> None:
     assert "weights have no given values" in trained.reason
     assert "weights" in made.reason
     assert trained.chosen.passes == made.chosen.passes == ""
+    circuit = pc.rat_spn(6, 2, 3).with_values(random_weights(pc.rat_spn(6, 2, 3), 0))
+    cut = pc.compile(circuit, sectors=pc.Sectors(by="rows"), optimize="auto").optimization
+    assert cut is not None
+    assert cut.reason == "its weights are generated"
 
 
 @settings(max_examples=25)
