@@ -113,12 +113,16 @@ def _unequal(what: str, old: float, new: float) -> Iterator[str]:
 
 
 def _masses(circuit: Circuit, worlds: Float) -> Float:
-    """The oracle's value of each row under the given weights, without floor or generator."""
+    masses: Float = np.exp(log_values(circuit, worlds))
+    return masses
+
+
+def log_values(circuit: Circuit, worlds: Float) -> Float:
+    """The oracle's log-value of each row under the given weights, without floor or generator."""
     lowered = plan(circuit.replace(generator=Direct(floor=0.0), sectors=None), dtype="float64")
     weights = by_group(lowered, circuit.weights.values)
     chunks = [worlds[start : start + _CHUNK] for start in range(0, len(worlds), _CHUNK)]
-    masses: Float = np.exp(np.concatenate([log_likelihood(lowered, weights, c) for c in chunks]))
-    return masses
+    return np.concatenate([log_likelihood(lowered, weights, c) for c in chunks])
 
 
 def _world(variables: tuple[Variable, ...], world: list[int]) -> str:

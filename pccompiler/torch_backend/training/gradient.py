@@ -28,6 +28,9 @@ from pccompiler.torch_backend.training.mapped_rows import MappedRows, stays_mapp
 from pccompiler.torch_backend.training.row_weights import row_weights
 from pccompiler.torch_backend.training.stepper import Stepper
 
+REMEDY = "lower the learning rate"
+"""What to do when training diverges."""
+
 __all__ = ["Evaluation", "History", "fit", "mean_log_likelihood"]
 
 
@@ -130,7 +133,7 @@ def _rows(model: CompiledCircuit, train: Tensor | ArrayLike) -> Tensor | MappedR
 class _Steps:
     """Steps in chunks of ``every``, each on its own batch. See `Worker`."""
 
-    remedy = "lower the learning rate"
+    remedy = REMEDY
 
     def __init__(
         self,

@@ -58,18 +58,35 @@ def learn(
         advance(course.step, None)
         while course.step < steps and (patience is None or course.stale < patience):
             taken, mean = worker.work(course.step, steps, look)
-            check(model, worker.remedy, rows, best, mean, course.step + taken)
-            value = None if rows.valid is None else mean_of_checked(model, rows.valid)
-            course.step += taken
-            record = Evaluation(step=course.step, train=mean, valid=value, seconds=course.seconds)
-            history.evaluations.append(record)
-            course.stale = 0 if best.offer(record) else course.stale + 1
+            found = record(course, worker.remedy, rows, taken, mean)
             if on_evaluation is not None:
-                on_evaluation(record)
-            advance(taken, record)
+                on_evaluation(found)
+            advance(taken, found)
         if keeper is not None:
             keeper.try_to_write()
-    model.engines.release()
+    return finished(course, steps)
+
+
+def record(course: Course, remedy: str, rows: TrainingData, taken: int, mean: float) -> Evaluation:
+    """Note the result of some steps, and the validation value after them.
+
+    Raises:
+        DataError: See `learn`.
+    """
+    model = course.best.model
+    _check(model, remedy, rows, course.best, mean, course.step + taken)
+    value = None if rows.valid is None else mean_of_checked(model, rows.valid)
+    course.step += taken
+    found = Evaluation(step=course.step, train=mean, valid=value, seconds=course.seconds)
+    course.history.evaluations.append(found)
+    course.stale = 0 if course.best.offer(found) else course.stale + 1
+    return found
+
+
+def finished(course: Course, steps: int) -> History:
+    """The history of a training that has ended."""
+    history, best = course.history, course.best
+    best.model.engines.release()
     history.stopped_early = course.step < steps
     history.best_step, history.best_valid = best.step, best.valid
     history.seconds = course.seconds
@@ -92,7 +109,7 @@ def refuse_unsound(model: CompiledCircuit) -> None:
         )
 
 
-def check(
+def _check(
     model: CompiledCircuit, remedy: str, rows: TrainingData, best: Best, mean: float, step: int
 ) -> None:
     """Refuse a loss or parameters that are not finite, and name an impossible row if there is one.

@@ -21,10 +21,10 @@ from pccompiler.progress import progress_bar
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.runtime.capture import captured
 from pccompiler.torch_backend.training.course import Course, TrainingData
-from pccompiler.torch_backend.training.gradient import checked_rates, draw, fit
-from pccompiler.torch_backend.training.history import Evaluation, History, mean_of_checked
+from pccompiler.torch_backend.training.gradient import REMEDY, checked_rates, draw, fit
+from pccompiler.torch_backend.training.history import History, mean_of_checked
 from pccompiler.torch_backend.training.initialise import begin
-from pccompiler.torch_backend.training.loop import check
+from pccompiler.torch_backend.training.loop import finished, record
 from pccompiler.torch_backend.training.stepper import Stepper
 
 
@@ -36,13 +36,11 @@ class Run:
         seed: Seed of its batches.
         learning_rate: Learning rate of Adam.
         weight_decay: L2 penalty inside Adam.
-        fold: Which part of the rows is held out for validation, if the rows are cut into folds.
     """
 
     seed: int
     learning_rate: float
     weight_decay: float
-    fold: int | None = None
 
 
 class Rows(NamedTuple):
@@ -96,7 +94,7 @@ def train_together(
             tell = stack.enter_context(progress_bar("training", schedule.steps, left=True))
             advance = partial(_tell, tell, members)
         _learn(members, schedule, advance)
-    return [member.finished(schedule) for member in members]
+    return [finished(member.course, schedule.steps) for member in members]
 
 
 def _one_by_one(
@@ -134,7 +132,7 @@ class Member:
     """One of the models with its optimizer, its batches and its progress."""
 
     def __init__(self, model: CompiledCircuit, run: Run, rows: Rows, schedule: Schedule) -> None:
-        self.model, self.rows = model, TrainingData(rows.train, None, rows.valid)
+        self.rows = TrainingData(rows.train, None, rows.valid)
         self.course = Course(model, begin(model, self.rows, run.seed, None))
         self.number = len(rows.train)
         rate, decay = checked_rates(model, run.learning_rate, run.weight_decay)
@@ -142,7 +140,7 @@ class Member:
             model,
             rows.train,
             None,
-            min(schedule.batch_size, self.number),
+            schedule.batch_size,
             rate,
             decay,
             cuda_graph=False,
@@ -161,25 +159,8 @@ class Member:
 
     def record(self, taken: int) -> None:
         """Note the result of a chunk of steps, and its validation value."""
-        course, stepper = self.course, self.stepper
-        mean = float(stepper.totals.sum()) / (taken * stepper.batch)
-        check(
-            self.model, "lower the learning rate", self.rows, course.best, mean, course.step + taken
-        )
-        value = None if self.rows.valid is None else mean_of_checked(self.model, self.rows.valid)
-        course.step += taken
-        made = Evaluation(step=course.step, train=mean, valid=value, seconds=course.seconds)
-        course.history.evaluations.append(made)
-        course.stale = 0 if course.best.offer(made) else course.stale + 1
-
-    def finished(self, schedule: Schedule) -> History:
-        """Its history."""
-        course, history = self.course, self.course.history
-        self.model.engines.release()
-        history.stopped_early = course.step < schedule.steps
-        history.best_step, history.best_valid = course.best.step, course.best.valid
-        history.seconds = course.seconds
-        return history
+        mean = float(self.stepper.totals.sum()) / (taken * self.stepper.batch)
+        record(self.course, REMEDY, self.rows, taken, mean)
 
 
 class Graph:

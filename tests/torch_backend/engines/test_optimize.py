@@ -14,6 +14,7 @@ import pccompiler as pc
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.imports.read import read
 from pccompiler.ir import Circuit
+from pccompiler.passes.analysis.equivalence import log_values
 from pccompiler.testing import random_weights
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits
@@ -89,12 +90,12 @@ def test_a_wrong_pass_is_found(
     sample: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     circuit = read(sample("nltcs.psdd"))
-    values = module._values
+    values = log_values
 
     def wrong(given: Circuit, rows: np.ndarray) -> np.ndarray:
         return values(given, rows) + (1e-6 if given.num_nodes < circuit.num_nodes else 0.0)
 
-    monkeypatch.setattr(module, "_values", wrong)
+    monkeypatch.setattr(module, "log_values", wrong)
     with pytest.raises(CircuitError, match="changed the meaning"):
         optimize(circuit, TARGET)
 

@@ -728,7 +728,7 @@ int run(const Circuit *c, int threads, int parts, char *memory, int64_t widest, 
         s.m = (Block *)(kept + own * kept_bytes(c->slots));
         s.e = s.m + c->slots;
       }
-      read_states(c, &s, own * B, given);
+      if (value || !kept || d->grads) read_states(c, &s, own * B, given);
       if (value || !kept) fine &= up(c, &s, own * B, given);
       const REAL *m = (const REAL *)(s.m + c->slots - 1), *e = (const REAL *)(s.e + c->slots - 1);
       for (int b = 0; value && b < given; ++b)

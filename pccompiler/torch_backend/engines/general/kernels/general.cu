@@ -170,7 +170,8 @@ static __device__ PAIR best_mix(const Circuit &c, const Code &i, int u, const RE
 }
 
 // Some units of a dense sum.
-template <bool BEST> static __device__ void dense(const Circuit &c, const Code &i, int number, int first, int64 row) {
+template <bool BEST>
+static __device__ void dense(const Circuit &c, const Code &i, int number, int first, int64 row) {
   const int32 *items = c.items + i.first;
   const REAL *w = weights_of(c, i) + (int64)first * i.count;
   REAL top = NONE, sum[UB];
