@@ -60,6 +60,10 @@ class Task(NamedTuple):
     wanted: Wanted
     generator: torch.Generator | None = None
 
+    def key(self, device: torch.device) -> Tensor:
+        """A random number for the kernels' own generators, shape (1,), on a device."""
+        return torch.randint(2**62, (1,), generator=self.generator, device=device)
+
 
 @dataclass(frozen=True, eq=False)
 class Descent:

@@ -292,14 +292,15 @@ def general() -> str:
 
 @pytest.mark.usefixtures("needs_a_compiler")
 @pytest.mark.parametrize("wanted", Wanted)
-def test_trees(wanted: Wanted) -> None:
-    names = check_all(pc.rat_spn(9, 3, 4, seed=0), wanted, 0, "float32")
+@pytest.mark.parametrize("sizes", [(9, 3, 4), (13, 1, 2), (45, 2, 5), (3, 4, 8)])
+def test_trees(wanted: Wanted, sizes: tuple[int, int, int]) -> None:
+    names = check_all(pc.rat_spn(*sizes, seed=0), wanted, 0, "float32")
     kernels = {
-        Wanted.VALUE: {trees(), general(), "budgeted", "layered"},
-        Wanted.GRADIENT: {trees(), general(), "budgeted", "layered"},
-        Wanted.COUNTS: {trees(), general(), "layered"},
+        Wanted.VALUE: {"budgeted", "layered"},
+        Wanted.GRADIENT: {"budgeted", "layered"},
+        Wanted.COUNTS: {"layered"},
     }
-    assert {"arena", *kernels.get(wanted, {general()})} <= names
+    assert {"arena", trees(), general(), *kernels.get(wanted, set())} <= names
 
 
 def test_every_engine_says_no_to_what_it_lacks() -> None:

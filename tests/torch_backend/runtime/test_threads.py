@@ -161,7 +161,7 @@ def test_trees_in_c_keep_their_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         found.append((torch.get_num_threads(), own(numbers)))
         return found[-1][1]
 
-    monkeypatch.setattr("pccompiler.torch_backend.engines.trees.cpu.threads_for", watched)
+    monkeypatch.setattr("pccompiler.torch_backend.engines.trees.blocks.threads_for", watched)
     with torch.no_grad():
         model(data(500, 16))
         model(data(1, 16))

@@ -22,7 +22,6 @@ from pccompiler.torch_backend.engines.general.code import Op, Program
 from pccompiler.torch_backend.engines.general.engine import (
     General,
     by_layer,
-    random_key,
     split_into,
 )
 from pccompiler.torch_backend.engines.general.memory import Kept, forget, space
@@ -190,7 +189,7 @@ class GeneralOnCPU(General):
         chosen = torch.full((x.shape[1], rows), -1, dtype=torch.int32, device="cpu")
         down.chosen = chosen.data_ptr()
         if task.wanted is Wanted.DRAWS:
-            down.key = int(random_key(x, task.generator))
+            down.key = int(task.key(x.device))
         call.run(threads, parts, kept=kept, down=down)
         return Descent(chosen=chosen)
 

@@ -23,7 +23,6 @@ from pccompiler.torch_backend.engines.general.code import Op, Program
 from pccompiler.torch_backend.engines.general.engine import (
     General,
     by_layer,
-    random_key,
     split_into,
 )
 from pccompiler.torch_backend.engines.general.indexed import Indexed, indexed, on_device
@@ -229,7 +228,7 @@ class GeneralOnCUDA(General):
         circuit.owner, circuit.instructions = made.owner.data_ptr(), len(reached)
         circuit.best = task.wanted is Wanted.BEST
         if task.wanted is Wanted.DRAWS:
-            key = random_key(state, task.generator)
+            key = task.key(state.device)
             circuit.key = key.data_ptr()
         circuit.work = made.choices.data_ptr()
         circuit.levels = made.choices_levels.data_ptr()

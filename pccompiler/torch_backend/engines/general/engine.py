@@ -7,7 +7,6 @@ from functools import cached_property
 from math import prod
 from typing import Self
 
-import torch
 from torch import Tensor
 
 from pccompiler.ir.kinds import Kind
@@ -59,11 +58,6 @@ def by_layer(plan: Plan, flat: Tensor, rows: int) -> dict[int, Tensor]:
     inputs = {n: layer for n, layer in enumerate(plan.layers) if layer.kind == Kind.INPUT}
     shapes = [(layer.rows, layer.units, rows) for layer in inputs.values()]
     return dict(zip(inputs, split_into(flat, shapes), strict=True))
-
-
-def random_key(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """A random number for the kernels' own generator, shape (1,), on the device of ``like``."""
-    return torch.randint(2**62, (1,), generator=generator, device=like.device)
 
 
 def split_into(flat: Tensor, shapes: Sequence[Sequence[int]]) -> list[Tensor]:

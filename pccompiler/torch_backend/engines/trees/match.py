@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeAlias
 
 import numpy as np
 
@@ -37,6 +38,7 @@ class RegionTrees:
         kinds: Kind of each of the two operands, see `Child`.
         ids: Region or variable of each of the two operands.
         leaves: Row among leaf weights for each of the two operands, or -1.
+        inputs: Row among those of all input layers for each of the two operands, or -1.
         roots: Regions that nothing reads, in the order of their layer.
         units: Units of every region except the roots.
         groups: Weight groups of regions, roots and leaves.
@@ -46,6 +48,7 @@ class RegionTrees:
     kinds: list[tuple[int, int]]
     ids: list[tuple[int, int]]
     leaves: list[tuple[int, int]]
+    inputs: list[tuple[int, int]]
     roots: list[int]
     units: int
     groups: tuple[int, int, int]
@@ -90,6 +93,10 @@ def root_order(plan: Plan) -> Int | None:
     return None if np.array_equal(rows, np.arange(len(rows))) else np.argsort(rows)
 
 
+_Operand: TypeAlias = tuple[int, int, int, int]
+"""Kind, region or variable, leaf row and input row."""
+
+
 class _Walk:
     """Reads regions from the layers, bottom up."""
 
@@ -99,10 +106,11 @@ class _Walk:
         self.base = np.concatenate([[0], np.cumsum(sizes)])
         self.offset = _offsets(plan)
         self.region = np.full(self.base[-1], -1)  # for rows of sums: the region
-        self.leaf = np.full((self.base[-1], 2), -1)  # variable and leaf row
+        self.leaf = np.full((self.base[-1], 3), -1)  # variable, leaf row and input row
+        self.input_rows = 0
         self.reads = np.zeros(self.base[-1], np.int64)
         self.product: dict[int, list[int]] = {}
-        self.out = RegionTrees([], [], [], [], [], 0, (-1, -1, -1))
+        self.out = RegionTrees([], [], [], [], [], [], 0, (-1, -1, -1))
         self.square = self.root = self.leaf_group = -1
 
     def run(self) -> RegionTrees:
@@ -131,9 +139,11 @@ class _Walk:
     def _input(self, number: int) -> None:
         layer = self.plan.layers[number]
         _refuse(layer.family != Family.INDICATOR or layer.units != 2, "leaves are not binary")
-        variables = layer.variables
+        variables, here = layer.variables, slice(self.base[number], self.base[number + 1])
         if variables is not None:
-            self.leaf[self.base[number] : self.base[number + 1], 0] = variables
+            self.leaf[here, 0] = variables
+        self.leaf[here, 2] = self.input_rows + np.arange(layer.rows)
+        self.input_rows += layer.rows
 
     def _products(self, number: int) -> None:
         row = int(self.base[number])
@@ -154,7 +164,7 @@ class _Walk:
             _refuse(self.leaf_group not in (-1, layer.group), "leaf weights are in two groups")
             _refuse(layer.units != self.out.units, "leaves differ in units")
             self.leaf_group = layer.group
-            self.leaf[first : first + layer.rows, 0] = self.leaf[places, 0]
+            self.leaf[first : first + layer.rows] = self.leaf[places]
             self.leaf[first : first + layer.rows, 1] = offset + np.arange(layer.rows)
             return
         is_root = number == self.top
@@ -179,24 +189,25 @@ class _Walk:
         while len(children) > 2:
             pairs = [children[i : i + 2] for i in range(0, len(children), 2)]
             children = [
-                pair[0] if len(pair) == 1 else (int(Child.LANE), self._add(-1, pair), -1)
+                pair[0] if len(pair) == 1 else (int(Child.LANE), self._add(-1, pair), -1, -1)
                 for pair in pairs
             ]
         return self._add(weight, children)
 
-    def _child(self, place: int) -> tuple[int, int, int]:
+    def _child(self, place: int) -> _Operand:
         if self.region[place] >= 0:
-            return int(Child.LANE), int(self.region[place]), -1
-        variable, row = self.leaf[place].tolist()
+            return int(Child.LANE), int(self.region[place]), -1, -1
+        variable, row, input_row = self.leaf[place].tolist()
         _refuse(row < 0, "a product reads inputs")
-        return int(Child.LEAF), variable, row
+        return int(Child.LEAF), variable, row, input_row
 
-    def _add(self, weight: int, children: list[tuple[int, int, int]]) -> int:
-        pair = [*children, (int(Child.NONE), -1, -1)][:2]
+    def _add(self, weight: int, children: list[_Operand]) -> int:
+        pair = [*children, (int(Child.NONE), -1, -1, -1)][:2]
         self.out.weight.append(weight)
         self.out.kinds.append((pair[0][0], pair[1][0]))
         self.out.ids.append((pair[0][1], pair[1][1]))
         self.out.leaves.append((pair[0][2], pair[1][2]))
+        self.out.inputs.append((pair[0][3], pair[1][3]))
         return len(self.out.weight) - 1
 
 

@@ -56,6 +56,7 @@ def tables_of(trees: RegionTrees, rows: dict[int, Int | None]) -> dict[str, NDAr
         "kind": kinds,
         "source": source,
         "leaf": np.where(leaf >= 0, placed(leaves, leaf), leaf),
+        "input": np.array(trees.inputs).reshape(-1, 2)[order],
     }
     return {name: np.ascontiguousarray(table, np.int32) for name, table in found.items()}
 

@@ -117,7 +117,7 @@ def test_threads_do_not_change_a_bit(tied: bool) -> None:
         circuit = circuit.replace(weight=one, weights=WeightTable(*kinds.T))
     model = pc.compile(circuit)
     assert isinstance(model.kernels, TreesOnCPU)
-    assert model.kernels.separate is not tied
+    assert model.kernels.forest.separate is not tied
     x, ones = rows(1000, 40, True), torch.ones(1000)
     before = torch.get_num_threads()
     found: list[Tensor] = []

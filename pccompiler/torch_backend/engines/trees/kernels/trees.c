@@ -14,19 +14,27 @@ typedef struct {
   const int32_t *kind;        // [region][side]: 0 none, 1 region, 2 leaf
   const int32_t *source;      // [region][side]: region in its tree, or variable
   const int32_t *leaf;        // [region][side]: row among leaf weights
+  const int32_t *input;       // [region][side]: row among those of input layers
   const float *square, *top, *leaves;  // [row][K][K], [row][K], [row][K][2]
   const float *zero, *one;    // [variable][rows]: whether a value may be 0 or 1; missing: both
   int64_t rows;               // a multiple of B
   int64_t counts;             // whether gradients are multiplied by weights, see `down`
+  int64_t best;               // whether values are those of the best induced trees
 } Trees;
 
 typedef float Units[K][B];
 
-static void leaf_value(const Trees *t, int32_t row, int32_t variable, int64_t first, Units v) {
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE void leaf_value(const Trees *t, int32_t row, int32_t variable, int64_t first, const int best,
+                       Units v) {
   const float *w = t->leaves + (int64_t)row * 2 * K;
   const float *zero = t->zero + variable * t->rows + first, *one = t->one + variable * t->rows + first;
   for (int u = 0; u < K; ++u)
-    for (int b = 0; b < B; ++b) v[u][b] = zero[b] * w[2 * u] + one[b] * w[2 * u + 1];
+    for (int b = 0; b < B; ++b) {
+      const float off = zero[b] * w[2 * u], on = one[b] * w[2 * u + 1];
+      v[u][b] = !best ? off + on : off > on ? off : on;
+    }
 }
 
 static const float *weights_of(const Trees *t, int32_t weight, int *units) {
@@ -35,7 +43,9 @@ static const float *weights_of(const Trees *t, int32_t weight, int *units) {
 }
 
 // Values v and scaled products p of a tree's regions, and the sum of their exponents.
-static void up(const Trees *t, int32_t tree, int64_t first, Units *v, Units *p, int32_t *exponent) {
+// If ``best``, the largest terms take the place of sums.
+INLINE void up_by(const Trees *t, int32_t tree, int64_t first, const int best, Units *v, Units *p,
+                  int32_t *exponent) {
   const int32_t start = t->starts[tree], regions = t->starts[tree + 1] - start;
   for (int b = 0; b < B; ++b) exponent[b] = 0;
   for (int32_t r = 0; r < regions; ++r) {
@@ -45,7 +55,7 @@ static void up(const Trees *t, int32_t tree, int64_t first, Units *v, Units *p, 
       const float(*from)[B] = operand;
       if (kind[side] == CHILD_NONE) continue;
       if (kind[side] == CHILD_LANE) from = v[source[side]];
-      else leaf_value(t, t->leaf[2 * (start + r) + side], source[side], first, operand);
+      else leaf_value(t, t->leaf[2 * (start + r) + side], source[side], first, best, operand);
       if (side == 0) memcpy(p[r], from, sizeof(Units));
       else
         for (int u = 0; u < K; ++u)
@@ -75,10 +85,18 @@ static void up(const Trees *t, int32_t tree, int64_t first, Units *v, Units *p, 
       float sum[B];
       for (int b = 0; b < B; ++b) sum[b] = w[u * K] * p[r][0][b];
       for (int j = 1; j < K; ++j)
-        for (int b = 0; b < B; ++b) sum[b] += w[u * K + j] * p[r][j][b];
+        for (int b = 0; b < B; ++b) {
+          const float term = w[u * K + j] * p[r][j][b];
+          sum[b] = !best ? sum[b] + term : term > sum[b] ? term : sum[b];
+        }
       memcpy(v[r][u], sum, sizeof(sum));
     }
   }
+}
+
+static void up(const Trees *t, int32_t tree, int64_t first, Units *v, Units *p, int32_t *exponent) {
+  if (t->best) up_by(t, tree, first, 1, v, p, exponent);
+  else up_by(t, tree, first, 0, v, p, exponent);
 }
 
 static float total(const float *a, const float *b) {
@@ -112,8 +130,24 @@ static void leaf_gradient(const Trees *t, int32_t row, int32_t variable, int64_t
   }
 }
 
+// Adds to the flows of a leaf's states, [input row][state][rows], from the flow g of its sum.
+static void state_flows(const Trees *t, int64_t at, int64_t first, const Units g, float *flows) {
+  const float *w = t->leaves + (int64_t)t->leaf[at] * 2 * K;
+  const int64_t column = t->source[at] * t->rows + first;
+  const float *zero = t->zero + column, *one = t->one + column;
+  float *out = flows + 2 * t->input[at] * t->rows + first;
+  for (int u = 0; u < K; ++u)
+    for (int b = 0; b < B; ++b) {
+      const float off = zero[b] * w[2 * u], on = one[b] * w[2 * u + 1];
+      const float ratio = off + on > 0.f ? g[u][b] / (off + on) : 0.f;
+      out[b] += ratio * off;
+      out[t->rows + b] += ratio * on;
+    }
+}
+
 // Gradients of weights, or expected counts, which are weights times gradients; a missing value gives
-// leaves no counts. Flows of a region replace its product once they are known.
+// leaves no counts. If ``square`` is null, the flows of leaves' states instead, added to ``leaves``.
+// Flows of a region replace its product once they are known.
 static void down(const Trees *t, int32_t tree, int64_t first, const float *flow, Units *v, Units *p,
                  float *square, float *top, float *leaves) {
   const int32_t start = t->starts[tree], regions = t->starts[tree + 1] - start;
@@ -128,11 +162,12 @@ static void down(const Trees *t, int32_t tree, int64_t first, const float *flow,
           for (int b = 0; b < B; ++b) g[u][b] = u == 0 ? flow[b] : 0.f;
     } else {
       const float *w = weights_of(t, weight, &units);
-      float *d = weight >= 0 ? square + (int64_t)weight * K * K : top + (int64_t)(-2 - weight) * K;
+      float *d = !square ? square : weight >= 0 ? square + (int64_t)weight * K * K
+                                                : top + (int64_t)(-2 - weight) * K;
       for (int u = 0; u < units; ++u) {
         const float *from = parent >= 0 ? p[parent][u] : flow;
         for (int b = 0; b < B; ++b) ratio[u][b] = v[r][u][b] > 0.f ? from[b] / v[r][u][b] : 0.f;
-        for (int j = 0; j < K; ++j) {
+        for (int j = 0; d && j < K; ++j) {
           const float found = total(ratio[u], p[r][j]);
           d[u * K + j] += t->counts ? found * w[u * K + j] : found;
         }
@@ -148,8 +183,9 @@ static void down(const Trees *t, int32_t tree, int64_t first, const float *flow,
     memcpy(p[r], g, sizeof(Units));
     for (int side = 0; side < 2; ++side) {
       const int64_t at = 2 * (int64_t)(start + r) + side;
-      if (t->kind[at] == CHILD_LEAF)
-        leaf_gradient(t, t->leaf[at], t->source[at], first, (const float(*)[B])g, leaves);
+      if (t->kind[at] != CHILD_LEAF) continue;
+      if (square) leaf_gradient(t, t->leaf[at], t->source[at], first, (const float(*)[B])g, leaves);
+      else state_flows(t, at, first, (const float(*)[B])g, leaves);
     }
   }
 }
@@ -206,6 +242,111 @@ void trees_down(const Trees *t, int32_t trees, int threads, float *space, int64_
 #undef CALL
 }
 
+// Flows of leaves' states, [input row][state][rows], from flows [tree][rows]. Threads share the rows.
+void trees_leaves(const Trees *t, int32_t trees, int threads, float *space, int64_t size,
+                  const float *flows, float *leaves) {
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+  for (int64_t first = 0; first < t->rows; first += B)
+    for (int32_t tree = 0; tree < trees; ++tree)
+      tree_down(t, tree, first, (Units *)(space + own_thread() * size), flows, 0, 0, leaves);
+}
+
+// A number in [0, 1): the output of splitmix64 (Steele, Lea and Flood 2014) after ``at`` steps.
+static double uniform(uint64_t key, uint64_t at) {
+  uint64_t z = key + (at + 1) * 0x9e3779b97f4a7c15ULL;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
+}
+
+typedef struct {
+  const int32_t *root;  // the tree of each row
+  int32_t *chosen;      // [variable][rows]: the unit of the leaf, among those of all input layers
+  int64_t rows;         // as many as there are in the trees, or draws from the one row there
+  int64_t numbers;      // random numbers for each row
+  uint64_t key;
+} Choice;
+
+// The largest of some terms, or one drawn in proportion to its size; a number in [0, 1) is given.
+static int pick(const float *terms, int number, int best, double given) {
+  double all = 0;
+  int found = 0;
+  for (int j = 0; j < number; ++j) {
+    all += terms[j];
+    if (terms[j] > (best ? terms[found] : 0.f)) found = j;
+  }
+  double left = given * all;
+  for (int j = 0; !best && j < number; ++j)
+    if ((left -= terms[j]) < 0) return j;
+  return found;
+}
+
+// The leaves of one induced tree for one row, whose values are in column b of the block.
+static void tree_choose(const Trees *t, int32_t tree, int64_t first, const Choice *c, int64_t row,
+                        int b, Units *p, int32_t *unit) {
+  const int32_t start = t->starts[tree], regions = t->starts[tree + 1] - start;
+  const uint64_t number = (uint64_t)row * c->numbers + 3 * (int64_t)start;
+  for (int32_t r = regions - 1; r >= 0; --r) {
+    const int32_t parent = t->parent[start + r], weight = t->weight[start + r];
+    int units, u = parent < 0 ? 0 : unit[parent];
+    float terms[K];
+    if (weight != -1) {
+      const float *w = weights_of(t, weight, &units) + u * K;
+      for (int j = 0; j < K; ++j) terms[j] = w[j] * p[r][j][b];
+      u = pick(terms, K, t->best, uniform(c->key, number + 3 * r));
+    }
+    unit[r] = u;
+    for (int side = 0; side < 2; ++side) {
+      const int64_t at = 2 * (int64_t)(start + r) + side, column = t->source[at] * t->rows + first + b;
+      if (t->kind[at] != CHILD_LEAF) continue;
+      const float *w = t->leaves + ((int64_t)t->leaf[at] * K + u) * 2;
+      const float states[2] = {t->zero[column] * w[0], t->one[column] * w[1]};
+      const int state = pick(states, 2, t->best, uniform(c->key, number + 3 * r + 1 + side));
+      c->chosen[t->source[at] * c->rows + row] = 2 * t->input[at] + state;
+    }
+  }
+}
+
+// The leaves of one induced tree for each row. units: regions of the largest tree for each thread.
+void trees_choose(const Trees *t, int32_t trees, int threads, float *space, int64_t size,
+                  const Choice *c, int64_t alone, int32_t *units, int64_t most) {
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
+  for (int32_t tree = 0; tree < trees; ++tree) {
+    Units *v = (Units *)(space + own_thread() * size), *p = v + t->starts[tree + 1] - t->starts[tree];
+    for (int64_t first = 0; first < t->rows; first += B) {
+      const int64_t end = alone || first + B > c->rows ? c->rows : first + B;
+      int ready = 0;
+      for (int64_t row = first; row < end; ++row) {
+        int32_t exponent[B];
+        if (c->root[row] != tree) continue;
+        if (!ready) up(t, tree, first, v, p, exponent);
+        ready = 1;
+        tree_choose(t, tree, first, c, row, alone ? 0 : row - first, p, units + own_thread() * most);
+      }
+    }
+  }
+}
+
+// The tree of each row. roots: [tree][rows], of one row if it is ``alone``.
+void mix_choose(const float *roots, const float *share, int64_t trees, int64_t rows, int64_t alone,
+                int64_t best, Choice *c, int32_t *root) {
+  for (int64_t row = 0; row < c->rows; ++row) {
+    const int64_t b = alone ? 0 : row;
+    double top = -INFINITY, all = 0;
+    for (int64_t r = 0; r < trees; ++r) {
+      const double value = (double)roots[r * rows + b] + share[r];
+      if (value > top) top = value, root[row] = r;
+    }
+    if (best) continue;
+    for (int64_t r = 0; r < trees; ++r) all += exp((double)roots[r * rows + b] + share[r] - top);
+    double left = all * uniform(c->key, (row + 1) * c->numbers - 1);
+    for (int64_t r = 0; r < trees; ++r) {
+      left -= exp((double)roots[r * rows + b] + share[r] - top);
+      if (left < 0) { root[row] = r; break; }
+    }
+  }
+}
+
 // Whether values may be 0 or 1, [variable][rows], from data [row][variable]; missing: both.
 void states(const float *x, int64_t batch, int64_t variables, int64_t rows, float *zero, float *one) {
   for (int64_t v = 0; v < variables; ++v)
@@ -219,9 +360,9 @@ void states(const float *x, int64_t batch, int64_t variables, int64_t rows, floa
     }
 }
 
-// Log-values of a mixture, [batch], from roots [tree][rows].
+// Log-values of a mixture, or of its best tree, [batch], from roots [tree][rows].
 void mix_up(const float *roots, const float *share, int64_t trees, int64_t rows, int64_t batch,
-            float *out) {
+            int64_t best, float *out) {
   for (int64_t b = 0; b < batch; ++b) {
     float most = -1e38f, sum = 0.f;
     for (int64_t r = 0; r < trees; ++r) {
@@ -229,7 +370,7 @@ void mix_up(const float *roots, const float *share, int64_t trees, int64_t rows,
       most = value > most ? value : most;
     }
     for (int64_t r = 0; r < trees; ++r) sum += expf(roots[r * rows + b] + share[r] - most);
-    out[b] = most + logf(sum);
+    out[b] = best ? most : most + logf(sum);
   }
 }
 
