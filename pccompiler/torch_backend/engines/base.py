@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Self
 
 import torch
@@ -167,6 +168,12 @@ class Engine(ABC):
         if self.in_kernels and self.target.device.type == "cuda":
             memory = max(memory, total_memory(self.target.device) // _SHARE)
         return max(1, min(_CPU_ROWS if on_cpu else _MOST_ROWS, memory // max(a_row, 1)))
+
+    @cached_property
+    def row_bytes(self) -> int:
+        """Memory that each row of a query takes at most, up and down."""
+        units = [layer.rows * layer.units for layer in self.plan.layers]
+        return self.target.dtype.itemsize * (2 * sum(units) + 8 * max(units))
 
     def release(self) -> None:  # noqa: B027  # nothing to do
         """Free memory that was kept for the next batch."""

@@ -102,14 +102,13 @@ class KnowsEvidence(Evaluator):
 
 def chunk_rows(model: Evaluator, wanted: Wanted) -> int:
     """Rows per chunk."""
-    units = [layer.rows * layer.units for layer in model.plan.layers]
-    a_row = model.dtype.itemsize * (2 * sum(units) + 8 * max(units))
+    engine = model.engines.choose(wanted)
     if model.device.type == "cuda":
         memory = total_memory(model.device) // _SHARE
     else:
         memory = _THREAD_BYTES * torch.get_num_threads()
-    most = model.engines.choose(wanted).most_rows
-    return max(1, min(memory // a_row, memory if most is None else most))
+    most = engine.most_rows
+    return max(1, min(memory // engine.row_bytes, memory if most is None else most))
 
 
 def sharing_little(

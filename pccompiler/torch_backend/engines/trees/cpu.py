@@ -7,6 +7,7 @@ over threads, each with weights of its own, so results are reproducible bit for 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -67,6 +68,11 @@ class TreesOnCPU(Engine):
         except KernelError as why:
             say_slower(why)
             raise
+
+    @cached_property
+    def row_bytes(self) -> int:
+        """See `Engine`: values and flows of roots, and states and flows of leaves."""
+        return 4 * (2 * self.forest.trees + 6 * self.forest.inputs)
 
     def launches(self, wanted: Wanted) -> int:
         """See `Engine`: the number of calls of C functions."""

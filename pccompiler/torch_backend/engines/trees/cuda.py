@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -11,7 +12,15 @@ from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.log import say_once
 from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
-from pccompiler.torch_backend.engines.questions import Ascent, Batch, Descent, Task, Wanted
+from pccompiler.torch_backend.engines.general.engine import by_layer
+from pccompiler.torch_backend.engines.questions import (
+    QUERIES,
+    Ascent,
+    Batch,
+    Descent,
+    Task,
+    Wanted,
+)
 from pccompiler.torch_backend.engines.trees.arranged import Arranged, Source
 from pccompiler.torch_backend.engines.trees.cuda_weights import Generated
 from pccompiler.torch_backend.engines.trees.launch import Launcher
@@ -21,13 +30,15 @@ from pccompiler.torch_backend.weights.weights import Weights
 
 MOST_UNITS = 8
 """With more units, a lane's weights and their gradients do not fit in its registers."""
+_DRAWS = 2**16
+"""The most draws from one row at once, which is evaluated once for each."""
 
 
 class TreesOnCUDA(Engine):
     """A circuit of small regions in trees, in float32 on a GPU."""
 
     name = "trees-cuda"
-    answers = frozenset({Wanted.VALUE, Wanted.GRADIENT, Wanted.COUNTS})
+    answers = frozenset(Wanted)
     only_device, only_dtype = "cuda", torch.float32
     in_kernels = True
     most_rows = 2**18  # launches count blocks of rows in 16 bits
@@ -68,6 +79,12 @@ class TreesOnCUDA(Engine):
             return None
         return 1 + len(self.trees.stages) + self.mixed
 
+    @cached_property
+    def row_bytes(self) -> int:
+        """See `Engine`: values and flows of pieces and roots, and flows of leaves."""
+        pieces = 2 * self.trees.pieces * ((self.trees.units + 4) & ~3)
+        return 4 * (pieces + 2 * self.trees.roots + 4 * len(self.trees.inputs))
+
     @property
     def mixed(self) -> bool:
         """Whether the root mixes several trees."""
@@ -98,17 +115,22 @@ class TreesOnCUDA(Engine):
 
     def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
         """See `Engine`."""
-        rows, source = len(batch.x), self.source
-        if wanted is Wanted.COUNTS:
+        rows, source, complete = len(batch.x), self.source, batch.complete
+        if wanted is Wanted.COUNTS or wanted in QUERIES:
             source, operands = self.arranged, self._arrange(operands)
+            complete &= wanted is Wanted.COUNTS
         weights = source.make(operands[self.mixed :])
-        codes = self.launcher.pack(batch.x, batch.complete)
-        roots, pieces = self.launcher.up(codes, rows, weights, batch.complete)
-        values = self.launcher.mix(roots, operands[0]) if self.mixed else roots[0].clone()
-        return values, Ascent((codes, weights, pieces, roots, values, *operands), batch.complete)
+        codes = self.launcher.pack(batch.x, complete)
+        roots, pieces = self.launcher.up(codes, rows, weights, complete, wanted)
+        mixed = self.launcher.mix(roots, operands[0], wanted) if self.mixed else None
+        values = roots[0].clone() if mixed is None else mixed
+        saved = codes, weights, pieces, roots, values, *operands
+        return values, Ascent(saved, Batch(batch.x, complete))
 
     def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
+        if task.wanted in QUERIES:
+            return self._answer(ascent, task)
         codes, weights, pieces, roots, values, *operands = ascent.saved
         above, share = task.flows.contiguous(), list[Tensor]()
         counts = task.wanted is Wanted.COUNTS
@@ -116,7 +138,7 @@ class TreesOnCUDA(Engine):
         if self.mixed:
             each, found = self.launcher.unmix(roots, operands[0], values, above)
             share = [found]
-        grads = self.launcher.down(codes, weights, pieces, each, ascent.kept, counts)
+        grads = self.launcher.down(codes, weights, pieces, each, ascent.kept.complete, task.wanted)
         source = self.arranged if counts else self.source
         own = source.back(grads, len(values), operands[self.mixed :])
         if not counts:
@@ -126,6 +148,26 @@ class TreesOnCUDA(Engine):
             found = share[0] * operands[0]
             by_group[self.plan.layers[-1].group] = self._by_column(found)
         return Descent([self.weights.added(n, by_group[n]) for n in self.weights.tables])
+
+    def _answer(self, ascent: Ascent, task: Task) -> Descent:
+        """The way down for queries."""
+        codes, weights, pieces, roots, values, *operands = ascent.saved
+        if task.wanted is Wanted.POSTERIOR:
+            each = task.flows.unsqueeze(0).contiguous()
+            if self.mixed:
+                each, _ = self.launcher.unmix(roots, operands[0], values, each[0])
+            found = self.launcher.posterior(codes, weights, pieces, each)
+            return Descent(leaves=by_layer(self.plan, found, len(task.flows)))
+        share, parts = operands[0] if self.mixed else None, list[Tensor]()
+        for flows in task.flows.split(_DRAWS):
+            if len(flows) != roots.shape[1]:  # several draws from one row
+                rows = ascent.kept.x[:1].expand(len(flows), -1)
+                codes = self.launcher.pack(rows, False)
+                roots, pieces = self.launcher.up(codes, len(rows), weights, False, task.wanted)
+            key = task.key(values.device)
+            given = codes, weights, pieces
+            parts.append(self.launcher.choose(given, roots, share, key, task.wanted))
+        return Descent(chosen=torch.cat(parts, 1))
 
     def _by_column(self, shares: Tensor) -> Tensor:
         """What the roots have, as a table of the mixture."""

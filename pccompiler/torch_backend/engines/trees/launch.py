@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.engines.trees.match import Child
-from pccompiler.torch_backend.engines.trees.warps import (
-    OPERAND,
-    WARP,
-    Arrangement,
-    Field,
-    Role,
-    Stage,
-)
-from pccompiler.torch_backend.runtime.macros import macros
-from pccompiler.torch_backend.runtime.nvrtc import Argument, Kernel, Long, load
+from pccompiler.torch_backend.engines.questions import Wanted
+from pccompiler.torch_backend.engines.trees.lanes import WARP
+from pccompiler.torch_backend.engines.trees.stages import MIXERS, WARPS, LaunchedStage
+from pccompiler.torch_backend.engines.trees.warps import Arrangement
+from pccompiler.torch_backend.runtime.nvrtc import Argument, Long
 
-_WARPS = 2
-"""Warps per block."""
 _FILL = 14
 """Warps per multiprocessor, enough to hide latencies."""
-_AHEAD = 4
-_KERNELS = Path(__file__).parent / "kernels"
-_FILES = tuple(_KERNELS / name for name in ("warps.cuh", "up.cu", "down.cu", "batch.cu"))
 _FEW = 4
 """The most parts of the batch that readers of gradients sum themselves."""
-_MIXERS = 16
-"""Threads that share the sum over a mixture's roots."""
-_NAMES = (
-    "trees_up",
-    "trees_down",
-    "collect",
-    "collect_many",
-    "pack_states",
-    "mix_up",
-    "mix_down",
-)
+
+
+def _upwards(wanted: Wanted) -> Wanted:
+    """The question whose kernels run upwards: all except best trees take sums."""
+    return wanted if wanted is Wanted.BEST else Wanted.VALUE
 
 
 class Launcher:
@@ -49,15 +33,27 @@ class Launcher:
         self.trees, self.device = trees, device
         self.lanes, self.wide = trees.lanes, (trees.units + 4) & ~3
         self.components = trees.units**2 + 4 * trees.units
-        self.stages: list[_Stage] = []
+        self.stages: list[LaunchedStage] = []
         first = 0
         for stage in trees.stages:
-            self.stages.append(_Stage(stage, first, trees.units, device))
+            self.stages.append(LaunchedStage(stage, first, trees.units, device))
             first += stage.weight.size
         self.processors = torch.cuda.get_device_properties(device).multi_processor_count
         self._parts: dict[tuple[int, int], tuple[int, int]] = {}
         self._places: dict[int, tuple[Tensor, Tensor]] = {}
         self.kernels = self.stages[0].kernels(complete=True)
+
+    @cached_property
+    def leaves(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The input row of each slot; where each input row's slots start in a list; the list."""
+        inputs = self.trees.inputs
+        order = np.argsort(inputs, kind="stable")
+        starts = np.searchsorted(inputs[order], np.arange(inputs.max() + 2))
+        arrays = inputs, starts, order
+        one, two, three = (
+            torch.from_numpy(each.astype(np.int32)).to(self.device) for each in arrays
+        )
+        return one, two, three
 
     def pack(self, x: Tensor, complete: bool) -> Tensor:
         """States with two bits per value, shape (variables, words), from rows (batch, variables).
@@ -72,7 +68,9 @@ class Launcher:
         self.kernels["pack_states"]((-(-variables // 128), words), (128, 1), 0, arguments)
         return out
 
-    def up(self, codes: Tensor, batch: int, weights: Tensor, complete: bool) -> tuple[Tensor, ...]:
+    def up(
+        self, codes: Tensor, batch: int, weights: Tensor, complete: bool, wanted: Wanted
+    ) -> tuple[Tensor, ...]:
         """Log-values of roots, shape (roots, batch), and values of pieces."""
         pieces = weights.new_empty(self.trees.pieces, batch, self.wide)
         roots = weights.new_empty(self.trees.roots, batch)
@@ -85,31 +83,81 @@ class Launcher:
                 batch,
                 part,
             ]
-            up = stage.kernels(complete)["trees_up"]
-            up((stage.blocks, parts), (32 * _WARPS, 1), stage.bytes(complete)[0], arguments)
+            up = stage.kernels(complete, _upwards(wanted))["trees_up"]
+            up((stage.blocks, parts), (32 * WARPS, 1), stage.bytes(complete)[0], arguments)
         return roots, pieces
 
     def down(
         self, codes: Tensor, weights: Tensor, pieces: Tensor, flows: Tensor, complete: bool,
-        counts: bool = False,
+        wanted: Wanted,
     ) -> Tensor:  # fmt: skip
         """Gradients of weights, stage by stage, for each part of the batch; see `places`.
 
-        With ``counts``, expected counts: weights times gradients, without missing values of leaves.
+        For `Wanted.COUNTS` expected counts: weights times gradients, without missing values of
+        leaves.
         """
+        sizes = self._sizes(flows.shape[1])
+        found = flows.new_empty(sum(sizes))
+        self._down((codes, weights, pieces, flows), complete, wanted, found.split(sizes))
+        self._collect_many(found, flows.shape[1])
+        return found
+
+    def posterior(self, codes: Tensor, weights: Tensor, pieces: Tensor, flows: Tensor) -> Tensor:
+        """Flows of leaves' states, shape (rows of input layers, 2, batch)."""
+        batch, (inputs, starts, slots) = flows.shape[1], self.leaves
+        found = flows.new_empty(len(inputs), batch, 2)
+        own = [found] * len(self.stages)
+        self._down((codes, weights, pieces, flows), False, Wanted.POSTERIOR, own, (inputs, inputs))
+        out = flows.new_empty(len(starts) - 1, 2, batch)
+        arguments: list[Argument] = [found, batch, len(out), starts, slots, out]
+        blocks = -(-batch // 128), min(len(out), 2**15)
+        self.kernels["add_leaves"](blocks, (128, 1), 0, arguments)
+        return out
+
+    def choose(
+        self, ascent: Sequence[Tensor], roots: Tensor, share: Tensor | None, key: Tensor,
+        wanted: Wanted,
+    ) -> Tensor:  # fmt: skip
+        """The leaf unit of each variable, shape (variables, batch), -1 if there is none.
+
+        Args:
+            ascent: Codes, weights and pieces.
+            roots: Log-values of roots, shape (roots, batch).
+            share: Weights of the roots and log-values of their mixture, if there is one.
+            key: A random number, shape (1,).
+            wanted: Draws or best trees.
+        """
+        codes, weights, pieces = ascent
+        batch = roots.shape[1]
+        flows = torch.zeros_like(roots)
+        if share is not None:
+            values = self.mix(roots, share, wanted)
+            given: list[Argument] = [roots, share, values, *roots.shape, Long(self.lanes), key]
+            kernel = self.stages[0].kernels(False, wanted)["choose_roots"]
+            kernel((-(-batch // 128), 1), (128, 1), 0, [*given, flows])
+        chosen = torch.full((len(codes), batch), -1, dtype=torch.int32, device=self.device)
+        own = [chosen] * len(self.stages)
+        self._down((codes, weights, pieces, flows), False, wanted, own, (self.leaves[0], key))
+        return chosen
+
+    def _down(
+        self,
+        given: tuple[Tensor, Tensor, Tensor, Tensor],
+        complete: bool,
+        wanted: Wanted,
+        found: Sequence[Tensor],
+        more: Sequence[Tensor] = (),
+    ) -> None:
+        """The kernels of all stages, from the roots down."""
+        codes, weights, pieces, flows = given
         batch = flows.shape[1]
         piece_flows = torch.empty_like(pieces)
-        sizes = self._sizes(batch)
-        found = flows.new_empty(sum(sizes))
-        own = found.split(sizes)
-        for stage, mine in zip(reversed(self.stages), reversed(own), strict=True):
+        for stage, mine in zip(reversed(self.stages), reversed(found), strict=True):
             parts, part = self.parts(stage, batch)
             arguments = stage.arguments(self.lanes, codes, weights)
-            arguments += [pieces, flows, piece_flows, mine, batch, part]
-            down = stage.kernels(complete, counts)["trees_down"]
-            down((stage.blocks, parts), (32 * _WARPS, 1), stage.bytes(complete)[1], arguments)
-        self._collect_many(found, batch)
-        return found
+            arguments += [pieces, flows, piece_flows, mine, batch, part, *more]
+            down = stage.kernels(complete, wanted)["trees_down"]
+            down((stage.blocks, parts), (32 * WARPS, 1), stage.bytes(complete)[1], arguments)
 
     def _collect_many(self, found: Tensor, batch: int) -> None:
         """Sum over the parts of the stages that have many."""
@@ -157,12 +205,13 @@ class Launcher:
         each = [self.parts(stage, batch)[0] * stage.warps * WARP for stage in self.stages]
         return [self.components * number for number in each]
 
-    def mix(self, roots: Tensor, share: Tensor) -> Tensor:
+    def mix(self, roots: Tensor, share: Tensor, wanted: Wanted) -> Tensor:
         """Log-values of a mixture, shape (batch,), from log-values (roots, batch)."""
         number, batch = roots.shape
         out = roots.new_empty(batch)
         arguments: list[Argument] = [roots, share, number, batch, out]
-        self.kernels["mix_up"]((-(-batch // 32), 1), (32, _MIXERS), 0, arguments)
+        kernel = self.stages[0].kernels(True, _upwards(wanted))["mix_up"]
+        kernel((-(-batch // 32), 1), (32, MIXERS), 0, arguments)
         return out
 
     def unmix(
@@ -174,7 +223,7 @@ class Launcher:
         self.kernels["mix_down"]((len(roots), 1), (128, 1), 0, arguments)
         return flows, out
 
-    def parts(self, stage: _Stage, batch: int) -> tuple[int, int]:
+    def parts(self, stage: LaunchedStage, batch: int) -> tuple[int, int]:
         """Number of parts of the batch that a stage runs in parallel, and rows of each (16 n)."""
         if (stage.first, batch) not in self._parts:
 
@@ -185,49 +234,3 @@ class Launcher:
             part = min(range(16, batch + 16, 16), key=cost)
             self._parts[stage.first, batch] = -(-batch // part), part
         return self._parts[stage.first, batch]
-
-
-class _Stage:
-    """One launch in each direction; its lanes are ``first``, ``first + 1``, ..."""
-
-    def __init__(self, stage: Stage, first: int, units: int, device: torch.device) -> None:
-        self.stage, self.first, self.units = stage, first, units
-        self.table = torch.from_numpy(stage.table.astype(np.int32)).to(device)
-        self.warps, self.depth = stage.weight.shape[0], stage.depth
-        self.blocks = -(-self.warps // _WARPS)
-        self._kernels: dict[tuple[bool, bool], dict[str, Kernel]] = {}
-
-    def arguments(self, lanes: int, codes: Tensor, weights: Tensor) -> list[Argument]:
-        """The first arguments in both directions."""
-        place: list[Argument] = [self.table, self.warps, self.first, Long(lanes)]
-        return [*place, codes, codes.shape[1], weights]
-
-    def kernels(self, complete: bool, counts: bool = False) -> dict[str, Kernel]:
-        """The kernels compiled for the stage."""
-        if (complete, counts) not in self._kernels:
-            defines = (
-                ("K", self.units),
-                ("DEPTH", self.depth),
-                ("ENTRIES", self.stage.entries),
-                ("LEAVES", int(self.stage.leaves)),
-                ("PIECES", int(self.stage.pieces)),
-                ("MISSING", int(not complete)),
-                ("COUNTS", int(counts)),
-                ("WARPS", _WARPS),
-                ("MIXERS", _MIXERS),
-                ("OPERAND", OPERAND),
-                *macros(Child, Field, Role),
-            )
-            made = load(self.table.device, _FILES, defines, _NAMES)
-            self._kernels[complete, counts] = made
-        return self._kernels[complete, counts]
-
-    def bytes(self, complete: bool) -> tuple[int, int]:
-        """Shared memory of a block, up and down; up.cu and down.cu describe its layout."""
-        leaves = 4 if complete else 6
-        wide = (self.units + 4) & ~3
-        buffers = 2 * _AHEAD * wide if self.stage.pieces else 0
-        up = (self.depth + 1 + leaves) * (self.units + 1)
-        slots = 2 * self.depth + 1
-        down = (2 * slots + leaves + -(-self.stage.entries // 8)) * self.units
-        return 128 * _WARPS * (up + buffers), 128 * _WARPS * (down + buffers)

@@ -10,55 +10,27 @@ stages.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.plan.plan import Plan
+from pccompiler.torch_backend.engines.trees.lanes import (
+    FIELDS,
+    OPERAND,
+    WARP,
+    Field,
+    Role,
+    choose_columns,
+    number_entries,
+    number_leaves,
+)
 from pccompiler.torch_backend.engines.trees.match import Child, RegionTrees, read_trees
 
-WARP = 32
 DEPTH = 6
 """The most levels of a piece; it must not exceed 8."""
 
 
-class Field(IntEnum):
-    """Rows of `Stage.table`."""
-
-    LEVEL = 0
-    """Level of the lane in its piece; -1 for idle lanes."""
-    PARENT = 1
-    """Lane of the parent, or -1."""
-    PIECE = 2
-    """Number of the piece whose root is this lane, or -1."""
-    ROOT = 3
-    """Number of the root if this lane is one, or -1."""
-    ENTRY = 4
-    """Number in the warp, for lanes without a parent; otherwise 0."""
-    KIND = 5
-    """Kind of the first operand, see `Child`; the second operand's three fields follow."""
-    COLUMN = 6
-    """Lane of an operand, or the column of a leaf's table in shared memory."""
-    SOURCE = 7
-    """Variable of a leaf, or number of a piece."""
-
-    ROLE = 11
-    """See `Role`."""
-
-
-class Role(IntEnum):
-    """What the weights of a lane are."""
-
-    IDENTITY = 0
-    SQUARE = 1
-    ROOT = 2
-
-
-OPERAND = 3
-"""Number of fields of an operand."""
-FIELDS = 12
-"""Number of rows of `Stage.table`."""
 IDENTITY = -1
 """The weight of lanes that only multiply, and of idle lanes."""
 
@@ -96,6 +68,7 @@ class Arrangement:
         stages: The stages, in order.
         pieces: Number of pieces that are read by others.
         roots: Number of roots; their layer is the last or the second to last.
+        inputs: The row among those of all input layers that each leaf's slot reads.
         square, root, leaf: Weight groups of regions, roots and leaves (-1: none).
     """
 
@@ -103,6 +76,7 @@ class Arrangement:
     stages: tuple[Stage, ...]
     pieces: int
     roots: int
+    inputs: Int
     square: int
     root: int
     leaf: int
@@ -202,9 +176,9 @@ def _stages(trees: RegionTrees, cut: _Cut) -> Arrangement:
     for stage in range(1 + max(cut.stage)):
         pieces = [members[p] for p in members if cut.stage[p] == stage]
         stages.append(_stage(trees, cut, pieces, parent, piece_number, root_number))
-    square, root, leaf = trees.groups
-    roots = len(trees.roots)
-    return Arrangement(trees.units, tuple(stages), len(piece_number), roots, square, root, leaf)
+    sizes = len(piece_number), len(trees.roots)
+    inputs = number_leaves([stage.table for stage in stages])
+    return Arrangement(trees.units, tuple(stages), *sizes, inputs, *trees.groups)
 
 
 def _stage(
@@ -231,11 +205,12 @@ def _stage(
             entry[Field.PIECE] = piece_number.get(region, -1)
             for side in range(2):
                 kind, source = trees.kinds[region][side], trees.ids[region][side]
-                entry[Field.KIND + OPERAND * side :][:OPERAND] = _operand(
-                    kind, source, lane_of, piece_number
+                entry[Field.KIND + OPERAND * side :][:OPERAND] = (
+                    *_operand(kind, source, lane_of, piece_number),
+                    trees.inputs[region][side],
                 )
-        _choose_columns(table[:, warp])
-    entries = _number_entries(table)
+        choose_columns(table[:, warp])
+    entries = number_entries(table)
     table[Field.ROLE] = np.select([weight >= 0, weight < IDENTITY], [Role.SQUARE, Role.ROOT])
     kinds = table[[Field.KIND, Field.KIND + OPERAND]]
     leaves, others = (bool((kinds == kind).any()) for kind in (Child.LEAF, Child.PIECE))
@@ -252,24 +227,6 @@ def _operand(
     if kind == Child.LANE:
         return int(Child.PIECE), -1, piece_number[source]
     return kind, -1, source
-
-
-def _number_entries(table: Int) -> int:
-    """Number the lanes without a parent within each warp; returns the largest count."""
-    starts = (table[Field.PARENT] < 0) & (table[Field.LEVEL] >= 0)
-    table[Field.ENTRY] = np.where(starts, np.cumsum(starts, axis=1) - 1, 0)
-    return int(starts.sum(axis=1).max())
-
-
-def _choose_columns(table: Int) -> None:
-    """Put leaf tables in columns that no lane reads from rings in the same instruction."""
-    for side in range(2):
-        kind, column = table[Field.KIND + OPERAND * side], table[Field.COLUMN + OPERAND * side]
-        used = set(column[kind == Child.LANE].tolist())
-        free = [c for c in range(WARP) if c not in used]
-        lanes = np.flatnonzero((table[Field.LEVEL] >= 0) & (kind != Child.LANE))
-        column[lanes] = free[: len(lanes)]
-        column[table[Field.LEVEL] < 0] = 0
 
 
 def _fill(pieces: list[list[int]]) -> list[list[int]]:

@@ -14,8 +14,9 @@ from pccompiler.ir.plan.plan import Plan
 from pccompiler.passes import plan
 from pccompiler.structures import naive_bayes_mixture
 from pccompiler.torch_backend.engines.base import NoMatch
+from pccompiler.torch_backend.engines.trees.lanes import OPERAND, WARP, Field
 from pccompiler.torch_backend.engines.trees.match import Child
-from pccompiler.torch_backend.engines.trees.warps import WARP, Arrangement, Field, Stage, arrange
+from pccompiler.torch_backend.engines.trees.warps import Arrangement, Stage, arrange
 
 Float = NDArray[np.float64]
 
@@ -52,7 +53,7 @@ def run_stage(
             entry, own = stage.table[:, warp, lane], lanes[:, warp * WARP + lane]
             p = np.ones(k)
             for side in range(2):
-                kind, column, source = entry[Field.KIND + 3 * side :][:3].tolist()
+                kind, column, source = entry[Field.KIND + OPERAND * side :][:3].tolist()
                 if kind == Child.LANE:
                     p = p * values[column]
                 elif kind == Child.PIECE:

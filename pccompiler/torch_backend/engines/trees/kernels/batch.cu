@@ -40,7 +40,7 @@ extern "C" __global__ void pack_states(const float* __restrict__ x, unsigned* __
   codes[(long)v * words + word] = out;
 }
 
-// Log-values of a mixture of roots. Blocks of 32 x MIXERS threads: 32 rows, each by MIXERS threads.
+// Log-values of a mixture of roots, or of its best one. Blocks of 32 x MIXERS threads: 32 rows, each by MIXERS threads.
 extern "C" __global__ void mix_up(const float* __restrict__ roots, const float* __restrict__ share,
                                   int number, int batch, float* __restrict__ out) {
   __shared__ float tops[MIXERS][32], totals[MIXERS][32];
@@ -63,7 +63,7 @@ extern "C" __global__ void mix_up(const float* __restrict__ roots, const float* 
 #pragma unroll
   for (int i = 0; i < MIXERS; ++i)
     total += totals[i][threadIdx.x] * expf(tops[i][threadIdx.x] - top);
-  out[row] = top + logf(total);
+  out[row] = BEST ? top : top + logf(total);
 }
 
 // Flows of the roots, and gradients of their mixture weights: one block per root.
@@ -90,4 +90,48 @@ extern "C" __global__ void mix_down(const float* __restrict__ roots,
   if (threadIdx.x > 0) return;
   for (int i = 1; i < blockDim.x / 32; ++i) total += sums[i];
   out[r] = total / weight;
+}
+
+// Chooses a root for each row: its flow is unit 0, the others' is -1. values: of the mixture.
+extern "C" __global__ void choose_roots(const float* __restrict__ roots,
+                                        const float* __restrict__ share,
+                                        const float* __restrict__ values, int number, int batch,
+                                        long lanes, const long* __restrict__ key,
+                                        float* __restrict__ flows) {
+  const int row = blockIdx.x * blockDim.x + threadIdx.x;
+  if (row >= batch) return;
+  double left = BEST ? 0. : uniform(*key, number_at(row + 1, lanes) - 1);
+  float top = -1e38f;
+  int found = 0;
+  bool done = false;
+  for (int r = 0; r < number; ++r) {
+    const float log_value = roots[(long)r * batch + row] + logf(share[r]);
+    flows[(long)r * batch + row] = -1.f;
+    if (BEST) {
+      if (log_value > top) { top = log_value; found = r; }
+      continue;
+    }
+    const float part = expf(log_value - values[row]);
+    if (!done && part > 0.f) { found = r; done = (left -= part) < 0.; }
+  }
+  flows[(long)found * batch + row] = 0.f;
+}
+
+// Flows of leaves' states, [input row][2][row], added up over the slots that read each.
+extern "C" __global__ void add_leaves(const float* __restrict__ found, int batch, int inputs,
+                                      const int* __restrict__ starts,
+                                      const int* __restrict__ slots, float* __restrict__ out) {
+  const int row = blockIdx.x * blockDim.x + threadIdx.x;
+  if (row >= batch) return;
+  for (int input = blockIdx.y; input < inputs; input += gridDim.y) {
+    float2 sum = make_float2(0.f, 0.f);
+#pragma unroll 4
+    for (int i = starts[input]; i < starts[input + 1]; ++i) {
+      const float2 more = ((const float2*)found)[(long)slots[i] * batch + row];
+      sum.x += more.x;
+      sum.y += more.y;
+    }
+    out[(2L * input) * batch + row] = sum.x;
+    out[(2L * input + 1) * batch + row] = sum.y;
+  }
 }

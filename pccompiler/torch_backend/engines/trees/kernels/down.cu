@@ -1,9 +1,16 @@
 // Flows of regions, from roots to leaves, and gradients of weights; values are computed again.
+// For posteriors, found has the flows of leaves' states, [slot][row][2]. For draws and best trees,
+// flows are the chosen units (-1: none), and found has the leaf unit of each variable, [variable][row],
+// among all units of input layers; inputs: the input row of each slot.
 extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
     const int* __restrict__ table, int warps, int first_lane, long lanes,
     const unsigned* __restrict__ codes, int words, const float* __restrict__ weights,
     const float* __restrict__ pieces, const float* __restrict__ root_flows,
-    float* __restrict__ piece_flows, float* __restrict__ found, int batch, int part) {
+    float* __restrict__ piece_flows, float* __restrict__ found, int batch, int part
+#if QUERY
+    , const int* __restrict__ inputs, const long* __restrict__ key
+#endif
+    ) {
   extern __shared__ float shared[];
   const int lane = threadIdx.x % WARP, warp = blockIdx.x * WARPS + threadIdx.x / WARP;
   if (warp >= warps) return;
@@ -101,12 +108,32 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
       const char* from = above + (starts ? ((t - delay) & (AHEAD - 1)) * 32 : back);
       float f[K], g[K], m[K];
 #pragma unroll
+      for (int u = 0; u < K; ++u) m[u] = *(const float*)(own + back + (K + u) * WARP * 4);
+#if CHOOSES
+      int unit = (int)*(const float*)from;
+      const int r = t - delay;
+      const bool here = (unsigned)r < (unsigned)rows && l.level >= 0 && unit >= 0;
+      const long number = number_at(first + r, lanes) + 3 * (first_lane + warp * WARP + lane);
+      if (here && l.role != ROLE_IDENTITY) {
+        float terms[K];
+#pragma unroll
+        for (int j = 0; j < K; ++j) {
+          terms[j] = 0.f;
+#pragma unroll
+          for (int u = 0; u < K; ++u)
+            if (u == unit) terms[j] = w[u][j] * m[j];
+        }
+        unit = pick(terms, BEST ? 0. : uniform(*key, number));
+      }
+#else
+#pragma unroll
       for (int u = 0; u < K; ++u) {
         f[u] = *(const float*)(from + u * WARP * 4);
         const float value = *(const float*)(own + back + u * WARP * 4);
-        f[u] = (COUNTS && value <= 0.f) ? 0.f : f[u] * reciprocal(value);  // tables may hold zeros
-        m[u] = *(const float*)(own + back + (K + u) * WARP * 4);
+        // tables may hold zeros
+        f[u] = ((COUNTS || QUERY) && value <= 0.f) ? 0.f : f[u] * reciprocal(value);
       }
+#endif
       // A row on the way up.
       float p[K], v[K];
 #pragma unroll
@@ -115,6 +142,11 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
       two.times(offset, s, states1, p);
       normalize(p);
       apply(w, p, v);
+#if CHOOSES
+#pragma unroll
+      for (int j = 0; j < K; ++j) g[j] = (float)unit;
+      *(float*)(own + back + K * WARP * 4) = g[0];
+#else
 #pragma unroll
       for (int u = 0; u < K; ++u)
 #pragma unroll
@@ -127,12 +159,46 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
         g[j] *= m[j];
         *(float*)(own + back + (K + j) * WARP * 4) = g[j];
       }
+#endif
 #pragma unroll
       for (int u = 0; u < K; ++u) {  // after the reads above: the slot may be the same
         *(float*)(own + offset + u * WARP * 4) = v[u];
         *(float*)(own + offset + (K + u) * WARP * 4) = p[u];
       }
 #if LEAVES
+#if CHOOSES
+      if (here)
+#pragma unroll
+        for (int side = 0; side < 2; ++side) {
+          if (l.kind[side] != CHILD_LEAF) continue;
+          const unsigned seen = side ? later1 : later0;
+          int state = seen & 1;
+          if (seen & 2) {
+            const float* at = leaf + (side * STATES * K + unit) * WARP + l.column[side];
+            const float terms[2] = {at[0], at[K * WARP]};
+            state = pick(terms, BEST ? 0. : uniform(*key, number + 1 + side));
+          }
+          ((int*)found)[(long)l.variable[side] * batch + first + r] = 2 * inputs[l.slot[side]] + state;
+        }
+#elif QUERY
+#pragma unroll
+      for (int side = 0; side < 2; ++side) {
+        const int row = t - delay;
+        if (l.kind[side] != CHILD_LEAF || (unsigned)row >= (unsigned)rows) continue;
+        const unsigned seen = side ? later1 : later0;
+        float2 share = make_float2(0.f, 0.f);
+#pragma unroll
+        for (int u = 0; u < K; ++u) {
+          const float* at = leaf + (side * STATES * K + u) * WARP + l.column[side];
+          const float zero = seen & 2 ? at[0] : seen & 1 ? 0.f : 1.f;
+          const float one = seen & 2 ? at[K * WARP] : seen & 1 ? 1.f : 0.f;
+          const float ratio = zero + one > 0.f ? g[u] * reciprocal(zero + one) : 0.f;
+          share.x = fmaf(ratio, zero, share.x);
+          share.y = fmaf(ratio, one, share.y);
+        }
+        ((float2*)found)[(long)l.slot[side] * batch + first + row] = share;
+      }
+#else
 #pragma unroll
       for (int u = 0; u < K; ++u) {
         if (later0 & 1) ones[0][u] += g[u];
@@ -142,20 +208,22 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
         if (later1 & 2) gone[1][u] += g[u];
 #endif
       }
+#endif
       states0 >>= 2; states1 >>= 2; later0 >>= 2; later1 >>= 2;
 #endif
 #if PIECES
-      const int r = t - delay;
+      const int to = t - delay;
 #pragma unroll
       for (int side = 0; side < 2; ++side)
-        if (l.kind[side] == CHILD_PIECE && (unsigned)r < (unsigned)rows)
-          write_wide(piece_flows + piece_at(l.variable[side], batch, first + r), g, 0.f);
+        if (l.kind[side] == CHILD_PIECE && (unsigned)to < (unsigned)rows)
+          write_wide(piece_flows + piece_at(l.variable[side], batch, first + to), g, 0.f);
 #endif
       next(offset, DOWN_RECORD, SLOTS);
       next(back, DOWN_RECORD, SLOTS);
       fetch_ahead(t + AHEAD - 1);
     }
   }
+#if !QUERY
   // found: [part][COMPONENTS][lanes of the stage]
   lanes = (long)warps * WARP;
   float* to = found + (long)blockIdx.y * COMPONENTS * lanes + warp * WARP + lane;
@@ -182,5 +250,6 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) trees_down(
         pair[0] = COUNTS ? fmaxf(rest, 0.f) : rest / zero + share;
         pair[lanes] = COUNTS ? ones[side][u] : ones[side][u] / one + share;
       }
+#endif
 #endif
 }

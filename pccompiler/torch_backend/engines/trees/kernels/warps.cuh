@@ -20,11 +20,13 @@
 #define DOWN_RECORD (2 * K)
 #define SLOTS (2 * DEPTH + 1)
 #define BLOCKS ((ENTRIES + 7) / 8)
+#define BEST (QUERY == QUERY_BEST)  // the largest terms take the place of sums
+#define CHOOSES (BEST || QUERY == QUERY_DRAWS)
 #define ROUNDS ((ENTRIES * K + WARP - 1) / WARP)  // to fetch the flows of a row
 
 struct Lane {
   int level, parent, piece, root, entry, role;
-  int kind[2], column[2], variable[2];
+  int kind[2], column[2], variable[2], slot[2];
 };
 
 __device__ __forceinline__ Lane read_lane(const int* __restrict__ table, int warps, int warp,
@@ -37,6 +39,7 @@ __device__ __forceinline__ Lane read_lane(const int* __restrict__ table, int war
     l.kind[side] = FIELD(FIELD_KIND + OPERAND * side);
     l.column[side] = FIELD(FIELD_COLUMN + OPERAND * side);
     l.variable[side] = FIELD(FIELD_SOURCE + OPERAND * side);
+    l.slot[side] = FIELD(FIELD_SLOT + OPERAND * side);
   }
   return l;
 }
@@ -70,7 +73,7 @@ __device__ __forceinline__ void write_leaves(const Lane& l, const float* __restr
       else if (l.kind[side] == CHILD_LEAF) {
         value[0] = weights[(K * K + side * 2 * K + 2 * u) * lanes];
         value[1] = weights[(K * K + side * 2 * K + 2 * u + 1) * lanes];
-        value[2] = value[0] + value[1];
+        value[2] = BEST ? fmaxf(value[0], value[1]) : value[0] + value[1];
       }
 #pragma unroll
       for (int state = 0; state < STATES; ++state)
@@ -133,7 +136,7 @@ __device__ __forceinline__ void apply(const float w[K][K], const float p[K], flo
   for (int u = 0; u < K; ++u) {
     float x = w[u][0] * p[0];
 #pragma unroll
-    for (int j = 1; j < K; ++j) x = fmaf(w[u][j], p[j], x);
+    for (int j = 1; j < K; ++j) x = BEST ? fmaxf(w[u][j] * p[j], x) : fmaf(w[u][j], p[j], x);
     v[u] = x;
   }
 }
@@ -208,3 +211,35 @@ struct Operand {
     return RECORD == K + 1 ? __float_as_int(from[K * WARP]) : 0;
   }
 };
+
+// A number in [0, 1): the output of splitmix64 (Steele, Lea and Flood 2014) after ``at`` steps.
+__device__ __forceinline__ double uniform(long key, long at) {
+  unsigned long z = (unsigned long)key + (at + 1) * 0x9e3779b97f4a7c15UL;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9UL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebUL;
+  return (double)((z ^ (z >> 31)) >> 11) * 1.1102230246251565e-16;
+}
+
+// Of random numbers: three for each lane (its region and two leaves), and one for the root.
+__device__ __forceinline__ long number_at(long row, long lanes) { return row * (3 * lanes + 1); }
+
+// The largest of some terms, or one drawn in proportion to its size by a number in [0, 1).
+template <int N>
+__device__ __forceinline__ int pick(const float (&terms)[N], double given) {
+  int found = 0;
+  float top = terms[0];
+  double all = terms[0];
+#pragma unroll
+  for (int j = 1; j < N; ++j) {
+    all += terms[j];
+    if (terms[j] > (BEST ? top : 0.f)) { top = terms[j]; found = j; }
+  }
+  if (BEST) return found;
+  double left = given * all;
+#pragma unroll
+  for (int j = N - 1; j > 0; --j) {  // the last terms come first
+    left -= terms[j];
+    if (left < 0.) return j;
+  }
+  return terms[0] > 0.f ? 0 : found;
+}
