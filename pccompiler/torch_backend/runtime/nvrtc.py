@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -169,16 +171,36 @@ def load(
     return _load(index, files, defines, names)
 
 
+def compile_together(
+    device: torch.device, files: tuple[Path, ...], many: Iterable[Defines]
+) -> None:
+    """Compile what `load` will ask for, for several sets of macros at the same time.
+
+    Raises:
+        KernelError: As for `load`.
+    """
+    index = torch.empty(0, device=device).get_device()
+    cases = list(dict.fromkeys(many))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(partial(_code, index, files), cases))
+
+
 @cache
-def _load(
-    index: int, files: tuple[Path, ...], defines: Defines, names: tuple[str, ...]
-) -> dict[str, Kernel]:
+def _code(index: int, files: tuple[Path, ...], defines: Defines) -> bytes:
+    """Machine code."""
     source = "\n".join(file.read_text() for file in files)
     major, minor = torch.cuda.get_device_capability(index)
     options = [f"--gpu-architecture=sm_{major}{minor}", "-default-device", "--std=c++17"]
     options += [f"-D{name}={value}" for name, value in defines]
     told = [source, *options, str(torch.version.cuda)]
-    code = compiled(told, ".cubin", lambda: compile_cubin(source, options))
+    return compiled(told, ".cubin", lambda: compile_cubin(source, options))
+
+
+@cache
+def _load(
+    index: int, files: tuple[Path, ...], defines: Defines, names: tuple[str, ...]
+) -> dict[str, Kernel]:
+    code = _code(index, files, defines)
     module = ctypes.c_void_p()
     kernels: dict[str, Kernel] = {}
     with torch.cuda.device(index):

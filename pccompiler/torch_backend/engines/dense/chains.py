@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pccompiler.torch_backend.engines.dense import chain_kernels as dense_chain_kernels
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Numbers
+from pccompiler.torch_backend.engines.dense.compiling import launch
 from pccompiler.torch_backend.engines.dense.parts import MOST_UNITS, Chain, others_of, with_chains
 from pccompiler.torch_backend.engines.dense.regions import Level, Lists
 from pccompiler.torch_backend.engines.dense.tiles import block
@@ -44,7 +45,8 @@ class Chains:
         runner, first = self.runner, chain.levels[0]
         batch = kept.scales.shape[1]
         grid, options = self._program(first, batch)
-        _KERNELS.forward_chain[grid](
+        launch(
+            _KERNELS.forward_chain, grid,
             kept.values, kept.scales, kept.terms, kept.tops, tables[first.table], logs,
             kept.codes, *runner.leaves, runner.tables, runner.states, *self.others,
             runner.values, runner.terms, runner.weights, runner.spots, first.first, first.rows,
@@ -58,7 +60,8 @@ class Chains:
         """Flows into all terms of the chain."""
         runner, last, batch = self.runner, chain.levels[-1], len(grad)
         grid, options = self._program(last, batch)
-        _KERNELS.flow_chain[grid](
+        launch(
+            _KERNELS.flow_chain, grid,
             flows, kept.values, kept.terms, kept.tops, tables[last.table], grad,
             *runner.readers, runner.values, runner.terms, runner.weights, runner.spots, last.first,
             len(kept.scales) - 1, last.rows, len(chain.levels), batch, last.shape.units,

@@ -15,6 +15,7 @@ from torch import Tensor
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Precision
+from pccompiler.torch_backend.engines.dense.compiling import can_compile_ahead
 from pccompiler.torch_backend.engines.dense.match import regions_of
 from pccompiler.torch_backend.engines.dense.parts import launches
 from pccompiler.torch_backend.engines.dense.regions import Regions
@@ -52,7 +53,7 @@ class Dense(Engine):
         super().__init__(plan, target)
         self.regions, self.precision = regions, precision
         self.tables = len(regions.groups)
-        self.proven = False
+        self.compiled: set[tuple[object, ...]] = set()
 
     @classmethod
     def fit(cls, plan: Plan, target: Target) -> Dense:
@@ -83,16 +84,27 @@ class Dense(Engine):
             self.runner.precision = _PRECISIONS[torch.get_float32_matmul_precision()]
         tables = [table.contiguous() for table in operands[: self.tables]]
         given, keep = operands[self.tables :], wanted is not Wanted.VALUE
+        case = len(batch.x), wanted, self.runner.precision
         try:
+            if case not in self.compiled and self._compiles_ahead():
+                self.runner.compile(batch.x, tables, given, keep, wanted is Wanted.COUNTS)
             value, kept = self.runner.forward(batch.x, tables, given, keep)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # Triton has no common class for its errors
-            if self.proven:
+            if self.compiled:
                 raise
             raise KernelError(f"Triton failed: {str(error)[:200]}") from error
-        self.proven = True
+        self.compiled.add(case)
         return value, Ascent((*kept, *tables))
+
+    def _compiles_ahead(self) -> bool:
+        """Whether kernels can be compiled together: on a GPU, by a Triton that has the mode."""
+        return (
+            self.target.device.type == "cuda"
+            and not torch.cuda.is_current_stream_capturing()
+            and can_compile_ahead()
+        )
 
     def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from pccompiler.torch_backend.engines.dense import gradient_kernels as dense_gradients
 from pccompiler.torch_backend.engines.dense import mixture_kernels as dense_mixtures
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Lookup, Numbers
+from pccompiler.torch_backend.engines.dense.compiling import launch
 from pccompiler.torch_backend.engines.dense.regions import Lists, Shape
 from pccompiler.torch_backend.engines.dense.tiles import block
 from pccompiler.torch_backend.engines.dense.unitwise import tile_of
@@ -86,7 +87,8 @@ class Gradients:
         blocks = -(-shape.units // high), shape.arity * -(-shape.width // wide)
         parts = self._parts(table, members, places * blocks[0] * blocks[1])
         to, now = _begin(out, parts, options)
-        _KERNELS.weight_gradients[parts * places, *blocks](
+        launch(
+            _KERNELS.weight_gradients, (parts * places, *blocks),
             to, table, flows, kept.values, kept.terms, kept.tops, grad, *members.lists,
             *runner.readers, runner.values, runner.terms, runner.spots, len(kept.scales) - 1,
             batch, shape.units, shape.width, shape.arity, places, parts,
@@ -101,7 +103,8 @@ class Gradients:
     ) -> None:  # fmt: skip
         runner, (flows, kept, grad) = self.runner, values
         high, wide = tile_of(shape.units)
-        _MIXTURES.mixture_gradients[len(table), shape.arity, -(-shape.units // wide)](
+        launch(
+            _MIXTURES.mixture_gradients, (len(table), shape.arity, -(-shape.units // wide)),
             out, table, flows, kept.values, kept.terms, kept.tops, grad, *members.lists,
             *runner.readers, runner.values, runner.terms, runner.spots, len(kept.scales) - 1,
             len(grad), shape.units, shape.arity, BB=high, BK=wide, **options,
@@ -117,7 +120,8 @@ class Gradients:
         blocks = -(-states // self.state_tile), -(-units // wide)
         parts = self._parts(table, members, places * blocks[0] * blocks[1])
         to, now = _begin(out, parts, options)
-        _KERNELS.table_gradients[parts * places, *blocks](
+        launch(
+            _KERNELS.table_gradients, (parts * places, *blocks),
             to, table, flows, *data, *members.lists, *runner.takers, batch, units, states, places,
             parts, BLOCKS=self.blocks, BS=self.state_tile, BK=wide,
             BB=block(batch, tiles.state_batch), **now,

@@ -11,6 +11,7 @@ from torch import Tensor
 from pccompiler.torch_backend.engines.dense import kernels as dense_kernels
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Numbers, Precision
 from pccompiler.torch_backend.engines.dense.chains import Chains
+from pccompiler.torch_backend.engines.dense.compiling import launch, together
 from pccompiler.torch_backend.engines.dense.gradients import Gradients
 from pccompiler.torch_backend.engines.dense.parts import Chain
 from pccompiler.torch_backend.engines.dense.regions import Level, Regions
@@ -75,6 +76,15 @@ class Runner(Numbers):
                 forward(level, tables[level.table], logs, kept, batch, keep)
         return (kept.scales[-1] + kept.values[-batch:]).float(), kept
 
+    def compile(
+        self, x: Tensor, tables: Sequence[Tensor], given: Sequence[Tensor], keep: bool, counts: bool
+    ) -> None:
+        """Compile what `forward` and, if ``keep``, `backward` will launch."""
+        with together():
+            _, kept = self.forward(x, tables, given, keep)
+            if keep:
+                self.backward(self._empty(len(x)), kept, tables, counts)
+
     def _empty(self, size: int) -> Tensor:
         return torch.empty(size, dtype=torch.float32, device=self.device)
 
@@ -82,7 +92,7 @@ class Runner(Numbers):
         rows, units, states = table.shape
         tile = min(64, block(max(units, states)))
         grid = (rows, -(-states // tile), -(-units // tile))
-        _KERNELS.log_tables[grid](logs, table, offset, states, units, TILE=tile)
+        launch(_KERNELS.log_tables, grid, logs, table, offset, states, units, TILE=tile)
 
     def _level(
         self, level: Level, weights: Tensor, logs: Tensor, kept: Kept, batch: int, keep: bool
@@ -90,7 +100,8 @@ class Runner(Numbers):
         shape = level.shape
         tile = self._tile(level.rows, batch, shape.units, shape.width)
         grid = (level.rows, -(-batch // tile.batch), -(-shape.units // tile.out))
-        _KERNELS.forward_level[grid](
+        launch(
+            _KERNELS.forward_level, grid,
             kept.values, kept.scales, kept.terms, kept.tops, weights, logs, kept.codes,
             *self.leaves, self.tables, self.states, *self.children,
             self.values, self.terms, self.weights, self.spots, level.first, batch, shape.units,
@@ -123,7 +134,8 @@ class Runner(Numbers):
         columns = shape.arity * -(-shape.width // tile.out)
         precision = self.products if shape.width <= _SPLIT else self.precision
         grid = (level.rows, -(-batch // tile.batch), columns)
-        _KERNELS.flow_level[grid](
+        launch(
+            _KERNELS.flow_level, grid,
             flows, kept.values, kept.terms, kept.tops, weights, grad, *self.readers,
             self.values, self.terms, self.weights, self.spots, level.first, len(kept.scales) - 1,
             batch, shape.units, shape.width, shape.arity,

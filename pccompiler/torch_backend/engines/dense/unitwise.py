@@ -10,6 +10,7 @@ from torch import Tensor
 from pccompiler.ir.arrays import power_of_two
 from pccompiler.torch_backend.engines.dense import mixture_kernels as dense_mixtures
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Numbers
+from pccompiler.torch_backend.engines.dense.compiling import launch
 from pccompiler.torch_backend.engines.dense.regions import Given, Level
 from pccompiler.torch_backend.values import finite
 
@@ -42,7 +43,8 @@ class Unitwise:
         runner, shape = self.runner, level.shape
         wide = power_of_two(shape.units)
         high = max(1, min(64, _TILE // wide))
-        _KERNELS.forward_mixture[level.rows, -(-batch // high)](
+        launch(
+            _KERNELS.forward_mixture, (level.rows, -(-batch // high)),
             kept.values, kept.scales, kept.terms, kept.tops, weights, logs, kept.codes,
             *runner.leaves, runner.tables, runner.states, *runner.children,
             runner.values, runner.terms, runner.weights, runner.spots, level.first, batch,
@@ -54,7 +56,8 @@ class Unitwise:
         runner, shape, batch = self.runner, level.shape, len(grad)
         high, wide = tile_of(shape.units)
         blocks, tiles = -(-batch // high), -(-shape.units // wide)
-        _KERNELS.flow_mixture[level.rows, blocks, tiles](
+        launch(
+            _KERNELS.flow_mixture, (level.rows, blocks, tiles),
             flows, kept.values, kept.terms, kept.tops, weights, grad, *runner.readers,
             runner.values, runner.terms, runner.weights, runner.spots, level.first,
             len(kept.scales) - 1, batch, shape.units, shape.arity, BB=high, BK=wide,
@@ -65,7 +68,8 @@ class Unitwise:
         batch = len(grad)
         high, wide = tile_of(given.units)
         out = grad.new_empty(given.rows, batch, given.units)
-        _KERNELS.given_gradients[given.rows, -(-batch // high), -(-given.units // wide)](
+        launch(
+            _KERNELS.given_gradients, (given.rows, -(-batch // high), -(-given.units // wide)),
             out, flows, grad, *self.runner.readers, given.first, root, batch, given.units,
             BB=high, BK=wide,
         )  # fmt: skip

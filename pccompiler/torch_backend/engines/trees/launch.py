@@ -11,9 +11,9 @@ from torch import Tensor
 
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.engines.trees.lanes import WARP
-from pccompiler.torch_backend.engines.trees.stages import MIXERS, WARPS, LaunchedStage
+from pccompiler.torch_backend.engines.trees.stages import FILES, MIXERS, WARPS, LaunchedStage
 from pccompiler.torch_backend.engines.trees.warps import Arrangement
-from pccompiler.torch_backend.runtime.nvrtc import Argument, Long
+from pccompiler.torch_backend.runtime.nvrtc import Argument, Kernel, Long, compile_together
 
 _FILL = 14
 """Warps per multiprocessor, enough to hide latencies."""
@@ -24,6 +24,14 @@ _FEW = 4
 def _upwards(wanted: Wanted) -> Wanted:
     """The question whose kernels run upwards: all except best trees take sums."""
     return wanted if wanted is Wanted.BEST else Wanted.VALUE
+
+
+def _run(
+    kernel: Kernel, grid: tuple[int, int], threads: int, given: list[Argument], shared: int = 0
+) -> None:
+    """Launch a kernel, unless there are no rows."""
+    if 0 not in grid:
+        kernel(grid, (threads, 1), shared, given)
 
 
 class Launcher:
@@ -41,7 +49,16 @@ class Launcher:
         self.processors = torch.cuda.get_device_properties(device).multi_processor_count
         self._parts: dict[tuple[int, int], tuple[int, int]] = {}
         self._places: dict[int, tuple[Tensor, Tensor]] = {}
+        self.compiled: set[tuple[bool, Wanted]] = set()
+        self.compile(True, Wanted.VALUE)
         self.kernels = self.stages[0].kernels(complete=True)
+
+    def compile(self, complete: bool, wanted: Wanted) -> None:
+        """Compile the kernels of all stages at the same time."""
+        if (complete, wanted) not in self.compiled:
+            cases = [stage.defines(complete, wanted) for stage in self.stages]
+            compile_together(self.device, FILES, cases)
+            self.compiled.add((complete, wanted))
 
     @cached_property
     def leaves(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,6 +91,8 @@ class Launcher:
         """Log-values of roots, shape (roots, batch), and values of pieces."""
         pieces = weights.new_empty(self.trees.pieces, batch, self.wide)
         roots = weights.new_empty(self.trees.roots, batch)
+        upwards = _upwards(wanted)
+        self.compile(complete, upwards)
         for stage in self.stages:
             parts, part = self.parts(stage, batch)
             arguments: list[Argument] = [
@@ -83,8 +102,8 @@ class Launcher:
                 batch,
                 part,
             ]
-            up = stage.kernels(complete, _upwards(wanted))["trees_up"]
-            up((stage.blocks, parts), (32 * WARPS, 1), stage.bytes(complete)[0], arguments)
+            up = stage.kernels(complete, upwards)["trees_up"]
+            _run(up, (stage.blocks, parts), 32 * WARPS, arguments, stage.bytes(complete)[0])
         return roots, pieces
 
     def down(
@@ -111,7 +130,7 @@ class Launcher:
         out = flows.new_empty(len(starts) - 1, 2, batch)
         arguments: list[Argument] = [found, batch, len(out), starts, slots, out]
         blocks = -(-batch // 128), min(len(out), 2**15)
-        self.kernels["add_leaves"](blocks, (128, 1), 0, arguments)
+        _run(self.kernels["add_leaves"], blocks, 128, arguments)
         return out
 
     def choose(
@@ -134,7 +153,7 @@ class Launcher:
             values = self.mix(roots, share, wanted)
             given: list[Argument] = [roots, share, values, *roots.shape, Long(self.lanes), key]
             kernel = self.stages[0].kernels(False, wanted)["choose_roots"]
-            kernel((-(-batch // 128), 1), (128, 1), 0, [*given, flows])
+            _run(kernel, (-(-batch // 128), 1), 128, [*given, flows])
         chosen = torch.full((len(codes), batch), -1, dtype=torch.int32, device=self.device)
         own = [chosen] * len(self.stages)
         self._down((codes, weights, pieces, flows), False, wanted, own, (self.leaves[0], key))
@@ -152,12 +171,13 @@ class Launcher:
         codes, weights, pieces, flows = given
         batch = flows.shape[1]
         piece_flows = torch.empty_like(pieces)
+        self.compile(complete, wanted)
         for stage, mine in zip(reversed(self.stages), reversed(found), strict=True):
             parts, part = self.parts(stage, batch)
             arguments = stage.arguments(self.lanes, codes, weights)
             arguments += [pieces, flows, piece_flows, mine, batch, part, *more]
             down = stage.kernels(complete, wanted)["trees_down"]
-            down((stage.blocks, parts), (32 * WARPS, 1), stage.bytes(complete)[1], arguments)
+            _run(down, (stage.blocks, parts), 32 * WARPS, arguments, stage.bytes(complete)[1])
 
     def _collect_many(self, found: Tensor, batch: int) -> None:
         """Sum over the parts of the stages that have many."""
@@ -211,7 +231,8 @@ class Launcher:
         out = roots.new_empty(batch)
         arguments: list[Argument] = [roots, share, number, batch, out]
         kernel = self.stages[0].kernels(True, _upwards(wanted))["mix_up"]
-        kernel((-(-batch // 32), 1), (32, MIXERS), 0, arguments)
+        if batch:
+            kernel((-(-batch // 32), 1), (32, MIXERS), 0, arguments)
         return out
 
     def unmix(
@@ -225,6 +246,8 @@ class Launcher:
 
     def parts(self, stage: LaunchedStage, batch: int) -> tuple[int, int]:
         """Number of parts of the batch that a stage runs in parallel, and rows of each (16 n)."""
+        if batch == 0:
+            return 0, 16
         if (stage.first, batch) not in self._parts:
 
             def cost(part: int) -> int:

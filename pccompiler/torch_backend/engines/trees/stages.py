@@ -14,11 +14,11 @@ from pccompiler.torch_backend.engines.trees.lanes import OPERAND, Field, Role
 from pccompiler.torch_backend.engines.trees.match import Child
 from pccompiler.torch_backend.engines.trees.warps import Stage
 from pccompiler.torch_backend.runtime.macros import macros
-from pccompiler.torch_backend.runtime.nvrtc import Argument, Kernel, Long, load
+from pccompiler.torch_backend.runtime.nvrtc import Argument, Defines, Kernel, Long, load
 
 _AHEAD = 4
 _KERNELS = Path(__file__).parent / "kernels"
-_FILES = tuple(_KERNELS / name for name in ("warps.cuh", "up.cu", "down.cu", "batch.cu"))
+FILES = tuple(_KERNELS / name for name in ("warps.cuh", "up.cu", "down.cu", "batch.cu"))
 WARPS = 2
 """Warps per block."""
 MIXERS = 16
@@ -60,7 +60,7 @@ class LaunchedStage:
         self.table = torch.from_numpy(stage.table.astype(np.int32)).to(device)
         self.warps, self.depth = stage.weight.shape[0], stage.depth
         self.blocks = -(-self.warps // WARPS)
-        self._kernels: dict[tuple[bool, bool, Query], dict[str, Kernel]] = {}
+        self._kernels: dict[tuple[bool, Wanted], dict[str, Kernel]] = {}
 
     def arguments(self, lanes: int, codes: Tensor, weights: Tensor) -> list[Argument]:
         """The first arguments in both directions."""
@@ -69,25 +69,27 @@ class LaunchedStage:
 
     def kernels(self, complete: bool, wanted: Wanted = Wanted.VALUE) -> dict[str, Kernel]:
         """The kernels compiled for the stage."""
-        query = _QUERIES.get(wanted, Query.NONE)
-        key = complete, wanted is Wanted.COUNTS, query
-        if key not in self._kernels:
-            defines = (
-                ("K", self.units),
-                ("DEPTH", self.depth),
-                ("ENTRIES", self.stage.entries),
-                ("LEAVES", int(self.stage.leaves)),
-                ("PIECES", int(self.stage.pieces)),
-                ("MISSING", int(not complete)),
-                ("COUNTS", int(wanted is Wanted.COUNTS)),
-                ("QUERY", int(query)),
-                ("WARPS", WARPS),
-                ("MIXERS", MIXERS),
-                ("OPERAND", OPERAND),
-                *macros(Child, Field, Role, Query),
-            )
-            self._kernels[key] = load(self.table.device, _FILES, defines, _NAMES)
-        return self._kernels[key]
+        if (complete, wanted) not in self._kernels:
+            defines = self.defines(complete, wanted)
+            self._kernels[complete, wanted] = load(self.table.device, FILES, defines, _NAMES)
+        return self._kernels[complete, wanted]
+
+    def defines(self, complete: bool, wanted: Wanted) -> Defines:
+        """Macros of its kernels."""
+        return (
+            ("K", self.units),
+            ("DEPTH", self.depth),
+            ("ENTRIES", self.stage.entries),
+            ("LEAVES", int(self.stage.leaves)),
+            ("PIECES", int(self.stage.pieces)),
+            ("MISSING", int(not complete)),
+            ("COUNTS", int(wanted is Wanted.COUNTS)),
+            ("QUERY", int(_QUERIES.get(wanted, Query.NONE))),
+            ("WARPS", WARPS),
+            ("MIXERS", MIXERS),
+            ("OPERAND", OPERAND),
+            *macros(Child, Field, Role, Query),
+        )
 
     def bytes(self, complete: bool) -> tuple[int, int]:
         """Shared memory of a block, up and down; up.cu and down.cu describe its layout."""
