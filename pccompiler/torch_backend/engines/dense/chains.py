@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from pccompiler.torch_backend.engines.dense import chain_kernels as dense_chain_kernels
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Numbers
 from pccompiler.torch_backend.engines.dense.compiling import launch
+from pccompiler.torch_backend.engines.dense.kernels import chains as dense_chain_kernels
 from pccompiler.torch_backend.engines.dense.parts import MOST_UNITS, Chain, others_of, with_chains
 from pccompiler.torch_backend.engines.dense.regions import Level, Lists
 from pccompiler.torch_backend.engines.dense.tiles import block
@@ -24,12 +24,12 @@ _WARPS = 8
 
 
 class Chains:
-    """The launches of chains for one runner."""
+    """The launches of chains for one runner; with wide levels, there are none."""
 
-    def __init__(self, runner: Numbers) -> None:
+    def __init__(self, runner: Numbers, wide: bool) -> None:
         self.runner = runner
         regions = runner.regions
-        self.parts = with_chains(regions)
+        self.parts: list[Level | Chain] = list(regions.levels) if wide else with_chains(regions)
         others: list[list[int]] = [[] for _ in regions.products]
         for chain in self.parts:
             for level in chain.levels if isinstance(chain, Chain) else ():

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,6 +34,15 @@ if TYPE_CHECKING:
 _PRECISIONS: dict[str, Precision] = {"highest": "ieee", "high": "tf32", "medium": "bf16"}
 
 
+@dataclass
+class _Source:
+    """What an evaluation came from, and whether `Dense.down` has written over what it left."""
+
+    batch: Batch
+    operands: Sequence[Tensor]
+    spent: bool = False
+
+
 class Dense(Engine):
     """A circuit of wide sums in Triton kernels; torch computes the weights.
 
@@ -43,6 +54,7 @@ class Dense(Engine):
     only_device, only_dtype = "cuda", torch.float32
     in_kernels = True
 
+    tiles = Tiles()
     precision: Precision | None
     runner: Runner
     leaves: LeafInputs
@@ -67,7 +79,7 @@ class Dense(Engine):
         from pccompiler.torch_backend.engines.dense.launch import Runner
 
         precision = self.precision or _PRECISIONS[torch.get_float32_matmul_precision()]
-        self.runner = Runner(self.regions, self.target.device, precision, Tiles())
+        self.runner = Runner(self.regions, self.target.device, precision, self.tiles)
         self.leaves = LeafInputs(self.plan, self.target.device, torch.float32)
 
     def launches(self, wanted: Wanted) -> int:
@@ -82,13 +94,14 @@ class Dense(Engine):
         """See `Engine`. Triton also needs a C compiler."""
         if self.precision is None:
             self.runner.precision = _PRECISIONS[torch.get_float32_matmul_precision()]
-        tables = [table.contiguous() for table in operands[: self.tables]]
+        tables = [table.detach().contiguous() for table in operands[: self.tables]]
         given, keep = operands[self.tables :], wanted is not Wanted.VALUE
         case = len(batch.x), wanted, self.runner.precision
         try:
             if case not in self.compiled and self._compiles_ahead():
                 self.runner.compile(batch.x, tables, given, keep, wanted is Wanted.COUNTS)
-            value, kept = self.runner.forward(batch.x, tables, given, keep)
+            with self._rounding():
+                value, kept = self.runner.forward(batch.x, tables, given, keep)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # Triton has no common class for its errors
@@ -96,7 +109,7 @@ class Dense(Engine):
                 raise
             raise KernelError(f"Triton failed: {str(error)[:200]}") from error
         self.compiled.add(case)
-        return value, Ascent((*kept, *tables))
+        return value, Ascent((*kept, *tables), _Source(batch, operands))
 
     def _compiles_ahead(self) -> bool:
         """Whether kernels can be compiled together: on a GPU, by a Triton that has the mode."""
@@ -107,8 +120,25 @@ class Dense(Engine):
         )
 
     def down(self, ascent: Ascent, task: Task) -> Descent:
-        """See `Engine`."""
+        """See `Engine`. What it writes over is computed again if it is wanted twice."""
+        if ascent.kept.spent:
+            _, ascent = self.up(ascent.kept.batch, ascent.kept.operands, task.wanted)
+        ascent.kept.spent = bool(self.runner.wide.levels)
         kept, tables = ascent.saved[: len(Kept._fields)], ascent.saved[len(Kept._fields) :]
-        counts = task.wanted is Wanted.COUNTS
-        found, given = self.runner.backward(task.flows.contiguous(), Kept(*kept), tables, counts)
+        flows, counts = task.flows.contiguous(), task.wanted is Wanted.COUNTS
+        with self._rounding():
+            found, given = self.runner.backward(flows, Kept(*kept), tables, counts)
         return Descent((*found, *given))
+
+    @contextmanager
+    def _rounding(self) -> Iterator[None]:
+        """If a precision was given, torch's matrix products use it too."""
+        before = torch.get_float32_matmul_precision()
+        if self.precision is None:
+            yield
+            return
+        torch.set_float32_matmul_precision("highest" if self.precision == "ieee" else "high")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.engines.dense import gradient_kernels as dense_gradients
-from pccompiler.torch_backend.engines.dense import mixture_kernels as dense_mixtures
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Lookup, Numbers
 from pccompiler.torch_backend.engines.dense.compiling import launch
-from pccompiler.torch_backend.engines.dense.regions import Lists, Shape
+from pccompiler.torch_backend.engines.dense.kernels import gradients as dense_gradients
+from pccompiler.torch_backend.engines.dense.kernels import mixtures as dense_mixtures
+from pccompiler.torch_backend.engines.dense.regions import Level, Lists, Shape
 from pccompiler.torch_backend.engines.dense.tiles import block
 from pccompiler.torch_backend.engines.dense.unitwise import tile_of
 
@@ -42,6 +42,7 @@ class Gradients:
     def __init__(self, runner: Numbers) -> None:
         self.runner, regions = runner, runner.regions
         self.sums = {key: self._members(lists) for key, lists in regions.members().items()}
+        self.levels: dict[int, _Members] = {}
         self.leaves = {table: self._members(lists) for table, lists in regions.takers().items()}
         most = int(regions.states.max(initial=1))
         self.state_tile = _FEW if most <= _FEW else runner.tiles.states
@@ -60,10 +61,40 @@ class Gradients:
         found = [torch.empty_like(table) for table in tables]
         begun: set[int] = set()
         for (number, shape), members in self.sums.items():
-            run = self._mixtures if shape.mixture else self._weights
-            options = {"COUNTS": counts, "ADD": number in begun}
-            run(found[number], tables[number], shape, members, (flows, kept, grad), options)
-            begun.add(number)
+            self._sums(found, tables, (number, shape), members, (flows, kept, grad), counts, begun)
+        self.finish(found, tables, flows, kept, counts, begun)
+        return found
+
+    def level(
+        self, level: Level, found: Sequence[Tensor], tables: Sequence[Tensor], grad: Tensor,
+        kept: Kept, counts: bool, begun: set[int],
+    ) -> None:  # fmt: skip
+        """Gradients of the weights of one level, added to those of others.
+
+        Called before flows take the place of the level's terms.
+        """
+        if level.first not in self.levels:
+            regions = np.arange(level.first, level.first + level.rows)
+            places = self.runner.regions.weights, self.runner.regions.heights[level.table]
+            self.levels[level.first] = self._members(Lists.by_place(regions, *places))
+        key, members = (level.table, level.shape), self.levels[level.first]
+        self._sums(found, tables, key, members, (kept.terms, kept, grad), counts, begun)
+
+    def _sums(
+        self, found: Sequence[Tensor], tables: Sequence[Tensor], key: tuple[int, Shape],
+        members: _Members, values: tuple[Tensor, Kept, Tensor], counts: bool, begun: set[int],
+    ) -> None:  # fmt: skip
+        number, shape = key
+        run = self._mixtures if shape.mixture else self._weights
+        options = {"COUNTS": counts, "ADD": number in begun}
+        run(found[number], tables[number], shape, members, values, options)
+        begun.add(number)
+
+    def finish(
+        self, found: Sequence[Tensor], tables: Sequence[Tensor], flows: Tensor, kept: Kept,
+        counts: bool, begun: set[int],
+    ) -> None:  # fmt: skip
+        """Gradients of the tables of leaves, and zeros for tables that nothing uses."""
         missing = kept.codes < 0
         codes, order = torch.sort(kept.codes.masked_fill(missing, 2**30), dim=1, stable=True)
         data = order, codes, torch.searchsorted(codes, self.edges)
@@ -72,7 +103,6 @@ class Gradients:
             self._tables(found[number], tables[number], members, flows, data, options)
         for number in set(range(len(tables))) - begun - self.leaves.keys():
             found[number].zero_()  # nothing uses it
-        return found
 
     def _weights(
         self, out: Tensor, table: Tensor, shape: Shape, members: _Members,

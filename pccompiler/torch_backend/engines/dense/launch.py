@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pccompiler.torch_backend.engines.dense import kernels as dense_kernels
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Numbers, Precision
 from pccompiler.torch_backend.engines.dense.chains import Chains
 from pccompiler.torch_backend.engines.dense.compiling import launch, together
 from pccompiler.torch_backend.engines.dense.gradients import Gradients
+from pccompiler.torch_backend.engines.dense.kernels import levels as dense_kernels
 from pccompiler.torch_backend.engines.dense.parts import Chain
 from pccompiler.torch_backend.engines.dense.regions import Level, Regions
 from pccompiler.torch_backend.engines.dense.tiles import Tile, Tiles, block
 from pccompiler.torch_backend.engines.dense.unitwise import Unitwise
+from pccompiler.torch_backend.engines.dense.wide import Wide
 
 # Triton's launcher, ``kernel[grid](...)``, is untyped, hence ``Any`` for kernels.
 _KERNELS: Any = dense_kernels
@@ -31,7 +32,8 @@ class Runner(Numbers):
         self, regions: Regions, device: torch.device, precision: Precision, tiles: Tiles
     ) -> None:
         super().__init__(regions, device, precision, tiles)
-        self.unitwise, self.chains = Unitwise(self), Chains(self)
+        self.unitwise, self.wide = Unitwise(self), Wide(self)
+        self.chains = Chains(self, bool(self.wide.levels))
         self.gradients = Gradients(self)
 
     def _tile(self, rows: int, batch: int, out: int, reads: int) -> Tile:
@@ -56,9 +58,13 @@ class Runner(Numbers):
         batch, regions = len(x), self.regions
         units, products, cells = regions.sizes
         rows = len(regions.values)
-        logs = self._empty(cells)
-        for number, offset in regions.logs.items():
-            self._log_tables(tables[number], offset, logs)
+        if raw := self.wide.raw(batch):
+            logs = tables[next(iter(regions.logs))]
+        else:
+            logs = self._empty(cells)
+            for number, offset in regions.logs.items():
+                self._log_tables(tables[number], offset, logs)
+        rounded = self.wide.rounded(tables)
         kept = Kept(
             self.encode(x),
             self._empty(units * batch),
@@ -71,9 +77,11 @@ class Runner(Numbers):
         for level in self.chains.parts:
             if isinstance(level, Chain):
                 self.chains.forward(level, tables, logs, kept, keep)
+            elif level.first in self.wide.levels:
+                self.wide.forward(level, rounded[level.table], logs, kept, keep)
             else:
                 forward = self.unitwise.forward if level.shape.mixture else self._level
-                forward(level, tables[level.table], logs, kept, batch, keep)
+                forward(level, tables[level.table], logs, kept, batch, keep, raw)
         return (kept.scales[-1] + kept.values[-batch:]).float(), kept
 
     def compile(
@@ -95,8 +103,9 @@ class Runner(Numbers):
         launch(_KERNELS.log_tables, grid, logs, table, offset, states, units, TILE=tile)
 
     def _level(
-        self, level: Level, weights: Tensor, logs: Tensor, kept: Kept, batch: int, keep: bool
-    ) -> None:
+        self, level: Level, weights: Tensor, logs: Tensor, kept: Kept, batch: int, keep: bool,
+        raw: bool,
+    ) -> None:  # fmt: skip
         shape = level.shape
         tile = self._tile(level.rows, batch, shape.units, shape.width)
         grid = (level.rows, -(-batch // tile.batch), -(-shape.units // tile.out))
@@ -106,7 +115,7 @@ class Runner(Numbers):
             *self.leaves, self.tables, self.states, *self.children,
             self.values, self.terms, self.weights, self.spots, level.first, batch, shape.units,
             shape.width, shape.arity, ONE=shape.arity == 1, LONG=self.regions.long(level),
-            KEEP=keep, BB=tile.batch, BM=tile.out, BK=tile.step, PRECISION=self.products,
+            RAW=raw, KEEP=keep, BB=tile.batch, BM=tile.out, BK=tile.step, PRECISION=self.products,
             num_warps=tile.warps,
         )  # fmt: skip
 
@@ -117,16 +126,44 @@ class Runner(Numbers):
 
         With ``counts``, those of tables are multiplied by the tables.
         """
-        flows = torch.empty_like(kept.terms)
-        for level in reversed(self.chains.parts):
-            if isinstance(level, Chain):
-                self.chains.backward(level, tables, flows, grad, kept)
-            else:
-                flow = self.unitwise.flow if level.shape.mixture else self._flow
-                flow(level, tables[level.table], flows, grad, kept)
+        if self.wide.levels:
+            flows, found = kept.terms, self._in_place(grad, kept, tables, counts)
+        else:
+            flows = torch.empty_like(kept.terms)
+            for level in reversed(self.chains.parts):
+                if isinstance(level, Chain):
+                    self.chains.backward(level, tables, flows, grad, kept)
+                else:
+                    self._down(level)(level, tables[level.table], flows, grad, kept)
+            found = self.gradients(tables, flows, grad, kept, counts)
         root = len(kept.scales) - 1
-        found = self.gradients(tables, flows, grad, kept, counts)
         return found, [self.unitwise.given(e, flows, grad, root) for e in self.regions.given]
+
+    def _in_place(
+        self, grad: Tensor, kept: Kept, tables: Sequence[Tensor], counts: bool
+    ) -> list[Tensor]:
+        """Gradients of tables, level by level; flows take the place of terms."""
+        wide, rounded = self.wide, self.wide.rounded(tables)
+        found = [
+            torch.zeros_like(table) if n in wide.tables - wide.alone else torch.empty_like(table)
+            for n, table in enumerate(tables)
+        ]
+        begun: set[int] = set()
+        for level in self.regions.levels[::-1]:
+            number = level.table
+            if level.first in wide.levels:
+                wide.backward(level, rounded[number], found[number], kept, grad)
+            else:
+                self.gradients.level(level, found, tables, grad, kept, counts, begun)
+                self._down(level)(level, tables[number], kept.terms, grad, kept)
+        for number in wide.tables if counts else ():
+            found[number] *= tables[number]
+        self.gradients.finish(found, tables, kept.terms, kept, counts, begun | wide.tables)
+        return found
+
+    def _down(self, level: Level) -> Callable[[Level, Tensor, Tensor, Tensor, Kept], None]:
+        """What finds the flows into the terms of a level."""
+        return self.unitwise.flow if level.shape.mixture else self._flow
 
     def _flow(self, level: Level, weights: Tensor, flows: Tensor, grad: Tensor, kept: Kept) -> None:
         shape, batch = level.shape, len(grad)

@@ -60,7 +60,13 @@ class _Reader:
         self.starts = np.cumsum([0, *(layer.rows for layer in plan.layers)])
         self.groups = [number for number, group in enumerate(plan.groups) if group.tabular]
         self.weights = {layer: own for (layer, _), own in places(plan).items()}
+        self.order = {
+            n: np.argsort(self.weights[n], kind="stable") for n in self._places(Role.REGION)
+        }
         self.regions_at = self._numbers(Role.REGION, Role.GIVEN)
+        for number, order in self.order.items():  # by place, so that tables are read in order
+            here = self.starts[number]
+            self.regions_at[here + order] = self.regions_at[here] + np.arange(len(order))
         self.tables_at = self._numbers(Role.TABLE)
         self._check()
 
@@ -90,7 +96,8 @@ class _Reader:
         rows = np.full(self.regions_at.max() + 1, -1)
         for number in self._places(Role.REGION):
             first = self._first(number)
-            rows[first : first + self.plan.layers[number].rows] = self.weights[number]
+            order = self.order[number]
+            rows[first : first + len(order)] = self.weights[number][order]
         return Regions(
             groups=tuple(self.groups),
             heights=tuple(table_rows(self.plan, group) for group in self.groups),
@@ -173,7 +180,8 @@ class _Reader:
 
     def _first(self, number: int) -> int:
         """The first region of a layer."""
-        return int(self.regions_at[self.starts[number]])
+        here = slice(self.starts[number], self.starts[number + 1])
+        return int(self.regions_at[here].min())
 
     def _factors(self) -> dict[int, list[int]]:
         """For each product's row in the plan, the rows that it multiplies; nested ones flat."""
@@ -193,8 +201,10 @@ class _Reader:
     def _terms(self) -> list[list[int]]:
         """For each region's operands, one after the other, the rows that they multiply."""
         factors = self._factors()
-        operands = [layer.operands[0] for layer in self._layers(Role.REGION)]
-        rows = [row for each in operands for row in each.places(self.starts).T.ravel().tolist()]
+        rows: list[int] = []
+        for number in self._places(Role.REGION):
+            operands = self.plan.layers[number].operands[0].places(self.starts).T
+            rows += operands[self.order[number]].ravel().tolist()
         terms = [factors.get(row, [row]) for row in rows]
         if sum(map(len, terms)) > MOST_CHILDREN:
             raise NoMatch(_TOO_MANY)

@@ -3,7 +3,7 @@
 Every row of a dense sum or of a mixture becomes a *region*. It mixes `Shape.arity` *terms*, each a
 product of leaf rows and of other regions' values; nested products are flattened, and a product that
 several sums read is one term in each. A level of the plan is then one launch in each direction
-(`pccompiler.torch_backend.engines.dense.kernels`), and only terms are stored in memory, which the
+(the package `kernels`), and only terms are stored in memory, which the
 backward pass reads again.
 
 A leaf row is a table over states: discrete leaves, and sums over the states of one variable.
@@ -85,6 +85,13 @@ class Lists:
         items = np.fromiter((i for each in lists for i in each), np.int64, int(sizes.sum()))
         return cls(np.concatenate([[0], np.cumsum(sizes)]), items)
 
+    @classmethod
+    def by_place(cls, members: Int, places: Int, number: int) -> Lists:
+        """The members at each of ``number`` places, ascending."""
+        at = places[members]
+        sizes = np.bincount(at, minlength=number)
+        return cls(np.concatenate([[0], np.cumsum(sizes)]), members[np.argsort(at, kind="stable")])
+
     def transposed(self, number: int) -> Lists:
         """For each item below ``number``, the lists that contain it, ascending."""
         owner = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
@@ -165,7 +172,7 @@ class Regions:
             regions = np.arange(level.first, level.first + level.rows)
             found.setdefault((level.table, level.shape), []).append(regions)
         return {
-            key: _by_place(np.concatenate(regions), self.weights, self.heights[key[0]])
+            key: Lists.by_place(np.concatenate(regions), self.weights, self.heights[key[0]])
             for key, regions in found.items()
         }
 
@@ -175,13 +182,6 @@ class Regions:
         for each in self.inputs:
             found.setdefault(each.table, []).append(np.arange(each.first, each.first + each.rows))
         return {
-            table: _by_place(np.concatenate(rows), self.places, self.heights[table])
+            table: Lists.by_place(np.concatenate(rows), self.places, self.heights[table])
             for table, rows in found.items()
         }
-
-
-def _by_place(members: Int, places: Int, number: int) -> Lists:
-    """The members at each of ``number`` places, ascending."""
-    at = places[members]
-    sizes = np.bincount(at, minlength=number)
-    return Lists(np.concatenate([[0], np.cumsum(sizes)]), members[np.argsort(at, kind="stable")])

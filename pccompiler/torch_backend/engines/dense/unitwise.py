@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from pccompiler.ir.arrays import power_of_two
-from pccompiler.torch_backend.engines.dense import mixture_kernels as dense_mixtures
 from pccompiler.torch_backend.engines.dense.buffers import Kept, Numbers
 from pccompiler.torch_backend.engines.dense.compiling import launch
+from pccompiler.torch_backend.engines.dense.kernels import mixtures as dense_mixtures
 from pccompiler.torch_backend.engines.dense.regions import Given, Level
 from pccompiler.torch_backend.values import finite
 
@@ -37,8 +37,9 @@ class Unitwise:
         torch.sub(density.transpose(1, 2), top.unsqueeze(2), out=spot)
 
     def forward(
-        self, level: Level, weights: Tensor, logs: Tensor, kept: Kept, batch: int, keep: bool
-    ) -> None:
+        self, level: Level, weights: Tensor, logs: Tensor, kept: Kept, batch: int, keep: bool,
+        raw: bool,
+    ) -> None:  # fmt: skip
         """Values of the mixtures of a level."""
         runner, shape = self.runner, level.shape
         wide = power_of_two(shape.units)
@@ -48,7 +49,8 @@ class Unitwise:
             kept.values, kept.scales, kept.terms, kept.tops, weights, logs, kept.codes,
             *runner.leaves, runner.tables, runner.states, *runner.children,
             runner.values, runner.terms, runner.weights, runner.spots, level.first, batch,
-            shape.units, shape.arity, LONG=runner.regions.long(level), KEEP=keep, BB=high, BK=wide,
+            shape.units, shape.arity, LONG=runner.regions.long(level), RAW=raw, KEEP=keep,
+            BB=high, BK=wide,
         )  # fmt: skip
 
     def flow(self, level: Level, weights: Tensor, flows: Tensor, grad: Tensor, kept: Kept) -> None:

@@ -96,10 +96,12 @@ def added(x, lost, more):
 def times(
     x, tables, codes, values, leaf_items, leaf_tables, leaf_states, leaf_start, leaf_stop,
     child_items, region_values, child_start, child_stop, b, k, batch, width, LONG: tl.constexpr,
+    RAW: tl.constexpr,
 ):  # fmt: skip
     """``x`` times leaf rows and regions, all as logarithms, shape (b, k).
 
-    With ``LONG`` there are many factors, so the rounding errors are summed too.
+    With ``LONG`` there are many factors, so the rounding errors are summed too. With ``RAW``,
+    ``tables`` is one table of leaves as it is, (place, unit, state), instead of logarithms.
     """
     here = b < batch
     inside = here[:, None] & (k < width)[None, :]
@@ -107,11 +109,15 @@ def times(
     for j in range(leaf_start, leaf_stop):
         leaf = tl.load(leaf_items + j)
         code = tl.load((codes + leaf * batch) + b, mask=here, other=-1)
-        known = (code >= 0) & (code < tl.load(leaf_states + leaf))
-        at = code[:, None] * width + k[None, :]
-        entry = tl.load(
-            (tables + tl.load(leaf_tables + leaf)) + at, mask=inside & known[:, None], other=0.0
-        )
+        states = tl.load(leaf_states + leaf)
+        known = (code >= 0) & (code < states)
+        read = inside & known[:, None]
+        base_table = tables + tl.load(leaf_tables + leaf)
+        if RAW:
+            at = code[:, None] + k[None, :] * states
+            entry = tl.log(tl.load(base_table + at, mask=read, other=1.0))
+        else:
+            entry = tl.load(base_table + (code[:, None] * width + k[None, :]), mask=read, other=0.0)
         if LONG:
             x, lost = added(x, lost, entry)
         else:
@@ -162,8 +168,8 @@ def forward_level(
     values, scales, terms, tops, weights, tables, codes,
     leaf_lists, leaf_items, leaf_tables, leaf_states, child_lists, child_items,
     region_values, region_terms, region_weights, term_spots, first, batch, units, width, arity,
-    ONE: tl.constexpr, LONG: tl.constexpr, KEEP: tl.constexpr, BB: tl.constexpr,
-    BM: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
+    ONE: tl.constexpr, LONG: tl.constexpr, RAW: tl.constexpr, KEEP: tl.constexpr,
+    BB: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Values of the regions of a level; the first program of a row also writes terms and scales.
 
@@ -193,7 +199,7 @@ def forward_level(
             x = tl.zeros([BB, BK], tl.float32) + shift[:, None]
             x = times(
                 x, tables, codes, values, leaf_items, leaf_tables, leaf_states, l0, l1,
-                child_items, region_values, c0, c1, b, k, batch, width, LONG,
+                child_items, region_values, c0, c1, b, k, batch, width, LONG, RAW,
             )  # fmt: skip
             if KEEP:
                 cell = b[:, None] * width + k[None, :]

@@ -4,12 +4,12 @@
 # ruff: noqa: N803
 """Triton kernels for chains of regions: a program runs a whole chain for its rows of data.
 
-Layouts are documented in `pccompiler.torch_backend.engines.dense.kernels`, chains in
+Layouts are documented in `pccompiler.torch_backend.engines.dense.kernels.levels`, chains in
 `pccompiler.torch_backend.engines.dense.chains`. Values passed between regions stay on chip; other
 other operands of a step are prefetched one step ahead. Weights: (place, units, units).
 """
 
-from pccompiler.torch_backend.engines.dense.kernels import (
+from pccompiler.torch_backend.engines.dense.kernels.levels import (
     multiplied,
     region_flow,
     scale_of,
@@ -33,7 +33,7 @@ def other_factors(
         tl.zeros([BB, BK], tl.float32), tables, codes, values, leaf_items, leaf_tables, leaf_states,
         tl.load(leaf_lists + term), tl.load(leaf_lists + term + 1),
         other_items, region_values, tl.load(other_lists + term), tl.load(other_lists + term + 1),
-        b, k, batch, units, LONG,
+        b, k, batch, units, LONG, False,
     )  # fmt: skip
     return x, scale_of(scales, other_lists, other_items, term, b, batch)
 

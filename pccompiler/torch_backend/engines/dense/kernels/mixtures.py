@@ -4,11 +4,17 @@
 # ruff: noqa: N803
 """Triton kernels for regions that mix unit by unit, and for given regions.
 
-Layouts are documented in `pccompiler.torch_backend.engines.dense.kernels`. Here each unit has its
-own maximum, since in a mixture one unit may be far below the others.
+Layouts are documented in `pccompiler.torch_backend.engines.dense.kernels.levels`. Here each unit
+has its own maximum, since in a mixture one unit may be far below the others.
 """
 
-from pccompiler.torch_backend.engines.dense.kernels import incoming, scale_of, times, tl, triton
+from pccompiler.torch_backend.engines.dense.kernels.levels import (
+    incoming,
+    scale_of,
+    times,
+    tl,
+    triton,
+)
 
 
 @triton.jit(do_not_specialize=["first"])
@@ -16,7 +22,7 @@ def forward_mixture(
     values, scales, terms, tops, weights, tables, codes,
     leaf_lists, leaf_items, leaf_tables, leaf_states, child_lists, child_items,
     region_values, region_terms, region_weights, term_spots, first, batch, units, arity,
-    LONG: tl.constexpr, KEEP: tl.constexpr, BB: tl.constexpr, BK: tl.constexpr,
+    LONG: tl.constexpr, RAW: tl.constexpr, KEEP: tl.constexpr, BB: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """Values of the mixtures of a level, all units of a row in one program."""
     local = tl.program_id(0).to(tl.int64)
@@ -40,7 +46,7 @@ def forward_mixture(
         x = tl.zeros([BB, BK], tl.float32) + shift[:, None]
         x = times(
             x, tables, codes, values, leaf_items, leaf_tables, leaf_states, l0, l1,
-            child_items, region_values, c0, c1, b, k, batch, units, LONG,
+            child_items, region_values, c0, c1, b, k, batch, units, LONG, RAW,
         )  # fmt: skip
         if KEEP:
             tl.store((terms + tl.load(term_spots + term) * batch) + cell, x, mask=inside)
@@ -111,7 +117,7 @@ def mixture_gradients(
     reader_spots, region_values, region_terms, term_spots, root, batch, units, arity,
     BB: tl.constexpr, BK: tl.constexpr, COUNTS: tl.constexpr, ADD: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the weights of mixtures; see `gradient_kernels.weight_gradients`."""
+    """Gradients of the weights of mixtures; see `gradients.weight_gradients`."""
     place = tl.program_id(0).to(tl.int64)
     a = tl.program_id(1)
     k = tl.program_id(2) * BK + tl.arange(0, BK)

@@ -4,10 +4,15 @@
 # ruff: noqa: N803
 """Triton kernels for gradients of weights and of tables, from the flows into all terms.
 
-Layouts are documented in `pccompiler.torch_backend.engines.dense.kernels`.
+Layouts are documented in `pccompiler.torch_backend.engines.dense.kernels.levels`.
 """
 
-from pccompiler.torch_backend.engines.dense.kernels import multiplied, region_flow, tl, triton
+from pccompiler.torch_backend.engines.dense.kernels.levels import (
+    multiplied,
+    region_flow,
+    tl,
+    triton,
+)
 
 
 @triton.jit(do_not_specialize=["root"])
