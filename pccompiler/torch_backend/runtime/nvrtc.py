@@ -6,9 +6,9 @@ import ctypes
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -171,23 +171,32 @@ def load(
     return _load(index, files, defines, names)
 
 
-def compile_together(
-    device: torch.device, files: tuple[Path, ...], many: Iterable[Defines]
-) -> None:
-    """Compile what `load` will ask for, for several sets of macros at the same time.
-
-    Raises:
-        KernelError: As for `load`.
-    """
+def compile_ahead(device: torch.device, files: tuple[Path, ...], many: Iterable[Defines]) -> None:
+    """Begin to compile what `load` will ask for, for several sets of macros at the same time."""
     index = torch.empty(0, device=device).get_device()
-    cases = list(dict.fromkeys(many))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(partial(_code, index, files), cases))
+    for defines in many:
+        _begun(index, files, defines)
+
+
+_codes: dict[tuple[int, tuple[Path, ...], Defines], Future[bytes]] = {}
+_lock = threading.Lock()
 
 
 @cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), "pccompiler-nvrtc")
+
+
+def _begun(index: int, files: tuple[Path, ...], defines: Defines) -> Future[bytes]:
+    """Machine code; each is compiled once."""
+    key = index, files, defines
+    with _lock:
+        if key not in _codes:
+            _codes[key] = _pool().submit(_code, *key)
+        return _codes[key]
+
+
 def _code(index: int, files: tuple[Path, ...], defines: Defines) -> bytes:
-    """Machine code."""
     source = "\n".join(file.read_text() for file in files)
     major, minor = torch.cuda.get_device_capability(index)
     options = [f"--gpu-architecture=sm_{major}{minor}", "-default-device", "--std=c++17"]
@@ -200,7 +209,7 @@ def _code(index: int, files: tuple[Path, ...], defines: Defines) -> bytes:
 def _load(
     index: int, files: tuple[Path, ...], defines: Defines, names: tuple[str, ...]
 ) -> dict[str, Kernel]:
-    code = _code(index, files, defines)
+    code = _begun(index, files, defines).result()
     module = ctypes.c_void_p()
     kernels: dict[str, Kernel] = {}
     with torch.cuda.device(index):

@@ -64,7 +64,7 @@ class Runner(Numbers):
             logs = self._empty(cells)
             for number, offset in regions.logs.items():
                 self._log_tables(tables[number], offset, logs)
-        rounded = self.wide.rounded(tables)
+        shared = self.wide.shared(tables)
         kept = Kept(
             self.encode(x),
             self._empty(units * batch),
@@ -78,7 +78,7 @@ class Runner(Numbers):
             if isinstance(level, Chain):
                 self.chains.forward(level, tables, logs, kept, keep)
             elif level.first in self.wide.levels:
-                self.wide.forward(level, rounded[level.table], logs, kept, keep)
+                self.wide.forward(level, tables, shared, logs, kept, keep)
             else:
                 forward = self.unitwise.forward if level.shape.mixture else self._level
                 forward(level, tables[level.table], logs, kept, batch, keep, raw)
@@ -143,7 +143,7 @@ class Runner(Numbers):
         self, grad: Tensor, kept: Kept, tables: Sequence[Tensor], counts: bool
     ) -> list[Tensor]:
         """Gradients of tables, level by level; flows take the place of terms."""
-        wide, rounded = self.wide, self.wide.rounded(tables)
+        wide, shared = self.wide, self.wide.shared(tables)
         found = [
             torch.zeros_like(table) if n in wide.tables - wide.alone else torch.empty_like(table)
             for n, table in enumerate(tables)
@@ -152,7 +152,7 @@ class Runner(Numbers):
         for level in self.regions.levels[::-1]:
             number = level.table
             if level.first in wide.levels:
-                wide.backward(level, rounded[number], found[number], kept, grad)
+                wide.backward(level, tables, shared, found[number], kept, grad)
             else:
                 self.gradients.level(level, found, tables, grad, kept, counts, begun)
                 self._down(level)(level, tables[number], kept.terms, grad, kept)

@@ -13,7 +13,7 @@ from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.engines.trees.lanes import WARP
 from pccompiler.torch_backend.engines.trees.stages import FILES, MIXERS, WARPS, LaunchedStage
 from pccompiler.torch_backend.engines.trees.warps import Arrangement
-from pccompiler.torch_backend.runtime.nvrtc import Argument, Kernel, Long, compile_together
+from pccompiler.torch_backend.runtime.nvrtc import Argument, Kernel, Long, compile_ahead
 
 _FILL = 14
 """Warps per multiprocessor, enough to hide latencies."""
@@ -50,14 +50,15 @@ class Launcher:
         self._parts: dict[tuple[int, int], tuple[int, int]] = {}
         self._places: dict[int, tuple[Tensor, Tensor]] = {}
         self.compiled: set[tuple[bool, Wanted]] = set()
-        self.compile(True, Wanted.VALUE)
+        for complete in (True, False):
+            self.compile(complete, Wanted.VALUE)
         self.kernels = self.stages[0].kernels(complete=True)
 
     def compile(self, complete: bool, wanted: Wanted) -> None:
-        """Compile the kernels of all stages at the same time."""
+        """Begin to compile the kernels of all stages at the same time."""
         if (complete, wanted) not in self.compiled:
             cases = [stage.defines(complete, wanted) for stage in self.stages]
-            compile_together(self.device, FILES, cases)
+            compile_ahead(self.device, FILES, cases)
             self.compiled.add((complete, wanted))
 
     @cached_property

@@ -101,8 +101,9 @@ def level_flows(
 
 
 @triton.jit
-def round_all(out, table, size, TILE: tl.constexpr, PRECISION: tl.constexpr):
-    """The numbers of a table, rounded."""
-    at = tl.program_id(0).to(tl.int64) * TILE + tl.arange(0, TILE)
-    x = tl.load(table + at, mask=at < size, other=0.0)
-    tl.store(out + at, rounded(x, PRECISION), mask=at < size)
+def round_rows(out, table, places, size, TILE: tl.constexpr, PRECISION: tl.constexpr):
+    """Rows of a table, (place, size), rounded: (number of places, size)."""
+    row = tl.program_id(0).to(tl.int64)
+    at = tl.program_id(1) * TILE + tl.arange(0, TILE)
+    x = tl.load(table + tl.load(places + row) * size + at, mask=at < size, other=0.0)
+    tl.store(out + row * size + at, rounded(x, PRECISION), mask=at < size)
