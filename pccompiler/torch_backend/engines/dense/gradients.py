@@ -36,6 +36,13 @@ class _Members(NamedTuple):
     most: int
 
 
+class _Joined(NamedTuple):
+    """Leaf rows of each place of a table, (places, members), and the terms that read them."""
+
+    rows: Tensor
+    spots: Tensor
+
+
 class Gradients:
     """The launches for one runner."""
 
@@ -44,6 +51,12 @@ class Gradients:
         self.sums = {key: self._members(lists) for key, lists in regions.members().items()}
         self.levels: dict[int, _Members] = {}
         self.leaves = {table: self._members(lists) for table, lists in regions.takers().items()}
+        readers = regions.leaves.transposed(len(regions.states))
+        first = regions.products[readers.items][readers.starts[:-1]]
+        self.joined = {
+            table: _Joined(*(torch.from_numpy(a).to(runner.device) for a in (rows, first[rows])))
+            for table, rows in regions.joined().items()
+        }
         most = int(regions.states.max(initial=1))
         self.state_tile = _FEW if most <= _FEW else runner.tiles.states
         self.blocks = -(-most // self.state_tile)
@@ -95,14 +108,52 @@ class Gradients:
         counts: bool, begun: set[int],
     ) -> None:  # fmt: skip
         """Gradients of the tables of leaves, and zeros for tables that nothing uses."""
-        missing = kept.codes < 0
-        codes, order = torch.sort(kept.codes.masked_fill(missing, 2**30), dim=1, stable=True)
-        data = order, codes, torch.searchsorted(codes, self.edges)
+        data: tuple[Tensor, Tensor, Tensor] | None = None
         for number, members in self.leaves.items():
+            given = found[number], tables[number]
             options = {"COUNTS": counts, "ADD": number in begun}
-            self._tables(found[number], tables[number], members, flows, data, options)
+            if self._joins(number, tables[number]):
+                self._join(*given, self.joined[number], flows, kept.codes, options)
+                continue
+            data = data or self._sorted(kept.codes, self.edges)
+            self._tables(*given, members, flows, data, options)
         for number in set(range(len(tables))) - begun - self.leaves.keys():
             found[number].zero_()  # nothing uses it
+
+    def _sorted(self, codes: Tensor, edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Order of the rows of data by state, their states, and where blocks of states start."""
+        codes, order = torch.sort(codes.masked_fill(codes < 0, 2**30), dim=1, stable=True)
+        return order, codes, torch.searchsorted(codes, edges)
+
+    def _joins(self, number: int, table: Tensor) -> bool:
+        """Whether the data of all leaf rows at a place are sorted together.
+
+        There are no parts then, so that there must be many programs.
+        """
+        places, units, states = table.shape
+        blocks = -(-states // self.state_tile) * -(-units // block(units, self.runner.tiles.out))
+        return number in self.joined and places * blocks >= self.runner.tiles.programs
+
+    def _join(
+        self, out: Tensor, table: Tensor, joined: _Joined, flows: Tensor, codes: Tensor,
+        options: dict[str, bool],
+    ) -> None:  # fmt: skip
+        tiles, (places, units, states), (rows, spots) = self.runner.tiles, table.shape, joined
+        batch, members = codes.shape[1], rows.shape[1]
+        data = self._sorted(codes[rows].view(places, -1), self.edges[rows[:, 0]])
+        wide = block(units, tiles.out)
+        launch(
+            _KERNELS.joined_table_gradients,
+            (places, -(-states // self.state_tile), -(-units // wide)),
+            out, table, flows, *data, spots, members, batch, units, states, BLOCKS=self.blocks,
+            BS=self.state_tile, BK=wide, BB=block(batch, tiles.joined_batch), **options,
+            PRECISION=self._exact,
+        )  # fmt: skip
+
+    @property
+    def _exact(self) -> str:
+        """The precision of products with 0 and 1, which are exact when rounded."""
+        return "split" if self.runner.precision == "ieee" else "tf32"
 
     def _weights(
         self, out: Tensor, table: Tensor, shape: Shape, members: _Members,
@@ -155,7 +206,7 @@ class Gradients:
             to, table, flows, *data, *members.lists, *runner.takers, batch, units, states, places,
             parts, BLOCKS=self.blocks, BS=self.state_tile, BK=wide,
             BB=block(batch, tiles.state_batch), **now,
-            PRECISION="split" if runner.precision == "ieee" else "tf32",  # 0 and 1 are exact
+            PRECISION=self._exact,
         )  # fmt: skip
         _end(out, to, options)
 

@@ -185,3 +185,20 @@ class Regions:
             table: Lists.by_place(np.concatenate(rows), self.places, self.heights[table])
             for table, rows in found.items()
         }
+
+    def joined(self) -> dict[int, Int]:
+        """For tables of which several leaf rows share each place, these rows, (places, members).
+
+        Only if each leaf row has one reader, and all have the same states and number of members.
+        """
+        readers = self.leaves.transposed(len(self.states))
+        found: dict[int, Int] = {}
+        for table, lists in self.takers().items():
+            members = np.unique(np.diff(lists.starts))
+            alone = (np.diff(readers.starts)[lists.items] == 1).all()
+            if len(members) != 1 or members[0] < 2 or not alone:
+                continue
+            rows = lists.items.reshape(-1, members[0])
+            if (self.states[rows] == self.states[rows[:, :1]]).all():
+                found[table] = rows
+        return found

@@ -36,7 +36,9 @@ class Tiles:
         gradient_warps: Warps of such a program.
         states: States in a program of table gradients.
         state_batch: Rows of data that it reads at a time.
-        wide: Levels whose sums have at least so many units and inputs are products in cuBLAS.
+        joined_batch: The same if the rows of several leaf rows are sorted together.
+        wide: Levels whose sums have at least so many units and inputs are products in cuBLAS, if
+            products are in float32, and if they are rounded.
     """
 
     batch: int = 64
@@ -53,7 +55,8 @@ class Tiles:
     gradient_warps: int = 4
     states: int = 32
     state_batch: int = 32
-    wide: int = 256
+    joined_batch: int = 64
+    wide: tuple[int, int] = (512, 256)
 
     def level(self, rows: int, batch: int, out: int, reads: int, rounds: bool) -> Tile:
         """The tile of a level: smaller for thin levels, so that they fill the chip.

@@ -86,7 +86,8 @@ class Wide:
     def _fits(self, level: Level) -> bool:
         """Whether sums are wide enough, and no place belongs to some of a level's regions."""
         shape, number = level.shape, len(np.unique(self._where(level)))
-        if min(shape.units, shape.width) < self.runner.tiles.wide:
+        least = self.runner.tiles.wide[self.runner.precision != "ieee"]
+        if min(shape.units, shape.width) < least:
             return False
         return number == level.rows or (number == 1 and shape.arity == 1)
 

@@ -71,6 +71,35 @@ def weight_gradients(
 
 
 @triton.jit
+def by_state(acc, code, s, flow, BS: tl.constexpr, PRECISION: tl.constexpr):
+    """``acc``, shape (s, k), plus the flows (b, k) of the rows of data that have each state."""
+    if BS < 16:  # too few states for a matrix product
+        for state in tl.static_range(BS):
+            some = tl.sum(tl.where((code == state)[:, None], flow, 0.0), 0)
+            acc += tl.where((s == state)[:, None], some[None, :], 0.0)
+    else:
+        hot = (s[:, None] == code[None, :]).to(tl.float32)
+        acc = multiplied(hot, flow, acc, PRECISION)
+    return acc
+
+
+@triton.jit
+def write_states(
+    out, table, acc, s, k, units, states, COUNTS: tl.constexpr, ADD: tl.constexpr
+):  # fmt: skip
+    """Gradients (or counts) of a place, (unit, state), from sums of flows, shape (s, k)."""
+    cell = k[:, None] * states + s[None, :]
+    inside = (k < units)[:, None] & (s < states)[None, :]
+    found = tl.trans(acc)
+    if not COUNTS:
+        p = tl.load(table + cell, mask=inside, other=0.0)
+        found = tl.where(p > 0.0, found / p, 0.0)
+    if ADD:
+        found += tl.load(out + cell, mask=inside, other=0.0)
+    tl.store(out + cell, found, mask=inside)
+
+
+@triton.jit
 def table_gradients(
     out, table, flows, order, codes, bounds, member_lists, members, reader_lists, reader_spots,
     batch, units, states, places, parts, BLOCKS: tl.constexpr, BS: tl.constexpr, BK: tl.constexpr,
@@ -105,20 +134,37 @@ def table_gradients(
             for j in range(r0, r1):
                 base = flows + tl.load(reader_spots + j) * batch
                 flow += tl.load(base + cell, mask=inside, other=0.0)
-            if BS < 16:  # too few states for a matrix product
-                for state in tl.static_range(BS):
-                    some = tl.sum(tl.where((code == state)[:, None], flow, 0.0), 0)
-                    acc += tl.where((s == state)[:, None], some[None, :], 0.0)
-            else:
-                hot = (s[:, None] == code[None, :]).to(tl.float32)
-                acc = multiplied(hot, flow, acc, PRECISION)
-    cell = k[:, None] * states + s[None, :]
-    inside = (k < units)[:, None] & (s < states)[None, :]
-    found = tl.trans(acc)
-    if not COUNTS:
-        p = tl.load((table + place * units * states) + cell, mask=inside, other=0.0)
-        found = tl.where(p > 0.0, found / p, 0.0)
-    to = (out + (part * places + place) * units * states) + cell
-    if ADD:
-        found += tl.load(to, mask=inside, other=0.0)
-    tl.store(to, found, mask=inside)
+            acc = by_state(acc, code, s, flow, BS, PRECISION)
+    to = out + (part * places + place) * units * states
+    write_states(to, table + place * units * states, acc, s, k, units, states, COUNTS, ADD)
+
+
+@triton.jit
+def joined_table_gradients(
+    out, table, flows, order, codes, bounds, spots, members, batch, units, states,
+    BLOCKS: tl.constexpr, BS: tl.constexpr, BK: tl.constexpr, BB: tl.constexpr,
+    COUNTS: tl.constexpr, ADD: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """The same as `table_gradients` if each leaf row has one reader, whose term is at ``spots``.
+
+    The rows of data of all ``members`` of a place are sorted together, (place, members * batch).
+    """
+    place = tl.program_id(0).to(tl.int64)
+    s = tl.program_id(1) * BS + tl.arange(0, BS)
+    k = tl.program_id(2) * BK + tl.arange(0, BK)
+    acc = tl.zeros([BS, BK], tl.float32)
+    at = bounds + place * (BLOCKS + 1) + tl.program_id(1)
+    order += place * members * batch
+    codes += place * members * batch
+    stop = tl.load(at + 1)
+    for start in range(tl.load(at), stop, BB):
+        i = start + tl.arange(0, BB)
+        item = tl.load(order + i, mask=i < stop, other=0)
+        code = tl.load(codes + i, mask=i < stop, other=-1)
+        spot = tl.load(spots + place * members + item // batch, mask=i < stop, other=0)
+        cell = (spot * batch + (item % batch) * units)[:, None] + k[None, :]
+        inside = (i < stop)[:, None] & (k < units)[None, :]
+        flow = tl.load(flows + cell, mask=inside, other=0.0)
+        acc = by_state(acc, code, s, flow, BS, PRECISION)
+    cell = place * units * states
+    write_states(out + cell, table + cell, acc, s, k, units, states, COUNTS, ADD)
