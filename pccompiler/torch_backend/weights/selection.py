@@ -53,14 +53,17 @@ class Selection(nn.Module):
         unique = len(np.unique(rows)) == len(rows)
         back = np.full(number, len(rows))
         back[rows] = np.arange(len(rows))
+        self.repeated = int(rows[0]) if len(rows) > 1 and (rows == rows[0]).all() else None
         self.register_buffer("rows", None if identity else torch.from_numpy(rows.copy()), False)
         keep_back = unique and not identity
         self.register_buffer("back", torch.from_numpy(back) if keep_back else None, False)
 
     def forward(self, table: Tensor) -> Tensor:
-        """``table[rows]``."""
+        """``table[rows]``; a view if it is one row again and again, as in homogeneous circuits."""
         if self.rows is None:
             return table
+        if self.repeated is not None:
+            return table.narrow(0, self.repeated, 1).expand(len(self.rows), *table.shape[1:])
         if transformed() or not torch.is_grad_enabled():
             return table.index_select(0, self.rows)
         result: Tensor = Take.apply(table, self.rows, self.back)  # type: ignore[no-untyped-call]  # torch's stub
