@@ -21,6 +21,7 @@ LONGER = ("pccompiler/torch_backend/engines/dense/kernels/levels.py",)
 UNMIRRORED = (
     "tests/onnx_backend/generators",
     "tests/onnx_backend/leaves",
+    "tests/torch_backend/engines/dense/kernels",
     "tests/torch_backend/leaves/fitting",
     "tests/torch_backend/weights/generators",
 )

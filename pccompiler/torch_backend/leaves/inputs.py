@@ -17,6 +17,7 @@ from pccompiler.ir import Variable
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.leaves.base import Constants, TorchLeaf, Units
+from pccompiler.torch_backend.leaves.chosen import Chosen
 from pccompiler.torch_backend.leaves.lookup import LEAST_STATES, codes_of
 from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.values import has_table
@@ -115,9 +116,9 @@ class LeafInputs:
     """The input layers of a plan, in order, on one device and in one precision."""
 
     def __init__(self, plan: Plan, device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.dtype = device, dtype
+        self.plan, self.device, self.dtype = plan, device, dtype
         self.exact = plan.floor == 0.0
-        self.discrete = torch.tensor([v.discrete for v in plan.variables], device=device)
+        self._chosen: dict[tuple[int, ...], Chosen] = {}
         self.layers = [
             _leaf_layer(plan, number, device, dtype)
             for number, layer in enumerate(plan.layers)
@@ -143,6 +144,12 @@ class LeafInputs:
             else:
                 inputs.append(layer.table_input(column, lookup))
         return inputs
+
+    def chosen(self, columns: tuple[int, ...]) -> Chosen:
+        """Some of the variables; the same object each time."""
+        if columns not in self._chosen:
+            self._chosen[columns] = Chosen(self.plan, columns, self.device)
+        return self._chosen[columns]
 
     def reached(self, flows: Mapping[int, Tensor], variables: int) -> Tensor:
         """The unit with a flow for each variable and row, shape (variables, batch); -1 if none.

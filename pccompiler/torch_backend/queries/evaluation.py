@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
@@ -14,6 +14,7 @@ from pccompiler.torch_backend.engines.base import Engine
 from pccompiler.torch_backend.engines.questions import Ascent, Batch, Task, Wanted
 from pccompiler.torch_backend.engines.tables_by_group import tables_by_group
 from pccompiler.torch_backend.leaves.base import Units
+from pccompiler.torch_backend.leaves.chosen import Chosen
 from pccompiler.torch_backend.values import draw_states
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ class Knowledge:
         self.leaves: dict[int, Tensor] = model.weights.leaves()
         self.variables = model.circuit.variables
         self.states = max([1, *(v.cardinality for v in self.variables if v.discrete)])
-        self.discrete = model.leaf_inputs.discrete
         own = self.leaves | self._leaf_tables()
         self.units = {
             layer.number: layer.units(own[layer.number])
@@ -140,48 +140,53 @@ class Evaluated:
             raise AssertionError(f"{self.engine.name} chooses no leaves")
         return found
 
-    def masses(self, flows: Flows) -> Tensor:
-        """Mass of each state of discrete variables, shape (batch, variables, states).
+    def masses(self, flows: Flows, chosen: Chosen) -> Tensor:
+        """Mass of each state of discrete variables, shape (batch, chosen variables, states).
 
         The flow times the leaf's probability where missing, 1 for observed states.
         """
-        known = self.knowledge
         batch = next(iter(flows.values())).shape[-1]
-        out = self.root.new_zeros(len(known.variables), known.states, batch)
-        for layer in known.model.leaf_inputs.layers:
-            flow = flows[layer.number]
-            units = known.units.get(layer.number)
+        out = self.root.new_zeros(len(chosen.columns), chosen.states, batch)
+        for number, (rows, slots) in chosen.rows.items():
+            flow, units = _some(flows[number], rows), self.knowledge.units.get(number)
             if units is None:  # indicators
                 mass = flow
             elif units.table is None:
                 continue
             else:
-                mass = torch.bmm(units.table.transpose(1, 2), flow)
-            out[:, : mass.shape[1]].index_add_(0, layer.place, mass)
-        missing = self.rows.isnan()
-        states = torch.arange(known.states, device=out.device)
-        seen = (self.rows.unsqueeze(2) == states).to(out.dtype)
-        masses = torch.where(missing.unsqueeze(2), out.permute(2, 0, 1), seen)
-        return masses * known.discrete.view(1, -1, 1)
+                mass = torch.bmm(_some(units.table, rows).transpose(1, 2), flow)
+            mass = mass[:, : chosen.states]
+            out[:, : mass.shape[1]].index_add_(0, slots, mass)
+        evidence = self.rows.index_select(1, chosen.index)
+        states = torch.arange(chosen.states, device=out.device)
+        seen = (evidence.unsqueeze(2) == states).to(out.dtype)
+        masses = torch.where(evidence.isnan().unsqueeze(2), out.permute(2, 0, 1), seen)
+        return masses * chosen.discrete.view(1, -1, 1)
 
-    def moments(self, flows: Flows, masses: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of each variable, each of shape (batch, variables).
+    def moments(self, flows: Flows, masses: Tensor, chosen: Chosen) -> tuple[Tensor, Tensor]:
+        """Mean and variance of each variable, each of shape (batch, chosen variables).
 
         In float64, divided by the sum of the flows: otherwise digits of a variance cancel if it is
         small compared with the mean's square.
         """
-        known, masses = self.knowledge, masses.double()
-        states = torch.arange(known.states, device=masses.device, dtype=masses.dtype)
+        masses = masses.double()
+        states = torch.arange(chosen.states, device=masses.device, dtype=masses.dtype)
         sums = torch.stack([masses.sum(2), masses @ states, masses @ states.square()])
-        for layer, units in self._unbounded():
-            flow, index, wide = flows[layer.number].double(), layer.place, units.double()
-            sums[0].t().index_add_(0, index, flow.sum(1))
+        for number, (rows, slots) in chosen.rows.items():
+            units = self.knowledge.units.get(number)
+            if units is None or units.table is not None:
+                continue
+            wide, flow = units.double(), _some(flows[number], rows).double()
+            if rows is not None:
+                wide = wide.pick(rows)
+            sums[0].t().index_add_(0, slots, flow.sum(1))
             for power, moment in enumerate((units.leaf.mean, units.leaf.square), start=1):
-                sums[power].t().index_add_(0, index, _mixed(wide, moment(wide), flow))
-        missing = self.rows.isnan()
+                sums[power].t().index_add_(0, slots, _mixed(wide, moment(wide), flow))
+        evidence = self.rows.index_select(1, chosen.index)
+        missing = evidence.isnan()
         mean, square = sums[1:] / sums[0]
         variance = torch.where(missing, square - mean.square(), 0.0).clamp_min(0.0)
-        return torch.where(missing, mean.to(self.rows), self.rows), variance.to(self.rows)
+        return torch.where(missing, mean.to(evidence), evidence), variance.to(evidence)
 
     def complete(
         self, chosen: Tensor, draw: bool, generator: torch.Generator | None = None
@@ -210,13 +215,10 @@ class Evaluated:
             before += made.rows * made.units
         return torch.where(missing, out.t(), self.rows)
 
-    def _unbounded(self) -> Iterator[tuple[LeafLayer, Units]]:
-        """The layers over infinitely many values."""
-        known = self.knowledge
-        for layer in known.model.leaf_inputs.layers:
-            units = known.units.get(layer.number)
-            if units is not None and units.table is None:
-                yield layer, units
+
+def _some(rows: Tensor, chosen: Tensor | None) -> Tensor:
+    """Some rows, or all."""
+    return rows if chosen is None else rows.index_select(0, chosen)
 
 
 def _mixed(units: Units, moment: Tensor, flow: Tensor) -> Tensor:

@@ -64,11 +64,12 @@ class KnowsEvidence(Evaluator):
         return self.nothing(1) if x is None else self.checked(x, partial=True)
 
     def answers(
-        self, evidence: Evidence | None, wanted: Wanted, question: Question
+        self, evidence: Evidence | None, wanted: Wanted, question: Question, name: str
     ) -> tuple[Tensor, ...]:
         """What a question makes of the evidence, one chunk of rows at a time.
 
-        On a GPU, calls with few rows are replays of CUDA graphs.
+        On a GPU, calls with few rows are replays of CUDA graphs, which belong to the question's
+        name.
 
         Raises:
             DataError: If the evidence does not fit the variables.
@@ -79,7 +80,7 @@ class KnowsEvidence(Evaluator):
             found = replayed(
                 self,
                 self.engines.choose(wanted),
-                question.__name__,
+                name,
                 rows,
                 lambda part: question(Knowledge(self), part),
                 min(_MOST_REPLAYED, most),

@@ -8,6 +8,7 @@ and with generated weights. ``docs/reference/queries.md`` lists queries, costs a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from pccompiler.passes.analysis.determinism.decide import determinism
 from pccompiler.torch_backend.data.validation import impossible
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.evaluator import Evaluator
+from pccompiler.torch_backend.leaves.chosen import Chosen
 from pccompiler.torch_backend.queries.answers import Classes, Completion, Draws, Posterior
 from pccompiler.torch_backend.queries.evaluation import Knowledge
 from pccompiler.torch_backend.queries.evidence import (
@@ -96,16 +98,35 @@ class Queries(KnowsEvidence):
 
     @torch.no_grad()
     @sharing_little
-    def posterior_marginals(self, evidence: Evidence | None = None) -> Posterior:
-        """The marginal of every variable given each row of evidence: one pass up, one down.
+    def posterior_marginals(
+        self, evidence: Evidence | None = None, *, variables: Sequence[str | int] | None = None
+    ) -> Posterior:
+        """The marginal of variables given each row of evidence: one pass up, one down.
 
         Args:
             evidence: By default none, in one row.
+            variables: The variables that are wanted, in this order; by default all. With many
+                states, a few variables take much less memory: the next word after each of many
+                prefixes needs one.
+
+        Raises:
+            DataError: If a variable is unknown, or named twice.
 
         Source:
             Darwiche (2003), "A Differential Approach to Inference in Bayesian Networks".
         """
-        return Posterior(*self.answers(evidence, Wanted.POSTERIOR, _posterior))
+        if variables is None:
+            columns = tuple(range(len(self.names)))
+        else:
+            columns = tuple(self.columns(variables))
+            if len(set(columns)) < len(columns):
+                twice = next(self.names[c] for c in columns if columns.count(c) > 1)
+                raise DataError.of(
+                    "PC429", f"the variable {twice!r} is asked for twice", help="name it once"
+                )
+        chosen = self.leaf_inputs.chosen(columns)
+        question, name = partial(_posterior, chosen), f"posterior of {columns}"
+        return Posterior(*self.answers(evidence, Wanted.POSTERIOR, question, name))
 
     @torch.no_grad()
     @sharing_little
@@ -125,7 +146,7 @@ class Queries(KnowsEvidence):
             Chan and Darwiche (2006), "On the Robustness of Most Probable Explanations"; Poon and
             Domingos (2011), "Sum-Product Networks", section 2.
         """
-        rows, root = self.answers(evidence, Wanted.BEST, _completed)
+        rows, root = self.answers(evidence, Wanted.BEST, _completed, "mpe")
         _check_possible(root)
         return Completion(rows, self.log_likelihood(rows, check=False), self.deterministic)
 
@@ -254,12 +275,12 @@ def _check_possible(root: Tensor, before: int = 0, repeats: int = 1) -> None:
         raise impossible((before + int(wrong[0])) // repeats)
 
 
-def _posterior(known: Knowledge, rows: Tensor) -> tuple[Tensor, ...]:
+def _posterior(chosen: Chosen, known: Knowledge, rows: Tensor) -> tuple[Tensor, ...]:
     """The fields of `Posterior`."""
     run = known.evaluation(rows, Wanted.POSTERIOR)
     flows = run.flows()
-    masses = run.masses(flows)
-    mean, variance = run.moments(flows, masses)
+    masses = run.masses(flows, chosen)
+    mean, variance = run.moments(flows, masses, chosen)
     blank = torch.where(run.root > -torch.inf, 0.0, torch.nan)
     column = blank.unsqueeze(1)
     scaled = run.root + known.plan.log_scale

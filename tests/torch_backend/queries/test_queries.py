@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import pccompiler as pc
 from pccompiler.errors import DataError, OptionError, PCCompilerError
-from pccompiler.ir import Builder, Circuit, Family, Hypernetwork, binary, count, real
+from pccompiler.ir import Builder, Circuit, Family, Hypernetwork, Variable, binary, count, real
 from pccompiler.ir.plan.materialize import materialize
 from pccompiler.ir.plan.oracle import log_likelihood
 from pccompiler.testing import random_circuit, random_weights, with_values, worlds
@@ -362,11 +362,45 @@ def test_packed_circuits_answer_too(name: str, sample: Callable[[str], Path]) ->
         assert float(best.log_value[i].exp()) == pytest.approx(mass.max(), rel=1e-10)
 
 
+@CASES
+def test_posteriors_of_some_variables_are_those_of_all(circuit: Circuit, seed: int) -> None:
+    model = compiled(circuit)
+    rows = evidence_rows(circuit, seed, 5)
+    columns = np.random.default_rng(seed).permutation(len(circuit.variables))[:2].tolist()
+    every, some = (model.posterior_marginals(rows, variables=v) for v in (None, columns))
+    most = some.states.shape[2]
+    options = {"rtol": 1e-12, "atol": 1e-12, "equal_nan": True}
+    torch.testing.assert_close(some.states, every.states[:, columns, :most], **options)
+    torch.testing.assert_close(some.mean, every.mean[:, columns], **options)
+    torch.testing.assert_close(some.variance, every.variance[:, columns], **options)
+    torch.testing.assert_close(some.log_evidence, every.log_evidence, **options)
+
+
+def test_rows_of_several_lengths() -> None:
+    """What is missing at the end has no influence: a row is then the start of a longer one."""
+    long, short = (pc.compile(pc.hmm(words(n), 3), dtype="float64", seed=0) for n in (7, 4))
+    short.load_state_dict(long.state_dict())  # a homogeneous model has the same weights
+    rows = torch.from_numpy(np.random.default_rng(0).integers(0, 5, (6, 7)).astype(float))
+    rows[:, 4:] = torch.nan
+    torch.testing.assert_close(long.log_likelihood(rows), short.log_likelihood(rows[:, :4]))
+    following = long.posterior_marginals(rows, variables=["t4"]).states[:, 0]
+    for word in range(5):
+        rows[:, 4] = word
+        joint = long.log_likelihood(rows)
+        given = (joint - short.log_likelihood(rows[:, :4])).exp()
+        torch.testing.assert_close(following[:, word], given.detach())
+
+
+def words(length: int) -> list[Variable]:
+    return [Variable(f"t{i}", "categorical", 5) for i in range(length)]
+
+
 def _culprits(model: pc.CompiledCircuit) -> dict[str, Callable[[], object]]:
     return {
         "clash": lambda: model.log_conditional({"x0": 1}, {"x0": 0}),
         "rows": lambda: model.log_conditional(np.zeros((2, 5)), np.zeros((3, 5))),
         "name": lambda: model.posterior_marginals({"x_0": 1}),
+        "twice": lambda: model.posterior_marginals(variables=["x0", "x1", 0]),
         "column": lambda: model.log_marginal(np.zeros((1, 5)), [7]),
         "impossible": lambda: model.mpe(np.array([[0.0] * 5, [2.0] * 5])),
         "number": lambda: model.sample(-1),
@@ -375,7 +409,7 @@ def _culprits(model: pc.CompiledCircuit) -> dict[str, Callable[[], object]]:
 
 
 @pytest.mark.parametrize(
-    "case", ["clash", "rows", "name", "column", "impossible", "number", "none"]
+    "case", ["clash", "rows", "name", "twice", "column", "impossible", "number", "none"]
 )
 def test_refusals(case: str, golden: Callable[[str], None]) -> None:
     model = compiled(deterministic(0))

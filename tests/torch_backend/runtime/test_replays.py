@@ -48,7 +48,7 @@ def made(name: str) -> tuple[pc.CompiledCircuit, pc.CompiledCircuit]:
         "gaussians": gaussians,
     }[name]()
     model, eager = (pc.compile(circuit, device="cuda", seed=2) for _ in range(2))
-    names = "log_likelihood", "_posterior", "_completed"
+    names = "log_likelihood", f"posterior of {tuple(range(12))}", "mpe"
     eager.replays = {name: Replays(most=0) for name in names}
     return model, eager
 
