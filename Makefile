@@ -5,7 +5,7 @@ STAMP := .venv/.stamp
 DOCS := .venv-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage lint check docs fmt bench params clean
+.PHONY: help setup demo test coverage lint check docs figures fmt bench params clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -54,6 +54,10 @@ fmt: setup ## format the code and mend what ruff can
 
 bench: setup ## measure this machine, beside the last committed results
 	$(BIN)/python -m benchmarks.run
+
+figures: setup ## write docs/benchmarks.md and its charts from the committed results
+	$(BIN)/python -m benchmarks.page
+	$(BIN)/python -m benchmarks.pictures
 
 params: setup ## the parameter counts of the paper's 35 data sets
 	$(BIN)/python -m benchmarks.paper.parameters

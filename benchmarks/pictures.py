@@ -8,19 +8,21 @@ with PyJuice and cirkit). Equal inputs give equal files; tests/test_pictures.py 
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 import pccompiler as pc
-from benchmarks.common import RESULTS
+from benchmarks.page.bars import Bar, Row, chart
+from benchmarks.page.bench import BENCH
+from benchmarks.page.contest import Contest
+from benchmarks.page.results import Result, Results
+from benchmarks.page.sections.gpu import RATS
+from benchmarks.page.sections.wide import HCLT
 from pccompiler.drawing.nodes import draw_nodes
 from pccompiler.drawing.scene import (
-    FAINT,
     FILL,
     LARGE,
     LINE,
@@ -52,7 +54,11 @@ def overview() -> Scene:
     circuit = without_locations(pc.rat_spn(4, num_replicas=2, units=2, seed=0))
     nodes = draw_nodes(circuit)
     layers = plan(circuit).layers
-    scene = Scene(nodes.width, TOP + nodes.height, ())
+    caption = (
+        f"A circuit of {circuit.num_nodes} nodes becomes a plan of {len(layers)} layers.",
+        f"Fused kernels run all layers: {', '.join(kernel[0] for kernel in KERNELS)}.",
+    )
+    scene = Scene(nodes.width, TOP + nodes.height, caption)
     scene.shapes += [_moved(shape, 0.0, TOP - 20.0) for shape in nodes.shapes]
     scene.shapes += _title(nodes.width / 2, "1. a circuit", f"{circuit.num_nodes} nodes")
     left = nodes.width + GAP
@@ -107,21 +113,14 @@ def _moved(shape: Shape, right: float, down: float) -> Shape:
     return replace(shape, x=shape.x + right, y=shape.y + down)
 
 
-class Pair(NamedTuple):
-    """Our time and a peer's, in milliseconds."""
-
-    what: str
-    ours: float
-    peer: str
-    theirs: float
-
-
-def pairs() -> list[Pair]:
-    """The comparisons to draw, from the result files."""
-    trees, chain = _times("rat_pyjuice"), _times("hclt_step")
+def pairs() -> list[Contest]:
+    """The comparisons to draw, from the result files; times in ms."""
+    results = Results()
+    trees = _times(results.read("rat_pyjuice", RATS))
+    chain = _times(results.read("hclt_step", HCLT))
     graph = "pyjuice k=5 forward+backward, one graph"
     found = [
-        Pair(
+        Contest(
             f"H100: RAT-SPN, {n} variables",
             trees[f"n={n} ours, whole step"],
             "PyJuice",
@@ -129,67 +128,37 @@ def pairs() -> list[Pair]:
         )
         for n in (16, 100)
     ]
-    found.append(
-        Pair(
-            "H100: HCLT, 784 variables",
-            chain["dense tf32 gradients"],
-            "PyJuice",
-            chain["pyjuice triton same circuit in one graph"],
-        )
-    )
+    ours = chain["dense tf32 gradients"]
+    theirs = chain["pyjuice triton same circuit in one graph"]
+    found.append(Contest("H100: HCLT, 784 variables", ours, "PyJuice", theirs))
     for file, case, what in (
         ("bench_cpu", "step-16-spn", "CPU: RAT-SPN, 16 variables"),
         ("bench_cpu", "step-100-spn", "CPU: RAT-SPN, 100 variables"),
         ("bench_image_cpu", "image-step-14x14x256x32", "CPU: quad tree, 196 pixels"),
     ):
-        line = next(line for line in _lines(file) if line.get("case") == case)
-        found.append(Pair(what, line["ms"], "cirkit", line["peers"]["cirkit"]["ms"]))
+        lines = results.read(file, BENCH).having("case", "ms", "peers")
+        line = next(line for line in lines if line["case"] == case)
+        found.append(Contest(what, line["ms"], "cirkit", line["peers"]["cirkit"]["ms"]))
     return found
 
 
-def _lines(name: str) -> list[dict[str, Any]]:  # JSON, hence Any
-    return [json.loads(line) for line in (RESULTS / f"{name}.jsonl").read_text().splitlines()]
+def _times(result: Result) -> dict[str, float]:
+    return {line["step"]: line["ms"] for line in result.having("step", "ms")}
 
 
-def _times(name: str) -> dict[str, float]:
-    return {line["step"]: line["ms"] for line in _lines(name) if line.get("part") == "time"}
-
-
-def chart(contests: list[Pair]) -> Scene:
-    """Two bars for each comparison, on a logarithmic axis."""
-    left, width, row = 210.0, 400.0, 46.0
-    low, high = -2.0, 3.0  # powers of ten, in milliseconds
-    bottom = 40.0 + row * len(contests)
-    scene = Scene(left + width + 110, bottom + 34, ())
-    for power in range(int(low), int(high) + 1):
-        x = left + width * (power - low) / (high - low)
-        scene.shapes.append(Line(((x, 34.0), (x, bottom)), "#e4e7eb"))
-        scene.shapes.append(Text(x, bottom + 14, f"{10.0**power:g} ms", SMALL, color="#52606d"))
-    scene.shapes.append(
-        Text(left, 18.0, "time of one training step, shorter is better", anchor="start")
-    )
-    for number, contest in enumerate(contests):
-        y = 40.0 + row * number
-        scene.shapes.append(Text(left - 10, y + 18, contest.what, NORMAL, "end"))
-        for shift, name, ms, kind in (
-            (9.0, "pccompiler", contest.ours, "sum"),
-            (27.0, contest.peer, contest.theirs, "product"),
-        ):
-            length = width * (math.log10(ms) - low) / (high - low)
-            scene.shapes.append(
-                Box(left + length / 2, y + shift, length, 15.0, FILL[kind], LINE[kind], radius=2.0)
-            )
-            label = f"{name} {ms:.3g}"
-            scene.shapes.append(Text(left + length + 6, y + shift, label, SMALL, "start"))
-    scene.shapes.append(Line(((left, 34.0), (left, bottom)), FAINT))
-    return scene
+def peers() -> Scene:
+    """Our bar and a peer's for each comparison."""
+    rows = [
+        Row(one.what, [Bar("pccompiler", one.ours), Bar(one.peer, one.theirs)]) for one in pairs()
+    ]
+    return chart("time of one training step", rows)
 
 
 def write(folder: Path) -> None:
     """Both pictures."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, scene in (("overview", overview()), ("peers", chart(pairs()))):
-        (folder / f"{name}.svg").write_text(to_svg(scene))
+    (folder / "overview.svg").write_text(to_svg(overview(), "A circuit, its plan, its kernels"))
+    (folder / "peers.svg").write_text(to_svg(peers(), "Time of one training step, and peers'"))
 
 
 if __name__ == "__main__":

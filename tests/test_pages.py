@@ -240,7 +240,7 @@ def test_files_and_names_are_there(page: Path) -> None:
     names = re.findall(r"(?:`|^::: )(pccompiler(?:\.\w+)+)(?=[`(]|$)", text, re.MULTILINE)
     assert [name for name in names if not exists(name) and name not in KEYS] == []
     scripts = re.findall(r"python -m (benchmarks(?:\.\w+)+)", text)
-    assert [script for script in scripts if not exists(script)] == []
+    assert [script for script in scripts if not is_module(script)] == []
     assert re.findall(r"`(?:passes|\w+_backend)[./]\w+\.\w+`", text.replace("`passes/", "")) == []
 
 
@@ -250,6 +250,14 @@ def exists(name: str) -> bool:
     except (ImportError, AttributeError):
         return False
     return True
+
+
+def is_module(name: str) -> bool:
+    """Whether a script is there, even if it needs packages that are not."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def test_every_command_is_listed() -> None:

@@ -9,14 +9,22 @@ from pccompiler.drawing.scene import PAPER, Box, Disc, Path, Scene, Shape, Text
 _FONT = "font-family='Helvetica, Arial, DejaVu Sans, sans-serif'"
 
 
-def to_svg(scene: Scene) -> str:
-    """The picture as an SVG document; titles of shapes become tooltips."""
+def to_svg(scene: Scene, title: str = "") -> str:
+    """The picture as an SVG document; titles of shapes become tooltips.
+
+    Args:
+        scene: What to draw.
+        title: What screen readers say the picture is; the caption follows as its description.
+    """
     width, height = _number(scene.width), _number(scene.height)
     lines = [
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' "
         f"viewBox='0 0 {width} {height}' {_FONT}>",
         f"<rect width='{width}' height='{height}' fill='{PAPER}'/>",
     ]
+    if title:
+        description = "\n".join(scene.caption)
+        lines[1:1] = [f"<title>{escape(title)}</title>", f"<desc>{escape(description)}</desc>"]
     lines += [_shape(shape) for shape in scene.shapes]
     return "\n".join([*lines, "</svg>", ""])
 
