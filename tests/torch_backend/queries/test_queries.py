@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -369,11 +370,11 @@ def test_posteriors_of_some_variables_are_those_of_all(circuit: Circuit, seed: i
     columns = np.random.default_rng(seed).permutation(len(circuit.variables))[:2].tolist()
     every, some = (model.posterior_marginals(rows, variables=v) for v in (None, columns))
     most = some.states.shape[2]
-    options = {"rtol": 1e-12, "atol": 1e-12, "equal_nan": True}
-    torch.testing.assert_close(some.states, every.states[:, columns, :most], **options)
-    torch.testing.assert_close(some.mean, every.mean[:, columns], **options)
-    torch.testing.assert_close(some.variance, every.variance[:, columns], **options)
-    torch.testing.assert_close(some.log_evidence, every.log_evidence, **options)
+    close = partial(torch.testing.assert_close, rtol=1e-12, atol=1e-12, equal_nan=True)
+    close(some.states, every.states[:, columns, :most])
+    close(some.mean, every.mean[:, columns])
+    close(some.variance, every.variance[:, columns])
+    close(some.log_evidence, every.log_evidence)
 
 
 def test_rows_of_several_lengths() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import count
 from typing import TypeAlias
 
 import numpy as np
@@ -109,7 +110,8 @@ class _Walk:
         self.leaf = np.full((self.base[-1], 3), -1)  # variable, leaf row and input row
         self.input_rows = 0
         self.reads = np.zeros(self.base[-1], np.int64)
-        self.product: dict[int, list[int]] = {}
+        self.pair = np.full((self.base[-1], 2), -1)  # for rows of products of two: the operands
+        self.product: dict[int, list[int]] = {}  # operands of all other products
         self.out = RegionTrees([], [], [], [], [], [], 0, (-1, -1, -1))
         self.square = self.root = self.leaf_group = -1
 
@@ -150,9 +152,11 @@ class _Walk:
         for operands in self.plan.layers[number].operands:
             places = operands.places(self.base).T
             np.add.at(self.reads, places.ravel(), 1)
-            for operand in places.tolist():
-                self.product[row] = operand
-                row += 1
+            if places.shape[1] == 2:
+                self.pair[row : row + len(places)] = places
+            else:
+                self.product |= dict(zip(count(row), places.tolist(), strict=False))
+            row += len(places)
 
     def _sums(self, number: int) -> None:
         layer = self.plan.layers[number]
@@ -175,13 +179,37 @@ class _Walk:
         else:
             _refuse(self.square not in (-1, layer.group), "weights are in two groups")
             self.square = layer.group
-        for i, place in enumerate(places.tolist()):
-            _refuse(place not in self.product, "a sum does not read a product")
-            weight = -2 - (offset + i) if is_root else offset + i
-            region = self._region(weight, self.product[place])
-            self.region[first + i] = region
-            if is_root:
-                self.out.roots.append(region)
+        weights = offset + np.arange(layer.rows)
+        if is_root:
+            weights = -2 - weights
+        if (self.pair[places, 0] >= 0).all():
+            regions = self._pairs(weights, self.pair[places])
+        else:
+            regions = self._any(weights, places)
+        self.region[first : first + layer.rows] = regions
+        if is_root:
+            self.out.roots += regions.tolist()
+
+    def _pairs(self, weights: Int, operands: Int) -> Int:
+        """Add a region for each pair of operands; their numbers."""
+        first, inner, out = len(self.out.weight), self.region[operands] >= 0, self.out
+        leaf = self.leaf[operands]
+        _refuse(bool((~inner & (leaf[..., 1] < 0)).any()), "a product reads inputs")
+        out.weight += weights.tolist()
+        out.kinds += _rows(np.where(inner, int(Child.LANE), int(Child.LEAF)))
+        out.ids += _rows(np.where(inner, self.region[operands], leaf[..., 0]))
+        out.leaves += _rows(np.where(inner, -1, leaf[..., 1]))
+        out.inputs += _rows(np.where(inner, -1, leaf[..., 2]))
+        return first + np.arange(len(weights))
+
+    def _any(self, weights: Int, places: Int) -> Int:
+        """The same for products of any number of operands."""
+        found: list[int] = []
+        for weight, place in zip(weights.tolist(), places.tolist(), strict=True):
+            operands = self.product.get(place, self.pair[place].tolist())
+            _refuse(operands[0] < 0, "a sum does not read a product")
+            found.append(self._region(weight, operands))
+        return np.array(found)
 
     def _region(self, weight: int, operands: list[int]) -> int:
         """Add a region; more than two operands are halved into regions with identity weights."""
@@ -209,6 +237,11 @@ class _Walk:
         self.out.leaves.append((pair[0][2], pair[1][2]))
         self.out.inputs.append((pair[0][3], pair[1][3]))
         return len(self.out.weight) - 1
+
+
+def _rows(pairs: Int) -> list[tuple[int, int]]:
+    """The rows of an array, shape (rows, 2)."""
+    return list(zip(*pairs.T.tolist(), strict=True))
 
 
 def _offsets(plan: Plan) -> dict[int, int]:

@@ -154,6 +154,21 @@ def _cut(trees: RegionTrees) -> _Cut:
     return _Cut(is_root, level, stage)
 
 
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """Regions as arrays; a last entry stands for idle lanes, and for no region."""
+
+    weight: Int
+    level: Int
+    parent: Int
+    piece: Int
+    root: Int
+    kinds: Int
+    ids: Int
+    leaves: Int
+    inputs: Int
+
+
 def _stages(trees: RegionTrees, cut: _Cut) -> Arrangement:
     number = len(trees.weight)
     parent = [-1] * number
@@ -167,48 +182,58 @@ def _stages(trees: RegionTrees, cut: _Cut) -> Arrangement:
     members: dict[int, list[int]] = {}
     for region in range(number):
         members.setdefault(top[region], []).append(region)
-    root_number = {region: i for i, region in enumerate(trees.roots)}
-    piece_number: dict[int, int] = {}
-    for region in members:
-        if region not in root_number:
-            piece_number[region] = len(piece_number)
+    root, piece = np.full((2, number + 1), -1)
+    root[trees.roots] = np.arange(len(trees.roots))
+    read = [region for region in members if root[region] < 0]
+    piece[read] = np.arange(len(read))
+    kinds, ids, leaves, inputs = (
+        np.array([*pairs, (-1, -1)])
+        for pairs in (trees.kinds, trees.ids, trees.leaves, trees.inputs)
+    )
+    columns = _Columns(
+        weight=np.array([*trees.weight, IDENTITY]),
+        level=np.array([*cut.level, -1]),
+        parent=np.array([*parent, -1]),
+        piece=piece,
+        root=root,
+        kinds=kinds,
+        ids=ids,
+        leaves=leaves,
+        inputs=inputs,
+    )
     stages: list[Stage] = []
     for stage in range(1 + max(cut.stage)):
         pieces = [members[p] for p in members if cut.stage[p] == stage]
-        stages.append(_stage(trees, cut, pieces, parent, piece_number, root_number))
-    sizes = len(piece_number), len(trees.roots)
-    inputs = number_leaves([stage.table for stage in stages])
-    return Arrangement(trees.units, tuple(stages), *sizes, inputs, *trees.groups)
+        stages.append(_stage(columns, pieces))
+    slots = number_leaves([stage.table for stage in stages])
+    sizes = len(read), len(trees.roots)
+    return Arrangement(trees.units, tuple(stages), *sizes, slots, *trees.groups)
 
 
-def _stage(
-    trees: RegionTrees,
-    cut: _Cut,
-    pieces: list[list[int]],
-    parent: list[int],
-    piece_number: dict[int, int],
-    root_number: dict[int, int],
-) -> Stage:
+def _stage(trees: _Columns, pieces: list[list[int]]) -> Stage:
     warps = _fill(pieces)
-    shape = (len(warps), WARP)
-    table = np.full((FIELDS, *shape), -1)
-    weight, leaf = np.full(shape, IDENTITY), np.full((2, *shape), -1)
+    region = np.full((len(warps), WARP), -1)
     for warp, regions in enumerate(warps):
-        lane_of = {region: lane for lane, region in enumerate(regions)}
-        weight[warp, : len(regions)] = [trees.weight[region] for region in regions]
-        leaf[:, warp, : len(regions)] = np.transpose([trees.leaves[region] for region in regions])
-        for region, lane in lane_of.items():
-            entry = table[:, warp, lane]
-            entry[Field.LEVEL] = cut.level[region]
-            entry[Field.PARENT] = lane_of.get(parent[region], -1)
-            entry[Field.ROOT] = root_number.get(region, -1)
-            entry[Field.PIECE] = piece_number.get(region, -1)
-            for side in range(2):
-                kind, source = trees.kinds[region][side], trees.ids[region][side]
-                entry[Field.KIND + OPERAND * side :][:OPERAND] = (
-                    *_operand(kind, source, lane_of, piece_number),
-                    trees.inputs[region][side],
-                )
+        region[warp, : len(regions)] = regions
+    own = region >= 0
+    lane = np.full(len(trees.weight), -1)  # of regions of other stages: -1
+    lane[region[own]] = np.nonzero(own)[1]
+    table = np.full((FIELDS, *region.shape), -1)
+    weight, leaf = trees.weight[region], trees.leaves[region].transpose(2, 0, 1)
+    table[Field.LEVEL], table[Field.PARENT] = trees.level[region], lane[trees.parent[region]]
+    table[Field.ROOT], table[Field.PIECE] = trees.root[region], trees.piece[region]
+    for side in range(2):
+        kind, source = trees.kinds[region, side], trees.ids[region, side]
+        inner = kind == Child.LANE
+        column = np.where(inner, lane[np.where(inner, source, -1)], -1)
+        outer = inner & (column < 0)
+        table[Field.KIND + OPERAND * side :][:OPERAND] = (
+            np.where(outer, int(Child.PIECE), kind),
+            column,
+            np.where(outer, trees.piece[source], np.where(inner, -1, source)),
+            trees.inputs[region, side],
+        )
+    for warp in range(len(warps)):
         choose_columns(table[:, warp])
     entries = number_entries(table)
     table[Field.ROLE] = np.select([weight >= 0, weight < IDENTITY], [Role.SQUARE, Role.ROOT])
@@ -216,17 +241,6 @@ def _stage(
     leaves, others = (bool((kinds == kind).any()) for kind in (Child.LEAF, Child.PIECE))
     depth = int(table[Field.LEVEL].max())
     return Stage(table, weight, leaf, depth, entries, leaves, others)
-
-
-def _operand(
-    kind: int, source: int, lane_of: dict[int, int], piece_number: dict[int, int]
-) -> tuple[int, int, int]:
-    """Kind, column and source of an operand."""
-    if kind == Child.LANE and source in lane_of:
-        return int(Child.LANE), lane_of[source], -1
-    if kind == Child.LANE:
-        return int(Child.PIECE), -1, piece_number[source]
-    return kind, -1, source
 
 
 def _fill(pieces: list[list[int]]) -> list[list[int]]:
