@@ -221,7 +221,7 @@ class Evaluator(Entrance):
             engine = self.engines.choose(Wanted.VALUE)
             complete = self._worth_knowing(rows) and not bool(rows.isnan().any())
             name = "log_likelihood, complete" if complete else "log_likelihood"
-            run = partial(self._value, complete=complete)
+            run = partial(self._value, complete)
             found = replayed(self, engine, name, rows, run, most, check=check, complete=complete)
             if found is not None:
                 return found[0]
@@ -237,7 +237,7 @@ class Evaluator(Entrance):
     def _worth_knowing(rows: Tensor) -> bool:
         return rows.numel() > _LARGE and not torch.cuda.is_current_stream_capturing()
 
-    def _value(self, rows: Tensor, complete: bool) -> tuple[Tensor]:
+    def _value(self, complete: bool, rows: Tensor, _: object) -> tuple[Tensor]:
         return (self.evaluate_unchecked(rows, complete),)
 
     def threads(self, rows: int) -> AbstractContextManager[None]:

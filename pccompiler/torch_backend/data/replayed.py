@@ -21,6 +21,7 @@ def replayed(
     *,
     check: bool = True,
     complete: bool = False,
+    source: torch.Generator | None = None,
 ) -> tuple[Tensor, ...] | None:
     """What ``run`` makes of rows, by replaying a graph; ``None`` if there is none yet.
 
@@ -33,6 +34,7 @@ def replayed(
         most: The most rows of a call that is captured.
         check: Whether to look for values out of range.
         complete: Whether ``run`` needs rows without missing values.
+        source: Random numbers, if ``run`` uses them.
 
     Raises:
         DataError: If a value is out of range.
@@ -43,7 +45,7 @@ def replayed(
     known = model.replays.setdefault(name, Replays(most, blank))
     places = tuple(p.data_ptr() for p in model.weights.values.values())
     settings = engine, torch.get_float32_matmul_precision(), places
-    found = known(rows, run, model.states.wrong if check else None, settings)
+    found = known(rows, run, model.states.wrong if check else None, settings, source)
     if found is None:
         return None
     values, is_wrong = found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import torch
@@ -16,8 +16,9 @@ from pccompiler.torch_backend.data.inputs import Rows
 from pccompiler.torch_backend.data.replayed import replayed
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.evaluator import Evaluator
-from pccompiler.torch_backend.queries.evaluation import Evaluated, Knowledge
+from pccompiler.torch_backend.queries.evaluation import Knowledge
 from pccompiler.torch_backend.runtime.devices import total_memory
+from pccompiler.torch_backend.runtime.replays import bucket
 from pccompiler.torch_backend.runtime.transforms import transformed
 
 _P = ParamSpec("_P")
@@ -82,7 +83,7 @@ class KnowsEvidence(Evaluator):
                 self.engines.choose(wanted),
                 name,
                 rows,
-                lambda part: question(Knowledge(self), part),
+                lambda part, _: question(Knowledge(self), part),
                 min(_MOST_REPLAYED, most),
             )
             if found is not None:
@@ -94,11 +95,46 @@ class KnowsEvidence(Evaluator):
         parts = [question(known, part) for part in rows.split(most)]
         return tuple(torch.cat(each) for each in zip(*parts, strict=True))
 
-    def evaluations_unchecked(self, rows: Tensor, wanted: Wanted) -> Iterator[Evaluated]:
-        """`evaluations` of rows that `evidence` returned."""
-        knowledge = Knowledge(self)
-        for part in rows.split(chunk_rows(self, wanted)):
-            yield knowledge.evaluation(part, wanted)
+    def drawn(self, rows: Tensor, source: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Rows that are checked, each completed by a draw, and their log-values without the scale.
+
+        On a GPU, few rows are padded to the number of rows of a graph, which draws as many: so
+        that the same seed draws the same values whether a graph is replayed or not.
+        """
+        batch = len(rows)
+        if self.draws_in_graphs(batch):
+            rows = torch.cat([rows, self.nothing(bucket(batch) - batch)])
+            found = replayed(
+                self,
+                self.engines.choose(Wanted.DRAWS),
+                "draws",
+                rows,
+                lambda part, own: drawn_once(Knowledge(self), part, own),
+                _MOST_REPLAYED,
+                check=False,
+                source=source or torch.cuda.default_generators[rows.get_device()],
+            )
+            done, root = found or drawn_once(Knowledge(self), rows, source)
+            return done[:batch], root[:batch]
+        known = Knowledge(self)
+        parts = [
+            drawn_once(known, part, source) for part in rows.split(chunk_rows(self, Wanted.DRAWS))
+        ]
+        return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+
+    def draws_in_graphs(self, rows: int) -> bool:
+        """Whether so many draws come from a CUDA graph."""
+        if self.device.type != "cuda" or transformed():
+            return False
+        return 0 < rows <= min(_MOST_REPLAYED, chunk_rows(self, Wanted.DRAWS))
+
+
+def drawn_once(
+    known: Knowledge, rows: Tensor, source: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """Each row completed by a draw, and log-values."""
+    run = known.evaluation(rows, Wanted.DRAWS)
+    return run.complete(run.chosen(generator=source), draw=True, generator=source), run.root
 
 
 def chunk_rows(model: Evaluator, wanted: Wanted) -> int:

@@ -161,6 +161,8 @@ class Queries(KnowsEvidence):
         """
         number = whole("number", number, 0)
         source = _generator(self, seed)
+        if self.draws_in_graphs(number):
+            return self.drawn(self.nothing(number), source)[0]
         run = Knowledge(self).evaluation(self.nothing(1), Wanted.DRAWS)
         parts = [self.nothing(0)]
         for size in _sizes(number, chunk_rows(self, Wanted.DRAWS)):
@@ -186,12 +188,9 @@ class Queries(KnowsEvidence):
         number = whole("number", number)
         source = _generator(self, seed)
         rows = self.evidence(evidence).repeat_interleave(number, 0)
-        parts = [self.nothing(0)]
-        for run in self.evaluations_unchecked(rows, Wanted.DRAWS):
-            _check_possible(run.root, sum(len(part) for part in parts), number)
-            chosen = run.chosen(generator=source)
-            parts.append(run.complete(chosen, draw=True, generator=source))
-        return torch.cat(parts).view(-1, number, len(self.circuit.variables))
+        found, root = self.drawn(rows, source)
+        _check_possible(root, number)
+        return found.view(-1, number, len(self.circuit.variables))
 
     def classify(self, x: Evidence, variable: str | int) -> Classes:
         """The distribution of a discrete class variable given the rest of each row.
@@ -269,10 +268,10 @@ def _generator(model: Evaluator, seed: int | None) -> torch.Generator | None:
     return None if seed is None else torch.Generator(model.device).manual_seed(seed_of(seed))
 
 
-def _check_possible(root: Tensor, before: int = 0, repeats: int = 1) -> None:
+def _check_possible(root: Tensor, repeats: int = 1) -> None:
     wrong = (root == -torch.inf).nonzero()
     if len(wrong):
-        raise impossible((before + int(wrong[0])) // repeats)
+        raise impossible(int(wrong[0]) // repeats)
 
 
 def _posterior(chosen: Chosen, known: Knowledge, rows: Tensor) -> tuple[Tensor, ...]:

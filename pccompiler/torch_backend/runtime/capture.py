@@ -16,6 +16,7 @@ def captured(
     *,
     warm_ups: int = 3,
     mode: Literal["global", "thread_local", "relaxed"] = "global",
+    generator: torch.Generator | None = None,
 ) -> tuple[torch.cuda.CUDAGraph, Result]:
     """A graph of what ``run`` does on the current device, and what it returned.
 
@@ -23,6 +24,7 @@ def captured(
         run: It must not wait for the device.
         warm_ups: How often it runs first, on another stream, as torch asks for.
         mode: Which calls of other threads end the capture, see `torch.cuda.graph`.
+        generator: Random numbers that it uses, unless it uses torch's own; replays go on with them.
 
     Raises:
         RuntimeError: If something in it cannot be captured.
@@ -35,6 +37,8 @@ def captured(
     torch.cuda.current_stream().wait_stream(stream)
     gc.collect()  # freeing another graph during the capture would end it
     graph = torch.cuda.CUDAGraph()
+    if generator is not None:
+        graph.register_generator_state(generator)
     with torch.cuda.graph(graph, capture_error_mode=mode):
         found = run()
     return graph, found

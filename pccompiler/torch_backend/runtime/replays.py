@@ -19,8 +19,8 @@ _MOST = 8
 """Graphs that are kept, the most recently used ones."""
 
 
-Function = Callable[[Tensor], tuple[Tensor, ...]]
-"""Maps rows to tensors of floating-point numbers with an entry for each row."""
+Function = Callable[[Tensor, torch.Generator | None], tuple[Tensor, ...]]
+"""Maps rows, and random numbers if it uses any, to floating-point tensors with an entry a row."""
 Check = Callable[[Tensor], Tensor]
 """Whether some of the rows are invalid."""
 
@@ -30,6 +30,7 @@ class _Graph(NamedTuple):
     rows: Tensor
     values: tuple[Tensor, ...]
     wrong: Tensor | None  # in pinned memory of the host
+    generator: torch.Generator | None
 
 
 class Replays:
@@ -48,7 +49,12 @@ class Replays:
         self.lock = threading.Lock()
 
     def __call__(
-        self, x: Tensor, run: Function, wrong: Check | None, valid_for: Hashable
+        self,
+        x: Tensor,
+        run: Function,
+        wrong: Check | None,
+        valid_for: Hashable,
+        source: torch.Generator | None = None,
     ) -> tuple[tuple[Tensor, ...], bool] | None:
         """The values of ``x``, and whether a row is invalid; ``None`` to call the function itself.
 
@@ -59,6 +65,7 @@ class Replays:
                 ``None`` if it need not be known; otherwise the call waits for the result.
             valid_for: Graphs are captured anew if this changes: addresses of parameters, and
                 settings that the function depends on.
+            source: Random numbers, if ``run`` uses them; it goes on where a call of ``run`` ends.
         """
         batch = len(x)
         if not 0 < batch <= self.most or torch.cuda.is_current_stream_capturing():
@@ -71,20 +78,28 @@ class Replays:
             if key not in self.graphs:
                 self._keep(key, None)
                 return None
-            found = self.graphs[key] or self._captured(x, key, run, wrong)
+            found = self.graphs[key] or self._captured(x, key, run, wrong, source is not None)
             if found is None:
                 return None
             self.graphs.move_to_end(key)
-            return self._replay(found, x)
+            return self._replay(found, x, source)
 
-    def _replay(self, found: _Graph, x: Tensor) -> tuple[tuple[Tensor, ...], bool]:
+    def _replay(
+        self, found: _Graph, x: Tensor, source: torch.Generator | None
+    ) -> tuple[tuple[Tensor, ...], bool]:
         stream = torch.cuda.current_stream(x.device)
         if self.stream is not None and self.stream != stream:
             stream.wait_stream(self.stream)
         self.stream = stream
         # Sums with 0 are kernels: copies on the device cost the host three times as much.
         torch.add(x, 0.0, out=found.rows[: len(x)])
-        found.graph.replay()
+        if found.generator is not None and source is not None:
+            found.generator.manual_seed(source.initial_seed())
+            found.generator.set_offset(source.get_offset())
+            found.graph.replay()
+            source.set_offset(found.generator.get_offset())
+        else:
+            found.graph.replay()
         values = tuple(value[: len(x)] + 0.0 for value in found.values)
         if found.wrong is not None:
             stream.synchronize()
@@ -96,7 +111,12 @@ class Replays:
     @torch.inference_mode(False)
     @torch.no_grad()
     def _captured(
-        self, x: Tensor, key: tuple[int, bool], run: Function, wrong: Check | None
+        self,
+        x: Tensor,
+        key: tuple[int, bool],
+        run: Function,
+        wrong: Check | None,
+        random: bool,
     ) -> _Graph | None:
         """A graph for calls with this key; ``None`` if the function cannot be captured."""
         rows = x.new_full((key[0], x.shape[1]), self.blank)
@@ -105,15 +125,16 @@ class Replays:
         def both() -> tuple[Tensor, ...]:
             if wrong is not None:
                 flag.copy_(wrong(rows), non_blocking=True)
-            return run(rows)
+            return run(rows, own)
 
+        own = torch.Generator(x.device) if random else None
         try:
             with torch.cuda.device(x.device):
-                graph, values = captured(both, warm_ups=1, mode="thread_local")
+                graph, values = captured(both, warm_ups=1, mode="thread_local", generator=own)
         except RuntimeError:
             self.most = 0  # it would fail again
             return None
-        found = _Graph(graph, rows, values, None if wrong is None else flag)
+        found = _Graph(graph, rows, values, None if wrong is None else flag, own)
         self._keep(key, found)
         return found
 

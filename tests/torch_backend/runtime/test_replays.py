@@ -48,7 +48,7 @@ def made(name: str) -> tuple[pc.CompiledCircuit, pc.CompiledCircuit]:
         "gaussians": gaussians,
     }[name]()
     model, eager = (pc.compile(circuit, device="cuda", seed=2) for _ in range(2))
-    names = "log_likelihood", f"posterior of {tuple(range(12))}", "mpe"
+    names = "log_likelihood", f"posterior of {tuple(range(12))}", "mpe", "draws"
     eager.replays = {name: Replays(most=0) for name in names}
     return model, eager
 
@@ -127,6 +127,27 @@ def test_queries_are_the_same(name: str) -> None:
         wrong[6, 3] = 5.0
         with pytest.raises(DataError, match="row 6, column 3"):
             model.posterior_marginals(wrong)
+
+
+@needs_cuda
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["trees", "dense", "general", "gaussians"])
+def test_draws_are_the_same(name: str) -> None:
+    model, eager = made(name)
+    for turn in range(4):
+        for batch in (1, 7, 100):
+            pairs = [(each.sample(batch, seed=turn), each) for each in (model, eager)]
+            torch.testing.assert_close(pairs[0][0], pairs[1][0])
+            given = [each.sample_conditional(rows(batch, turn), 2, seed=turn) for _, each in pairs]
+            torch.testing.assert_close(*given)
+            torch.manual_seed(turn)  # without a seed, torch's own numbers go on
+            mine = torch.cat([model.sample(batch), model.sample(batch)])
+            after = torch.rand(3, device="cuda")
+            torch.manual_seed(turn)
+            torch.testing.assert_close(mine, torch.cat([eager.sample(batch), eager.sample(batch)]))
+            assert torch.equal(after, torch.rand(3, device="cuda"))
+    assert replayed(model) >= 3
+    assert len(torch.unique(model.sample(100), dim=0)) > 50
 
 
 @needs_cuda
