@@ -141,13 +141,25 @@ class Gradients:
         tiles, (places, units, states), (rows, spots) = self.runner.tiles, table.shape, joined
         batch, members = codes.shape[1], rows.shape[1]
         data = self._sorted(codes[rows].view(places, -1), self.edges[rows[:, 0]])
+        chunk = tiles.chunk
+        chunks = data[2].diff(dim=1).add(chunk - 1).div(chunk, rounding_mode="floor").clamp_min(1)
+        ends, several = chunks.cumsum(1), chunks * (chunks > 1)
+        every = several.flatten().cumsum(0).view_as(several)
+        most = self.blocks + members * batch // chunk
+        items = torch.arange(most, device=codes.device).expand(places, most).contiguous()
+        blocks = torch.searchsorted(ends, items, right=True)
+        parts = out.new_empty(2 * places * members * batch // chunk + 1, self.state_tile, units)
         wide = block(units, tiles.out)
+        sizes = {"BLOCKS": self.blocks, "BS": self.state_tile, "BK": wide}
         launch(
-            _KERNELS.joined_table_gradients,
-            (places, -(-states // self.state_tile), -(-units // wide)),
-            out, table, flows, *data, spots, members, batch, units, states, BLOCKS=self.blocks,
-            BS=self.state_tile, BK=wide, BB=block(batch, tiles.joined_batch), **options,
-            PRECISION=self._exact,
+            _KERNELS.joined_table_gradients, (places, most, -(-units // wide)),
+            out, parts, table, flows, *data, blocks, ends, chunks, every - several, spots, members,
+            batch, units, states, most, **sizes, CHUNK=chunk,
+            BB=block(batch, tiles.joined_batch), **options, PRECISION=self._exact,
+        )  # fmt: skip
+        launch(
+            _KERNELS.add_chunks, (places, self.blocks, -(-units // wide)),
+            out, parts, table, chunks, every - several, units, states, **sizes, **options,
         )  # fmt: skip
 
     @property

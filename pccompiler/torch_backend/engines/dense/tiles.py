@@ -36,7 +36,8 @@ class Tiles:
         gradient_warps: Warps of such a program.
         states: States in a program of table gradients.
         state_batch: Rows of data that it reads at a time.
-        joined_batch: The same if the rows of several leaf rows are sorted together.
+        joined_batch: The same if the rows of several leaf rows are sorted together, and
+        chunk: the most rows that a program reads.
         wide: Levels whose sums have at least so many units and inputs are products in cuBLAS, if
             products are in float32, and if they are rounded.
     """
@@ -56,6 +57,7 @@ class Tiles:
     states: int = 32
     state_batch: int = 32
     joined_batch: int = 64
+    chunk: int = 256
     wide: tuple[int, int] = (512, 256)
 
     def level(self, rows: int, batch: int, out: int, reads: int, rounds: bool) -> Tile:

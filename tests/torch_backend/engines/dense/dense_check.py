@@ -60,7 +60,9 @@ def compare(
     slopes = torch.autograd.grad((true * share).sum(), list(double.parameters()))
     target = Target(device, torch.float32)
     engine = Dense(single.plan, target, regions_of(single.plan), precision)
-    engine.tiles = Tiles(wide=(wide, wide), programs=132 if wide > 16 else 1)
+    engine.tiles = Tiles(wide=(wide, wide))
+    if wide == 16:  # everything in small pieces
+        engine.tiles = Tiles(wide=(wide, wide), programs=1, joined_batch=16, chunk=16)
     engine.load(single.weights, single.engines.evaluate)
     out = evaluate(engine, Batch(x), single.weights, Wanted.GRADIENT)
     torch.autograd.grad(out.sum(), list(single.parameters()), retain_graph=True)

@@ -141,30 +141,69 @@ def table_gradients(
 
 @triton.jit
 def joined_table_gradients(
-    out, table, flows, order, codes, bounds, spots, members, batch, units, states,
-    BLOCKS: tl.constexpr, BS: tl.constexpr, BK: tl.constexpr, BB: tl.constexpr,
-    COUNTS: tl.constexpr, ADD: tl.constexpr, PRECISION: tl.constexpr,
+    out, parts, table, flows, order, codes, bounds, blocks, ends, chunks, before, spots, members,
+    batch, units, states, items, BLOCKS: tl.constexpr, CHUNK: tl.constexpr, BS: tl.constexpr,
+    BK: tl.constexpr, BB: tl.constexpr, COUNTS: tl.constexpr, ADD: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     """The same as `table_gradients` if each leaf row has one reader, whose term is at ``spots``.
 
     The rows of data of all ``members`` of a place are sorted together, (place, members * batch).
+    A program takes ``CHUNK`` of those of one block of states, or fewer. ``blocks`` has the block of
+    each of ``items`` programs, or ``BLOCKS`` if there are no more. For each block, ``ends`` has the
+    number of chunks up to it, ``chunks`` its own, and ``before`` where its parts start: sums of a
+    block of several chunks go to ``parts``, (place, part, BS, unit).
     """
     place = tl.program_id(0).to(tl.int64)
-    s = tl.program_id(1) * BS + tl.arange(0, BS)
     k = tl.program_id(2) * BK + tl.arange(0, BK)
-    acc = tl.zeros([BS, BK], tl.float32)
-    at = bounds + place * (BLOCKS + 1) + tl.program_id(1)
-    order += place * members * batch
-    codes += place * members * batch
-    stop = tl.load(at + 1)
-    for start in range(tl.load(at), stop, BB):
-        i = start + tl.arange(0, BB)
-        item = tl.load(order + i, mask=i < stop, other=0)
-        code = tl.load(codes + i, mask=i < stop, other=-1)
-        spot = tl.load(spots + place * members + item // batch, mask=i < stop, other=0)
-        cell = (spot * batch + (item % batch) * units)[:, None] + k[None, :]
-        inside = (i < stop)[:, None] & (k < units)[None, :]
-        flow = tl.load(flows + cell, mask=inside, other=0.0)
-        acc = by_state(acc, code, s, flow, BS, PRECISION)
-    cell = place * units * states
-    write_states(out + cell, table + cell, acc, s, k, units, states, COUNTS, ADD)
+    item = tl.program_id(1)
+    block = tl.load(blocks + place * items + item)
+    if block < BLOCKS:
+        own = place * BLOCKS + block
+        number = tl.load(chunks + own)
+        chunk = item - (tl.load(ends + own) - number)
+        at = bounds + place * (BLOCKS + 1) + block
+        first = tl.load(at) + chunk * CHUNK
+        stop = tl.minimum(tl.load(at + 1), first + CHUNK)
+        s = (block * BS + tl.arange(0, BS)).to(tl.int32)
+        acc = tl.zeros([BS, BK], tl.float32)
+        order += place * members * batch
+        codes += place * members * batch
+        for start in range(first, stop, BB):
+            i = start + tl.arange(0, BB)
+            row = tl.load(order + i, mask=i < stop, other=0)
+            code = tl.load(codes + i, mask=i < stop, other=-1)
+            spot = tl.load(spots + place * members + row // batch, mask=i < stop, other=0)
+            cell = (spot * batch + (row % batch) * units)[:, None] + k[None, :]
+            inside = (i < stop)[:, None] & (k < units)[None, :]
+            flow = tl.load(flows + cell, mask=inside, other=0.0)
+            acc = by_state(acc, code, s, flow, BS, PRECISION)
+        if number > 1:
+            part = tl.load(before + own) + chunk
+            to = (part * BS + tl.arange(0, BS))[:, None] * units + k[None, :]
+            tl.store(parts + to, acc, mask=(k < units)[None, :])
+        else:
+            cell = place * units * states
+            write_states(out + cell, table + cell, acc, s, k, units, states, COUNTS, ADD)
+
+
+@triton.jit
+def add_chunks(
+    out, parts, table, chunks, before, units, states, BLOCKS: tl.constexpr, BS: tl.constexpr,
+    BK: tl.constexpr, COUNTS: tl.constexpr, ADD: tl.constexpr,
+):  # fmt: skip
+    """Adds up the parts of blocks of several chunks; see `joined_table_gradients`."""
+    place = tl.program_id(0).to(tl.int64)
+    block = tl.program_id(1)
+    k = tl.program_id(2) * BK + tl.arange(0, BK)
+    own = place * BLOCKS + block
+    number = tl.load(chunks + own)
+    if number > 1:
+        s = block * BS + tl.arange(0, BS)
+        acc = tl.zeros([BS, BK], tl.float32)
+        first = tl.load(before + own)
+        for part in range(first, first + number):
+            at = (part * BS + tl.arange(0, BS))[:, None] * units + k[None, :]
+            acc += tl.load(parts + at, mask=(k < units)[None, :], other=0.0)
+        cell = place * units * states
+        write_states(out + cell, table + cell, acc, s, k, units, states, COUNTS, ADD)
