@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +20,14 @@ from pccompiler.ir.generators import Hypernetwork
 from pccompiler.ir.plan.parameters import parameter_name
 from pccompiler.torch_backend.engines.base import NoMatch
 from pccompiler.torch_backend.engines.trees.launch import Launcher
-from pccompiler.torch_backend.runtime.kernel_cache import KernelError
-from pccompiler.torch_backend.runtime.nvrtc import Argument, Kernel, Long, load
+from pccompiler.torch_backend.runtime.nvrtc import (
+    Argument,
+    Defines,
+    Kernel,
+    Long,
+    compile_ahead,
+    load,
+)
 from pccompiler.torch_backend.weights.softmax_cuda import SOFTMAX
 from pccompiler.torch_backend.weights.weights import Weights
 
@@ -75,11 +83,23 @@ class Generated:
         rows = [weights.values[n].shape[0] for n in (self.names[:1] if hidden else self.names)]
         self.all_used = sum(rows) == sum(head.number for head in self.heads)
         self.partial = _partial(weights, hidden, self.heads)
-        self.kernels = self._load(weights, hidden)
-        try:
-            self.kernels["generate_back"].reserve(self.partial.shared[1])
-        except KernelError as why:
-            raise NoMatch("the hypernetwork is too wide for a multiprocessor") from why
+        device: Any = torch.cuda.get_device_properties(launcher.device)  # torch's stub lacks a name
+        if self.partial.shared[1] > device.shared_memory_per_block_optin:
+            raise NoMatch("the hypernetwork is too wide for a multiprocessor")
+        sources = ("network.cuh", "network.cu") if hidden else ("direct.cu",)
+        self.files = (SOFTMAX, *(_KERNELS / file for file in sources))
+        self.defines = self._defines(weights, hidden)
+        compile_ahead(launcher.device, self.files, ((*self.defines, ("BACK", b)) for b in (0, 1)))
+        self.up = self._load(0, "generate")
+
+    @cached_property
+    def down(self) -> dict[str, Kernel]:
+        """The kernels for gradients."""
+        return self._load(1, "generate_back", *(("add_partial",) if self.net else ()))
+
+    def _load(self, back: int, *names: str) -> dict[str, Kernel]:
+        defines = *self.defines, ("BACK", back)
+        return load(self.launcher.device, self.files, defines, names)
 
     def _heads(self, weights: Weights) -> list[_Head]:
         kinds: dict[tuple[int, int, tuple[str, ...]], list[Int]] = {}
@@ -107,7 +127,7 @@ class Generated:
             heads.append(_Head(rows, columns, table, names, number, blocks))
         return heads
 
-    def _load(self, weights: Weights, hidden: tuple[int, ...]) -> dict[str, Kernel]:
+    def _defines(self, weights: Weights, hidden: tuple[int, ...]) -> Defines:
         calls = " ".join(f"HEAD({i}, {h.rows}, {h.columns})" for i, h in enumerate(self.heads))
         defines: list[tuple[str, int | str]] = [
             ("TILE", _TILE),
@@ -115,15 +135,11 @@ class Generated:
             ("FLOOR", f"{weights.plan.floor}f"),
             ("HEADS", calls),
         ]
-        names = ["generate", "generate_back"]
         if self.net:
             shape = [("E", self.net.embedding), ("H1", hidden[0]), ("H2", hidden[1])]
             partial, outputs = _sizes(self.net.embedding, hidden, self.heads)
             defines += [*shape, ("PARTIAL", partial), ("ENTRIES_OUT", outputs)]
-            names.append("add_partial")
-        sources = ("network.cuh", "network.cu") if hidden else ("direct.cu",)
-        files = (SOFTMAX, *(_KERNELS / file for file in sources))
-        return load(self.launcher.device, files, tuple(defines), tuple(names))
+        return tuple(defines)
 
     def tensors(self, weights: Weights) -> list[Tensor]:
         """The parameters."""
@@ -153,7 +169,7 @@ class Generated:
             *net,
             *self._arguments(own, ()),
         ]
-        self.kernels["generate"]((self.tiles, 1), (_TILE, 1), shared, arguments)
+        self.up["generate"]((self.tiles, 1), (_TILE, 1), shared, arguments)
         return out
 
     def _split(self, tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
@@ -168,17 +184,17 @@ class Generated:
             make = torch.empty_like if self.all_used else torch.zeros_like
             outs = [make(tensor) for tensor in tensors]
             arguments += self._arguments(own, outs)
-            self.kernels["generate_back"]((self.tiles, 1), (_TILE, 1), 0, arguments)
+            self.down["generate_back"]((self.tiles, 1), (_TILE, 1), 0, arguments)
             return outs
         numbers = [head.blocks for head in self.heads] + [0] * (3 - len(self.heads))
         embedding = (torch.empty_like if self.all_used else torch.zeros_like)(tensors[0])
         partial = found.new_empty(sum(numbers), self.partial.size)
         arguments += [*net, *self._arguments(own, ()), *numbers, embedding, partial]
         shared = self.partial.shared[1]
-        self.kernels["generate_back"]((sum(numbers), 1), (_TILE, 1), shared, arguments)
+        self.down["generate_back"]((sum(numbers), 1), (_TILE, 1), shared, arguments)
         flat = found.new_empty(self.partial.outputs)
         blocks = -(-self.partial.outputs // 32)
-        self.kernels["add_partial"]((blocks, 1), (32, 8), 0, [partial, flat, *numbers])
+        self.down["add_partial"]((blocks, 1), (32, 8), 0, [partial, flat, *numbers])
         sizes = [tensor.numel() for tensor in tensors[1:]]
         pieces = zip(flat.split(sizes), tensors[1:], strict=True)
         return [embedding, *(piece.view_as(tensor) for piece, tensor in pieces)]

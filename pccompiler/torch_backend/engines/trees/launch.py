@@ -11,19 +11,14 @@ from torch import Tensor
 
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.engines.trees.lanes import WARP
-from pccompiler.torch_backend.engines.trees.stages import FILES, MIXERS, WARPS, LaunchedStage
+from pccompiler.torch_backend.engines.trees.stages import MIXERS, WARPS, LaunchedStage
 from pccompiler.torch_backend.engines.trees.warps import Arrangement
-from pccompiler.torch_backend.runtime.nvrtc import Argument, Kernel, Long, compile_ahead
+from pccompiler.torch_backend.runtime.nvrtc import Argument, Kernel, Long
 
 _FILL = 14
 """Warps per multiprocessor, enough to hide latencies."""
 _FEW = 4
 """The most parts of the batch that readers of gradients sum themselves."""
-
-
-def _upwards(wanted: Wanted) -> Wanted:
-    """The question whose kernels run upwards: all except best trees take sums."""
-    return wanted if wanted is Wanted.BEST else Wanted.VALUE
 
 
 def _run(
@@ -49,17 +44,24 @@ class Launcher:
         self.processors = torch.cuda.get_device_properties(device).multi_processor_count
         self._parts: dict[tuple[int, int], tuple[int, int]] = {}
         self._places: dict[int, tuple[Tensor, Tensor]] = {}
-        self.compiled: set[tuple[bool, Wanted]] = set()
+        self.begun: set[tuple[str, bool, Wanted]] = set()
         for complete in (True, False):
-            self.compile(complete, Wanted.VALUE)
-        self.kernels = self.stages[0].kernels(complete=True)
+            self.begin("trees_up", complete, Wanted.VALUE)
+        self._batch: dict[Wanted, dict[str, Kernel]] = {}
+        self.kernels = self.batch(Wanted.VALUE)
 
-    def compile(self, complete: bool, wanted: Wanted) -> None:
-        """Begin to compile the kernels of all stages at the same time."""
-        if (complete, wanted) not in self.compiled:
-            cases = [stage.defines(complete, wanted) for stage in self.stages]
-            compile_ahead(self.device, FILES, cases)
-            self.compiled.add((complete, wanted))
+    def begin(self, name: str, complete: bool, wanted: Wanted) -> None:
+        """Begin to compile a kernel for all stages at the same time."""
+        if (name, complete, wanted) not in self.begun:
+            for stage in self.stages:
+                stage.begin(name, complete, wanted)
+            self.begun.add((name, complete, wanted))
+
+    def batch(self, wanted: Wanted) -> dict[str, Kernel]:
+        """Kernels of whole batches; those for best trees and draws differ from all others."""
+        if wanted not in self._batch:
+            self._batch[wanted] = self.stages[0].batch(wanted)
+        return self._batch[wanted]
 
     @cached_property
     def leaves(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -92,8 +94,9 @@ class Launcher:
         """Log-values of roots, shape (roots, batch), and values of pieces."""
         pieces = weights.new_empty(self.trees.pieces, batch, self.wide)
         roots = weights.new_empty(self.trees.roots, batch)
-        upwards = _upwards(wanted)
-        self.compile(complete, upwards)
+        self.begin("trees_up", complete, wanted)
+        if wanted is not Wanted.VALUE:
+            self.begin("trees_down", complete, wanted)
         for stage in self.stages:
             parts, part = self.parts(stage, batch)
             arguments: list[Argument] = [
@@ -103,7 +106,7 @@ class Launcher:
                 batch,
                 part,
             ]
-            up = stage.kernels(complete, upwards)["trees_up"]
+            up = stage.kernel("trees_up", complete, wanted)
             _run(up, (stage.blocks, parts), 32 * WARPS, arguments, stage.bytes(complete)[0])
         return roots, pieces
 
@@ -153,7 +156,7 @@ class Launcher:
         if share is not None:
             values = self.mix(roots, share, wanted)
             given: list[Argument] = [roots, share, values, *roots.shape, Long(self.lanes), key]
-            kernel = self.stages[0].kernels(False, wanted)["choose_roots"]
+            kernel = self.batch(wanted)["choose_roots"]
             _run(kernel, (-(-batch // 128), 1), 128, [*given, flows])
         chosen = torch.full((len(codes), batch), -1, dtype=torch.int32, device=self.device)
         own = [chosen] * len(self.stages)
@@ -172,12 +175,12 @@ class Launcher:
         codes, weights, pieces, flows = given
         batch = flows.shape[1]
         piece_flows = torch.empty_like(pieces)
-        self.compile(complete, wanted)
+        self.begin("trees_down", complete, wanted)
         for stage, mine in zip(reversed(self.stages), reversed(found), strict=True):
             parts, part = self.parts(stage, batch)
             arguments = stage.arguments(self.lanes, codes, weights)
             arguments += [pieces, flows, piece_flows, mine, batch, part, *more]
-            down = stage.kernels(complete, wanted)["trees_down"]
+            down = stage.kernel("trees_down", complete, wanted)
             _run(down, (stage.blocks, parts), 32 * WARPS, arguments, stage.bytes(complete)[1])
 
     def _collect_many(self, found: Tensor, batch: int) -> None:
@@ -231,7 +234,7 @@ class Launcher:
         number, batch = roots.shape
         out = roots.new_empty(batch)
         arguments: list[Argument] = [roots, share, number, batch, out]
-        kernel = self.stages[0].kernels(True, _upwards(wanted))["mix_up"]
+        kernel = (self.batch(wanted) if wanted is Wanted.BEST else self.kernels)["mix_up"]
         if batch:
             kernel((-(-batch // 32), 1), (32, MIXERS), 0, arguments)
         return out

@@ -14,18 +14,29 @@ from pccompiler.torch_backend.engines.trees.lanes import OPERAND, Field, Role
 from pccompiler.torch_backend.engines.trees.match import Child
 from pccompiler.torch_backend.engines.trees.warps import Stage
 from pccompiler.torch_backend.runtime.macros import macros
-from pccompiler.torch_backend.runtime.nvrtc import Argument, Defines, Kernel, Long, load
+from pccompiler.torch_backend.runtime.nvrtc import (
+    Argument,
+    Defines,
+    Kernel,
+    Long,
+    compile_ahead,
+    load,
+)
 
 _AHEAD = 4
 _KERNELS = Path(__file__).parent / "kernels"
-FILES = tuple(_KERNELS / name for name in ("warps.cuh", "up.cu", "down.cu", "batch.cu"))
+_COMMON = _KERNELS / "warps.cuh"
+_SOURCES = {
+    "trees_up": (_COMMON, _KERNELS / "up.cu"),
+    "trees_down": (_COMMON, _KERNELS / "down.cu"),
+}
+"""Each in a file of its own, since a call may need one alone."""
+_BATCH = (_COMMON, _KERNELS / "batch.cu")
 WARPS = 2
 """Warps per block."""
 MIXERS = 16
 """Threads that share the sum over a mixture's roots."""
 _NAMES = (
-    "trees_up",
-    "trees_down",
     "collect",
     "collect_many",
     "pack_states",
@@ -60,22 +71,35 @@ class LaunchedStage:
         self.table = torch.from_numpy(stage.table.astype(np.int32)).to(device)
         self.warps, self.depth = stage.weight.shape[0], stage.depth
         self.blocks = -(-self.warps // WARPS)
-        self._kernels: dict[tuple[bool, Wanted], dict[str, Kernel]] = {}
+        self._kernels: dict[tuple[str, bool, Wanted], Kernel] = {}
 
     def arguments(self, lanes: int, codes: Tensor, weights: Tensor) -> list[Argument]:
         """The first arguments in both directions."""
         place: list[Argument] = [self.table, self.warps, self.first, Long(lanes)]
         return [*place, codes, codes.shape[1], weights]
 
-    def kernels(self, complete: bool, wanted: Wanted = Wanted.VALUE) -> dict[str, Kernel]:
-        """The kernels compiled for the stage."""
-        if (complete, wanted) not in self._kernels:
-            defines = self.defines(complete, wanted)
-            self._kernels[complete, wanted] = load(self.table.device, FILES, defines, _NAMES)
-        return self._kernels[complete, wanted]
+    def kernel(self, name: str, complete: bool, wanted: Wanted) -> Kernel:
+        """The stage's kernel of a name, for a question."""
+        key = name, complete, wanted
+        if key not in self._kernels:
+            files, defines = _SOURCES[name], self.defines(name, complete, wanted)
+            self._kernels[key] = load(self.table.device, files, defines, (name,))[name]
+        return self._kernels[key]
 
-    def defines(self, complete: bool, wanted: Wanted) -> Defines:
-        """Macros of its kernels."""
+    def begin(self, name: str, complete: bool, wanted: Wanted) -> None:
+        """Begin to compile it."""
+        defines = self.defines(name, complete, wanted)
+        compile_ahead(self.table.device, _SOURCES[name], [defines])
+
+    def batch(self, wanted: Wanted) -> dict[str, Kernel]:
+        """The kernels of whole batches, which do not depend on the stage."""
+        defines = self.defines("trees_down", True, wanted)
+        return load(self.table.device, _BATCH, defines, _NAMES)
+
+    def defines(self, name: str, complete: bool, wanted: Wanted) -> Defines:
+        """Macros of a kernel. On the way up, all questions but that for best trees are one."""
+        up = name == "trees_up" and wanted is not Wanted.BEST
+        query = Query.NONE if up else _QUERIES.get(wanted, Query.NONE)
         return (
             ("K", self.units),
             ("DEPTH", self.depth),
@@ -83,8 +107,8 @@ class LaunchedStage:
             ("LEAVES", int(self.stage.leaves)),
             ("PIECES", int(self.stage.pieces)),
             ("MISSING", int(not complete)),
-            ("COUNTS", int(wanted is Wanted.COUNTS)),
-            ("QUERY", int(_QUERIES.get(wanted, Query.NONE))),
+            ("COUNTS", int(wanted is Wanted.COUNTS and not up)),
+            ("QUERY", int(query)),
             ("WARPS", WARPS),
             ("MIXERS", MIXERS),
             ("OPERAND", OPERAND),

@@ -35,6 +35,7 @@ __device__ void back(int block, const int* __restrict__ slots, int number,
 
 #define ARGUMENTS(i) const int* slots##i, int number##i, const float* values##i, float* out##i
 
+#if !BACK  // compiled apart, since an evaluation needs this alone
 extern "C" __global__ void __launch_bounds__(TILE) generate(
     float* weights, long lanes, ARGUMENTS(0), ARGUMENTS(1), ARGUMENTS(2)) {
   int block = blockIdx.x;
@@ -46,6 +47,7 @@ extern "C" __global__ void __launch_bounds__(TILE) generate(
 #undef HEAD
 }
 
+#else
 extern "C" __global__ void __launch_bounds__(TILE) generate_back(
     const float* found, const long* places, ARGUMENTS(0), ARGUMENTS(1), ARGUMENTS(2)) {
   int block = blockIdx.x;
@@ -56,3 +58,4 @@ extern "C" __global__ void __launch_bounds__(TILE) generate_back(
   HEADS
 #undef HEAD
 }
+#endif

@@ -94,6 +94,7 @@ __device__ void back(int block, int blocks, const float* const* p,
 #define ARGUMENTS(i) const int* slots##i, int number##i, const float* weight##i, const float* bias##i
 #define NET const float *w1, const float *c1, const float *w2, const float *c2
 
+#if !BACK  // compiled apart, since an evaluation needs this alone
 extern "C" __global__ void __launch_bounds__(TILE) generate(
     float* weights, long lanes, const float* embedding, NET, ARGUMENTS(0), ARGUMENTS(1),
     ARGUMENTS(2)) {
@@ -108,6 +109,7 @@ extern "C" __global__ void __launch_bounds__(TILE) generate(
 #undef HEAD
 }
 
+#else
 extern "C" __global__ void __launch_bounds__(TILE, 3) generate_back(
     const float* found, const long* places, const float* embedding, NET, ARGUMENTS(0),
     ARGUMENTS(1), ARGUMENTS(2), int blocks0, int blocks1, int blocks2, float* out,
@@ -160,3 +162,4 @@ extern "C" __global__ void add_partial(const float* __restrict__ partial, float*
     out[entry] = total;
   }
 }
+#endif
