@@ -26,7 +26,7 @@ Line = dict[str, Any]  # JSON values, hence ``Any``
 Times = dict[tuple[object, ...], float]
 ROOT = Path(__file__).parents[1]
 SCRIPTS = {
-    "cpu": ("structures.compile_time", "structures.onnx"),
+    "cpu": ("compiling.compile_time", "structures.onnx"),
     "cuda": ("steps.gpu_step", "steps.wide_step"),
 }
 IDENTITY = ("case", "circuit", "structure", "model", "weights", "n", "batch", "precision")

@@ -10,9 +10,10 @@ from benchmarks.page.words import error, number
 
 STREAMING = "python -m benchmarks.memory.streaming"
 RECOMPUTE = "python -m benchmarks.memory.recompute"
-COMPILE = "python -m benchmarks.structures.compile_time"
+COMPILE = "python -m benchmarks.compiling.compile_time"
 READY = "python -m benchmarks.structures.ready_made"
-SCALING = "python -m benchmarks.structures.scaling"
+FIRST = "python -m benchmarks.compiling.first_call"
+SCALING = "python -m benchmarks.compiling.scaling"
 ONNX = "python -m benchmarks.structures.onnx"
 PACKING = "python -m benchmarks.structures.packing"
 BIF = "python -m benchmarks.structures.bayesian_networks"
@@ -42,6 +43,7 @@ def costs(results: Results) -> Section:
     _recompute(section, results.read("recompute", RECOMPUTE))
     section.part("Compile time")
     _compile(section, results.read("compile_time", COMPILE))
+    _first(section, results.read("first_call", FIRST))
     _structures(section, results.read("structures", READY))
     _scaling(section, results.read("scaling", SCALING))
     section.part("ONNX files")
@@ -120,6 +122,27 @@ def _compile(section: Section, result: Result) -> None:
         "peak GiB": "peak_gib_with_torch",
     }
     section.fields(result.having("n", "nodes", "total_s"), columns)
+
+
+FIRSTS: dict[str, Column] = {
+    "structure": "structure",
+    "units": "units",
+    "kernels cached": lambda line: "yes" if line["cached"] else "no",
+    "compile": "compile_s",
+    "first call": "first_call_s",
+    "first two steps": "first_steps_s",
+    "import of sympy": "sympy_s",
+}
+
+
+def _first(section: Section, result: Result) -> None:
+    section.measured(
+        "Seconds in a fresh process on a GPU: `pc.compile`, the first call of `log_likelihood`, and "
+        "the first two steps of `fit` with their CUDA graph, without and with kernels that an "
+        "earlier process has compiled. torch imports sympy for the first gradient.",
+        result,
+    )
+    section.fields(result.having("structure", "cached", "first_call_s"), FIRSTS)
 
 
 def _structures(section: Section, result: Result) -> None:

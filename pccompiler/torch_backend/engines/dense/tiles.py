@@ -34,7 +34,8 @@ class Tiles:
         gradient: Rows and columns of weight gradients in a program.
         gradient_batch: Rows of data that it reads at a time.
         gradient_warps: Warps of such a program.
-        states: States in a program of table gradients.
+        states: States in a program of table gradients, and
+        table_out: its units.
         state_batch: Rows of data that it reads at a time.
         joined_batch: The same if the rows of several leaf rows are sorted together, and
         chunk: the most rows that a program reads.
@@ -55,6 +56,7 @@ class Tiles:
     gradient_batch: int = 32
     gradient_warps: int = 4
     states: int = 32
+    table_out: int = 128
     state_batch: int = 32
     joined_batch: int = 64
     chunk: int = 256

@@ -1,6 +1,6 @@
 """Compile cost by size: time and peak memory of each step, from 10^4 to 10^6 nodes.
 
-    python -m benchmarks.structures.scaling
+    python -m benchmarks.compiling.scaling
 
 The circuits are scalar (one unit a node), with given weights. Each step runs in a process of its
 own, so that peak memory can be attributed to it; the package and the circuit are included.

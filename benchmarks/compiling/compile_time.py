@@ -1,6 +1,6 @@
 """Time and memory to make a module for the paper's largest circuit, Ad, in a fresh process.
 
-    python -m benchmarks.structures.compile_time
+    python -m benchmarks.compiling.compile_time
 
 Steps: IR build, check, sectors and hypernetwork, plan, torch module. Import of torch is apart.
 """

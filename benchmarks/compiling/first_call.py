@@ -1,6 +1,6 @@
 """The first calls of a model on a GPU in a fresh process, without and with compiled kernels.
 
-    python -m benchmarks.structures.first_call
+    python -m benchmarks.compiling.first_call
 
 Kernels are cached on disk: the first process of each pair starts with empty folders, the second one
 finds what the first has compiled. Python's own compiled files are written by a process before.

@@ -1,0 +1,1 @@
+"""From a circuit to a model that has run: time, memory and size."""
