@@ -117,8 +117,9 @@ def _today(module: str) -> str:
     name = WERE_SCRIPTS.get(name, name)
     if (SCRIPTS / f"{name.replace('.', '/')}.py").exists():
         return f"benchmarks.{name}"
-    found = sorted(SCRIPTS.glob(f"*/{name}.py"))
-    return f"benchmarks.{found[0].parent.name}.{name}" if found else module
+    script = name.rpartition(".")[2]
+    found = sorted(SCRIPTS.glob(f"*/{script}.py"))
+    return f"benchmarks.{found[0].parent.name}.{script}" if found else module
 
 
 def unique(values: Iterable[Any]) -> list[Any]:

@@ -137,8 +137,8 @@ FIRSTS: dict[str, Column] = {
 
 def _first(section: Section, result: Result) -> None:
     section.measured(
-        "Seconds in a fresh process on a GPU: `pc.compile`, the first call of `log_likelihood`, and "
-        "the first two steps of `fit` with their CUDA graph, without and with kernels that an "
+        "Seconds in a fresh process on a GPU: `pc.compile`, the first call of `log_likelihood`, "
+        "and the first two steps of `fit` with their CUDA graph, without and with kernels that an "
         "earlier process has compiled. torch imports sympy for the first gradient.",
         result,
     )

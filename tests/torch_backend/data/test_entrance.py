@@ -122,7 +122,7 @@ def test_checks_agree_with_their_definition(name: str, data: st.DataObject) -> N
 
 
 def test_large_tables_are_checked_to_the_end() -> None:
-    x = torch.zeros(300_000, 3)
+    x = torch.zeros(300_000, 3, device="cpu")
     check = StateCheck((binary("a"), binary("b"), binary("c")), CPU, torch.float32)
     check(x)
     x[-1, -1] = 2.0

@@ -132,7 +132,7 @@ class Gradients:
         """
         places, units, states = table.shape
         blocks = -(-states // self.state_tile) * -(
-            -units // block(units, self.runner.tiles.table_out)
+            -units // block(units, self.runner.tiles.joined_out)
         )
         return number in self.joined and places * blocks >= self.runner.tiles.programs
 
@@ -151,7 +151,7 @@ class Gradients:
         items = torch.arange(most, device=codes.device).expand(places, most).contiguous()
         blocks = torch.searchsorted(ends, items, right=True)
         parts = out.new_empty(2 * places * members * batch // chunk + 1, self.state_tile, units)
-        wide = block(units, tiles.table_out)
+        wide = block(units, tiles.joined_out)
         sizes = {"BLOCKS": self.blocks, "BS": self.state_tile, "BK": wide}
         launch(
             _KERNELS.joined_table_gradients, (places, most, -(-units // wide)),
@@ -211,7 +211,7 @@ class Gradients:
     ) -> None:  # fmt: skip
         runner, tiles = self.runner, self.runner.tiles
         (places, units, states), batch = table.shape, data[0].shape[1]
-        wide = block(units, tiles.table_out)
+        wide = block(units, tiles.out)
         blocks = -(-states // self.state_tile), -(-units // wide)
         parts = self._parts(table, members, places * blocks[0] * blocks[1])
         to, now = _begin(out, parts, options)

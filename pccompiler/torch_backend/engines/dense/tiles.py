@@ -34,11 +34,11 @@ class Tiles:
         gradient: Rows and columns of weight gradients in a program.
         gradient_batch: Rows of data that it reads at a time.
         gradient_warps: Warps of such a program.
-        states: States in a program of table gradients, and
-        table_out: its units.
+        states: States in a program of table gradients.
         state_batch: Rows of data that it reads at a time.
-        joined_batch: The same if the rows of several leaf rows are sorted together, and
-        chunk: the most rows that a program reads.
+        joined_batch: The same if the rows of several leaf rows are sorted together,
+        joined_out: the units of such a program, and
+        chunk: the most rows that it reads.
         wide: Levels whose sums have at least so many units and inputs are products in cuBLAS, if
             products are in float32, and if they are rounded.
     """
@@ -56,9 +56,9 @@ class Tiles:
     gradient_batch: int = 32
     gradient_warps: int = 4
     states: int = 32
-    table_out: int = 128
     state_batch: int = 32
-    joined_batch: int = 64
+    joined_batch: int = 32
+    joined_out: int = 64
     chunk: int = 256
     wide: tuple[int, int] = (512, 256)
 
