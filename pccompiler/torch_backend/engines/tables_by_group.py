@@ -19,7 +19,8 @@ def operands_by_group(weights: Weights, leaves: LeafInputs, x: Tensor) -> list[T
 
     Tables have the shape (`table_rows`, rows, columns), log-densities (rows, units, batch).
     """
-    return [*tables_by_group(weights), *leaves.densities(x, weights.leaves()).values()]
+    tables = weights.remember("tables", lambda: tables_by_group(weights))
+    return [*tables, *leaves.densities(x, weights.remember("leaves", weights.leaves)).values()]
 
 
 def tables_by_group(weights: Weights) -> list[Tensor]:

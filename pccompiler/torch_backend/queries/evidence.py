@@ -89,11 +89,15 @@ class KnowsEvidence(Evaluator):
             if found is not None:
                 return found
         rows = self.checked(rows)
-        known = Knowledge(self)
+        known = self.knowledge()
         if len(rows) <= most:
             return question(known, rows)
         parts = [question(known, part) for part in rows.split(most)]
         return tuple(torch.cat(each) for each in zip(*parts, strict=True))
+
+    def knowledge(self) -> Knowledge:
+        """The weights for queries; on a CPU the same object until a parameter changes."""
+        return self.weights.remember("knowledge", lambda: Knowledge(self))
 
     def drawn(self, rows: Tensor, source: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Rows that are checked, each completed by a draw, and their log-values without the scale.
@@ -116,7 +120,7 @@ class KnowsEvidence(Evaluator):
             )
             done, root = found or drawn_once(Knowledge(self), rows, source)
             return done[:batch], root[:batch]
-        known = Knowledge(self)
+        known = self.knowledge()
         parts = [
             drawn_once(known, part, source) for part in rows.split(chunk_rows(self, Wanted.DRAWS))
         ]

@@ -163,7 +163,7 @@ class Queries(KnowsEvidence):
         source = _generator(self, seed)
         if self.draws_in_graphs(number):
             return self.drawn(self.nothing(number), source)[0]
-        run = Knowledge(self).evaluation(self.nothing(1), Wanted.DRAWS)
+        run = self.knowledge().evaluation(self.nothing(1), Wanted.DRAWS)
         parts = [self.nothing(0)]
         for size in _sizes(number, chunk_rows(self, Wanted.DRAWS)):
             chosen = run.chosen(size, source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.weights.draws import draws
 from pccompiler.torch_backend.weights.generators.registry import class_of
+from pccompiler.torch_backend.weights.remembered import Remembered, Result
 from pccompiler.torch_backend.weights.selection import Selection
 from pccompiler.torch_backend.weights.softmax_cpu import lifted_softmax
 from pccompiler.torch_backend.weights.supports import SIMPLEX
@@ -34,6 +35,7 @@ class Weights(nn.Module):
         self.generator = class_of(plan.generator.keyword)(plan.generator, self.values)
         self.shapes = {(head.rows, head.columns): head for head in self.layout.heads}
         self.users = _users(plan)
+        self.remembered = Remembered()
         self.sectors = nn.ModuleDict()  # group -> codes of its sectors, in plan order
         self.orders = nn.ModuleDict()  # group -> places in its own table or in the flat sectors
         self.heads = nn.ModuleDict()  # head -> its sectors, if some group needs them flat
@@ -99,6 +101,10 @@ class Weights(nn.Module):
         self.seed = seed
         for name, draw in draws(self.plan, self.layout.shapes, seed):
             self.values[name].copy_(draw)
+
+    def remember(self, name: str, make: Callable[[], Result]) -> Result:
+        """What ``make`` returns, kept until a parameter changes; see `Remembered`."""
+        return self.remembered(name, list(self.values.values()), make)
 
     def forward(
         self, given: Mapping[int, Tensor] | None = None

@@ -81,6 +81,9 @@ class TreesOnCPU(Engine):
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
         """Log-weights of the roots if they are mixed, then the weights of each group."""
+        return weights.remember(self.name, lambda: self._operands(weights))
+
+    def _operands(self, weights: Weights) -> list[Tensor]:
         mixture = [self.plan.layers[-1].group] if self.mixed else []
         made = [group for group in self.forest.own if self.plan.groups[group].generated]
         tables = weights.by_group([*made, *mixture])
