@@ -82,8 +82,11 @@ class Dense(Engine):
         self.runner = Runner(self.regions, self.target.device, precision, self.tiles)
         self.leaves = LeafInputs(self.plan, self.target.device, torch.float32)
 
-    def launches(self, wanted: Wanted) -> int:
-        """See `Engine`."""
+    def launches(self, wanted: Wanted) -> int | None:
+        """See `Engine`. Wide levels are torch's matrix products."""
+        sums = (level.shape for level in self.regions.levels if not level.shape.mixture)
+        if max(min(shape.units, shape.width) for shape in sums) >= min(self.tiles.wide):
+            return None
         return launches(self.regions, back=wanted is not Wanted.VALUE)
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
@@ -123,7 +126,7 @@ class Dense(Engine):
         """See `Engine`. What it writes over is computed again if it is wanted twice."""
         if ascent.kept.spent:
             _, ascent = self.up(ascent.kept.batch, ascent.kept.operands, task.wanted)
-        ascent.kept.spent = bool(self.runner.wide.levels)
+        ascent.kept.spent = self.runner.in_place(len(task.flows))
         kept, tables = ascent.saved[: len(Kept._fields)], ascent.saved[len(Kept._fields) :]
         flows, counts = task.flows.contiguous(), task.wanted is Wanted.COUNTS
         with self._rounding():

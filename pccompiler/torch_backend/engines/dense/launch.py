@@ -126,7 +126,7 @@ class Runner(Numbers):
 
         With ``counts``, those of tables are multiplied by the tables.
         """
-        if self.wide.levels:
+        if self.in_place(len(grad)):
             flows, found = kept.terms, self._in_place(grad, kept, tables, counts)
         else:
             flows = torch.empty_like(kept.terms)
@@ -138,6 +138,13 @@ class Runner(Numbers):
             found = self.gradients(tables, flows, grad, kept, counts)
         root = len(kept.scales) - 1
         return found, [self.unitwise.given(e, flows, grad, root) for e in self.regions.given]
+
+    def in_place(self, batch: int) -> bool:
+        """Whether flows take the place of terms: with wide levels, or to save memory."""
+        if self.wide.levels:
+            return True
+        alone = all(isinstance(part, Level) for part in self.chains.parts)
+        return alone and self.regions.sizes[1] * batch >= self.tiles.large
 
     def _in_place(
         self, grad: Tensor, kept: Kept, tables: Sequence[Tensor], counts: bool

@@ -41,6 +41,7 @@ class Tiles:
         chunk: the most rows that it reads.
         wide: Levels whose sums have at least so many units and inputs are products in cuBLAS, if
             products are in float32, and if they are rounded.
+        large: With so many numbers in all terms, flows take the place of terms, level by level.
     """
 
     batch: int = 64
@@ -61,6 +62,7 @@ class Tiles:
     joined_out: int = 64
     chunk: int = 256
     wide: tuple[int, int] = (512, 256)
+    large: int = 2**28
 
     def level(self, rows: int, batch: int, out: int, reads: int, rounds: bool) -> Tile:
         """The tile of a level: smaller for thin levels, so that they fill the chip.

@@ -46,7 +46,7 @@ def compare(
     """Errors of log-likelihoods, gradients and counts, relative to the largest and the 2-norms.
 
     Sums of at least ``wide`` units are matrix products in cuBLAS. Gradients are asked for twice,
-    since there the way down writes over what the way up has kept.
+    since there, and if ``wide`` is 2**20, the way down writes over what the way up has kept.
 
     Terms of -50 nats or less make larger errors in gradients: a term of -s is rounded by s 2**-24.
     """
@@ -63,6 +63,8 @@ def compare(
     engine.tiles = Tiles(wide=(wide, wide))
     if wide == 16:  # everything in small pieces
         engine.tiles = Tiles(wide=(wide, wide), programs=1, joined_batch=16, chunk=16)
+    if wide == 2**20:
+        engine.tiles = Tiles(wide=(wide, wide), large=1)
     engine.load(single.weights, single.engines.evaluate)
     out = evaluate(engine, Batch(x), single.weights, Wanted.GRADIENT)
     torch.autograd.grad(out.sum(), list(single.parameters()), retain_graph=True)
@@ -224,7 +226,7 @@ def main() -> int:
         ),
     ]
     bad = 0
-    both = [(*case, wide) for case in cases for wide in (256, 16)]
+    both = [(*case, wide) for case in cases for wide in (256, 16, 2**20)]
     for name, circuit, x, precision, wide in both:
         value, *slopes = compare(circuit, x, precision, wide)
         # float32 leaves 1e-6; TF32 rounds operands by 2^-12 at most
