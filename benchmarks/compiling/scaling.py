@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.common import Report
-from benchmarks.structures.scalar_circuits import scalar_circuit
 from pccompiler.ir import Circuit, parse, to_text
 from pccompiler.passes import plan, verify
 from pccompiler.passes.pipeline import parse_passes
 from pccompiler.passes.registry import PASSES
+from pccompiler.testing.scalar_circuits import scalar_circuit
 
 NODES = (10_000, 100_000, 1_000_000)
 EDGES_A_NODE = 2.74

@@ -22,7 +22,8 @@ import torch
 
 import pccompiler as pc
 from benchmarks.common import Report
-from pccompiler.bench.timing import run_of, times_of
+from pccompiler.bench.kinds.registry import run_of
+from pccompiler.bench.timing import times_of
 from pccompiler.torch_backend.runtime.replays import Replays
 
 

@@ -28,7 +28,7 @@ from benchmarks.common import Report
 from benchmarks.steps.hclt_contest import Contest, Step, guarded, profile
 from benchmarks.steps.hclt_step import images, tree_of
 from pccompiler import structures
-from pccompiler.bench.timing import run_of
+from pccompiler.bench.kinds.registry import run_of
 from pccompiler.ir import Circuit, Variable
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.training.em.learner import Learner

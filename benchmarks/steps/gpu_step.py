@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 import pccompiler as pc
 from benchmarks.common import Report
 from pccompiler.api import Dtype
-from pccompiler.bench.timing import run_of, times_of
-from pccompiler.bench.work import Direction
+from pccompiler.bench.kinds.registry import run_of
+from pccompiler.bench.timing import times_of
 from pccompiler.torch_backend.training.stepper import Stepper
 
 REFERENCE = {
@@ -38,7 +38,7 @@ def compiled(n: int, hypernetwork: bool, dtype: Dtype) -> pc.CompiledCircuit:
     return pc.compile(pc.rat_spn(n, 50, 5, seed=0), net, device="cuda", dtype=dtype)
 
 
-def run_ms(model: pc.CompiledCircuit, data: torch.Tensor, direction: Direction) -> float:
+def run_ms(model: pc.CompiledCircuit, data: torch.Tensor, direction: str) -> float:
     """Median time of a CUDA graph's replays, by CUDA events."""
     return times_of(run_of(model, data, 500, direction), "cuda", 50).median
 

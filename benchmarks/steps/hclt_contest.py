@@ -30,7 +30,7 @@ def guarded(name: str, part: Step) -> None:
 def captured(step: Step) -> tuple[Step, bool]:
     """The step as a CUDA graph, if it can be captured."""
     try:
-        return timing.replay_of(step), True
+        return timing.replayed(step, torch.device("cuda")), True
     except Exception as why:
         print(f"# no CUDA graph: {str(why)[:200]}", flush=True)
         torch.cuda.synchronize()

@@ -25,7 +25,7 @@ import pccompiler as pc
 from benchmarks.common import Report
 from benchmarks.steps.hclt_contest import Contest
 from benchmarks.steps.hclt_pyjuice import Step, use_cuda_kernels
-from pccompiler.bench.timing import run_of
+from pccompiler.bench.kinds.registry import run_of
 
 
 def tree(variables, units, block):

@@ -24,7 +24,8 @@ import pccompiler as pc
 from benchmarks.common import Report
 from benchmarks.steps.gpu_step import errors
 from pccompiler import structures
-from pccompiler.bench.timing import run_of, times_of
+from pccompiler.bench.kinds.registry import run_of
+from pccompiler.bench.timing import times_of
 from pccompiler.ir import Circuit, Variable, binary, categorical, count, real
 from pccompiler.passes import PassManager
 from pccompiler.testing.random_circuits import Maker, RandomChoices, random_circuit, rows

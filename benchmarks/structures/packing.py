@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 import pccompiler as pc
 from benchmarks.common import Report
 from benchmarks.structures.node_by_node import NodeByNode
-from benchmarks.structures.scalar_circuits import chain_circuit, scalar_circuit, tree_circuit
 from pccompiler.bench.timing import times_of
 from pccompiler.imports.read import read
 from pccompiler.ir import Circuit
 from pccompiler.onnx_backend import OnnxModel
 from pccompiler.passes import MergeNested, ShareEqual, plan, verify
 from pccompiler.passes.transforms.pack.pack import Pack
+from pccompiler.testing.scalar_circuits import chain_circuit, scalar_circuit, tree_circuit
 
 SHARED = Path(__file__).parents[3] / "shared"
 FILES = {"nltcs.psdd": -6.0448, "msnbc.psdd": -6.0580, "nltcs.spn.gz": -6.0786}

@@ -18,11 +18,12 @@ import torch
 import pccompiler as pc
 from benchmarks.common import Report
 from benchmarks.structures.coverage import packed
-from benchmarks.structures.scalar_circuits import chain_circuit, scalar_circuit, tree_circuit
-from pccompiler.bench.timing import run_of, times_of
+from pccompiler.bench.kinds.registry import run_of
+from pccompiler.bench.timing import times_of
 from pccompiler.imports.read import read
 from pccompiler.ir import Circuit
 from pccompiler.testing.random_circuits import rows
+from pccompiler.testing.scalar_circuits import chain_circuit, scalar_circuit, tree_circuit
 from pccompiler.torch_backend.engines.questions import Wanted
 
 FILES = ("nltcs.psdd", "msnbc.psdd", "nltcs.clt.psdd")

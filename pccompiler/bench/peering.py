@@ -9,16 +9,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pccompiler.bench.cases import Case
-from pccompiler.bench.work import DIRECTIONS
+from pccompiler.bench.case import Case
 from pccompiler.errors import OptionError, PCCompilerError
 
-KNOWN = ("cirkit", "hyperspn", "plain-torch", "pyjuice", "simple-einet", "spflow")
+KNOWN = ("cirkit", "hyperspn", "pgmpy", "plain-torch", "pyjuice", "simple-einet", "spflow")
 """Peers that a script of the package times."""
 SCRIPT = Path(__file__).parent / "peers" / "run.py"
 PYTHONS = ("bin/python", ".venv/bin/python", "venv/bin/python", "Scripts/python.exe")
@@ -121,6 +120,9 @@ class Contest:
         device: ``"cpu"`` or ``"cuda"``.
         threads: Threads on the CPU, as many as torch uses.
         repeats: How many times each run is timed.
+        timeout: Time limit of a peer for one circuit and batch, in seconds.
+        cases: All cases that peers will be asked for, so that each is asked once for all times of
+            a circuit and a batch.
         failures: All failures, in order.
     """
 
@@ -129,39 +131,48 @@ class Contest:
     threads: int
     repeats: int = REPEATS
     timeout: float = TIMEOUT
+    cases: Sequence[Case] = ()
     failures: list[PeerError] = field(default_factory=list["PeerError"], init=False)
     _known: dict[tuple[object, ...], Answer] = field(
         default_factory=dict[tuple[object, ...], Answer], init=False
     )
 
-    def answers(self, case: Case, milliseconds: float, edges: list[list[int]] | None) -> Answer:
+    def answers(self, case: Case, milliseconds: float, files: Mapping[str, str]) -> Answer:
         """The time of each peer for the case: ``{name: {"ms": ..., "over_ours": ...}}``.
 
         A peer that fails is reported in `failures`, and as ``{"error": ...}``.
+
+        Args:
+            case: The case.
+            milliseconds: Our time.
+            files: See `Material`.
         """
+        if case.kind.engine != "torch" or case.subject.structure == "file":
+            return {}
         return {
-            peer.name: _for_case(self._answer(peer, case, edges), case, milliseconds)
+            peer.name: _for_case(self._answer(peer, case, files), case, milliseconds)
             for peer in self.peers
-            if case.engine == "torch" and case.subject.structure != "file"
         }
 
-    def _answer(self, peer: Peer, case: Case, edges: list[list[int]] | None) -> Answer:
+    def _answer(self, peer: Peer, case: Case, files: Mapping[str, str]) -> Answer:
+        if peer.name in KNOWN and peer.name not in case.kind.peers:
+            return {"skip": f"it does not time {case.kind.name}"}
         key = peer, case.subject, case.batch
         if key not in self._known:
             try:
-                self._known[key] = self._ask(peer, case, edges)
+                self._known[key] = self._ask(peer, case, files)
             except PeerError as error:
                 self.failures.append(error)
                 self._known[key] = {"error": error.diagnostics[0].message}
         return self._known[key]
 
-    def _ask(self, peer: Peer, case: Case, edges: list[list[int]] | None) -> Answer:
+    def _ask(self, peer: Peer, case: Case, files: Mapping[str, str]) -> Answer:
         with tempfile.TemporaryDirectory() as folder:
             words = [*peer.command, *self._options(case)]
-            if edges is not None:
-                tree = Path(folder) / "tree.json"
-                tree.write_text(json.dumps(edges))
-                words += ["--tree", str(tree)]
+            for name, text in files.items():
+                path = Path(folder) / name
+                path.write_text(text)
+                words += [f"--{name}", str(path)]
             return _read(peer, case, self._run(peer, case, words))
 
     def _options(self, case: Case) -> list[str]:
@@ -174,12 +185,19 @@ class Contest:
             "replicas": subject.replicas,
             "values": subject.values,
             "weights": subject.weights,
+            "inner": subject.inner,
             "batch": case.batch,
+            "time": ",".join(self._wanted(case)),
             "repeats": self.repeats,
             "device": self.device,
             "threads": self.threads,
         }
         return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+
+    def _wanted(self, case: Case) -> list[str]:
+        """The times of this circuit and batch that any case asks for."""
+        alike = [c for c in self.cases if (c.subject, c.batch) == (case.subject, case.batch)]
+        return sorted({c.kind.asked for c in (case, *alike)})
 
     def _run(self, peer: Peer, case: Case, words: list[str]) -> str:
         """The peer's output."""
@@ -241,16 +259,16 @@ def _object(line: str) -> Answer:
 
 
 def _times(found: Answer) -> bool:
-    times = [found[f"{name}_ms"] for name in DIRECTIONS if f"{name}_ms" in found]
+    times = [time for name, time in found.items() if name.endswith("_ms")]
     return bool(times) and all(isinstance(t, int | float) and t > 0 for t in times)
 
 
 def _for_case(answer: Answer, case: Case, milliseconds: float) -> Answer:
-    """The peer's time in the case's direction, compared with pccompiler's."""
+    """The peer's time of what the case times, compared with pccompiler's."""
     if "error" in answer or "skip" in answer:
         return answer
-    name = f"{case.direction}_ms"
+    name = f"{case.kind.asked}_ms"
     others = {k: v for k, v in answer.items() if not k.endswith("_ms")}
     if name not in answer:
-        return {"skip": f"it does not time {case.direction}", **others}
+        return {"skip": f"it does not time {case.kind.asked}", **others}
     return {"ms": answer[name], "over_ours": float(f"{answer[name] / milliseconds:.3g}"), **others}

@@ -103,13 +103,17 @@ def _row(record: Record, peers: Sequence[str]) -> list[str]:
         record["case"],
         str(record["batch"]),
         _short(record["ms"]),
-        _short(record["floor_ms"]),
-        f"{record['over_floor']:,.1f}",
-        record["floor_unit"],
+        *_floor(record),
         f"{record['log_likelihood_error']:.0e}" if "log_likelihood_error" in record else "",
         "" if peak is None else f"{peak:,.0f} MiB",
         *(_of_peer(record.get("peers", {}).get(name, {})) for name in peers),
     ]
+
+
+def _floor(record: Record) -> list[str]:
+    if record["floor_ms"] is None:
+        return ["-", "", ""]
+    return [_short(record["floor_ms"]), f"{record['over_floor']:,.1f}", record["floor_unit"]]
 
 
 def _of_peer(answer: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pccompiler.bench.cases import Case
+from pccompiler.bench.case import Case
 from pccompiler.bench.measure import Bench, Record
 from pccompiler.bench.peering import Contest
 from pccompiler.errors import OptionError, PCCompilerError
@@ -70,9 +70,8 @@ def _run_case(case: Case, bench: Bench, contest: Contest, outcome: Outcome, keep
 
 
 def _peers(case: Case, record: Record, bench: Bench, contest: Contest) -> Record:
-    tree = bench.built(case.subject).made.tree
-    edges: list[list[int]] | None = None if tree is None else tree.tolist()
-    return {"peers": contest.answers(case, record["ms"], edges)}
+    files = bench.built(case.subject).made.files
+    return {"peers": contest.answers(case, record["ms"], files)}
 
 
 def _failed(case: Case, error: Exception) -> PCCompilerError:

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from pccompiler.bench.work import Direction
-from pccompiler.torch_backend import CompiledCircuit
 from pccompiler.torch_backend.runtime.capture import captured
-from pccompiler.torch_backend.training.stepper import Stepper
-from pccompiler.torch_backend.training.unchecked import Unchecked
 
 Run = Callable[[], object]
-LEARNING_RATE = 5e-3
 MOST_SECONDS = 2.0
 """Default time limit for the repeats of a case, after the first `FEWEST`."""
 FEWEST, MOST = 5, 200
@@ -42,56 +34,17 @@ class Times:
         return cls(statistics.median(times), min(times), len(times))
 
 
-def run_of(model: CompiledCircuit, data: Tensor, batch: int, direction: Direction) -> Run:
-    """The timed run, after at least one warm-up; on CUDA, the replay of a CUDA graph of it.
-
-    Args:
-        model: A model on the device.
-        data: Complete rows on the device.
-        batch: Rows at once.
-        direction: A training step also gathers its rows from ``data``.
-    """
-    rows = torch.arange(len(data), device=data.device).repeat(batch // len(data) + 1)[:batch]
-    if direction == "step":
-        stepper = Stepper(model, data, None, batch, LEARNING_RATE, 0.0, cuda_graph=True)
-        stepper.rows.copy_(rows)
-        step: Run = stepper.step if stepper.graph is None else _replay(stepper.graph, stepper)
-        step()
-        return step
-    x = data.index_select(0, rows)
-    run = _forward(model, x) if direction == "forward" else _gradients(model, x)
-    if data.device.type == "cuda":
-        return replay_of(run)
-    run()
-    return run
+def replayed(run: Run, device: torch.device) -> Run:
+    """The run, after a warm-up; on CUDA as a CUDA graph, which keeps its tensors alive."""
+    if device.type != "cuda":
+        run()
+        return run
+    graph, kept = captured(run, warm_ups=WARM_UP)
+    graph.replay()
+    return replay(graph, (kept, run))
 
 
-def _forward(model: CompiledCircuit, x: Tensor) -> Run:
-    def forward() -> Tensor:
-        with torch.no_grad():
-            return model.evaluate_unchecked(x, True)
-
-    return forward
-
-
-def _gradients(model: CompiledCircuit, x: Tensor) -> Run:
-    """Gradients of all parameters; in a CUDA graph, of aliases (see `Stepper`)."""
-    parameters = list(model.parameters())
-    call: Callable[[], Tensor] = partial(model.evaluate_unchecked, x, True)
-    if x.device.type == "cuda":
-        parameters = [torch.nn.Parameter(p.detach()) for p in parameters]
-        names = [f"model.{name}" for name, _ in model.named_parameters()]
-        leaves: dict[str, Tensor] = dict(zip(names, parameters, strict=True))
-        call = partial(torch.func.functional_call, Unchecked(model), leaves, (x, True))
-
-    def gradients() -> tuple[Tensor, ...]:
-        with torch.enable_grad():
-            return torch.autograd.grad(-call().sum(), parameters)
-
-    return gradients
-
-
-def _replay(graph: torch.cuda.CUDAGraph, owner: object) -> Run:
+def replay(graph: torch.cuda.CUDAGraph, owner: object) -> Run:
     """The graph's replay; ``owner`` keeps its memory alive."""
 
     def run() -> object:
@@ -101,23 +54,26 @@ def _replay(graph: torch.cuda.CUDAGraph, owner: object) -> Run:
     return run
 
 
-def replay_of(run: Run) -> Run:
-    """The run as a CUDA graph, which keeps the tensors that it uses alive."""
-    graph, kept = captured(run, warm_ups=WARM_UP)
-    graph.replay()
-    return _replay(graph, (kept, run))
+def called(call: Run) -> Run:
+    """A call without gradients, after a warm-up."""
+
+    def run() -> object:
+        with torch.no_grad():
+            return call()
+
+    run()
+    return run
 
 
-def onnx_run(model: CompiledCircuit, data: Tensor, batch: int) -> Run:
-    """Log-likelihoods from ONNX Runtime and an exported file, conversions included."""
-    from pccompiler.api import export_onnx
-    from pccompiler.onnx_backend import OnnxModel
+def awaited(run: Run) -> Run:
+    """The run, and waiting for what it leaves to do on the GPU."""
 
-    rows = data[:batch].double().cpu().numpy()
-    with tempfile.TemporaryDirectory() as folder:
-        loaded = OnnxModel(export_onnx(model, Path(folder) / "model.onnx").path)
-    loaded.log_likelihood(rows)
-    return lambda: loaded.log_likelihood(rows)
+    def both() -> object:
+        found = run()
+        torch.cuda.synchronize()
+        return found
+
+    return both
 
 
 def times_of(run: Run, device: str, repeats: int | None) -> Times:

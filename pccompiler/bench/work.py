@@ -1,75 +1,70 @@
-"""The least work of a plan: arithmetic, special functions, bytes through device memory.
+"""The least work of a pass over a plan: arithmetic, special functions, bytes through memory.
 
 The count is of the definition in linear space, where nothing is computed twice:
 
-* Each multiplication and each addition of sums and products counts as one. Normalization counts as
-  nothing, since floating point applies a power-of-two scale anyway.
+* Each multiplication and each addition of sums and products counts as one, and so does a comparison
+  in place of an addition. Normalization counts as nothing, since floating point applies a
+  power-of-two scale anyway.
 * A leaf with a table, and a sum over one indicator, look a value up, without arithmetic.
 * Gradients of weights take a multiplication and an addition for each row of the data; a leaf's, one
-  addition.
-* Special functions are those of softmax (an exponential per entry, a reciprocal per row), of
-  leaves, of the root's logarithm and, backward, its reciprocal, and of Adam.
+  addition. Expected counts are the gradients times the weights, and take as much.
+* Special functions are those of leaves, of the root's logarithm and, backward, its reciprocal.
 * Bytes: each input is read once and each output written once. Layer values, generated weights and,
   in a whole step, gradients stay on chip in a fused kernel and do not count.
+
+`pccompiler.bench.weight_work` counts softmax and hypernetworks; each of `pccompiler.bench.kinds`
+says what it consists of.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from pccompiler.bench.units import NUMBER, Work
-from pccompiler.bench.weight_work import weight_work
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.families import Family
-from pccompiler.ir.kinds import PRODUCTS, Kind
+from pccompiler.ir.kinds import PRODUCTS, SUMS, Kind
 from pccompiler.ir.plan.layers import Layer, Operands
 from pccompiler.ir.plan.parameters import lay_out
 from pccompiler.ir.plan.plan import Plan
 
-Direction = Literal["forward", "gradients", "step"]
-DIRECTIONS: tuple[Direction, ...] = ("forward", "gradients", "step")
 MATRIX = 16
 """The smallest units and fan-in of a dense sum for matrix units."""
-ADAM = 12, 2
-"""Arithmetic and special functions to update one parameter."""
 
 
-def work_of(plan: Plan, batch: int, direction: Direction) -> Work:
-    """Count the least work for ``batch`` complete rows.
+def ascent(plan: Plan, batch: int) -> Work:
+    """From weights to log-likelihoods of ``batch`` complete rows."""
+    tables = _Rows.of(plan)
+    total = Work(special=1)
+    for layer in plan.layers:
+        total += _forward(tables, layer)
+    return total.times(batch)
+
+
+def descent(plan: Plan, batch: int, *, weights: bool = True) -> Work:
+    """From log-likelihoods to the gradients of weights, or to their expected counts.
 
     Args:
         plan: Any plan.
         batch: Rows.
-        direction: ``"forward"``: log-likelihoods from parameters. ``"gradients"``: these and the
-            gradients of all parameters. ``"step"``: a training step with Adam, which writes only
-            new parameters and moments.
+        weights: Whether those of weights are wanted. Without them, the flows of sums and products
+            that depend on weights are.
     """
-    back = direction != "forward"
-    parameters = lay_out(plan).num_parameters
-    total = _log(batch, back) + weight_work(plan, back)
     tables = _Rows.of(plan)
+    total = Work(special=1)
     for number, layer in enumerate(plan.layers):
-        total += _forward(tables, layer).times(batch)
-        if back:
-            total += _backward(tables, number, layer).times(batch)
-    if direction == "step":
-        total += Work(flops=ADAM[0] * parameters, special=ADAM[1] * parameters)
-    return total + Work(bytes=_bytes(plan, batch, direction, parameters))
+        total += _flows(tables, number, layer)
+        if weights:
+            total += _into_weights(tables, layer)
+    return total.times(batch)
 
 
-def _log(batch: int, back: bool) -> Work:
-    """The root's logarithm and, backward, its reciprocal."""
-    return Work(special=batch * (2 if back else 1))
-
-
-def _bytes(plan: Plan, batch: int, direction: Direction, parameters: int) -> int:
+def moved(plan: Plan, batch: int, *, passes: int, results: int) -> Work:
+    """Bytes of the data, of all parameters so many times, and of so many other numbers."""
     data = batch * len(plan.variables)
-    passes = {"forward": 1, "gradients": 2, "step": 6}[direction]
-    results = 1 if direction == "step" else batch
-    return NUMBER * (data + passes * parameters + results)
+    return Work(bytes=NUMBER * (data + passes * lay_out(plan).num_parameters + results))
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,33 +142,39 @@ def _sums(layer: Layer, flops: int) -> Work:
     return Work(matrix=flops) if wide else Work(flops=flops)
 
 
-def _backward(tables: _Rows, number: int, layer: Layer) -> Work:
-    """Work for one row of data; weight gradients include the sum over rows of data."""
+def _flows(tables: _Rows, number: int, layer: Layer) -> Work:
+    """Work for one row of data to add up a layer's flows, and to send them to its operands."""
     shared = layer.units * np.maximum(tables.readers[number] - 1, 0) * tables.trained[number]
     found = Work(flops=int(shared.sum()))
     if layer.kind == Kind.INPUT:
-        if layer.index is None:
-            return found
-        _, _, flops = (layer.family or Family.INDICATOR).work
-        return found + Work(flops=layer.rows * layer.units * flops)
+        return found
     if layer.kind == Kind.PRODUCT:
         return found + Work(flops=sum(_product_back(tables, o) for o in layer.operands))
     if layer.kind == Kind.KRONECKER:
         return found + Work(flops=_kronecker_back(tables, layer))
+    taken = sum(int(tables.of_operands(o).sum()) for o in layer.operands)
     if layer.kind in PRODUCTS:  # each operand's is the product's times the others, added up
-        taken = sum(int(tables.of_operands(o).sum()) for o in layer.operands)
         return found + Work(flops=len(layer.operands) * layer.units * taken)
     if layer.kind == Kind.MIXTURE or layer.ragged:
-        taken = sum(int(tables.of_operands(o).sum()) for o in layer.operands)
-        edges = sum(o.rows * o.arity for o in layer.operands)
-        return found + Work(flops=layer.units * (2 * edges + taken))
-    looked_up = tables.looked_up(layer)
-    found += Work(flops=looked_up * layer.units)
-    weights = 2 * (layer.rows - looked_up) * layer.units * layer.fan_in
+        return found + Work(flops=layer.units * taken)
     inputs = sum(
         int(tables.of_operands(o).sum()) * o.units * (2 * layer.units - 1) for o in layer.operands
     )
-    return found + _sums(layer, weights + inputs)
+    return found + _sums(layer, inputs)
+
+
+def _into_weights(tables: _Rows, layer: Layer) -> Work:
+    """Work for one row of data; it includes the sum over rows of data."""
+    if layer.kind == Kind.INPUT:
+        _, _, flops = (layer.family or Family.INDICATOR).work
+        return Work(flops=0 if layer.index is None else layer.rows * layer.units * flops)
+    if layer.kind == Kind.MIXTURE or layer.ragged:
+        return Work(flops=2 * layer.units * sum(o.rows * o.arity for o in layer.operands))
+    if layer.kind not in SUMS:
+        return Work()
+    looked_up = tables.looked_up(layer)
+    rows = layer.rows - looked_up
+    return Work(flops=looked_up * layer.units) + _sums(layer, 2 * rows * layer.units * layer.fan_in)
 
 
 def _product_back(tables: _Rows, operands: Operands) -> int:

@@ -88,7 +88,8 @@ def bench(
     sheet = datasheet(torch.cuda.get_device_name()) if where == "cuda" else None
     often = 5 if quick and repeats is None else repeats
     measuring = Bench(where, rates, often, errors=not quick)
-    contest = Contest(peers, where, torch.get_num_threads(), often or REPEATS, peer_timeout)
+    threads = torch.get_num_threads()
+    contest = Contest(peers, where, threads, often or REPEATS, peer_timeout, cases=chosen)
     first = header(" ".join(["pccompiler", *sys.argv[1:]]), where, rates, sheet)
 
     def keep(records: Sequence[Record]) -> None:

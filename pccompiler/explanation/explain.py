@@ -10,8 +10,8 @@ import torch
 
 from pccompiler.api import Dtype, compile, precision_of, prepare
 from pccompiler.bench.ceilings import Rates, datasheet, floor_ms, measured
+from pccompiler.bench.kinds.registry import DIRECTIONS
 from pccompiler.bench.units import Precision
-from pccompiler.bench.work import DIRECTIONS, work_of
 from pccompiler.errors import OptionError
 from pccompiler.explanation.report import Explanation, LayerFacts, Least
 from pccompiler.ir import Circuit
@@ -181,8 +181,8 @@ def _least(plan: Plan, batch: int, rates: Rates | None) -> list[Least]:
     exact = torch.get_float32_matmul_precision() == "highest"
     rounding: Precision = "fp32" if exact else "tf32"
     found: list[Least] = []
-    for direction in DIRECTIONS:
-        work = work_of(plan, batch, direction)
+    for direction, kind in DIRECTIONS.items():
+        work = kind.work(plan, batch)
         floor, limit = (None, "") if rates is None else floor_ms(work, rates, rounding)
         found.append(Least(direction=direction, work=work, floor_ms=floor, limit=limit))
     return found

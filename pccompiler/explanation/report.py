@@ -44,7 +44,7 @@ class Least:
 
     Attributes:
         direction: ``"forward"``, ``"gradients"`` (both ways) or ``"step"`` (with Adam).
-        work: The counts, see `pccompiler.bench.work`.
+        work: The counts, see `pccompiler.bench.kinds`.
         floor_ms: Milliseconds on the target; ``None``: see `Explanation.floor_source`.
         limit: What sets the floor: ``"flops"``, ``"matrix"``, ``"special"``, ``"bytes"`` or
             ``"launch"``; empty without a floor.

@@ -15,11 +15,12 @@ import torch
 
 import pccompiler as pc
 from pccompiler.bench import peering
-from pccompiler.bench.cases import Case, all_cases, select
+from pccompiler.bench.case import Case
+from pccompiler.bench.cases import all_cases, select
 from pccompiler.bench.ceilings import Rates, datasheet, floor_ms, measured
 from pccompiler.bench.measure import Bench
 from pccompiler.bench.running import run_cases
-from pccompiler.bench.subjects import Subject
+from pccompiler.bench.subjects.subject import Subject
 from pccompiler.bench.units import Work
 from pccompiler.errors import PCCompilerError
 from pccompiler.ir import to_text
@@ -192,8 +193,8 @@ def test_errors_of_peers(what: str, golden: Golden) -> None:
     case = select(["step-16-spn"], "cpu")[0]
     timeout = 1.0 if what == "slow" else 60.0
     contest = peering.Contest([peering.parse(fake(what))], "cpu", 1, timeout=timeout)
-    contest.answers(case, 1.0, None)
-    contest.answers(case, 1.0, None)  # asked once
+    contest.answers(case, 1.0, {})
+    contest.answers(case, 1.0, {})  # asked once
     (failure,) = contest.failures
     text = str(failure).replace(sys.executable, "PYTHON").replace(str(FAKE), "fake_peer.py")
     golden(text)
@@ -202,10 +203,10 @@ def test_errors_of_peers(what: str, golden: Golden) -> None:
 def test_a_peer_may_decline() -> None:
     case = select(["step-16-spn"], "cpu")[0]
     contest = peering.Contest([peering.parse(fake("skip"))], "cpu", 1)
-    assert contest.answers(case, 1.0, None) == {"mine": {"skip": "no such circuit"}}
+    assert contest.answers(case, 1.0, {}) == {"mine": {"skip": "no such circuit"}}
     answering = peering.Contest([peering.parse(fake("answer"))], "cpu", 1)
     forward = select(["forward-16-spn"], "cpu")[0]
-    assert "skip" in answering.answers(forward, 1.0, None)["mine"]
+    assert "skip" in answering.answers(forward, 1.0, {})["mine"]
 
 
 def test_a_checkout_is_imported_from(tmp_path: Path) -> None:

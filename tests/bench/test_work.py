@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pccompiler as pc
+from pccompiler.bench.kinds.registry import DIRECTIONS
 from pccompiler.bench.units import Work
-from pccompiler.bench.work import DIRECTIONS, work_of
 from pccompiler.ir import Circuit, Direct, Family, Hypernetwork, Kind
 from pccompiler.ir.sectors import partition
 from pccompiler.passes import plan
@@ -24,7 +24,7 @@ DENSITY = {
 
 
 def slow_work(circuit: Circuit, batch: int, direction: str) -> Work:
-    """As `pccompiler.bench.work.work_of`, of a circuit whose nodes are all under the root."""
+    """As the work of `DIRECTIONS`, of a circuit whose nodes are all under the root."""
     back = direction != "forward"
     total = Work(special=batch * (2 if back else 1))
     trained: list[bool] = []
@@ -171,8 +171,8 @@ FAMILIES = (*DISCRETE, Family.GAUSSIAN, Family.POISSON, Family.LAPLACE)
 @given(circuits(families=FAMILIES, values=False), st.sampled_from([1, 2, 7]))
 def test_work_of_a_plan_is_that_of_its_nodes(circuit: Circuit, batch: int) -> None:
     for made in (circuit.replace(generator=Direct()), hyper(circuit)):
-        for direction in DIRECTIONS:
-            assert work_of(plan(made), batch, direction) == slow_work(made, batch, direction)
+        for direction, kind in DIRECTIONS.items():
+            assert kind.work(plan(made), batch) == slow_work(made, batch, direction)
 
 
 def hyper(circuit: Circuit) -> Circuit:
@@ -187,12 +187,12 @@ def hyper(circuit: Circuit) -> Circuit:
 def test_work_of_the_papers_model(hypernetwork: bool) -> None:
     circuit = pc.rat_spn(13, 3, 5, seed=0)
     made = hyper(circuit) if hypernetwork else circuit.replace(generator=Direct())
-    for direction in DIRECTIONS:
-        assert work_of(plan(made), 500, direction) == slow_work(made, 500, direction)
+    for direction, kind in DIRECTIONS.items():
+        assert kind.work(plan(made), 500) == slow_work(made, 500, direction)
 
 
 def test_wide_sums_are_for_matrix_units() -> None:
     wide = pc.hmm(5, 16).replace(generator=Direct())
-    assert work_of(plan(wide), 4, "forward").matrix == 4 * 4 * 16 * 31
+    assert DIRECTIONS["forward"].work(plan(wide), 4).matrix == 4 * 4 * 16 * 31
     narrow = pc.hmm(5, 15).replace(generator=Direct())
-    assert work_of(plan(narrow), 4, "gradients").matrix == 0
+    assert DIRECTIONS["gradients"].work(plan(narrow), 4).matrix == 0

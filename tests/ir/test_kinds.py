@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import pccompiler as pc
-from pccompiler.bench.work import work_of
+from pccompiler.bench.kinds.registry import DIRECTIONS
 from pccompiler.drawing import draw
 from pccompiler.ir import Circuit, Kind, parse, to_text
 from pccompiler.ir.arrays import Float, Int
@@ -196,8 +196,8 @@ def test_determinism_pictures_and_work(circuit: Circuit, tmp_path: Path) -> None
     keyword = Kind(len(Kind) - 1).keyword
     for what in ("circuit", "regions", "layers"):
         assert keyword in draw(circuit, tmp_path / "c.svg", what=what).read_text()
-    assert work_of(plan(circuit), 1, "forward").flops > 0
-    assert work_of(plan(circuit), 1, "gradients").flops > 0
+    for kind in DIRECTIONS.values():
+        assert kind.work(plan(circuit), 1).flops > 0
     graph = to_networkx(circuit, scalar=True)
     again, x = from_networkx(graph, variables=circuit.variables), some_rows(circuit)
     np.testing.assert_allclose(expected(again, x), expected(circuit, x))

@@ -4,6 +4,7 @@
 
 Prints one JSON line (docs/howto/bench.md, "The protocol"). Each ``with_PEER.py`` here has
 ``make(settings)``, which returns the runs by name, or raises `NotImplementedError` with the reason.
+Those in ``--time`` are timed, by default all.
 """
 # mypy: ignore-errors
 # pyright: basic, reportMissingImports=false
@@ -33,6 +34,8 @@ def settings(words):
     parser.add_argument("--weights", default="direct")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--tree")
+    parser.add_argument("--network")
+    parser.add_argument("--time", type=lambda text: text.split(","))
     return parser.parse_known_args(words)[0]
 
 
@@ -75,6 +78,8 @@ def measure(options):
     found = {"compile_s": round(time.perf_counter() - start, 3)}
     wait = waiter(options.device)
     for name, run in made["runs"].items():
+        if options.time and name not in options.time:
+            continue
         found[name + "_ms"] = round(time_ms(run, options.repeats, wait), 4)
     found.update(made.get("notes", {}))
     found["peak_gib"] = round(peak_gib(options.device), 3)

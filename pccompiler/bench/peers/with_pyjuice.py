@@ -1,4 +1,4 @@
-"""The same circuits in PyJuice, sum by sum, built from its nodes: HCLTs and RAT-SPNs; CUDA only.
+"""The same circuits in PyJuice, sum by sum: HCLTs, RAT-SPNs, homogeneous HMMs; CUDA only.
 
 Its backward pass counts flows (parameter times gradient, as expectation maximisation does), one for
 each parameter, which is compared with our gradients. PyJuice replays CUDA graphs of its own.
@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import json
 import random
+
+STEP_SIZE, PSEUDOCOUNT = 0.1, 0.1
+"""Those of our steps of EM."""
 
 
 def make(options):
@@ -27,6 +30,8 @@ def make(options):
             nodes = hclt(json.load(file), options.n, options.units, options.values)
     elif options.structure == "rat-spn":
         nodes = rat_spn(options.n, options.replicas, options.units, options.values)
+    elif options.structure == "hmm":
+        nodes = juice.structures.HMM(options.n, options.units, options.values)
     else:
         raise NotImplementedError(f"{options.structure} is not built in PyJuice")
     nodes.init_parameters(perturbation=2.0)
@@ -45,10 +50,14 @@ def make(options):
             record_cudagraph=record,
         )  # fmt: skip
 
+    def em():
+        gradients()
+        circuit.mini_batch_em(step_size=STEP_SIZE, pseudocount=PSEUDOCOUNT)
+
     for _ in range(2):  # compiles, tunes, then records
         gradients()
     gradients(True)
-    runs = {"gradients": gradients, "forward": forward}
+    runs = {"gradients": gradients, "forward": forward, "em": em}
     notes = {
         "version": "PyJuice " + importlib.metadata.version("pyjuice"),
         "parameters": int(circuit.params.numel()),

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import pccompiler as pc
-from pccompiler.bench.subjects import Subject, material
+from pccompiler.bench.subjects.registry import material
+from pccompiler.bench.subjects.subject import Subject
 from pccompiler.ir import Builder, Hypernetwork, real
 from pccompiler.testing.refusals import refusals
 from pccompiler.torch_backend import Evaluation, mean_log_likelihood

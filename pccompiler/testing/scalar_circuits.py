@@ -6,7 +6,7 @@ import numpy as np
 
 from pccompiler.ir import Builder, Circuit, Family
 from pccompiler.ir.arrays import Int, segments
-from pccompiler.testing import with_values
+from pccompiler.testing.random_weights import with_values
 
 
 def scalar_circuit(edges: int, variables: int = 64, seed: int = 0) -> Circuit:

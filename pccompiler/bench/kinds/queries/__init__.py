@@ -1,0 +1,1 @@
+"""Questions to a model, called as users call them."""

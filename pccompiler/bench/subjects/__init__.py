@@ -1,0 +1,1 @@
+"""The timed circuits: a file for each structure."""
