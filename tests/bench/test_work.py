@@ -8,13 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pccompiler as pc
-from pccompiler.bench.kinds.registry import DIRECTIONS
+from pccompiler.bench.kinds.registry import DIRECTIONS, KINDS
 from pccompiler.bench.units import Work
+from pccompiler.bench.work import ascent
 from pccompiler.ir import Circuit, Direct, Family, Hypernetwork, Kind
 from pccompiler.ir.sectors import partition
 from pccompiler.passes import plan
 from pccompiler.testing.strategies import DISCRETE, circuits
 
+PASSES = {"forward": 1, "gradients": 2, "step": 6, "em": 2, "posterior_marginals": 1}
+"""How many times parameters, or as many numbers, go through memory."""
 DENSITY = {
     Family.GAUSSIAN: (5, 1, 6),
     Family.BINOMIAL: (4, 1, 4),
@@ -26,6 +29,7 @@ DENSITY = {
 def slow_work(circuit: Circuit, batch: int, direction: str) -> Work:
     """As the work of `DIRECTIONS`, of a circuit whose nodes are all under the root."""
     back = direction != "forward"
+    into_weights = direction != "posterior_marginals"
     total = Work(special=batch * (2 if back else 1))
     trained: list[bool] = []
     for node in range(circuit.num_nodes):
@@ -39,12 +43,17 @@ def slow_work(circuit: Circuit, batch: int, direction: str) -> Work:
         if back and trained[node]:
             total += Work(flops=max(readers[node] - 1, 0) * int(circuit.units[node])).times(batch)
             total += down(circuit, node, trained).times(batch)
-    total += weights(circuit, back)
+            total += add_up(circuit, node).times(batch if into_weights else 0)
+    total += weights(circuit, direction in ("gradients", "step"))
     parameters = sum(prod(shape) for shape in parameter_shapes(circuit))
-    moved = {"forward": 1, "gradients": 2, "step": 6}[direction] * parameters
-    results = 1 if direction == "step" else batch
+    moved = PASSES[direction] * parameters
+    results = 1 if direction in ("step", "em") else batch
     if direction == "step":
         total += Work(flops=12 * parameters, special=2 * parameters)
+    if direction == "em":
+        total += maximised(circuit)
+    if direction == "posterior_marginals":
+        results *= len(circuit.variables)
     return total + Work(bytes=4 * (batch * len(circuit.variables) + moved + results))
 
 
@@ -83,10 +92,11 @@ def up(circuit: Circuit, node: int) -> Work:
 
 
 def down(circuit: Circuit, node: int, trained: list[bool]) -> Work:
+    """Flows, from a node to its operands."""
     kind, units, sizes = Kind(circuit.kind[node]), int(circuit.units[node]), widths(circuit, node)
     wanted = [trained[j] for j in circuit.operands_of(node).tolist()]
     if kind == Kind.INPUT:
-        return Work(flops=units * DENSITY.get(Family(circuit.family[node]), (0, 0, 1))[2])
+        return Work()
     if kind == Kind.PRODUCT:
         number = 2 * sum(wanted) - 1 - all(wanted)
         return Work(flops=units * number)
@@ -98,11 +108,39 @@ def down(circuit: Circuit, node: int, trained: list[bool]) -> Work:
             total += left * (2 * right - 1) if any(wanted[:j]) else 0
         return Work(flops=total)
     if kind == Kind.MIXTURE:
-        return Work(flops=units * (2 * len(sizes) + sum(wanted)))
+        return Work(flops=units * sum(wanted))
+    if looks_up(circuit, node):
+        return Work()
+    inputs = sum(size for size, want in zip(sizes, wanted, strict=True) if want)
+    return matrix(units, sum(sizes), inputs * (2 * units - 1))
+
+
+def add_up(circuit: Circuit, node: int) -> Work:
+    """Flows into the weights of a node."""
+    kind, units, sizes = Kind(circuit.kind[node]), int(circuit.units[node]), widths(circuit, node)
+    if kind == Kind.INPUT:
+        return Work(flops=units * DENSITY.get(Family(circuit.family[node]), (0, 0, 1))[2])
+    if kind == Kind.MIXTURE:
+        return Work(flops=units * 2 * len(sizes))
+    if kind != Kind.SUM:
+        return Work()
     if looks_up(circuit, node):
         return Work(flops=units)
-    inputs = sum(size for size, want in zip(sizes, wanted, strict=True) if want)
-    return matrix(units, sum(sizes), 2 * units * sum(sizes) + inputs * (2 * units - 1))
+    return matrix(units, sum(sizes), 2 * units * sum(sizes))
+
+
+def maximised(circuit: Circuit) -> Work:
+    """The M-step, row by row."""
+    total = Work()
+    for weight, node in owners(circuit).items():
+        columns = int(circuit.weights.columns[weight])
+        family = Family(circuit.family[node]) if circuit.kind[node] == Kind.INPUT else None
+        for _ in range(int(circuit.weights.rows[weight])):
+            if family in (None, Family.CATEGORICAL, Family.HISTOGRAM):
+                total += Work(flops=5 * columns + columns - 1, special=columns + 1)
+            else:
+                total += Work(flops=3 * columns, special=columns)
+    return total
 
 
 def owners(circuit: Circuit) -> dict[int, int]:
@@ -189,6 +227,21 @@ def test_work_of_the_papers_model(hypernetwork: bool) -> None:
     made = hyper(circuit) if hypernetwork else circuit.replace(generator=Direct())
     for direction, kind in DIRECTIONS.items():
         assert kind.work(plan(made), 500) == slow_work(made, 500, direction)
+
+
+@given(circuits(families=FAMILIES, values=False), st.sampled_from([1, 2, 7]))
+def test_work_of_em_and_posteriors_is_that_of_nodes(circuit: Circuit, batch: int) -> None:
+    made = circuit.replace(generator=Direct())
+    for name in ("em", "posterior_marginals"):
+        assert KINDS[name].work(plan(made), batch) == slow_work(made, batch, name)
+
+
+def test_two_passes_up_are_twice_one() -> None:
+    lowered = plan(pc.rat_spn(13, 3, 5, seed=0).replace(generator=Direct()))
+    one, two = (KINDS[name].work(lowered, 9) for name in ("forward", "log_conditional"))
+    assert one is not None
+    assert two is not None
+    assert two == one + ascent(lowered, 9)
 
 
 def test_wide_sums_are_for_matrix_units() -> None:

@@ -1,10 +1,11 @@
-"""A peer by the generic protocol, for tests: fake_peer.py answer|skip|crash|silent|slow OPTIONS."""
+"""A peer by the generic protocol, for tests: fake_peer.py answer|network|skip|... OPTIONS."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from pathlib import Path
 
 
 def main() -> None:
@@ -16,6 +17,8 @@ def main() -> None:
     print("warming up")
     if what == "answer":
         print(json.dumps({"step_ms": 1e3 * float(options["--n"]), "version": "fake 1"}))
+    if what == "network":
+        print(json.dumps({"mpe_ms": len(Path(options["--network"]).read_text())}))
     if what == "skip":
         print(json.dumps({"skip": "no such circuit"}))
 
