@@ -85,7 +85,7 @@ def measure(name: str, report: Report) -> None:
     queries: dict[str, tuple[Callable[[], object], Callable[[], object] | None]] = {
         "log_likelihood": (lambda: model.log_likelihood(evidence), None),
         "posterior of one": (
-            lambda: model.posterior_marginals(evidence),
+            lambda: model.posterior_marginals(evidence, variables=asked[:1]),
             lambda: one(asked[0]),
         ),
         "posterior of all": (

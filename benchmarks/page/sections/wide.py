@@ -54,12 +54,13 @@ def wide(results: Results) -> Section:
     )
     _em(section, em, "em_step")
     section.part("Structured sums")
-    section.measured(
-        "The same steps for HMMs with dense transitions, with transitions of low rank, and with "
-        "Monarch transitions (blocks).",
-        structured := results.read("em_structured", STRUCTURED),
-    )
-    _em(section, structured, "em_structured")
+    for structured in results.named("em_structured", STRUCTURED):
+        section.measured(
+            "The same steps for HMMs with dense transitions, with transitions of low rank, and "
+            "with Monarch transitions (blocks).",
+            structured,
+        )
+        _em(section, structured, structured.name)
     section.part("EM beside Adam")
     _converges(section, results.read("em_converges", CONVERGES))
     return section
