@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -31,7 +31,7 @@ def can_compile_ahead() -> bool:
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def together() -> Generator[None]:
     """Compile all kernels that are launched inside at the same time, without running them.
 
     What fails is compiled again, and reported, when it is launched.

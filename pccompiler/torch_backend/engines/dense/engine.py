@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -134,7 +134,7 @@ class Dense(Engine):
         return Descent((*found, *given))
 
     @contextmanager
-    def _rounding(self) -> Iterator[None]:
+    def _rounding(self) -> Generator[None]:
         """If a precision was given, torch's matrix products use it too."""
         before = torch.get_float32_matmul_precision()
         if self.precision is None:

@@ -206,7 +206,8 @@ class _Walk:
         """The same for products of any number of operands."""
         found: list[int] = []
         for weight, place in zip(weights.tolist(), places.tolist(), strict=True):
-            operands = self.product.get(place, self.pair[place].tolist())
+            pair: list[int] = self.pair[place].tolist()
+            operands = self.product.get(place, pair)
             _refuse(operands[0] < 0, "a sum does not read a product")
             found.append(self._region(weight, operands))
         return np.array(found)
