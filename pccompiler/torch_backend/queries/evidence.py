@@ -65,17 +65,28 @@ class KnowsEvidence(Evaluator):
         return self.nothing(1) if x is None else self.checked(x, partial=True)
 
     def answers(
-        self, evidence: Evidence | None, wanted: Wanted, question: Question, name: str
+        self,
+        evidence: Evidence | None,
+        wanted: Wanted,
+        question: Question,
+        name: str,
+        numbers: int = 0,
     ) -> tuple[Tensor, ...]:
         """What a question makes of the evidence, one chunk of rows at a time.
 
-        On a GPU, calls with few rows are replays of CUDA graphs, which belong to the question's
-        name.
+        On a GPU, calls with few rows are replays of CUDA graphs.
+
+        Args:
+            evidence: The evidence.
+            wanted: What the question asks of an engine.
+            question: The question.
+            name: Its name, which graphs belong to.
+            numbers: Numbers that it makes for each row, besides those of the engine.
 
         Raises:
             DataError: If the evidence does not fit the variables.
         """
-        most = chunk_rows(self, wanted)
+        most = chunk_rows(self, wanted, numbers)
         rows = self.nothing(1) if evidence is None else self.prepare(evidence, partial=True)
         if self.device.type == "cuda" and not transformed():
             found = replayed(
@@ -141,15 +152,16 @@ def drawn_once(
     return run.complete(run.chosen(generator=source), draw=True, generator=source), run.root
 
 
-def chunk_rows(model: Evaluator, wanted: Wanted) -> int:
-    """Rows per chunk."""
+def chunk_rows(model: Evaluator, wanted: Wanted, numbers: int = 0) -> int:
+    """Rows per chunk, if a question makes so many numbers for each, besides the engine's."""
     engine = model.engines.choose(wanted)
     if model.device.type == "cuda":
         memory = total_memory(model.device) // _SHARE
     else:
         memory = _THREAD_BYTES * torch.get_num_threads()
     most = engine.most_rows
-    return max(1, min(memory // engine.row_bytes, memory if most is None else most))
+    a_row = engine.row_bytes + model.dtype.itemsize * numbers
+    return max(1, min(memory // a_row, memory if most is None else most))
 
 
 def sharing_little(

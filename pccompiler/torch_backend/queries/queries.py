@@ -29,6 +29,9 @@ from pccompiler.torch_backend.queries.evidence import (
     sharing_little,
 )
 
+_MASSES = 6
+"""Numbers for each state of a posterior: masses, their float64, and what they are made from."""
+
 
 class Queries(KnowsEvidence):
     """The queries of `CompiledCircuit`."""
@@ -126,7 +129,8 @@ class Queries(KnowsEvidence):
                 )
         chosen = self.leaf_inputs.chosen(columns)
         question, name = partial(_posterior, chosen), f"posterior of {columns}"
-        return Posterior(*self.answers(evidence, Wanted.POSTERIOR, question, name))
+        numbers = _MASSES * len(columns) * chosen.states
+        return Posterior(*self.answers(evidence, Wanted.POSTERIOR, question, name, numbers))
 
     @torch.no_grad()
     @sharing_little

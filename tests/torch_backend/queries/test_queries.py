@@ -377,6 +377,24 @@ def test_posteriors_of_some_variables_are_those_of_all(circuit: Circuit, seed: i
     close(some.log_evidence, every.log_evidence)
 
 
+def test_each_of_many_rows_has_its_own_answer() -> None:
+    """More rows than draws from one row are made at once."""
+    model = pc.compile(pc.rat_spn(6, 2, 3, seed=0))
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 2, (70_000, 6)).astype(np.float32)
+    rows[:, ::2] = np.nan
+    asked: list[Callable[[NDArray[np.float32]], torch.Tensor]] = [
+        lambda x: model.mpe(x).rows,
+        lambda x: model.posterior_marginals(x).mean,
+    ]
+    for ask in asked:
+        many = ask(rows)
+        torch.testing.assert_close(many[-100:], ask(rows[-100:]))
+        torch.testing.assert_close(many[:100], ask(rows[:100]))
+    drawn = model.sample_conditional(rows, seed=0)[:, 0].cpu().numpy()
+    np.testing.assert_array_equal(drawn[:, 1::2], rows[:, 1::2])
+
+
 def test_rows_of_several_lengths() -> None:
     """What is missing at the end has no influence: a row is then the start of a longer one."""
     long, short = (pc.compile(pc.hmm(words(n), 3), dtype="float64", seed=0) for n in (7, 4))

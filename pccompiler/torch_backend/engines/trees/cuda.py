@@ -159,9 +159,10 @@ class TreesOnCUDA(Engine):
             found = self.launcher.posterior(codes, weights, pieces, each)
             return Descent(leaves=by_layer(self.plan, found, len(task.flows)))
         share, parts = operands[0] if self.mixed else None, list[Tensor]()
-        for flows in task.flows.split(_DRAWS):
-            if len(flows) != roots.shape[1]:  # several draws from one row
-                rows = ascent.kept.x[:1].expand(len(flows), -1)
+        several = len(ascent.kept.x) == 1 and len(task.flows) != 1
+        for flows in task.flows.split(_DRAWS) if several else (task.flows,):
+            if several:  # draws from one row
+                rows = ascent.kept.x.expand(len(flows), -1)
                 codes = self.launcher.pack(rows, False)
                 roots, pieces = self.launcher.up(codes, len(rows), weights, False, task.wanted)
             key = task.key(values.device)
