@@ -84,7 +84,7 @@ class Wide:
         return self.runner.regions.weights[level.first : level.first + level.rows]
 
     def _fits(self, level: Level) -> bool:
-        """Whether sums are wide enough, and no place belongs to some of a level's regions."""
+        """Whether sums are wide enough, and regions have a place each, or all the same one."""
         shape, number = level.shape, len(np.unique(self._where(level)))
         least = self.runner.tiles.wide[self.runner.precision != "ieee"]
         if min(shape.units, shape.width) < least:
