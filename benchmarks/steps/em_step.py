@@ -28,13 +28,11 @@ from benchmarks.common import Report
 from benchmarks.steps.hclt_contest import Contest, Step, guarded, profile
 from benchmarks.steps.hclt_step import images, tree_of
 from pccompiler import structures
+from pccompiler.bench.kinds.em import PACE, learner_of
 from pccompiler.bench.kinds.registry import run_of
 from pccompiler.ir import Circuit, Variable
 from pccompiler.torch_backend.engines.questions import Wanted
-from pccompiler.torch_backend.training.em.learner import Learner
-from pccompiler.torch_backend.training.em.maximisation import Pace
 
-PACE = Pace(0.1, 0.1)
 ROWS, LENGTH = 2048, 32
 
 
@@ -50,7 +48,7 @@ class Case(NamedTuple):
 
 def em_step(model: pc.CompiledCircuit, data: Tensor, batch: int) -> Step:
     """Our step; the CUDA graph is captured by the first call."""
-    learner = Learner(model, data, None, np.random.default_rng(0), 1000, batch, PACE)
+    learner = learner_of(model, data, batch)
     assert learner.captures
     rows = torch.randperm(len(data), device=data.device)[:batch]
     learner.step(rows)

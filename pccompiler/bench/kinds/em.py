@@ -40,7 +40,7 @@ class Em(Kind):
         data, rows = setting.data, setting.rows
         if setting.batch > len(data):
             data, rows = setting.x, torch.arange(setting.batch, device=data.device)
-        learner = _learner(setting.model, data, setting.batch)
+        learner = learner_of(setting.model, data, setting.batch)
         learner.step(rows)
         if learner.graph is not None:
             return replay(learner.graph, learner)
@@ -75,11 +75,12 @@ def maximised(group: WeightGroup) -> Work:
     return Work(flops=(ENTRY - 2) * entries, special=entries)
 
 
-def _learner(model: CompiledCircuit, data: Tensor, batch: int) -> Learner:
+def learner_of(model: CompiledCircuit, data: Tensor, batch: int) -> Learner:
+    """What takes steps of EM on batches of the rows of ``data``."""
     return Learner(model, data, None, np.random.default_rng(0), PASSES, batch, PACE)
 
 
 def _stepped(model: CompiledCircuit, rows: Tensor) -> Tensor:
     """All parameters after one step, in float64."""
-    _learner(model, rows, len(rows)).step(None)
+    learner_of(model, rows, len(rows)).step(None)
     return torch.cat([p.detach().double().flatten() for p in model.parameters()])

@@ -30,6 +30,8 @@ class Wanted(Enum):
 
 QUERIES: Final = frozenset({Wanted.POSTERIOR, Wanted.DRAWS, Wanted.BEST})
 """Questions for which `Engine.down` divides the flow of each sum among its operands by a rule."""
+BY_GROUP: Final = QUERIES | {Wanted.COUNTS}
+"""Questions for which the operands are tables by group, whatever the engine; see `Engine`."""
 
 
 class Batch(NamedTuple):

@@ -131,12 +131,12 @@ class Wide:
     ) -> Tensor:
         """The weights of a level, shape (regions, units, fan-in), rounded."""
         places, number = self.levels[level.first], level.table
-        ready = number in shared or self.runner.precision == "ieee"
-        if ready and places.span is not None:
-            return shared.get(number, tables[number])[places.span]
-        if number in shared:
-            return shared[number].index_select(0, places.rows)
-        return self._round(tables[number], places.rows)
+        ready = shared.get(number)
+        if ready is None and self.runner.precision == "ieee":
+            ready = tables[number]
+        if ready is None:
+            return self._round(tables[number], places.rows)
+        return ready.index_select(0, places.rows) if places.span is None else ready[places.span]
 
     def forward(
         self, level: Level, tables: Sequence[Tensor], shared: Mapping[int, Tensor], logs: Tensor,
@@ -148,8 +148,7 @@ class Wide:
         terms = (
             self._terms(level, kept) if keep else kept.values.new_empty(self._size(level, batch))
         )
-        wide = min(_TILE, power_of_two(shape.width))
-        high = max(1, _TILE // wide // 2)
+        high, wide = _tile(shape.width)
         launch(
             _KERNELS.level_terms, (level.rows, -(-batch // high)),
             kept.values, kept.scales, terms, logs, kept.codes, *runner.leaves, runner.tables,
@@ -177,8 +176,7 @@ class Wide:
         Gradients are added to ``out`` unless each of its places belongs to one region.
         """
         runner, shape, batch = self.runner, level.shape, len(grad)
-        wide = min(_TILE, power_of_two(shape.units))
-        high = max(1, _TILE // wide // 2)
+        high, wide = _tile(shape.units)
         launch(
             _KERNELS.level_flows, (level.rows, -(-batch // high), -(-shape.units // wide)),
             kept.values, kept.terms, grad, *runner.readers, runner.values, level.first,
@@ -231,3 +229,9 @@ class Wide:
         return _Views(
             terms.view(rows, shape.arity, high, shape.width), values.view(rows, high, shape.units)
         )
+
+
+def _tile(units: int) -> tuple[int, int]:
+    """Rows of data and units of a program."""
+    wide = min(_TILE, power_of_two(units))
+    return max(1, _TILE // wide // 2), wide

@@ -19,12 +19,9 @@ from torch import Tensor
 from pccompiler.ir.arrays import segments
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.base import Evaluate, Target
+from pccompiler.torch_backend.engines.flat import by_layer, split_into
 from pccompiler.torch_backend.engines.general.code import Op, Program
-from pccompiler.torch_backend.engines.general.engine import (
-    General,
-    by_layer,
-    split_into,
-)
+from pccompiler.torch_backend.engines.general.engine import General
 from pccompiler.torch_backend.engines.general.indexed import Indexed, indexed, on_device
 from pccompiler.torch_backend.engines.general.schedule import (
     OPERANDS,

@@ -15,9 +15,9 @@ from torch import Tensor
 from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
-from pccompiler.torch_backend.engines.general.engine import by_layer
+from pccompiler.torch_backend.engines.flat import by_layer
 from pccompiler.torch_backend.engines.questions import (
-    QUERIES,
+    BY_GROUP,
     Ascent,
     Batch,
     Descent,
@@ -108,7 +108,7 @@ class TreesOnCPU(Engine):
     def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
         """See `Engine`."""
         x = batch.x
-        if wanted is Wanted.COUNTS or wanted in QUERIES:
+        if wanted in BY_GROUP:
             operands = self._arrange(operands)
         blocks = Blocks(self.forest, x, operands[self.mixed :], wanted)
         roots = blocks.up()

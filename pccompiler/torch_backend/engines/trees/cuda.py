@@ -12,8 +12,9 @@ from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.log import say_once
 from pccompiler.torch_backend.engines.base import Engine, Evaluate, NoMatch, Target
-from pccompiler.torch_backend.engines.general.engine import by_layer
+from pccompiler.torch_backend.engines.flat import by_layer
 from pccompiler.torch_backend.engines.questions import (
+    BY_GROUP,
     QUERIES,
     Ascent,
     Batch,
@@ -116,14 +117,14 @@ class TreesOnCUDA(Engine):
     def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
         """See `Engine`."""
         rows, source, complete = len(batch.x), self.source, batch.complete
-        if wanted is Wanted.COUNTS or wanted in QUERIES:
+        if wanted in BY_GROUP:
             source, operands = self.arranged, self._arrange(operands)
             complete &= wanted is Wanted.COUNTS
         weights = source.make(operands[self.mixed :])
         codes = self.launcher.pack(batch.x, complete)
         roots, pieces = self.launcher.up(codes, rows, weights, complete, wanted)
-        mixed = self.launcher.mix(roots, operands[0], wanted) if self.mixed else None
-        values = roots[0].clone() if mixed is None else mixed
+        mix = self.launcher.mix
+        values = mix(roots, operands[0], wanted) if self.mixed else roots[0].clone()
         saved = codes, weights, pieces, roots, values, *operands
         return values, Ascent(saved, Batch(batch.x, complete))
 
