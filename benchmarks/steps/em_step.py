@@ -1,11 +1,11 @@
 """One step of mini-batch EM on a GPU, beside forward and backward, and beside PyJuice's EM step.
 
     python -m benchmarks.steps.em_step [--pyjuice] [--states 128] [--variables 16]
-        [--hmm 512x9999] [--blocks 64] [--rank 64]
+        [--hmm 512x9999] [--length 32] [--blocks 64] [--rank 64]
 
 Hidden Chow-Liu trees over 784 variables of 256 values, batch 512; the paper's RAT-SPNs (k = 5,
-r = 50, batch 500) without a hypernetwork; and homogeneous hidden Markov models of 32 steps (states
-x vocabulary), batch 512, with dense transitions and with Monarch ones or ones of low rank. Our step
+r = 50, batch 500) without a hypernetwork; and homogeneous hidden Markov models (states x
+vocabulary), batch 512, with dense transitions and with Monarch ones or ones of low rank. Our step
 draws its rows from the data set, runs up and down, and updates all parameters, in one CUDA graph.
 PyJuice's is forward, backward and ``mini_batch_em``, with CUDA graphs of its inner layers. All in
 turns in one process.
@@ -33,7 +33,7 @@ from pccompiler.bench.kinds.registry import run_of
 from pccompiler.ir import Circuit, Variable
 from pccompiler.torch_backend.engines.questions import Wanted
 
-ROWS, LENGTH = 2048, 32
+ROWS = 2048
 
 
 class Case(NamedTuple):
@@ -143,9 +143,9 @@ def cases(chosen: argparse.Namespace) -> Iterator[Case]:
         yield Case(f"RAT-SPN {n}", partial(pc.rat_spn, n, 50, 5, seed=0), binary, 500, there)
     for size in chosen.hmm:
         states, words = map(int, size.split("x"))
-        tokens = np.minimum(rng.zipf(1.3, (ROWS, LENGTH)) - 1, words - 1)
-        steps = [Variable(f"t{i}", "categorical", words) for i in range(LENGTH)]
-        there = peer("hmm", LENGTH, states, words)
+        tokens = np.minimum(rng.zipf(1.3, (ROWS, chosen.length)) - 1, words - 1)
+        steps = [Variable(f"t{i}", "categorical", words) for i in range(chosen.length)]
+        there = peer("hmm", chosen.length, states, words)
         yield Case(f"HMM {size}", partial(pc.hmm, steps, states), tokens, 512, there)
         for name in ("blocks", "rank"):
             for number in getattr(chosen, name):
@@ -160,6 +160,7 @@ def main() -> None:
     parser.add_argument("--states", type=int, nargs="*", default=[128, 256, 512])
     parser.add_argument("--variables", type=int, nargs="*", default=[16, 100, 500])
     parser.add_argument("--hmm", nargs="*", default=["512x33279", "2048x33279", "4096x50257"])
+    parser.add_argument("--length", type=int, default=32)
     parser.add_argument("--blocks", type=int, nargs="*", default=[])
     parser.add_argument("--rank", type=int, nargs="*", default=[])
     chosen, report = parser.parse_args(), Report("em_step")
