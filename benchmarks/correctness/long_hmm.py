@@ -66,7 +66,8 @@ def main() -> None:
 def compare(model: pc.CompiledCircuit, x: np.ndarray) -> dict[str, object]:
     """Errors of the log-likelihoods and of gradients, and the engine that made them."""
     ours = dict(model.named_parameters())
-    kinds = ("logits_sum_1x", "logits_sum_", "leaf_")  # first state, transitions, emissions
+    states = model.circuit.units.max()
+    kinds = ("logits_sum_1x", f"logits_sum_{states}x", "leaf_")  # first state, next state, symbol
     found = [next(name for name in ours if kind in name) for kind in kinds]
     wanted = [ours[name].detach().double()[0].requires_grad_() for name in found]
     start, move, emit = (logits.softmax(-1) for logits in wanted)

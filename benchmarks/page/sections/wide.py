@@ -16,6 +16,8 @@ from benchmarks.page.words import error, listed, number
 HCLT = "python -m benchmarks.steps.hclt_step --pyjuice"
 WIDE = "python -m benchmarks.steps.wide_step"
 EM = "python -m benchmarks.steps.em_step --pyjuice"
+LONG = "python -m benchmarks.steps.em_step --states --variables --hmm 512x33279 --length 1000"
+EXACT = "python -m benchmarks.correctness.long_hmm --device cuda"
 STRUCTURED = "python -m benchmarks.steps.em_step --hmm 4096x33279 --blocks 64 --rank 64"
 CONVERGES = "python -m benchmarks.steps.em_converges"
 STEP = re.compile(r"(?P<circuit>.+?) (?:ours \S+ (?P<precision>\S+)|pyjuice) (?P<what>\S+)$")
@@ -53,17 +55,36 @@ def wide(results: Results) -> Section:
         em := results.read("em_step", EM),
     )
     _em(section, em, "em_step")
+    section.part("HMMs of 1,000 steps")
+    section.measured("The same steps.", long := results.read("em_step_1000", LONG))
+    _em(section, long, "em_step_1000")
+    _exact(section, results.read("long_hmm", EXACT))
     section.part("Structured sums")
-    for structured in results.named("em_structured", STRUCTURED):
-        section.measured(
-            "The same steps for HMMs with dense transitions, with transitions of low rank, and "
-            "with Monarch transitions (blocks).",
-            structured,
-        )
-        _em(section, structured, structured.name)
+    section.measured(
+        "The same steps for HMMs with dense transitions, with transitions of low rank, and with "
+        "Monarch transitions (blocks).",
+        structured := results.read("em_structured", STRUCTURED),
+    )
+    _em(section, structured, "em_structured")
     section.part("EM beside Adam")
     _converges(section, results.read("em_converges", CONVERGES))
     return section
+
+
+def _exact(section: Section, result: Result) -> None:
+    section.measured(
+        "The largest errors beside the forward algorithm in float64, for rows that end at "
+        "different lengths: of log-likelihoods, relative; of gradients, relative to the largest "
+        "entry.",
+        result,
+    )
+    columns: dict[str, Column] = {
+        "precision": lambda line: {"highest": "float32", "high": "TF32"}[str(line["precision"])],
+        "engine": "engine",
+        "log-likelihoods": lambda line: error(line["log_likelihood"]),
+        "gradients": lambda line: error(max(line["gradients"].values())),
+    }
+    section.fields(result.having("precision", "log_likelihood", "gradients"), columns)
 
 
 def _hclt(section: Section, result: Result) -> None:
