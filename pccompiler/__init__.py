@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from pccompiler.structures.mixture import naive_bayes_mixture
     from pccompiler.structures.rat_spn import rat_spn
     from pccompiler.torch_backend import CompiledCircuit, History, fit, fit_em, initialise
+    from pccompiler.torch_backend.conditional import Blockwise, ConditionalCircuit, External
 
 _HOME = {
+    "Blockwise": "pccompiler.torch_backend.conditional",
     "Circuit": "pccompiler.ir",
     "CompiledCircuit": "pccompiler.torch_backend",
+    "ConditionalCircuit": "pccompiler.torch_backend.conditional",
     "Direct": "pccompiler.ir",
+    "External": "pccompiler.torch_backend.conditional",
     "History": "pccompiler.torch_backend",
     "Hypernetwork": "pccompiler.ir",
     "Many": "pccompiler.api",
@@ -48,9 +52,12 @@ _HOME = {
 _MODULES = ("datasets", "errors", "ir", "limits", "passes", "structures")
 
 __all__ = [
+    "Blockwise",
     "Circuit",
     "CompiledCircuit",
+    "ConditionalCircuit",
     "Direct",
+    "External",
     "History",
     "Hypernetwork",
     "Many",

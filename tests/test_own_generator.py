@@ -78,7 +78,9 @@ def low_rank(install: Install) -> Any:
 
 
 def model_of(generator: Any, sectors: Sectors | None = None, **options: Any) -> pc.CompiledCircuit:
-    return pc.compile(pc.rat_spn(6, 2, 3, seed=0), generator, sectors=sectors, **options)
+    circuit = pc.rat_spn(6, 2, 3, seed=0)
+    model: pc.CompiledCircuit = pc.compile(circuit, generator, sectors=sectors, **options)
+    return model
 
 
 def data() -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, overload
 
 from pccompiler.errors import CheckpointError, OptionError
 from pccompiler.ir import Circuit, Direct, Generator, Sectors
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
     from pccompiler.onnx_backend import ExportReport
     from pccompiler.torch_backend import CompiledCircuit
+    from pccompiler.torch_backend.conditional import ConditionalCircuit, External
     from pccompiler.torch_backend.engines.optimize import Optimization
 
 Dtype = Literal["float32", "float64"]
 Numerics = Literal["auto", "log"]
 
 
+@overload
 def compile(
     circuit: Circuit,
     hypernetwork: Generator | None = None,
@@ -38,13 +40,41 @@ def compile(
     numerics: Numerics = "auto",
     memory_budget: int | str | None = None,
     optimize: Literal["auto"] | None = None,
-) -> CompiledCircuit:
+) -> CompiledCircuit: ...
+
+
+@overload
+def compile(
+    circuit: Circuit,
+    hypernetwork: External,
+    *,
+    sectors: Sectors | Cut | None = None,
+    device: str | torch.device | None = None,
+    dtype: Dtype | torch.dtype = "float32",
+    seed: int = 0,
+    numerics: Numerics = "auto",
+) -> ConditionalCircuit: ...
+
+
+def compile(
+    circuit: Circuit,
+    hypernetwork: Generator | External | None = None,
+    *,
+    sectors: Sectors | Cut | None = None,
+    device: str | torch.device | None = None,
+    dtype: Dtype | torch.dtype = "float32",
+    seed: int = 0,
+    numerics: Numerics = "auto",
+    memory_budget: int | str | None = None,
+    optimize: Literal["auto"] | None = None,
+) -> CompiledCircuit | ConditionalCircuit:
     """Check a circuit, lower it, and return it as a torch module.
 
     Args:
         circuit: Any circuit; one with a generator (from passes or a file) keeps it.
         hypernetwork: Generates the sum weights from sector embeddings, or any other generator.
-            ``None``: every weight has its own logit.
+            ``None``: every weight has its own logit. An `External` module makes weights from a
+            context (docs/howto/conditional.md).
         sectors: Partition for the hypernetwork; by default one block per sum. A policy, such as
             ``Sectors(by="rows")``; a table of your own, ``Sectors(weight=, offset=, rows=,
             columns=)``; or a function from the weight of each dense sum and its shape,
@@ -70,8 +100,13 @@ def compile(
     import torch
 
     from pccompiler.torch_backend import CompiledCircuit
+    from pccompiler.torch_backend.conditional import ConditionalCircuit, External, GivenCircuit
     from pccompiler.torch_backend.runtime.devices import usable_device
 
+    external = None
+    if isinstance(hypernetwork, External):
+        _check_plain(memory_budget, optimize)
+        external, hypernetwork = hypernetwork, None
     precision = precision_of(dtype)
     one_of("numerics", numerics, ("auto", "log"))
     _check_kinds(circuit, hypernetwork)
@@ -82,7 +117,7 @@ def compile(
         made = hypernetwork is not None or sectors is not None
         circuit, found = _optimized(circuit, made, where, getattr(torch, precision))
     prepared, lowered = prepare(circuit, hypernetwork, sectors, precision, numerics)
-    model = CompiledCircuit(
+    model = (CompiledCircuit if external is None else GivenCircuit)(
         prepared,
         lowered,
         device=where,
@@ -94,7 +129,20 @@ def compile(
     model.optimization = found
     if memory_budget is not None:
         model.keep_within(memory_budget)
-    return model
+    if external is None or not isinstance(model, GivenCircuit):
+        return model
+    return ConditionalCircuit(model, external)
+
+
+def _check_plain(memory_budget: int | str | None, optimize: str | None) -> None:
+    given = {"memory_budget": memory_budget, "optimize": optimize}
+    for name, value in given.items():
+        if value is not None:
+            raise OptionError.of(
+                "PC921",
+                f"{name}= does not work with weights from an external module",
+                help=f"leave out {name}=; a module with blocks (pccompiler.Blockwise) saves memory",
+            )
 
 
 def _optimized(

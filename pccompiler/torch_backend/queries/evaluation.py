@@ -181,7 +181,7 @@ class Evaluated:
                 wide = wide.pick(rows)
             sums[0].t().index_add_(0, slots, flow.sum(1))
             for power, moment in enumerate((units.leaf.mean, units.leaf.square), start=1):
-                sums[power].t().index_add_(0, slots, _mixed(wide, moment(wide), flow))
+                sums[power].t().index_add_(0, slots, mixed(wide, moment(wide), flow))
         evidence = self.rows.index_select(1, chosen.index)
         missing = evidence.isnan()
         mean, square = sums[1:] / sums[0]
@@ -221,7 +221,7 @@ def _some(rows: Tensor, chosen: Tensor | None) -> Tensor:
     return rows if chosen is None else rows.index_select(0, chosen)
 
 
-def _mixed(units: Units, moment: Tensor, flow: Tensor) -> Tensor:
+def mixed(units: Units, moment: Tensor, flow: Tensor) -> Tensor:
     """Moments of units mixed by flows, shape (rows, batch)."""
     moment = moment.unsqueeze(1)
     if not units.leaf.infinite_moments:

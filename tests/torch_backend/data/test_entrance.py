@@ -28,11 +28,13 @@ CPU = torch.device("cpu")
 def mixed(**options: Any) -> pc.CompiledCircuit:
     """A model over one variable of each domain."""
     variables = [binary("wet"), categorical("sky", 3), count("drops"), real("heat")]
-    return pc.compile(pc.naive_bayes_mixture(variables, 2), **options)
+    model: pc.CompiledCircuit = pc.compile(pc.naive_bayes_mixture(variables, 2), **options)
+    return model
 
 
 def binaries(**options: Any) -> pc.CompiledCircuit:
-    return pc.compile(pc.rat_spn(6, 2, 3), **options)
+    model: pc.CompiledCircuit = pc.compile(pc.rat_spn(6, 2, 3), **options)
+    return model
 
 
 ROWS = [[1, 2, 7, -0.5], [0, 0, 0, 3.25], [math.nan, 1, math.nan, math.nan]]
@@ -305,7 +307,7 @@ def test_models_and_circuits_are_distinguished_from_other_things() -> None:
     with pytest.raises(OptionError, match=r"PC315.*\[1\] is not a compiled circuit"):
         model.kl([1])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(OptionError, match=r"PC316.*'x' is not a circuit"):
-        pc.compile("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        pc.compile("x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 
 
 def waits(ask: Callable[[], object]) -> int:

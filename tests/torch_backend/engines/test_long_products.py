@@ -120,7 +120,7 @@ def test_packed(fan_in: int, kind: str, space: str) -> None:
 @pytest.mark.parametrize("fan_in", FAN_INS[1::2])
 @pytest.mark.parametrize("make", [product, packed])
 def test_onnx(make: type, fan_in: int, kind: str, numerics: str, tmp_path: Path) -> None:
-    model = pc.compile(make(fan_in, kind), numerics=numerics)  # type: ignore[arg-type]
+    model = pc.compile(make(fan_in, kind), numerics=numerics)  # type: ignore[call-overload]
     pc.export_onnx(model, tmp_path / "m.onnx")
     found = OnnxModel(tmp_path / "m.onnx").log_likelihood(np.ones((2, fan_in)))
     np.testing.assert_allclose(found, truth(fan_in, kind), rtol=LIMIT)

@@ -102,4 +102,4 @@ def test_a_wrong_pass_is_found(
 
 def test_unknown_ways_are_refused() -> None:
     with pytest.raises(OptionError, match="optimize"):
-        pc.compile(pc.hmm(4, 3), optimize="fast")  # type: ignore[arg-type]
+        pc.compile(pc.hmm(4, 3), optimize="fast")  # type: ignore[call-overload]

@@ -53,7 +53,7 @@ def test_all_families_equal_the_oracle(given_values: bool, numerics: pc.api.Nume
         circuit = with_values(circuit, random_weights(circuit, 1, zeros=True))
     x = table(circuit)
     for dtype, tolerance in (("float64", 1e-10), ("float32", 5e-6)):
-        model = pc.compile(circuit, dtype=dtype, numerics=numerics)  # type: ignore[arg-type]
+        model = pc.compile(circuit, dtype=dtype, numerics=numerics)  # type: ignore[call-overload]
         with torch.no_grad():
             got = model.log_likelihood(x).double().cpu().numpy()
         want = oracle(model, x)
@@ -77,7 +77,7 @@ def test_random_circuits_with_given_weights(circuit: Circuit, seed: int) -> None
 def test_random_circuits(circuit: Circuit, seed: int) -> None:
     x = rows(circuit, seed)
     for dtype, tolerance in (("float64", 1e-10), ("float32", 2e-5)):
-        model = pc.compile(circuit, dtype=dtype, seed=seed)  # type: ignore[arg-type]
+        model = pc.compile(circuit, dtype=dtype, seed=seed)  # type: ignore[call-overload]
         with torch.no_grad():
             got = model.log_likelihood(x).double().cpu().numpy()
         np.testing.assert_allclose(got, oracle(model, x), rtol=tolerance, atol=tolerance)

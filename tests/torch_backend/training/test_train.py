@@ -143,8 +143,8 @@ def test_errors(golden: Golden) -> None:
         lambda: pc.fit(forbids, np.zeros((5, 1)), weight_decay=1e-3),
         lambda: model.log_likelihood(np.full((1, 4), np.inf)),
         lambda: model.log_likelihood(good, mask=np.zeros((10, 3))),
-        lambda: pc.compile(pc.rat_spn(4), dtype="float16"),  # type: ignore[arg-type]
-        lambda: pc.compile(pc.rat_spn(4), numerics="fast"),  # type: ignore[arg-type]
+        lambda: pc.compile(pc.rat_spn(4), dtype="float16"),  # type: ignore[call-overload]
+        lambda: pc.compile(pc.rat_spn(4), numerics="fast"),  # type: ignore[call-overload]
         lambda: pc.compile(forbids.circuit, Hypernetwork()),
         lambda: pc.compile(forbids.circuit.replace(generator=None), Hypernetwork()),
         lambda: (

@@ -49,7 +49,7 @@ def test_everything_agrees_with_the_oracle(name: str, generator: str, tmp_path: 
     circuit = cut(name, generator)
     x = rows(circuit, seed=1, number=40).astype(np.float32).astype(np.float64)
     for dtype, tolerance in (("float64", 1e-12), ("float32", 5e-6)):  # rounding of each precision
-        model = pc.compile(circuit, dtype=dtype)  # type: ignore[arg-type]  # from a tuple
+        model = pc.compile(circuit, dtype=dtype)  # type: ignore[call-overload]  # from a tuple
         got = model.log_likelihood(x).detach().double().cpu().numpy()
         np.testing.assert_allclose(got, oracle(model, x), rtol=tolerance, atol=tolerance)
     report = pc.export_onnx(model, tmp_path / "m.onnx")

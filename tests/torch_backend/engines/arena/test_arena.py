@@ -83,7 +83,7 @@ def test_torch_equals_the_oracle(circuit: Circuit) -> None:
     lowered = plan(circuit.replace(generator=Direct(floor=0.0)))
     want = log_likelihood(lowered, by_group(lowered, circuit.weights.values), x)
     for dtype, tolerance in (("float64", 1e-11), ("float32", 2e-5)):
-        model = pc.compile(scalar, dtype=dtype)  # type: ignore[arg-type]  # a literal
+        model = pc.compile(scalar, dtype=dtype)  # type: ignore[call-overload]  # a literal
         model.without_kernels()
         with torch.no_grad():
             found = model.log_likelihood(torch.from_numpy(x)).cpu().numpy()
@@ -196,7 +196,7 @@ def test_rows_below_the_range_of_linear_space_are_evaluated_in_log_space() -> No
     assert lowered.packed
     want = log_likelihood(lowered, by_group(lowered, circuit.weights.values), x)
     for dtype, tolerance in (("float64", 1e-12), ("float32", 1e-6)):
-        model = pc.compile(circuit, dtype=dtype)  # type: ignore[arg-type]  # a literal
+        model = pc.compile(circuit, dtype=dtype)  # type: ignore[call-overload]  # a literal
         arena_of(model)
         for _ in range(4):  # linear space is given up after a few failures
             found = model.log_likelihood(x).detach()

@@ -96,7 +96,7 @@ def test_values_equal_the_oracle(name: str, generator: str, numerics: pc.api.Num
         pytest.skip("one sum of one unit: nothing to share")
     x = rows_for(circuit)
     for dtype, tolerance in (("float64", 1e-12), ("float32", 5e-6)):  # rounding of each precision
-        model = pc.compile(circuit, GENERATORS[generator], dtype=dtype, numerics=numerics)  # type: ignore[arg-type]
+        model = pc.compile(circuit, GENERATORS[generator], dtype=dtype, numerics=numerics)  # type: ignore[call-overload]
         for each in ways(model):
             with torch.no_grad():
                 got = each.log_likelihood(x).double().cpu().numpy()
@@ -230,7 +230,7 @@ def test_random_circuits(circuit: Circuit, seed: int) -> None:
     """Random structures, in linear form if the floor allows it."""
     x = rows(circuit, seed)
     for dtype, tolerance in (("float64", 1e-12), ("float32", 2e-5)):
-        model = pc.compile(circuit, dtype=dtype, seed=seed)  # type: ignore[arg-type]
+        model = pc.compile(circuit, dtype=dtype, seed=seed)  # type: ignore[call-overload]
         for each in ways(model):
             with torch.no_grad():
                 got = each.log_likelihood(x).double().cpu().numpy()

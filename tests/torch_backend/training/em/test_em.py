@@ -53,7 +53,7 @@ def test_deep_circuits_with_a_floor_climb(leaf: str, numerics: pc.api.Numerics) 
     x = np.random.default_rng(0).integers(0, 2, (300, 5))
     x = np.concatenate([x, x ^ (np.random.default_rng(1).random(x.shape) < 0.2)], axis=1)
     for dtype, slack in (("float64", 1e-9), ("float32", 2e-5)):
-        model = pc.compile(pc.rat_spn(10, 3, 3, leaf=leaf), dtype=dtype, numerics=numerics)  # type: ignore[arg-type]
+        model = pc.compile(pc.rat_spn(10, 3, 3, leaf=leaf), dtype=dtype, numerics=numerics)  # type: ignore[call-overload]
         history = fit_em(model, x, iterations=12, pseudocount=0.0)
         values = [e.train for e in history.evaluations]
         assert np.diff(values).min() > -slack

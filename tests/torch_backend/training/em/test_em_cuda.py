@@ -85,7 +85,7 @@ def test_it_goes_where_float64_goes(
     weights = np.arange(200) % 4 if given.pop("weighted", False) else None
     ends = []
     for device, dtype in (("cuda", "float32"), ("cpu", "float64")):
-        model = pc.compile(circuit, device=device, dtype=dtype, seed=3)  # type: ignore[arg-type]
+        model = pc.compile(circuit, device=device, dtype=dtype, seed=3)  # type: ignore[call-overload]
         if device == "cuda":
             assert model.engines.choose(Wanted.COUNTS).name == engine
         pc.fit_em(model, x, iterations=4, weights=weights, progress=False, **given)  # type: ignore[arg-type]
@@ -100,7 +100,7 @@ def test_one_step_has_the_same_parameters(name: str) -> None:
     x = data(circuit, 100, 0.0)
     found = []
     for device, dtype in (("cuda", "float32"), ("cpu", "float64")):
-        model = pc.compile(circuit, device=device, dtype=dtype, seed=3)  # type: ignore[arg-type]
+        model = pc.compile(circuit, device=device, dtype=dtype, seed=3)  # type: ignore[call-overload]
         pc.fit_em(model, x, iterations=1, progress=False)
         found.append(model.weight_values())
     for weight, want in found[1].items():

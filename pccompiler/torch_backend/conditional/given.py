@@ -1,0 +1,140 @@
+"""A compiled circuit while an external module's output takes the place of its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pccompiler.errors import DataError
+from pccompiler.ir.arrays import Int
+from pccompiler.ir.plan.parameters import parameter_name
+from pccompiler.torch_backend.conditional.evaluation import RowEvaluation
+from pccompiler.torch_backend.conditional.row_weights import RowWeights
+from pccompiler.torch_backend.data.inputs import Rows
+from pccompiler.torch_backend.engines.questions import Wanted
+from pccompiler.torch_backend.model import CompiledCircuit
+
+_BYTES = 2**28
+"""Memory for the weights and values of one chunk of rows without gradients."""
+
+
+class GivenCircuit(CompiledCircuit):
+    """A circuit whose covered parameters only hold the last output that was put in their place."""
+
+    given: RowWeights | None = None
+    raw: dict[str, Tensor] | None = None
+
+    def freeze(self, weights: Int) -> None:
+        """No gradients for parameters all of whose weights are given."""
+        for number, group in enumerate(self.plan.groups):
+            if np.isin(group.weights, weights).all():
+                self.weights.values[parameter_name(self.plan, number)].requires_grad_(False)
+
+    @contextmanager
+    def with_rows(self, weights: RowWeights) -> Iterator[None]:
+        """Evaluate rows with weights of their own in this block."""
+        self.given = weights
+        try:
+            yield
+        finally:
+            self.given = None
+
+    @contextmanager
+    def with_raw(self, raw: dict[str, Tensor]) -> Iterator[None]:
+        """Evaluate all rows with raw values in place of parameters of these names in this block."""
+        if not torch.is_grad_enabled():
+            self.put(raw)
+            yield
+            return
+        self.raw = raw
+        try:
+            yield
+        finally:
+            self.raw = None
+
+    @torch.no_grad()
+    def put(self, raw: dict[str, Tensor]) -> None:
+        """Write raw values over parameters."""
+        for name, value in raw.items():
+            self.weights.values[name].copy_(value)
+
+    def log_likelihood(
+        self,
+        x: Rows,
+        *,
+        mask: Rows | None = None,
+        missing: float | None = None,
+        check: bool = True,
+    ) -> Tensor:
+        """As `CompiledCircuit.log_likelihood`, with whatever weights are given."""
+        if self.given is None and self.raw is None:
+            return super().log_likelihood(x, mask=mask, missing=missing, check=check)
+        taken = self.checked if check else self.prepare
+        rows = taken(x, mask=mask, missing=missing)
+        if self.raw is not None:
+            named = {f"model.weights.values.{name}": value for name, value in self.raw.items()}
+            value: Tensor = torch.func.functional_call(_Call(self), named, (rows,))
+            return value
+        assert self.given is not None
+        return self.by_rows(rows, self.given)
+
+    def by_rows(self, rows: Tensor, weights: RowWeights) -> Tensor:
+        """Log-likelihoods of rows with weights of their own, in chunks if without gradients."""
+        rows, weights = matched(rows, weights)
+        most = len(rows) if torch.is_grad_enabled() else self.chunk(weights)
+        parts = [
+            RowEvaluation(self, rows[part], weights.some(part), Wanted.VALUE).root
+            for part in slices(len(rows), most)
+        ]
+        return torch.cat(parts) + self.plan.log_scale if parts else rows.sum(1)
+
+    def chunk(self, weights: RowWeights) -> int:
+        """Rows at once, so that their weights and values take about 256 MiB."""
+        values = sum(layer.rows * layer.units for layer in self.plan.layers)
+        a_row = 4 * self.dtype.itemsize * (values + weights.largest)
+        return max(1, _BYTES // a_row)
+
+
+class _Call(nn.Module):
+    """Log-likelihoods of checked rows, for `torch.func.functional_call`."""
+
+    def __init__(self, model: GivenCircuit) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Shape (batch,)."""
+        return self.model.evaluate_unchecked(rows)
+
+
+def slices(rows: int, most: int) -> list[slice]:
+    """Chunks of at most so many rows."""
+    return [slice(start, min(start + most, rows)) for start in range(0, rows, most)]
+
+
+def matched(rows: Tensor, weights: RowWeights) -> tuple[Tensor, RowWeights]:
+    """Rows and weights, as many of one as of the other.
+
+    A single row is paired with every row of the context; if there are several rows for each row of
+    the context, they follow one another.
+
+    Raises:
+        DataError: If the numbers do not fit.
+    """
+    there, contexts = len(rows), len(weights.made)
+    if there == 1:
+        return rows.expand(contexts, -1), weights
+    if there == contexts:
+        return rows, weights
+    if contexts == 0 or there % contexts:
+        raise DataError.of(
+            "PC924",
+            f"there are {there} rows, but the context has {contexts}",
+            help="give one row of context for all rows, or one for each",
+        )
+    index = torch.arange(contexts, device=rows.device).repeat_interleave(there // contexts)
+    return rows, weights.some(index)

@@ -1,0 +1,301 @@
+"""The compiled circuit whose weights depend on a context."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from pccompiler.errors import OptionError
+from pccompiler.ir import Circuit
+from pccompiler.options import seed_of, whole
+from pccompiler.torch_backend.conditional.coverage import check_free, cover
+from pccompiler.torch_backend.conditional.evaluation import RowEvaluation
+from pccompiler.torch_backend.conditional.external import External, InBlocks, call
+from pccompiler.torch_backend.conditional.given import GivenCircuit, matched, slices
+from pccompiler.torch_backend.conditional.posterior import posterior
+from pccompiler.torch_backend.conditional.row_weights import (
+    Parts,
+    RowWeights,
+    check_output,
+    raw_by_name,
+)
+from pccompiler.torch_backend.data.inputs import Rows
+from pccompiler.torch_backend.data.validation import impossible
+from pccompiler.torch_backend.engines.questions import Wanted
+from pccompiler.torch_backend.model import CompiledCircuit
+from pccompiler.torch_backend.queries.answers import Classes, Completion, Posterior
+
+Context = Tensor | None
+"""Rows that a module makes weights from: one for all rows of data, or one for each."""
+
+
+class ConditionalCircuit(nn.Module):
+    """A circuit with weights from a module of your own (`pccompiler.External`).
+
+    Every query takes ``context``, shape (rows, ...). One row gives one circuit for all rows of
+    data, which runs in the same kernels as any other. Several rows give each row of data, in order,
+    a circuit of its own; a single row of data is asked of each. Gradients reach the module and the
+    context. `given` answers what is not here, such as entropies, for one row of context.
+
+    Attributes:
+        module: The module.
+        circuit: The circuit.
+        coverage: Which weights the module makes.
+    """
+
+    def __init__(self, base: GivenCircuit, external: External) -> None:
+        super().__init__()
+        self.base = base
+        self.coverage = cover(base.circuit, external.weights)
+        check_free(base.plan, base.circuit, self.coverage)
+        self.module = external.build(self.coverage.size).to(base.device)
+        base.freeze(self.coverage.weights)
+        self._parts: Parts | None = None
+
+    def __getattr__(self, name: str) -> Any:  # torch's own signature
+        """Names the way to what needs weights that are the same for all rows."""
+        if not name.startswith("_") and hasattr(CompiledCircuit, name):
+            self._needs_one(name)
+        return super().__getattr__(name)
+
+    def _needs_one(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"{name!r} needs weights that do not depend on a context: "
+            f"use model.given(context).{name}, for one row of context"
+        )
+
+    @property
+    def circuit(self) -> Circuit:
+        """The circuit."""
+        return self.base.circuit
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the variables, in the order of the columns."""
+        return tuple(self.base.names)
+
+    def _made(self, context: Context) -> Tensor:
+        if context is not None:
+            context = context.to(self.base.device)
+        made = call(self.module, context)
+        if not isinstance(self.module, InBlocks):
+            rows = 1 if context is None else len(context)
+            check_output(made, rows, self.coverage.size, self.module)
+        return made
+
+    def _once(self, made: Tensor) -> dict[str, Tensor]:
+        """Raw values from the output for one row of context."""
+        if isinstance(self.module, InBlocks):
+            made = self.module.logits(made, slice(None))
+            check_output(made, 1, self.coverage.size, self.module)
+        return raw_by_name(self.base.weights, self.coverage, made[0])
+
+    def _of_rows(self, made: Tensor) -> RowWeights:
+        if self._parts is None or self._parts.device != self.base.device:
+            self._parts = Parts(self.base.weights, self.coverage, self.base.device)
+        return RowWeights(self.base.weights, self._parts, self.module, made)
+
+    @contextmanager
+    def _with(self, context: Context) -> Iterator[GivenCircuit]:
+        """The circuit with the weights of a context, for log-likelihoods of any kind."""
+        made = self._made(context)
+        if len(made) == 1:
+            with self.base.with_raw(self._once(made)):
+                yield self.base
+        else:
+            with self.base.with_rows(self._of_rows(made)):
+                yield self.base
+
+    @torch.no_grad()
+    def given(self, context: Context = None) -> CompiledCircuit:
+        """An ordinary compiled circuit with the weights of one row of context, as a copy.
+
+        It answers every query, trains, is saved and exported like any other.
+
+        Args:
+            context: One row, shape (1, ...).
+
+        Raises:
+            OptionError: If the context has several rows.
+        """
+        made = self._made(context)
+        if len(made) != 1:
+            raise OptionError.of(
+                "PC925",
+                f"the context has {len(made)} rows, which make as many circuits",
+                help="ask for them one by one: model.given(context[i : i + 1])",
+            )
+        base = self.base
+        base.put(self._once(made))
+        seed = base.weights.seed or 0
+        found = CompiledCircuit(
+            base.circuit,
+            base.plan,
+            device=base.device,
+            dtype=base.dtype,
+            seed=seed,
+            numerics=base.numerics,
+        )
+        for name, value in base.weights.values.items():
+            found.weights.values[name].copy_(value)
+        return found
+
+    def forward(self, x: Rows, context: Context = None) -> Tensor:
+        """`log_likelihood`."""
+        return self.log_likelihood(x, context=context)
+
+    def log_likelihood(
+        self,
+        x: Rows,
+        *,
+        context: Context = None,
+        mask: Rows | None = None,
+        missing: float | None = None,
+        check: bool = True,
+    ) -> Tensor:
+        """Log-likelihood of each row in nats, given its context, shape (batch,). Differentiable.
+
+        Args:
+            x: As in `CompiledCircuit.log_likelihood`.
+            context: Rows of context.
+            mask: Shape (batch, variables), true where a value is missing.
+            missing: A number that marks missing values.
+            check: Whether to look for values out of range.
+
+        Raises:
+            DataError: If the rows or the context do not fit.
+        """
+        with self._with(context) as model:
+            return model.log_likelihood(x, mask=mask, missing=missing, check=check)
+
+    def log_marginal(
+        self, x: Rows, variables: Sequence[str | int] | None = None, *, context: Context = None
+    ) -> Tensor:
+        """As `CompiledCircuit.log_marginal`, given a context."""
+        with self._with(context) as model:
+            return model.log_marginal(x, variables)
+
+    def log_conditional(self, query: Rows, evidence: Rows, *, context: Context = None) -> Tensor:
+        """As `CompiledCircuit.log_conditional`, given a context."""
+        with self._with(context) as model:
+            return model.log_conditional(query, evidence)
+
+    def classify(self, x: Rows, variable: str | int, *, context: Context = None) -> Classes:
+        """As `CompiledCircuit.classify`, given a context."""
+        with self._with(context) as model:
+            return model.classify(x, variable)
+
+    @torch.no_grad()
+    def posterior_marginals(
+        self,
+        evidence: Rows | None = None,
+        *,
+        variables: Sequence[str | int] | None = None,
+        context: Context = None,
+    ) -> Posterior:
+        """As `CompiledCircuit.posterior_marginals`, given a context."""
+        made = self._made(context)
+        if len(made) == 1:
+            self.base.put(self._once(made))
+            return self.base.posterior_marginals(evidence, variables=variables)
+        wanted = range(len(self.names)) if variables is None else self.base.columns(variables)
+        chosen = self.base.leaf_inputs.chosen(tuple(wanted))
+        rows, weights = matched(self.base.evidence(evidence), self._of_rows(made))
+        parts = []
+        for part in slices(len(rows), self.base.chunk(weights)):
+            run = self._run(rows[part], weights.some(part), Wanted.POSTERIOR)
+            parts.append(posterior(run, rows[part], chosen))
+        return Posterior(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+    @torch.no_grad()
+    def mpe(self, evidence: Rows | None = None, *, context: Context = None) -> Completion:
+        """As `CompiledCircuit.mpe`, given a context."""
+        made = self._made(context)
+        if len(made) == 1:
+            self.base.put(self._once(made))
+            return self.base.mpe(evidence)
+        weights = self._of_rows(made)
+        done = self._completed(self.base.evidence(evidence), weights, Wanted.BEST, None)
+        return Completion(done, self.base.by_rows(done, weights), self.base.deterministic)
+
+    @torch.no_grad()
+    def sample(self, number: int, *, context: Context = None, seed: int | None = None) -> Tensor:
+        """Samples, shape (number, variables).
+
+        Args:
+            number: Number of samples, at least 0; with several rows of context, that many.
+            context: One row for all samples, or one for each.
+            seed: Seed of the samples; by default torch's own generator is used.
+
+        Raises:
+            DataError: If the context has another number of rows.
+        """
+        made = self._made(context)
+        if len(made) == 1:
+            self.base.put(self._once(made))
+            return self.base.sample(number, seed=seed)
+        rows = self.base.nothing(whole("number", number, 0))
+        return self._completed(rows, self._of_rows(made), Wanted.DRAWS, seed)
+
+    @torch.no_grad()
+    def sample_conditional(
+        self,
+        evidence: Rows,
+        number: int = 1,
+        *,
+        context: Context = None,
+        seed: int | None = None,
+    ) -> Tensor:
+        """Samples of the missing values given each row, shape (batch, number, variables).
+
+        Args:
+            evidence: Rows of evidence; a single one is completed for each row of context.
+            number: Samples for each row.
+            context: Rows of context.
+            seed: Seed of the samples; by default torch's own generator is used.
+
+        Raises:
+            DataError: If a row's evidence is impossible.
+        """
+        made = self._made(context)
+        if len(made) == 1:
+            self.base.put(self._once(made))
+            return self.base.sample_conditional(evidence, number, seed=seed)
+        rows, weights = matched(self.base.evidence(evidence), self._of_rows(made))
+        rows = rows.repeat_interleave(whole("number", number), 0)
+        done = self._completed(rows, weights, Wanted.DRAWS, seed, number)
+        return done.view(-1, number, len(self.names))
+
+    def _completed(
+        self,
+        rows: Tensor,
+        weights: RowWeights,
+        wanted: Wanted,
+        seed: int | None,
+        repeats: int = 1,
+    ) -> Tensor:
+        rows, weights = matched(rows, weights)
+        source = None if seed is None else torch.Generator(rows.device).manual_seed(seed_of(seed))
+        parts = [rows[:0]]
+        for part in slices(len(rows), self.base.chunk(weights)):
+            run = self._run(rows[part], weights.some(part), wanted, source)
+            wrong = (run.root == -torch.inf).nonzero()
+            if len(wrong):
+                raise impossible((part.start + int(wrong[0])) // repeats)
+            parts.append(run.complete(rows[part], source))
+        return torch.cat(parts)
+
+    def _run(
+        self,
+        rows: Tensor,
+        weights: RowWeights,
+        wanted: Wanted,
+        source: torch.Generator | None = None,
+    ) -> RowEvaluation:
+        """An evaluation for flows, which are gradients with respect to leaves."""
+        with torch.enable_grad():
+            return RowEvaluation(self.base, rows, weights, wanted, source)
