@@ -1,7 +1,7 @@
 """Standard data sets with the paper's results on them, and files of your own.
 
-The twenty binary data sets, the Amazon Baby Registries, further binary sets from DEBD, and the
-paper's hand-designed set::
+The twenty binary data sets, the Amazon Baby Registries, further binary sets from DEBD, pictures of
+digits, and the paper's hand-designed set::
 
     from pccompiler import datasets
 
@@ -13,7 +13,7 @@ paper's hand-designed set::
 from pccompiler.datasets.catalogue import info, names
 from pccompiler.datasets.files import load_file
 from pccompiler.datasets.generated import hand_designed
-from pccompiler.datasets.loading import load
+from pccompiler.datasets.loading import digits, load
 from pccompiler.datasets.records import (
     Dataset,
     DatasetInfo,
@@ -29,6 +29,7 @@ __all__ = [
     "PaperFigures",
     "Splits",
     "Table",
+    "digits",
     "hand_designed",
     "info",
     "load",

@@ -62,12 +62,14 @@ _EXTRA: Final[tuple[_Row, ...]] = (
     ("ocr_letters", "OCR-letters", 128, 32152, 10000, 10000),
     ("voting", "Voting", 1359, 1214, 200, 350),
 )
+_BUNDLED: Final[tuple[_Row, ...]] = (("digits", "digits", 64, 1000, 297, 500),)
 _GENERATED: Final[tuple[_Row, ...]] = (("hand-designed", "hand-designed", 256, 7000, 1000, 2000),)
 
 COLLECTIONS: Final[Mapping[str, tuple[_Row, ...]]] = {
     "twenty": _TWENTY,
     "amazon": _AMAZON,
     "extra": _EXTRA,
+    "bundled": _BUNDLED,
     "generated": _GENERATED,
 }
 _ALIASES: Final = {"20 Newsgroups": "c20ng"}  # the usual spelling of the paper's 20Newsgrp
@@ -108,7 +110,8 @@ def names(collection: str | None = None) -> tuple[str, ...]:
     """Names of the data sets, in the paper's order.
 
     Args:
-        collection: ``"twenty"``, ``"amazon"``, ``"extra"`` or ``"generated"``; by default all.
+        collection: ``"twenty"``, ``"amazon"``, ``"extra"``, ``"bundled"`` or ``"generated"``; by default
+            all.
 
     Raises:
         DataError: If there is no such collection.

@@ -89,7 +89,7 @@ class DatasetInfo:
     Attributes:
         name: The file name, which `load` takes.
         title: The paper's name, which `load` also takes.
-        collection: ``"twenty"``, ``"amazon"``, ``"extra"`` or ``"generated"``.
+        collection: ``"twenty"``, ``"amazon"``, ``"extra"``, ``"bundled"`` or ``"generated"``.
         num_variables: Number of columns.
         num_train: Number of training rows.
         num_valid: Number of validation rows.

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pccompiler.datasets import info, names
+from pccompiler.datasets.catalogue import COLLECTIONS
 from pccompiler.errors import DataError
 
 Golden = Callable[[str], None]
@@ -14,7 +15,7 @@ Golden = Callable[[str], None]
 
 def test_names_are_in_the_order_of_the_paper() -> None:
     assert names("twenty")[:3] == ("nltcs", "msnbc", "kdd")
-    assert names() == names("twenty") + names("amazon") + names("extra") + names("generated")
+    assert names() == tuple(name for collection in COLLECTIONS for name in names(collection))
 
 
 @pytest.mark.parametrize(

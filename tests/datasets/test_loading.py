@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
-from pccompiler.datasets import Dataset, load
+from pccompiler.datasets import Dataset, digits, load
 from pccompiler.datasets.digests import digest
 from pccompiler.datasets.records import SPLITS
 from pccompiler.errors import DataError
@@ -102,6 +103,25 @@ def test_data_dir_is_searched_alone(tiny: Dataset, isolated: Path) -> None:
 
 def test_hand_designed_needs_no_file(isolated: Path) -> None:
     assert load("hand-designed").train.shape == (7000, 256)
+
+
+def test_digits_come_with_the_package(isolated: Path) -> None:
+    found, with_labels = load("digits", download=False), digits(labels=True)
+    assert found.train.shape == (1000, 64)
+    assert [int(found.train.min()), int(found.train.max())] == [0, 16]
+    for part in SPLITS:
+        table = getattr(with_labels, part)
+        assert np.array_equal(table[:, :64], getattr(found, part))
+        assert set(table[:, 64].tolist()) == set(range(10))
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    """The same pictures under the same labels, in another order."""
+    source = load_digits()
+    table = digits(labels=True)
+    ours = np.concatenate([table.train, table.valid, table.test])
+    theirs = np.column_stack([source.data, source.target])
+    assert sorted(map(tuple, ours.tolist())) == sorted(map(tuple, theirs.tolist()))
 
 
 def test_digest_sees_shape_and_order(tiny: Dataset) -> None:
