@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -140,9 +140,10 @@ class RowEvaluation:
         wanted = list(self.leaf_values.values())
         ones = torch.ones_like(self.root)
         found = torch.autograd.grad(self.root, wanted, ones, allow_unused=True)
+        flows = cast("tuple[Tensor | None, ...]", found)  # torch's stub leaves out None
         return {
             number: torch.zeros_like(value) if flow is None else flow
-            for (number, value), flow in zip(self.leaf_values.items(), found, strict=True)
+            for (number, value), flow in zip(self.leaf_values.items(), flows, strict=True)
         }
 
     def complete(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:

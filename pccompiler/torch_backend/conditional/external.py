@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -98,9 +98,7 @@ class External:
         Raises:
             OptionError: If it is not one.
         """
-        made = self.module
-        if not isinstance(made, nn.Module) and callable(made):
-            made = made(size)
+        made = self.module if isinstance(self.module, nn.Module) else cast(Any, self.module(size))
         if not isinstance(made, nn.Module):
             raise OptionError.of(
                 "PC921",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import numpy as np
@@ -35,7 +35,7 @@ class GivenCircuit(CompiledCircuit):
                 self.weights.values[parameter_name(self.plan, number)].requires_grad_(False)
 
     @contextmanager
-    def with_rows(self, weights: RowWeights) -> Iterator[None]:
+    def with_rows(self, weights: RowWeights) -> Generator[None]:
         """Evaluate rows with weights of their own in this block."""
         self.given = weights
         try:
@@ -44,7 +44,7 @@ class GivenCircuit(CompiledCircuit):
             self.given = None
 
     @contextmanager
-    def with_raw(self, raw: dict[str, Tensor]) -> Iterator[None]:
+    def with_raw(self, raw: dict[str, Tensor]) -> Generator[None]:
         """Evaluate all rows with raw values in place of parameters of these names in this block."""
         if not torch.is_grad_enabled():
             self.put(raw)

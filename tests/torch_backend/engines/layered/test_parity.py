@@ -108,7 +108,7 @@ def test_values_equal_the_oracle(name: str, generator: str, numerics: pc.api.Num
 def test_other_partitions(by: str, heads: str) -> None:
     circuit = pc.rat_spn(11, 3, 4)
     net = Hypernetwork(heads=heads)  # type: ignore[arg-type]  # parametrized text
-    model = pc.compile(circuit, net, sectors=Sectors(by=by, size=3, mixtures=True), dtype="float64")  # type: ignore[arg-type]
+    model = pc.compile(circuit, net, sectors=Sectors(by=by, size=3, mixtures=True), dtype="float64")  # type: ignore[arg-type, call-overload]
     x = rows_for(circuit)
     for each in ways(model):
         with torch.no_grad():
