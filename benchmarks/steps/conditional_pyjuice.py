@@ -27,27 +27,18 @@ def hmm(length, states, rank):
         return juice.summate(below, num_node_blocks=1, block_size=1), first
 
 
-class Step:
-    """Forward and backward, with gradients of the factors."""
+def forward(states, rank, x, context):
+    """The forward pass as a function, run three times."""
+    root, moves = hmm(x.shape[1], states, rank)
+    root.init_parameters(perturbation=2.0)
+    made = juice.TensorCircuit(root).to(x.device)
+    x, factors = x.long(), context.detach().view(len(x), 2, 1, states, rank)
+    factors = tuple(factor.contiguous() for factor in factors.unbind(1))
 
-    def __init__(self, states, rank, x, context):
-        root, self.moves = hmm(x.shape[1], states, rank)
-        root.init_parameters(perturbation=2.0)
-        self.made = juice.TensorCircuit(root).to(x.device)
-        self.x = x.long()
-        factors = context.detach().view(len(x), 2, 1, states, rank)
-        self.factors = tuple(f.contiguous() for f in factors.unbind(1))
-        self.gradients = tuple(torch.zeros_like(f) for f in self.factors)
-        for _ in range(3):
-            self()
-
-    def __call__(self):
+    def step():
         with torch.no_grad():
-            self.made(self.x, sum_external_params={self.moves: self.factors})
-        self.made.backward(
-            self.x,
-            flows_memory=0.0,
-            allow_modify_flows=False,
-            logspace_flows=True,
-            sum_external_params_grad={self.moves: self.gradients},
-        )
+            return made(x, sum_external_params={moves: factors})
+
+    for _ in range(3):
+        step()
+    return step

@@ -177,9 +177,14 @@ def check_output(made: Tensor, rows: int, size: int, module: nn.Module) -> None:
             f"need ({rows}, {size})",
             help="External.size(circuit) is the number for each row of the context",
         )
-    if not torch.cuda.is_available() and not bool(made.isfinite().all()):
+    waits = made.device.type == "cuda" and made.requires_grad  # training does not wait for a GPU
+    if not waits and not _capturing(made) and not bool(made.isfinite().all()):
         raise DataError.of(
             "PC923",
             f"{type(module).__name__} made numbers that are not finite",
             help="check the context and the module's parameters for NaN and infinity",
         )
+
+
+def _capturing(made: Tensor) -> bool:
+    return made.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
