@@ -1,7 +1,6 @@
 """The same HMM in PyJuice, for `benchmarks.steps.conditional_step`; only if PyJuice exists."""
 # mypy: ignore-errors
 # pyright: basic, reportMissingImports=false
-# ruff: noqa: D102
 
 import pyjuice as juice
 import torch

@@ -6,7 +6,7 @@ The work of PyJuice's `LowRankSumParams`: the transitions of a row are shared on
 two factors of low rank, which come from outside, normalised. Homogeneous, 32 steps, 1,000 words.
 Ours is an `External` module with blocks; it forms the transitions of each row, and PyJuice does
 not. Times are of the forward pass, and of ours with its backward pass to the factors and to all
-shared parameters: PyJuice's backward pass needs a CUDA compiler.
+shared parameters: the wheel of PyJuice 2.6.3 lacks CUDA sources that its backward pass needs.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from benchmarks.page.results import Results
 from benchmarks.page.section import Section
 from benchmarks.page.sections.cases import every_case
+from benchmarks.page.sections.conditional import conditional
 from benchmarks.page.sections.costs import costs
 from benchmarks.page.sections.cpu import cpus
 from benchmarks.page.sections.gpu import training_step
@@ -19,6 +20,7 @@ from benchmarks.page.sections.wide import wide
 SECTIONS: tuple[Callable[[Results], Section], ...] = (
     training_step,
     wide,
+    conditional,
     queries,
     networks,
     cpus,
