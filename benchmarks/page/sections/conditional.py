@@ -9,7 +9,7 @@ from benchmarks.page.results import Results
 from benchmarks.page.section import Section
 from benchmarks.page.words import error, number
 
-STEP = "python -m benchmarks.steps.conditional_step --pyjuice"
+STEP = "python -m benchmarks.conditional.conditional_step --pyjuice"
 NAME = re.compile(r"(?P<circuit>.+) (?P<by>ours|pyjuice) (?P<what>\S+)$")
 
 

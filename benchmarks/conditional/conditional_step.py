@@ -1,6 +1,6 @@
 """Hidden Markov models whose transitions differ from row to row, beside PyJuice's own.
 
-    python -m benchmarks.steps.conditional_step [--device cuda] [--pyjuice] [--states 128 256]
+    python -m benchmarks.conditional.conditional_step [--device cuda] [--pyjuice] [--states 128 256]
 
 The work of PyJuice's `LowRankSumParams`: the transitions of a row are shared ones plus a product of
 two factors of low rank, which come from outside, normalised. Homogeneous, 32 steps, 1,000 words.
@@ -123,7 +123,7 @@ def main() -> None:
         contest.enter(f"{name} ours forward", partial(forward, *given))
         contest.enter(f"{name} ours gradients", partial(gradients, *given))
         if chosen.pyjuice:
-            from benchmarks.steps import conditional_pyjuice
+            from benchmarks.conditional import conditional_pyjuice
 
             there = partial(conditional_pyjuice.forward, *given)
             contest.enter(f"{name} pyjuice forward", there)

@@ -1,0 +1,1 @@
+"""Conditional circuits beside peers."""
