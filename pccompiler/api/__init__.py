@@ -1,4 +1,4 @@
-"""From circuits to models: compile, train many, save, load and export."""
+"""From circuits to models: compile, train many, save, load, share and export."""
 
 from pccompiler.api.compiling import (
     Dtype,
@@ -10,6 +10,7 @@ from pccompiler.api.compiling import (
     prepare,
     save,
 )
+from pccompiler.api.hub import from_hub, push_to_hub
 from pccompiler.api.many import Many, fit_many
 
 __all__ = [
@@ -19,8 +20,10 @@ __all__ = [
     "compile",
     "export_onnx",
     "fit_many",
+    "from_hub",
     "load",
     "precision_of",
     "prepare",
+    "push_to_hub",
     "save",
 ]
