@@ -145,6 +145,7 @@ def train(
         step_size=step_size,
         pseudocount=pseudocount,
     )
+    where = usable_device(device)
     check_target(out_folder)
     if plot:
         check_format(plot)
@@ -167,7 +168,7 @@ def train(
         net = setup.hypernetwork(recipe.hypernetwork, embedding, hidden)
         if passes is not None:
             shape, net = pc.passes.PassManager.parse(passes)(shape), None
-        model = pc.compile(shape, net, device=usable_device(device), seed=seed)
+        model = pc.compile(shape, net, device=where, seed=seed)
         out.print(f"{model.circuit}\n{model.num_parameters:,} parameters on {model.device}")
         if rows.test is not None:  # training checks the other parts
             model.checked(rows.test)
