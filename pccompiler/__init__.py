@@ -9,21 +9,53 @@ from typing import TYPE_CHECKING, Any
 from pccompiler.version import __version__
 
 if TYPE_CHECKING:
-    from pccompiler import datasets, errors, ir, limits, passes, structures
-    from pccompiler.api import Many, compile, export_onnx, fit_many, load, save
+    from pccompiler import datasets, errors, imports, ir, limits, passes, structures
+    from pccompiler.api import (
+        Many,
+        compile,
+        export_onnx,
+        fit_many,
+        from_hub,
+        load,
+        push_to_hub,
+        save,
+    )
     from pccompiler.errors import PCCompilerError
     from pccompiler.explanation.explain import explain
-    from pccompiler.ir import Circuit, Direct, Hypernetwork, Sectors
+    from pccompiler.imports.read import read
+    from pccompiler.ir import (
+        Builder,
+        Circuit,
+        Direct,
+        Hypernetwork,
+        Sectors,
+        Variable,
+        binary,
+        categorical,
+        count,
+        parse,
+        real,
+        to_text,
+    )
+    from pccompiler.ir.expressions.variables import variables
     from pccompiler.onnx_backend import OnnxModel
     from pccompiler.plots import plot_history
+    from pccompiler.structures.chow_liu import chow_liu, chow_liu_tree
+    from pccompiler.structures.hclt import hclt
     from pccompiler.structures.hmm import hmm  # in a cycle mypy takes the name for the module
+    from pccompiler.structures.learn_spn import learn_spn
     from pccompiler.structures.mixture import naive_bayes_mixture
+    from pccompiler.structures.mixture_of import mixture_of
+    from pccompiler.structures.poon_domingos import poon_domingos
+    from pccompiler.structures.quad import quad_graph, quad_tree
+    from pccompiler.structures.random_tree import random_tree
     from pccompiler.structures.rat_spn import rat_spn
     from pccompiler.torch_backend import CompiledCircuit, History, fit, fit_em, initialise
     from pccompiler.torch_backend.conditional import Blockwise, ConditionalCircuit, External
 
 _HOME = {
     "Blockwise": "pccompiler.torch_backend.conditional",
+    "Builder": "pccompiler.ir",
     "Circuit": "pccompiler.ir",
     "CompiledCircuit": "pccompiler.torch_backend",
     "ConditionalCircuit": "pccompiler.torch_backend.conditional",
@@ -35,24 +67,45 @@ _HOME = {
     "OnnxModel": "pccompiler.onnx_backend",
     "PCCompilerError": "pccompiler.errors",
     "Sectors": "pccompiler.ir",
+    "Variable": "pccompiler.ir",
+    "binary": "pccompiler.ir",
+    "categorical": "pccompiler.ir",
+    "chow_liu": "pccompiler.structures",
+    "chow_liu_tree": "pccompiler.structures",
     "compile": "pccompiler.api",
+    "count": "pccompiler.ir",
     "explain": "pccompiler.explanation.explain",
     "export_onnx": "pccompiler.api",
     "fit": "pccompiler.torch_backend",
     "fit_em": "pccompiler.torch_backend",
     "fit_many": "pccompiler.api",
+    "from_hub": "pccompiler.api",
+    "hclt": "pccompiler.structures",
     "hmm": "pccompiler.structures",
     "initialise": "pccompiler.torch_backend",
+    "learn_spn": "pccompiler.structures",
     "load": "pccompiler.api",
+    "mixture_of": "pccompiler.structures",
     "naive_bayes_mixture": "pccompiler.structures",
+    "parse": "pccompiler.ir",
     "plot_history": "pccompiler.plots",
+    "poon_domingos": "pccompiler.structures",
+    "push_to_hub": "pccompiler.api",
+    "quad_graph": "pccompiler.structures",
+    "quad_tree": "pccompiler.structures",
+    "random_tree": "pccompiler.structures",
     "rat_spn": "pccompiler.structures",
+    "read": "pccompiler.imports",
+    "real": "pccompiler.ir",
     "save": "pccompiler.api",
+    "to_text": "pccompiler.ir",
+    "variables": "pccompiler.ir.expressions.variables",
 }
-_MODULES = ("datasets", "errors", "ir", "limits", "passes", "structures")
+_MODULES = ("datasets", "errors", "imports", "ir", "limits", "passes", "structures")
 
 __all__ = [
     "Blockwise",
+    "Builder",
     "Circuit",
     "CompiledCircuit",
     "ConditionalCircuit",
@@ -64,8 +117,14 @@ __all__ = [
     "OnnxModel",
     "PCCompilerError",
     "Sectors",
+    "Variable",
     "__version__",
+    "binary",
+    "categorical",
+    "chow_liu",
+    "chow_liu_tree",
     "compile",
+    "count",
     "datasets",
     "errors",
     "explain",
@@ -73,17 +132,32 @@ __all__ = [
     "fit",
     "fit_em",
     "fit_many",
+    "from_hub",
+    "hclt",
     "hmm",
+    "imports",
     "initialise",
     "ir",
+    "learn_spn",
     "limits",
     "load",
+    "mixture_of",
     "naive_bayes_mixture",
+    "parse",
     "passes",
     "plot_history",
+    "poon_domingos",
+    "push_to_hub",
+    "quad_graph",
+    "quad_tree",
+    "random_tree",
     "rat_spn",
+    "read",
+    "real",
     "save",
     "structures",
+    "to_text",
+    "variables",
 ]
 
 

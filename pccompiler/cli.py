@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -21,57 +22,74 @@ from pccompiler.commands.properties import properties
 from pccompiler.commands.query import query
 from pccompiler.commands.score import score
 from pccompiler.commands.show import show
+from pccompiler.commands.starter.new import new
+from pccompiler.commands.training.structures import structures
 from pccompiler.commands.training.train import train
 from pccompiler.errors import OptionError, PCCompilerError
+from pccompiler.version import __version__
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"pccompiler {__version__}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="pccompiler",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="""A compiler for probabilistic circuits.
-
-**A first session**
-
-    pccompiler train --data nltcs --out out/nltcs      # train a HyperSPN by the paper's recipe
-
-    pccompiler show out/nltcs                          # what was trained
-
-    pccompiler export out/nltcs out/nltcs.onnx         # checked against the oracle
-
-    pccompiler query out/nltcs.onnx rows.csv           # log-likelihoods through ONNX Runtime
-
-Circuits of your own are text files (`.pcir`); `pccompiler check FILE` reports errors in one.
-""",
 )
-for command in (
-    train,
-    sample,
-    complete,
-    marginals,
-    score,
-    opt,
-    passes,
-    draw,
-    import_,
-    properties,
-    explain,
-    datasets,
-    bench,
-    check,
-    show,
-    export,
-    query,
-):
-    app.command(command.__name__.removesuffix("_"))(command)
+PANELS = {
+    "Start": (new, datasets),
+    "Look at a circuit": (check, explain, draw, show, properties),
+    "Train a model, and ask it": (
+        train,
+        structures,
+        query,
+        sample,
+        complete,
+        marginals,
+        score,
+        export,
+    ),
+    "Other programs, passes, speed": (import_, opt, passes, bench),
+}
+"""The commands in the order of the help."""
+for _panel, _commands in PANELS.items():
+    for _command in _commands:
+        app.command(_command.__name__.removesuffix("_"), rich_help_panel=_panel)(_command)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    """A compiler for probabilistic circuits.
+
+    **A first session**
+
+        pccompiler new garden                  # a project: circuit, training, test
+
+        pccompiler train --data nltcs --out m  # a HyperSPN, as in the paper
+
+        pccompiler query m nltcs               # log-likelihoods of its test rows
+
+        pccompiler export m m.onnx             # checked against the oracle
+
+    Circuits of your own are text files (`.pcir`); `pccompiler check FILE` reports errors in one.
+    """
 
 
 def main() -> None:
     """Run the command line; user errors are reported without a traceback."""
     try:
         try:
-            app()
+            app(prog_name="pccompiler")  # also of python -m pccompiler
         finally:
             sys.stdout.flush()
     except PCCompilerError as error:

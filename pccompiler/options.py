@@ -1,18 +1,20 @@
-"""Checks of options, shared by all public functions.
+"""Checks of options, shared by all public functions, and options written as text.
 
 Each check of a number returns a plain ``int`` or ``float``, so that callers need not distinguish
-NumPy and torch numbers. Text is refused, even if it spells a number.
+NumPy and torch numbers. Text is refused, even if it spells a number, except by `options_in`.
 """
 
 from __future__ import annotations
 
+import difflib
 import operator
+import re
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Complex, Real
 from pathlib import Path
-from types import UnionType
-from typing import SupportsFloat, SupportsIndex, cast
+from types import NoneType, UnionType
+from typing import Literal, SupportsFloat, SupportsIndex, Union, cast, get_args, get_origin
 
 import numpy as np
 
@@ -20,6 +22,8 @@ from pccompiler.errors import OptionError
 
 MOST = 2**63 - 1
 """The largest 64-bit integer: no count or seed may exceed it."""
+_ITEM = re.compile(r"([A-Za-z][\w-]*)\s*(?:\{([^{}]*)\})?")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def whole(name: str, value: object, least: int = 1, most: int = MOST) -> int:
@@ -139,3 +143,105 @@ def _as_whole(value: object) -> int | None:
     except (TypeError, ValueError, RuntimeError):
         number = as_float(value)
         return int(number) if number is not None and number.is_integer() else None
+
+
+def item_in(text: str) -> tuple[str, str] | None:
+    """``NAME{OPTIONS}`` as its two parts; the braces may be missing. ``None`` if it is not that."""
+    match = _ITEM.fullmatch(text)
+    return None if match is None else (match[1], match[2] or "")
+
+
+def options_in(text: str, owner: str, known: Mapping[str, object]) -> dict[str, object]:
+    """Options written ``name=value,name=value``, converted to their types.
+
+    Args:
+        text: The options.
+        owner: Whose options they are, for messages: ``pass 'sectors'``.
+        known: The type of each option.
+
+    Raises:
+        OptionError: If an option is unknown, given twice, or its value does not fit its type.
+    """
+    values: dict[str, object] = {}
+    for pair in text.split(",") if text.strip() else ():
+        option, equals, value = (part.strip() for part in pair.partition("="))
+        if not (option and equals and value):
+            raise OptionError.of(
+                "PC320",
+                f"expected an option of {owner}, found {pair.strip()!r}",
+                help="write options as name=value, separated by commas",
+            )
+        if option not in known:
+            raise unknown_option(owner, option, known)
+        if option in values:
+            raise OptionError.of(
+                "PC322", f"option {option!r} of {owner} is given twice", help="remove one"
+            )
+        values[option] = _value(owner, option, value, known[option])
+    return values
+
+
+def unknown_option(owner: str, option: str, known: Iterable[str]) -> OptionError:
+    """The error for an option that ``owner`` does not have."""
+    way_out = f"{near(option, known)}options: {', '.join(known)}"
+    return OptionError.of(
+        "PC322",
+        f"{owner} has no option {option!r}",
+        help=way_out if list(known) else "it takes no options",
+    )
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """``did you mean 'x'? `` if a known word is similar, otherwise nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
+
+
+def _value(owner: str, option: str, text: str, kind: object) -> object:
+    """``text`` converted to the type of the option."""
+    try:
+        return _convert(text, kind)
+    except _UnfitError as unfit:
+        raise OptionError.of(
+            "PC323", f"option {option!r} of {owner} is {text!r}", help=f"give {unfit}"
+        ) from None
+
+
+class _UnfitError(Exception):
+    """The text does not fit the option's type; the message says what would."""
+
+
+def _convert(text: str, kind: object) -> object:
+    if get_origin(kind) in (Union, UnionType) and NoneType in get_args(kind):
+        return None if text == "none" else _convert(text, get_args(kind)[0])
+    if get_origin(kind) is Literal:
+        if text not in get_args(kind):
+            guess = near(text, get_args(kind)).strip()
+            one = f"one of {', '.join(get_args(kind))}"
+            raise _UnfitError(f"{one}; {guess}" if guess else one)
+        return text
+    if get_origin(kind) is tuple:
+        return tuple(_integer(part, _WIDTHS) for part in text.split("x") if text != "none")
+    if kind is bool:
+        if text not in ("true", "false"):
+            raise _UnfitError("true or false")
+        return text == "true"
+    if kind is int:
+        return _integer(text, "a whole number")
+    return _float(text) if kind is float else text
+
+
+_WIDTHS = "whole numbers separated by x, like 20x20, or none"
+
+
+def _integer(text: str, wanted: str) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise _UnfitError(wanted)
+    return int(text)
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise _UnfitError("a number") from None

@@ -1,4 +1,4 @@
-"""The same HMM in PyJuice, for `benchmarks.conditional.conditional_step`; only if PyJuice exists."""
+"""The same HMM in PyJuice, for `conditional_step`; imported only if PyJuice exists."""
 # mypy: ignore-errors
 # pyright: basic, reportMissingImports=false
 

@@ -16,7 +16,8 @@ from pccompiler.ir.build.declarations import check_name, check_units
 from pccompiler.ir.families.base import Family, find
 from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.locations import caller
-from pccompiler.ir.variables import binary, categorical, real
+from pccompiler.ir.variables import binary, real
+from pccompiler.options import is_of
 
 Float = NDArray[np.float64]
 
@@ -39,7 +40,8 @@ class Builder(BulkBuilder):
     """Records nodes, and the line of your program that declared each.
 
     Scalar methods add one node and return its id; bulk methods (`inputs`, `products`, `sums`,
-    `mixtures`) add a whole array of nodes at once and return an array of ids.
+    `mixtures`) add a whole array of nodes at once and return an array of ids. Every leaf family,
+    also of your own, has a method of its keyword, which makes an input over a declared variable.
 
     Example:
         >>> from pccompiler.ir import Builder
@@ -56,10 +58,6 @@ class Builder(BulkBuilder):
         """Declare a variable with states 0 and 1; returns its index."""
         return self.variable(binary(name))
 
-    def categorical(self, name: str, cardinality: int) -> int:
-        """Declare a variable with states 0 ... cardinality - 1; returns its index."""
-        return self.variable(categorical(name, cardinality))
-
     def real(self, name: str) -> int:
         """Declare a variable on the real line; returns its index."""
         return self.variable(real(name))
@@ -74,7 +72,7 @@ class Builder(BulkBuilder):
         """An input of Bernoulli units; ``probabilities`` of state 1, shape ``(units,)``."""
         return self._leaf(Family.BERNOULLI, variable, probabilities, **options)
 
-    def categorical_input(
+    def categorical(
         self, variable: int, probabilities: ArrayLike | None = None, **options: Unpack[LeafOptions]
     ) -> int:
         """An input of categorical units; ``probabilities`` of shape ``(units, cardinality)``."""
@@ -94,7 +92,13 @@ class Builder(BulkBuilder):
         family = None if keyword.startswith("_") else find(keyword)
         if family is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {keyword!r}")
-        return partial(self._leaf, family)
+        method = partial(self._leaf, family)
+        names = " and ".join(p.name for p in family.parameters)
+        method.__doc__ = f"{family.__doc__}\n\n``parameters``, one row per unit: {names}."
+        return method
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(family.keyword for family in Family)]
 
     def product(self, operands: Sequence[int], *, name: str | None = None) -> int:
         """The elementwise product of operands of equal width."""
@@ -153,6 +157,8 @@ class Builder(BulkBuilder):
         weight: str | None = None,
         name: str | None = None,
     ) -> int:
+        if is_of(variable, str):
+            raise _not_declared(str(variable), family)
         given = None if parameters is None else np.asarray(parameters, np.float64)
         if given is not None and [p.columns for p in family.parameters] == [None]:
             given = given.reshape(-1, 1)
@@ -195,6 +201,17 @@ class Builder(BulkBuilder):
             self._names[node] = name
             self._node_names.add(name)
         return node
+
+
+def _not_declared(name: str, family: Family) -> OptionError:
+    """The error for a name where the index of a variable belongs."""
+    return OptionError.of(
+        "PC304",
+        f"{family.keyword}({name!r}) makes a leaf, and needs the index of a variable",
+        location=caller(),
+        help=f"v = builder.variable(binary({name!r})), or categorical, real or count; "
+        f"then builder.{family.keyword}(v)",
+    )
 
 
 def _width(units: int | None, given: Float | None) -> int:

@@ -31,7 +31,7 @@ from pccompiler.ir.variables import Domain
 
 RESERVED = {kind.keyword for kind in Kind} | {
     *("auto", "literal", "variable", "serial", "binary", "real", "count", "build"),
-    *("inputs", "products", "sums", "mixtures", "units_of", "weight_of", "categorical_input"),
+    *("inputs", "products", "sums", "mixtures", "units_of", "weight_of"),
 }
 """Words that already have another meaning where a family's keyword may stand."""
 OPTIONS = ("units", "weight")

@@ -11,7 +11,7 @@ from pccompiler.errors import CheckpointError, OptionError
 from pccompiler.ir import Circuit, Generator, Sectors
 from pccompiler.ir.sectors import Cut
 from pccompiler.options import one_of, path_of, seed_of, shown
-from pccompiler.passes import verify
+from pccompiler.passes import plan, verify
 
 if TYPE_CHECKING:
     import torch

@@ -10,13 +10,23 @@ import typer
 
 from pccompiler.commands.support import CircuitFile
 from pccompiler.imports.read import read_circuit
+from pccompiler.passes.registry import PASSES
+
+
+def pass_names(incomplete: str) -> list[str]:
+    """Pipelines that continue this one with the name of a pass, for completion in a shell."""
+    before, comma, start = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in PASSES if name.startswith(start)]
 
 
 def opt(
     file: CircuitFile,
     passes: Annotated[
         str,
-        typer.Option(help="In order: smooth,prune,merge,share,'condition{evidence=rain:1}'."),
+        typer.Option(
+            help="In order: smooth,prune,merge,share,'condition{evidence=rain:1}'.",
+            autocompletion=pass_names,
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="Write the result here instead of printing it.")
@@ -68,8 +78,6 @@ def passes() -> None:
 
     from rich.console import Console
     from rich.table import Table
-
-    from pccompiler.passes.registry import PASSES
 
     table = Table("pass", "options", "what it does", box=None, pad_edge=False)
     for name, kind in PASSES.usable().items():

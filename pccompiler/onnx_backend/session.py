@@ -40,7 +40,7 @@ def start_session(
         raise ExportError.of(
             "PC604",
             "ONNX Runtime is not installed",
-            help="pip install 'pccompiler[cpu]', or 'pccompiler[gpu]' for CUDA",
+            help="pip install 'pccompiler[onnx]', or 'pccompiler[onnx-gpu]' for CUDA",
         ) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import pccompiler as pc
 from pccompiler.errors import CircuitError, OptionError, PCCompilerError
-from pccompiler.ir import Builder, Circuit, Direct, Family, Hypernetwork, Kind, Sectors
+from pccompiler.ir import Builder, Circuit, Direct, Family, Hypernetwork, Kind, Sectors, categorical
 from pccompiler.ir.plan.parameters import lay_out
 from pccompiler.ir.sectors import partition
 from pccompiler.passes import plan
@@ -130,7 +130,7 @@ def test_builder_errors(golden: Golden) -> None:
         lambda: b.binary("x"),
         lambda: b.binary("a b"),
         lambda: b.binary("7"),
-        lambda: b.categorical("c", 1),
+        lambda: b.variable(categorical("c", 1)),
         lambda: b.indicator(4),
         lambda: b.product([leaf, 99]),
         lambda: b.bernoulli(x, name="leaf"),

@@ -150,7 +150,7 @@ def test_a_row_without_values_is_exact() -> None:
     """784 tables of 256 states, summed sequentially, would have an error above 1e-5 nats."""
     b = Builder([categorical(f"p{i}", 256) for i in range(784)])
     tables = np.random.default_rng(0).dirichlet(np.full(256, 0.3), 784)
-    b_root = b.product([b.categorical_input(i, tables[i][None]) for i in range(784)])
+    b_root = b.product([b.categorical(i, tables[i][None]) for i in range(784)])
     low = plan(b.build(b_root).replace(generator=Direct()))
     parameters = {n: np.log(tables[:, None]) for n in lay_out(low).shapes}
     blob = build(low, parameters, compact=True).SerializeToString()

@@ -82,7 +82,7 @@ def kronecker() -> Circuit:
 def mixed_widths() -> Circuit:
     """Dense sums over operands of different widths, from several layers, some of them shared."""
     b = Builder()
-    x, y = b.binary("x"), b.categorical("y", 3)
+    x, y = b.binary("x"), b.variable(categorical("y", 3))
     wide = b.product([b.bernoulli(x, units=4), b.sum([b.indicator(y)], 4)])
     thin = b.product([b.sum([b.indicator(x)], 2), b.sum([b.indicator(y)], 2)])
     return b.build(b.mixture([b.sum([wide, thin], 1), b.sum([b.sum([thin, wide, thin], 3)], 1)]))

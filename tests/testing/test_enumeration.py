@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 
 from pccompiler.errors import DataError
-from pccompiler.ir import Builder, Circuit
+from pccompiler.ir import Builder, Circuit, categorical
 from pccompiler.testing import density, marginal, random_weights, total_mass, with_values, worlds
 from pccompiler.testing.refusals import refusals
 from pccompiler.testing.strategies import circuits
@@ -23,9 +23,9 @@ Golden = Callable[[str], None]
 def two_by_three() -> Circuit:
     """A sum over the Kronecker product of two and of three units."""
     b = Builder()
-    x, y = b.binary("x"), b.categorical("y", 3)
+    x, y = b.binary("x"), b.variable(categorical("y", 3))
     left = b.bernoulli(x, [0.25, 0.5])
-    right = b.categorical_input(y, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.25, 0.25]])
+    right = b.categorical(y, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.25, 0.25]])
     weights = [[1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1 / 32]]
     return b.build(b.sum([b.kronecker([left, right])], weights=weights))
 

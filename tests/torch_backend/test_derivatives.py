@@ -12,7 +12,17 @@ from torch import Tensor
 
 import pccompiler as pc
 from pccompiler.errors import OptionError
-from pccompiler.ir import Builder, Circuit, Direct, Family, Hypernetwork, Sectors, binary, real
+from pccompiler.ir import (
+    Builder,
+    Circuit,
+    Direct,
+    Family,
+    Hypernetwork,
+    Sectors,
+    binary,
+    categorical,
+    real,
+)
 from pccompiler.structures import naive_bayes_mixture
 from pccompiler.testing.families import FAMILIES, PARAMETRIC, family_mixture
 from pccompiler.testing.random_circuits import rows as random_rows
@@ -32,7 +42,7 @@ IN_C = pytest.mark.skipif(load_c_if_any(SOFTMAX, ()) is None, reason="no C compi
 def kinds() -> Circuit:
     """Kronecker and elementwise products, dense sums of two widths, a mixture, a shared weight."""
     b = Builder()
-    x, y, z = b.binary("x"), b.categorical("y", 3), b.real("z")
+    x, y, z = b.binary("x"), b.variable(categorical("y", 3)), b.real("z")
     left, right = b.sum([b.indicator(x)], 2), b.sum([b.indicator(y)], 2)
     grid, pairs = b.kronecker([left, right]), b.product([left, right])
     first = b.sum([grid, pairs], 2, weight="w")

@@ -27,7 +27,7 @@ WAYS: tuple[tuple[pc.api.Numerics, bool], ...] = (("auto", True), ("auto", False
 def shared() -> Circuit:
     """A DAG: nodes read twice, shared weights, Kronecker products, operands of several widths."""
     b = Builder()
-    x, y, z = b.binary("x"), b.categorical("y", 3), b.real("z")
+    x, y, z = b.binary("x"), b.variable(categorical("y", 3)), b.real("z")
     left = b.sum([b.indicator(x)], 2)
     right = b.sum([b.indicator(y)], 2)
     grid = b.kronecker([left, right])

@@ -21,9 +21,10 @@ def conditional(results: Results) -> Section:
     section.measured(
         "Homogeneous HMMs of 32 steps and 1,000 words. The transitions of each row are shared ones "
         "plus a product of two factors from outside (PyJuice's low-rank external parameters), in "
-        "CUDA graphs. The wheel of PyJuice 2.6.3 leaves out the CUDA sources that its backward pass "
-        "for them needs, so only forward passes are compared, its own in Triton. We form the "
-        "transitions of each row, which takes more memory. Log-likelihoods differ from the forward algorithm in float64 by "
+        "CUDA graphs. The wheel of PyJuice 2.6.3 lacks the CUDA sources of its backward pass for "
+        "them, so only forward passes are compared, its own in Triton. We form the transitions of "
+        "each row, which takes more memory. Log-likelihoods differ from the forward algorithm in "
+        "float64 by "
         f"at most {error(worst)}, relative.",
         result,
     )

@@ -74,7 +74,11 @@ def _step(state: Path) -> int | None:
     from pccompiler.torch_backend.training.checkpointing.state import read_state
 
     found = read_state(state)
-    return None if found is None else found.facts["step"] + found.facts["worker"]["done"]
+    if found is None:
+        return None
+    whole: int = found.facts["step"]  # by EM, one is a pass over the rows, in several batches
+    by_em = found.facts["identity"]["options"]["method"] == "fit_em"
+    return whole if by_em else whole + found.facts["worker"]["done"]
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

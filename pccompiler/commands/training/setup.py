@@ -55,8 +55,3 @@ def _variable(name: str, column: NDArray[np.float64]) -> Variable:
         return real(name)
     states = int(seen.max(initial=1)) + 1
     return binary(name) if states == 2 else categorical(name, states)
-
-
-def default(given: int | None, otherwise: int) -> int:
-    """``given``, or ``otherwise`` if it is ``None``."""
-    return otherwise if given is None else given

@@ -9,16 +9,30 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pccompiler.commands.opt import pass_names
 from pccompiler.commands.support import DataDir, load, usable_device
 from pccompiler.commands.training import setup
+from pccompiler.commands.training.course import Course, given, report
 from pccompiler.commands.training.interrupted import forget, interruptible, prepare
+from pccompiler.commands.training.structures import structure_names
+from pccompiler.datasets import names
 from pccompiler.imports.read import read_circuit
 from pccompiler.structures.registry import make
 
 out = Console(soft_wrap=True, highlight=False)
 
+
+def data_names(incomplete: str) -> list[str]:
+    """The data sets whose names start like this; the shell adds files if there are none."""
+    return [name for name in names() if name.startswith(incomplete)]
+
+
 Data = Annotated[
-    str, typer.Option(help="A data set by name, or a file: .npz with train, valid, test; or .csv.")
+    str,
+    typer.Option(
+        help="A data set by name, or a file: .npz with train, valid, test; or .csv.",
+        autocompletion=data_names,
+    ),
 ]
 
 
@@ -36,16 +50,29 @@ def train(
     ],
     circuit: Annotated[Path | None, typer.Option(help="A circuit of your own (.pcir).")] = None,
     structure: Annotated[
-        str, typer.Option(help="Otherwise rat-spn, hmm, mixture, or one of another package.")
+        str,
+        typer.Option(
+            help="Otherwise one that 'pccompiler structures' lists, with its options in braces: "
+            "'hclt{units=16}'.",
+            autocompletion=structure_names,
+        ),
     ] = "rat-spn",
-    replicas: Annotated[int, typer.Option(help="rat-spn: trees.")] = 50,
+    replicas: Annotated[
+        int | None, typer.Option(help="The structure's option of this name: trees.")
+    ] = None,
     units: Annotated[
-        int, typer.Option(help="Width of sums; states of an hmm; components of a mixture.")
-    ] = 5,
-    depth: Annotated[int | None, typer.Option(help="rat-spn: joins above a leaf region.")] = None,
+        int | None,
+        typer.Option(help="Likewise: width of sums, states of an hmm, components of a mixture."),
+    ] = None,
+    depth: Annotated[int | None, typer.Option(help="Likewise: joins above a leaf region.")] = None,
     weights: Annotated[
-        Weights, typer.Option(help="How sum weights are produced.")
-    ] = Weights.HYPERNETWORK,
+        Weights | None,
+        typer.Option(
+            help="How sum weights are produced; direct with --em, or if the circuit has values, "
+            "otherwise by a hypernetwork.",
+            show_default=False,
+        ),
+    ] = None,
     embedding: Annotated[
         int, typer.Option(help="hypernetwork: length of a sector's embedding.")
     ] = 5,
@@ -54,12 +81,24 @@ def train(
     ] = None,
     passes: Annotated[
         str | None,
-        typer.Option(help="A pipeline instead: 'sectors{by=rows},hypernet{hidden=8x8}'."),
+        typer.Option(
+            help="A pipeline instead: 'sectors{by=rows},hypernet{hidden=8x8}'.",
+            autocompletion=pass_names,
+        ),
     ] = None,
+    em: Annotated[
+        bool, typer.Option("--em", help="Train by expectation maximisation, not by gradient.")
+    ] = False,
     steps: Annotated[
-        int | None, typer.Option(help="Training steps; by default the paper's for this data.")
+        int | None,
+        typer.Option(
+            help="Training steps, by default the paper's for this data; with --em, passes over "
+            "the rows, by default 100."
+        ),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows per step.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Rows per step; with --em, by default all.")
+    ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="For Adam; 0.005, or 0.02 for direct weights.")
     ] = None,
@@ -67,6 +106,12 @@ def train(
         float | None, typer.Option(help="0, or 0.001 for direct weights.")
     ] = None,
     evaluate_every: Annotated[int | None, typer.Option(help="Steps between validations.")] = None,
+    step_size: Annotated[
+        float | None, typer.Option(help="--em: how far a batch moves the parameters; 1.")
+    ] = None,
+    pseudocount: Annotated[
+        float | None, typer.Option(help="--em: prior rows of each unit; 0.1.")
+    ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Validations without improvement before stopping.")
     ] = None,
@@ -88,46 +133,49 @@ def train(
     """Train a circuit, keep the best parameters on the validation rows, and save the model."""
     import pccompiler as pc
     from pccompiler.plots import check_format
-    from pccompiler.torch_backend import mean_log_likelihood
     from pccompiler.torch_backend.checkpoint import check_target
 
+    course = Course(
+        em=em,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        evaluate_every=evaluate_every,
+        step_size=step_size,
+        pseudocount=pseudocount,
+    )
+    where = usable_device(device)
     check_target(out_folder)
+    if plot:
+        check_format(plot)
     with interruptible(out_folder) as state:
         prepare(state, resume)
         rows = load(data, data_dir)
-        recipe = setup.recipe(data, weights == Weights.HYPERNETWORK)
-        net = setup.hypernetwork(recipe.hypernetwork, embedding, hidden)
         shape = (
             read_circuit(circuit)
             if circuit
             else make(
                 structure,
                 setup.variables_of(rows),
-                units=units,
-                replicas=replicas,
-                depth=depth,
+                rows.train,
                 seed=seed,
+                **given(units=units, replicas=replicas, depth=depth),
             )
         )
-        if plot:
-            check_format(plot)
+        chosen = weights or (Weights.DIRECT if em or shape.weights.values else Weights.HYPERNETWORK)
+        recipe = setup.recipe(data, chosen == Weights.HYPERNETWORK)
+        net = setup.hypernetwork(recipe.hypernetwork, embedding, hidden)
         if passes is not None:
             shape, net = pc.passes.PassManager.parse(passes)(shape), None
-        model = pc.compile(shape, net, device=usable_device(device), seed=seed)
+        model = pc.compile(shape, net, device=where, seed=seed)
         out.print(f"{model.circuit}\n{model.num_parameters:,} parameters on {model.device}")
-        if rows.test is not None:  # fit checks the other parts
+        if rows.test is not None:  # training checks the other parts
             model.checked(rows.test)
-        history = pc.fit(
+        history = course.run(
             model,
-            rows.train,
-            rows.valid,
-            steps=setup.default(steps, recipe.steps),
-            batch_size=setup.default(batch_size, recipe.batch_size),
-            learning_rate=recipe.learning_rate if learning_rate is None else learning_rate,
-            weight_decay=recipe.weight_decay if weight_decay is None else weight_decay,
-            evaluate_every=setup.default(
-                evaluate_every, min(recipe.evaluate_every, setup.default(steps, recipe.steps))
-            ),
+            rows,
+            recipe,
             patience=patience,
             seed=seed,
             checkpoint=state,
@@ -135,14 +183,7 @@ def train(
         )
         pc.save(model, out_folder)
         forget(state)
-        out.print(
-            f"trained {history.evaluations[-1].step:,} steps in {history.seconds:.1f} s; "
-            f"best at {history.best_step:,}"
-        )
-        for name, value in (("validation", rows.valid), ("test", rows.test)):
-            if value is not None:
-                mean = mean_log_likelihood(model, model.prepare(value))
-                out.print(f"{name} log-likelihood {mean:.4f} nats a row")
-        if plot:
-            out.print(f"curve: {pc.plot_history(history, plot, title=data)}")
-        out.print(f"model: {out_folder}")
+    report(out, model, rows, history, em)
+    if plot:
+        out.print(f"curve: {pc.plot_history(history, plot, title=data)}")
+    out.print(f"model: {out_folder}")

@@ -26,12 +26,27 @@ def usable_device(device: object) -> torch.device:
         found = device if isinstance(device, torch.device) else torch.device(cast(str, device))
         torch.zeros(1, device=found).item()  # a meta tensor has no item
     except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError):
+        reasons, help = _why_not(str(device))
         raise OptionError.of(
             "PC302",
             f"device {shown(device)} cannot be used by torch here",
-            help="use 'cpu', or 'cuda' if torch.cuda.is_available()",
+            notes=reasons,
+            help=help,
         ) from None
     return found
+
+
+def _why_not(device: str) -> tuple[list[str], str]:
+    """Why a device cannot be used, as far as that is known, and a way out."""
+    if not device.startswith("cuda"):
+        return [], "use 'cpu', or 'cuda' if torch.cuda.is_available()"
+    if not torch.backends.cuda.is_built():
+        way = "use 'cpu', or install a build of torch with CUDA: https://pytorch.org/get-started"
+        return ["this build of torch is without CUDA"], way
+    if not torch.cuda.is_available():
+        return ["torch finds no GPU, or no driver for it"], "use 'cpu', or ask nvidia-smi for GPUs"
+    last = torch.cuda.device_count() - 1
+    return [f"the GPUs that torch finds are cuda:0 to cuda:{last}"], "use one of them, or 'cpu'"
 
 
 @cache

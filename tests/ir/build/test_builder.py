@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 
 from pccompiler.errors import PCCompilerError
-from pccompiler.ir import Builder, Circuit, Family, Kind, parse, to_text
+from pccompiler.ir import Builder, Circuit, Family, Kind, categorical, parse, to_text
+from pccompiler.ir.expressions.variables import variables
 from pccompiler.testing import random_weights, with_values
+from pccompiler.testing.families import FAMILIES
 from pccompiler.testing.strategies import circuits
 
 Golden = Callable[[str], None]
@@ -31,16 +33,12 @@ def rebuilt(circuit: Circuit) -> Circuit:
     weights = [f"w{weight}" if weight >= 0 else None for weight in circuit.weight.tolist()]
     for node, weight in enumerate(weights):
         operands, units = circuit.operands_of(node).tolist(), int(circuit.units[node])
-        leaf = {
-            Family.BERNOULLI: b.bernoulli,
-            Family.CATEGORICAL: b.categorical_input,
-            Family.GAUSSIAN: b.gaussian,
-        }.get(Family(max(int(circuit.family[node]), 0)))
         kind, variable = circuit.kind[node], int(circuit.variable[node])
-        if kind == Kind.INPUT and leaf is not None:
-            leaf(variable, units=units, weight=weight)
-        elif kind == Kind.INPUT:
+        if kind == Kind.INPUT and weight is None:
             b.indicator(variable)
+        elif kind == Kind.INPUT:
+            leaf = getattr(b, Family(int(circuit.family[node])).keyword)
+            leaf(variable, units=units, weight=weight)
         elif kind == Kind.SUM:
             b.sum(operands, units, weight=weight)
         elif kind == Kind.MIXTURE:
@@ -56,6 +54,27 @@ def rebuilt(circuit: Circuit) -> Circuit:
 @given(circuits(reals=True, values=False))  # made by the bulk methods
 def test_scalar_methods_build_the_same(circuit: Circuit) -> None:
     assert rebuilt(circuit) == circuit
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.keyword)
+def test_every_leaf_family_has_a_method_of_its_keyword(family: Family) -> None:
+    b = Builder([FAMILIES[family]])
+    method = getattr(b, family.keyword)
+    assert family.keyword in dir(b)
+    assert method.__doc__
+    assert b.build(method(0, units=3)).family.tolist() == [int(family)]
+
+
+def test_domains_and_families_have_different_words_or_different_places() -> None:
+    """``categorical(name, states)`` is a variable everywhere; a method of that name, a leaf."""
+    b = Builder([categorical("wind", 3)])
+    by_builder = b.build(b.categorical(0, [[0.2, 0.3, 0.5]]))
+    (wind,) = variables(categorical("wind", 3))
+    assert by_builder == wind.categorical([0.2, 0.3, 0.5]).circuit()
+    assert to_text(by_builder).splitlines()[1:3] == [
+        "variable wind categorical 3",
+        "%0 = input wind categorical 1 @0",
+    ]
 
 
 def test_bulk_methods_add_one_node_a_row() -> None:
@@ -169,6 +188,7 @@ def test_more_builder_errors(golden: Golden) -> None:
         lambda: b.kronecker([-1]),
         lambda: b.build(7),
         lambda: b.build(-1),
+        lambda: b.categorical("wind", 3),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ]
     messages: list[str] = []
     for attempt in attempts:

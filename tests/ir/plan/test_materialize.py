@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pccompiler as pc
-from pccompiler.ir import Builder, Circuit, Direct, Generator, Hypernetwork, Sectors
+from pccompiler.ir import Builder, Circuit, Direct, Generator, Hypernetwork, Sectors, categorical
 from pccompiler.ir.arrays import Float
 from pccompiler.ir.plan.materialize import by_group, by_weight, materialize
 from pccompiler.ir.plan.parameters import Layout, lay_out
@@ -133,8 +133,8 @@ def test_rows_are_distributions_above_the_floor(circuit: Circuit, generator: Gen
 
 def test_leaf_parameters_by_hand() -> None:
     b = Builder()
-    x, y, h = b.binary("x"), b.categorical("y", 3), b.real("h")
-    leaves = [b.bernoulli(x), b.categorical_input(y), b.gaussian(h)]
+    x, y, h = b.binary("x"), b.variable(categorical("y", 3)), b.real("h")
+    leaves = [b.bernoulli(x), b.categorical(y), b.gaussian(h)]
     circuit = b.build(b.product(leaves)).replace(generator=Direct(floor=0.0))
     lowered = plan(circuit)
     parameters = {

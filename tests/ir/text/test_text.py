@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import pccompiler as pc
 from pccompiler.errors import PCCompilerError
-from pccompiler.ir import Builder, Direct, Hypernetwork, Sectors, parse, to_text
+from pccompiler.ir import Builder, Direct, Hypernetwork, Sectors, categorical, parse, to_text
 from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.sectors import partition
 from pccompiler.testing.strategies import circuits
@@ -22,9 +22,9 @@ Golden = Callable[[str], None]
 def garden() -> Circuit:
     """One node of each kind, names, shared weights, given values."""
     b = Builder()
-    rain, wind, heat = b.binary("rain"), b.categorical("wind", 3), b.real("heat")
+    rain, wind, heat = b.binary("rain"), b.variable(categorical("wind", 3)), b.real("heat")
     r = b.sum([b.indicator(rain, name="rain")], weights=[[0.9, 0.1], [0.25, 0.75]], name="r")
-    w = b.categorical_input(wind, units=2, weight="wind")
+    w = b.categorical(wind, units=2, weight="wind")
     h = b.gaussian(heat, [[0.0, 1.0], [20.0, 4.5]], name="heat")
     both = b.kronecker([r, w])
     plain = b.sum([b.product([r, w]), b.product([r, w])], 4, weight="mix")

@@ -113,7 +113,7 @@ def test_they_cost_less() -> None:
 
 def test_nodes_and_shared_weights() -> None:
     b = Builder([categorical(f"x{i}", 3) for i in range(2)])
-    leaves = [b.categorical_input(0, units=4), b.categorical_input(0, units=4)]
+    leaves = [b.categorical(0, units=4), b.categorical(0, units=4)]
     low = low_rank_sums(b, [leaves], 5, 2)
     again = low_rank_sums(b, [leaves], 5, 2, weights=low.weights)
     mixed = monarch_sums(b, leaves)

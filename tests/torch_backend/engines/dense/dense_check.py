@@ -106,12 +106,12 @@ def tree(variables: int, states: int, units: int) -> Circuit:
 def mixed(units: int) -> Circuit:
     """States, tables and densities; mixtures of many units, with some zero weights."""
     build = Builder()
-    flag, level = build.binary("flag"), build.categorical("level", 5)
-    size, count = build.real("size"), build.categorical("count", 4)
+    flag, level = build.binary("flag"), build.variable(categorical("level", 5))
+    size, count = build.real("size"), build.variable(categorical("count", 4))
     parts: list[int] = []
     for _ in range(3):
         states = build.sum([build.indicator(flag)], units)
-        inner = build.product([states, build.categorical_input(level, units=units)])
+        inner = build.product([states, build.categorical(level, units=units)])
         parts.append(build.product([inner, build.gaussian(size, units=units)]))
     shares = np.random.default_rng(1).dirichlet([0.3] * 3, units)
     shares[0] = [1.0, 0.0, 0.0]

@@ -15,7 +15,7 @@ import torch
 
 import pccompiler as pc
 from pccompiler import structures
-from pccompiler.ir import Builder, Circuit
+from pccompiler.ir import Builder, Circuit, categorical
 from pccompiler.ir.variables import real
 from pccompiler.passes import plan
 from pccompiler.torch_backend.engines.base import NoMatch, Target
@@ -39,7 +39,7 @@ def small_tree(units: int) -> Circuit:
 
 def product_of_states() -> Circuit:
     build = Builder()
-    pair = build.product([build.indicator(build.categorical(name, 16)) for name in "ab"])
+    pair = build.product([build.indicator(build.variable(categorical(name, 16))) for name in "ab"])
     return build.build(build.sum([build.sum([pair], 16)], 1))
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 import pccompiler as pc
-from pccompiler.ir import Builder, Circuit, Family
+from pccompiler.ir import Builder, Circuit, Family, categorical
 from pccompiler.passes import plan
 from pccompiler.testing.scalars import to_scalars
 from pccompiler.testing.strategies import circuits
@@ -51,8 +51,8 @@ def of_kind(found: Program, op: Op) -> list[Instruction]:
 def test_leaves() -> None:
     """An indicator, a table and a Gaussian, whose densities are a table after the others."""
     b = Builder()
-    x, y, z = b.binary("x"), b.categorical("y", 3), b.real("z")
-    leaves = [b.indicator(x), b.categorical_input(y, units=2), b.gaussian(z, units=2)]
+    x, y, z = b.binary("x"), b.variable(categorical("y", 3)), b.real("z")
+    leaves = [b.indicator(x), b.categorical(y, units=2), b.gaussian(z, units=2)]
     circuit = b.build(b.sum([b.product(leaves)], 1))
     found = program(circuit)
     groups = plan(circuit).groups
@@ -71,7 +71,7 @@ def test_leaves() -> None:
 
 def test_a_sum_over_states_is_a_table() -> None:
     b = Builder()
-    x, y = b.categorical("x", 3), b.categorical("y", 3)
+    x, y = b.variable(categorical("x", 3)), b.variable(categorical("y", 3))
     mixed = [b.sum([b.indicator(v)], 2, weight="shared") for v in (x, y)]
     found = program(b.build(b.sum([b.product(mixed)], 1)))
     assert not of_kind(found, Op.INDICATOR)

@@ -147,8 +147,8 @@ def test_counts(circuit: Circuit, scalar: bool, batch: int, seed: int) -> None:
 def leaves_of_all_kinds() -> Circuit:
     """Indicators, tables and densities under sums, mixtures, and products of both kinds."""
     b = Builder()
-    x, y, z = b.binary("x"), b.categorical("y", 3), b.real("z")
-    left, right = b.sum([b.indicator(x)], 3), b.categorical_input(y, units=3)
+    x, y, z = b.binary("x"), b.variable(categorical("y", 3)), b.real("z")
+    left, right = b.sum([b.indicator(x)], 3), b.categorical(y, units=3)
     wide = b.sum([b.kronecker([left, right]), b.product([left, right])], 3, weight="shared")
     other = b.sum([b.kronecker([left, right]), b.product([right, left])], 3, weight="shared")
     parts = [b.product([each, b.gaussian(z, units=3)]) for each in (wide, other)]
@@ -237,7 +237,7 @@ def far_apart() -> tuple[Circuit, np.ndarray]:
     """A dense sum that leaves out its largest operand, by a factor of 1e40 in some rows."""
     rng = np.random.default_rng(0)
     b = Builder([categorical("x", 9), binary("y"), binary("z")])
-    leaf = b.categorical_input(0, units=8)
+    leaf = b.categorical(0, units=8)
     small = [b.bernoulli(v, [1e-20] * 7 + [1.0]) for v in (1, 2)]
     shares = rng.dirichlet(np.ones(8), 8)
     shares[:, 7] = 0.0
@@ -311,7 +311,7 @@ def test_tiny_weights_pass_on_all_flow(logarithm: float, units: int) -> None:
 def test_impossible_rows(product: str) -> None:
     """A logarithm of -inf, from which no gradient comes."""
     b = Builder()
-    leaf = b.categorical_input(b.categorical("x", 3), [[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
+    leaf = b.categorical(b.variable(categorical("x", 3)), [[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
     states = b.sum([b.indicator(b.binary("y"))], 2, weights=[[0.25, 0.75], [0.5, 0.5]])
     top = getattr(b, product)([leaf, states])
     unequal = [[1.0, *[0.0] * (int(b.units_of([top])[0]) - 1)]] * 3

@@ -115,7 +115,7 @@ def test_entropy_and_divergences_of_deterministic_circuits(
 def test_support_that_is_missing() -> None:
     def chance(p: float) -> pc.CompiledCircuit:
         b = Builder([binary("x")])
-        return compiled(b.build(b.categorical_input(0, [[1 - p, p]])))
+        return compiled(b.build(b.categorical(0, [[1 - p, p]])))
 
     assert kl(chance(0.5), chance(1.0)).item() == math.inf
     assert kl(chance(1.0), chance(0.5)).item() == pytest.approx(math.log(2.0))
@@ -243,7 +243,7 @@ def test_generated_weights_and_float32() -> None:
 
 def test_refusals() -> None:
     mixed = Builder([binary("x")])
-    leaves = mixed.categorical_input(0, [[0.5, 0.5], [0.2, 0.8]])
+    leaves = mixed.categorical(0, [[0.5, 0.5], [0.2, 0.8]])
     model = compiled(mixed.build(mixed.sum([leaves], 1, weights=[[0.3, 0.7]])))
     with pytest.raises(CircuitError, match=r"PC120(.|\n)*deterministic"):
         entropy(model)

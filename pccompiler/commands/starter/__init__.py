@@ -1,0 +1,1 @@
+"""``pccompiler new`` and the files of a new project."""
