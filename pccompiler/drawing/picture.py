@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from pccompiler.drawing.bars import draw_bars
+from pccompiler.drawing.layout.region_graph import find_regions
 from pccompiler.drawing.nodes import draw_nodes
-from pccompiler.drawing.region_graph import find_regions
 from pccompiler.drawing.regions import boxes_drawn, draw_regions
 from pccompiler.drawing.scene import Scene, with_caption
 from pccompiler.drawing.svg import to_svg
