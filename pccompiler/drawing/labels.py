@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+
 from pccompiler.drawing.scene import SMALL, Box, Disc, Scene, Shape, Text, text_width
-from pccompiler.ir import Circuit, Kind
+from pccompiler.ir import Circuit
+from pccompiler.ir.arrays import Int
+from pccompiler.ir.kinds import SUMS
 
 MOST = 300
 """The most labels of a picture."""
@@ -54,29 +58,49 @@ def fitting(wanted: Iterable[Sequence[Text]], scene: Scene) -> list[Text]:
 
 def weight_labels(circuit: Circuit, edges: Sequence[Edge], scene: Scene) -> list[Text]:
     """Labels for edges of scalar sums with given weights, where they do not overlap anything."""
-    wanted = [(edge, text) for edge in edges if (text := _text(circuit, edge)) is not None]
+    wanted = [
+        (points, text)
+        for node, operand, position, points in edges
+        if (text := weight_text(circuit, node, operand, position))
+    ]
     if len(wanted) > MOST:
         return []
     places = [
         [Text(*middle, text, SMALL, halo=True) for middle in _candidates(points)]
-        for (_, _, _, points), text in wanted
+        for points, text in wanted
     ]
     return fitting(places, scene)
 
 
-def _text(circuit: Circuit, edge: Edge) -> str | None:
-    node, operand, position, _ = edge
+def distinct_edges(circuit: Circuit) -> tuple[Int, Int, Int]:
+    """Distinct edges from nodes to operands, and the position of the first in ``operands``."""
+    owners = np.repeat(np.arange(circuit.num_nodes), circuit.fan_in)
+    keys = owners * circuit.num_nodes + circuit.operands
+    _, first = np.unique(keys, return_index=True)
+    first = np.sort(first)
+    return owners[first], circuit.operands[first], first
+
+
+def weight_text(circuit: Circuit, node: int, operand: int, position: int) -> str:
+    """The weight of an edge of a scalar sum, if it is given; the edge stands for all its copies.
+
+    Args:
+        circuit: The circuit.
+        node: The sum, or another node, whose edges have no weights.
+        operand: One of its operands.
+        position: The first place of the operand in ``circuit.operands``.
+    """
     scalar = circuit.units[node] == 1 and circuit.units[operand] == 1
-    if not scalar or circuit.kind[node] not in (Kind.SUM, Kind.MIXTURE):
-        return None
+    if not scalar or circuit.kind[node] not in SUMS:
+        return ""
     table = circuit.weights.values.get(int(circuit.weight[node]))
     below = circuit.operands_of(node)
     if table is None or len(below) > MOST_OPERANDS or table.shape != (1, len(below)):
-        return None
+        return ""
     first = int(circuit.pointer[node])
     uses = [i for i, other in enumerate(below.tolist()) if other == operand]
     if position != first + uses[0]:
-        return None
+        return ""
     return " + ".join(f"{table[0, i]:.3g}" for i in uses)
 
 

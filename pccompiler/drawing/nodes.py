@@ -18,7 +18,7 @@ from pccompiler.drawing.detail import (
     crowd,
     details,
 )
-from pccompiler.drawing.labels import fitting, weight_labels
+from pccompiler.drawing.labels import distinct_edges, fitting, weight_labels
 from pccompiler.drawing.layout.folding import Folded, columns, fold
 from pccompiler.drawing.layout.placing import Placed, place
 from pccompiler.drawing.legend import add_legend, node_disc
@@ -90,7 +90,7 @@ def draw_nodes(circuit: Circuit) -> Scene:
 
 
 def _page(circuit: Circuit, detail: Detail) -> _Page:
-    upper, lower, _ = _edges(circuit)
+    upper, lower, _ = distinct_edges(circuit)
     needs = crowd(circuit, detail, upper, lower)
     placed = place(upper, lower, needs.widths, detail.gap)
     placed = placed._replace(x=placed.x + MARGIN, routes=[way + MARGIN for way in placed.routes])
@@ -117,18 +117,9 @@ def _sub_rows(placed: Placed, needs: Crowd) -> Int:
     return lines
 
 
-def _edges(circuit: Circuit) -> tuple[Int, Int, Int]:
-    """Distinct edges from nodes to operands, and the position of the first in ``operands``."""
-    owners = np.repeat(np.arange(circuit.num_nodes), circuit.fan_in)
-    keys = owners * circuit.num_nodes + circuit.operands
-    _, first = np.unique(keys, return_index=True)
-    first = np.sort(first)
-    return owners[first], circuit.operands[first], first
-
-
 def _bend_lists(page: _Page) -> list[tuple[int, int, int, list[tuple[float, float]]]]:
     """For each edge, its ends, its place in ``operands``, and the points that it goes through."""
-    upper, lower, first = _edges(page.circuit)
+    upper, lower, first = distinct_edges(page.circuit)
     x, y, folded = page.folded.x.tolist(), page.y.tolist(), page.folded
     result: list[tuple[int, int, int, list[tuple[float, float]]]] = []
     ends = zip(upper.tolist(), lower.tolist(), first.tolist(), page.placed.routes, strict=True)
