@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from pccompiler.version import __version__
 
 if TYPE_CHECKING:
-    from pccompiler import datasets, errors, ir, limits, passes, structures
+    from pccompiler import datasets, errors, ir, limits, passes, plot, structures
     from pccompiler.api import Many, compile, export_onnx, fit_many, load, save
     from pccompiler.errors import PCCompilerError
     from pccompiler.explanation.explain import explain
     from pccompiler.ir import Circuit, Direct, Hypernetwork, Sectors
     from pccompiler.onnx_backend import OnnxModel
-    from pccompiler.plots import plot_history
+    from pccompiler.plot import plot_history
     from pccompiler.structures.hmm import hmm  # in a cycle mypy takes the name for the module
     from pccompiler.structures.mixture import naive_bayes_mixture
     from pccompiler.structures.rat_spn import rat_spn
@@ -45,11 +45,11 @@ _HOME = {
     "initialise": "pccompiler.torch_backend",
     "load": "pccompiler.api",
     "naive_bayes_mixture": "pccompiler.structures",
-    "plot_history": "pccompiler.plots",
+    "plot_history": "pccompiler.plot",
     "rat_spn": "pccompiler.structures",
     "save": "pccompiler.api",
 }
-_MODULES = ("datasets", "errors", "ir", "limits", "passes", "structures")
+_MODULES = ("datasets", "errors", "ir", "limits", "passes", "plot", "structures")
 
 __all__ = [
     "Blockwise",
@@ -80,6 +80,7 @@ __all__ = [
     "load",
     "naive_bayes_mixture",
     "passes",
+    "plot",
     "plot_history",
     "rat_spn",
     "save",

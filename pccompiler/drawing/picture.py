@@ -24,6 +24,8 @@ WIDEST, HIGHEST = 4_000.0, 6_000.0
 """The largest size of such a picture, in pixels."""
 MOST = 50_000
 """The most nodes or boxes in any picture."""
+INLINE = 400
+"""The most nodes in a picture within a notebook, which is stored in the notebook's file."""
 _TEXTS = {".dot": to_graphviz, ".mmd": to_mermaid}
 ENDINGS = (".svg", ".png", *_TEXTS)
 
@@ -53,7 +55,7 @@ def draw(circuit: Circuit, path: str | Path, *, what: What = "auto", scale: floa
             help=f"end its name with one of {', '.join(ENDINGS)}",
         )
     if ending in _TEXTS:
-        content = _text(circuit, ending, what).encode()
+        content = as_text(circuit, ending, what).encode()
     elif ending == ".svg":
         content = to_svg(picture(circuit, what)).encode()
     else:
@@ -64,8 +66,19 @@ def draw(circuit: Circuit, path: str | Path, *, what: What = "auto", scale: floa
     return target
 
 
-def _text(circuit: Circuit, ending: str, what: What) -> str:
-    """The circuit in the language of another program, which knows nodes and edges only."""
+def inline_svg(circuit: Circuit) -> str:
+    """The circuit as an SVG element for notebooks: all nodes, or bars if there are many."""
+    return to_svg(picture(circuit, "auto" if circuit.num_nodes <= INLINE else "layers"))
+
+
+def as_text(circuit: Circuit, ending: str, what: What = "circuit") -> str:
+    """The circuit in the language of another program, which knows nodes and edges only.
+
+    Args:
+        circuit: Any circuit.
+        ending: ``".dot"`` for Graphviz or ``".mmd"`` for Mermaid.
+        what: As in `draw`.
+    """
     _check(what)
     if what not in ("auto", "circuit"):
         raise OptionError.of(

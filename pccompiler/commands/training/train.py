@@ -87,7 +87,7 @@ def train(
 ) -> None:
     """Train a circuit, keep the best parameters on the validation rows, and save the model."""
     import pccompiler as pc
-    from pccompiler.plots import check_format
+    from pccompiler.plot.curves import check_format
     from pccompiler.torch_backend import mean_log_likelihood
     from pccompiler.torch_backend.checkpoint import check_target
 
@@ -144,5 +144,6 @@ def train(
                 mean = mean_log_likelihood(model, model.prepare(value))
                 out.print(f"{name} log-likelihood {mean:.4f} nats a row")
         if plot:
-            out.print(f"curve: {pc.plot_history(history, plot, title=data)}")
+            pc.plot_history(history, plot, title=data)
+            out.print(f"curve: {plot}")
         out.print(f"model: {out_folder}")
