@@ -41,7 +41,9 @@ def weights(
     Raises:
         OptionError: If no sum has a weight with values, or none has this name.
     """
-    circuit = model.trained_circuit() if isinstance(model, CompiledCircuit) else model
+    circuit = model.circuit if isinstance(model, CompiledCircuit) else model
+    if isinstance(model, CompiledCircuit):
+        circuit = circuit.with_values(model.weight_values())
     chosen = _chosen(circuit, weight)
     places, size = _places([circuit.weights.values[w].shape for w in chosen])
     page, sector = np.full(size, np.nan), np.full(size, -1)

@@ -16,8 +16,6 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from pccompiler.drawing import What, draw
-from pccompiler.drawing.layout.layering import find_depths, make_layers, order_rows
-from pccompiler.drawing.layout.placing import place
 from pccompiler.drawing.layout.region_graph import find_regions
 from pccompiler.drawing.picture import picture
 from pccompiler.drawing.scene import Box, Disc, Path, Scene, Text, text_width
@@ -240,37 +238,6 @@ def test_bars_count_every_node() -> None:
     counts = [int(t.split(": ")[1].split()[0].replace(",", "")) for t in titles]
     assert sum(counts) == circuit.num_nodes
     assert len(counts) <= 60
-
-
-graphs = st.integers(1, 14).flatmap(
-    lambda n: st.tuples(
-        st.just(n),
-        st.sets(
-            st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)).filter(lambda e: e[0] < e[1])
-        ),
-    )
-)
-
-
-@given(graphs)
-def test_layout_of_any_graph(drawn: tuple[int, set[tuple[int, int]]]) -> None:
-    nodes, edges = drawn
-    table = np.array(sorted(edges), np.int64).reshape(-1, 2)
-    upper, lower = table[:, 0], table[:, 1]
-    depth = find_depths(nodes, upper, lower)
-    for node in range(nodes):
-        assert depth[node] == max((depth[a] + 1 for a, b in edges if b == node), default=0)
-    layers = make_layers(nodes, upper, lower)
-    assert (layers.depth[layers.lower] - layers.depth[layers.upper] == 1).all()
-    rows = order_rows(layers, 8)
-    members = np.concatenate(rows.members)
-    assert sorted(members.tolist()) == list(range(len(layers.depth)))
-    placed = place(upper, lower, np.full(nodes, 10.0), 2.0)
-    for level in range(int(depth.max()) + 1):
-        x = np.sort(placed.x[depth == level])
-        assert all(b - a >= 12.0 - 1e-9 for a, b in pairwise(x.tolist()))
-    for a, b, route in zip(upper.tolist(), lower.tolist(), placed.routes, strict=True):
-        assert len(route) == depth[b] - depth[a] - 1
 
 
 def test_edges_end_at_their_nodes() -> None:

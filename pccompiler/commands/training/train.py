@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from pccompiler.commands.training import setup
 from pccompiler.commands.training.interrupted import forget, interruptible, prepare
 from pccompiler.imports.read import read_circuit
 from pccompiler.structures.registry import make
+
+if TYPE_CHECKING:
+    from pccompiler.torch_backend import History
 
 out = Console(soft_wrap=True, highlight=False)
 
@@ -144,6 +147,13 @@ def train(
                 mean = mean_log_likelihood(model, model.prepare(value))
                 out.print(f"{name} log-likelihood {mean:.4f} nats a row")
         if plot:
-            pc.plot_history(history, plot, title=data)
-            out.print(f"curve: {plot}")
+            out.print(f"curve: {_curve(history, plot, data)}")
         out.print(f"model: {out_folder}")
+
+
+def _curve(history: History, path: Path, title: str) -> Path:
+    """Draw the training curve to a file."""
+    from pccompiler.plot import plot_history
+
+    plot_history(history, path, title=title)
+    return path
