@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pccompiler.explanation.explain import explain
     from pccompiler.ir import Circuit, Direct, Hypernetwork, Sectors
     from pccompiler.onnx_backend import OnnxModel
-    from pccompiler.plot import plot_history
+    from pccompiler.plot.curves import plot_history
     from pccompiler.structures.hmm import hmm  # in a cycle mypy takes the name for the module
     from pccompiler.structures.mixture import naive_bayes_mixture
     from pccompiler.structures.rat_spn import rat_spn
@@ -45,7 +45,7 @@ _HOME = {
     "initialise": "pccompiler.torch_backend",
     "load": "pccompiler.api",
     "naive_bayes_mixture": "pccompiler.structures",
-    "plot_history": "pccompiler.plot",
+    "plot_history": "pccompiler.plot.curves",
     "rat_spn": "pccompiler.structures",
     "save": "pccompiler.api",
 }

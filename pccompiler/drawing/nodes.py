@@ -75,10 +75,12 @@ def draw_nodes(circuit: Circuit) -> Scene:
 
     What is written is thinned until the picture fits on a page, or there is nothing left to thin.
     """
-    tried = (_page(circuit, detail) for detail in details(circuit))
-    for page in tried:
+    first, *others = details(circuit)
+    page = _page(circuit, first)
+    for detail in others:
         if page.fits:
             break
+        page = _page(circuit, detail)
     scene = Scene(*page.size, _caption(page))
     scene.shapes += _paths(page)
     scene.shapes += _glyphs(page)
@@ -97,7 +99,7 @@ def _page(circuit: Circuit, detail: Detail) -> _Page:
     rows = len(needs.sub_rows)
     row = float(np.clip(placed.width * min(1 / 14, 0.7 / rows), detail.row, 4 * detail.row))
     line = 2 * detail.radius + 3.0
-    tops: Float = _head(detail) + np.arange(rows) * row
+    tops = _head(detail) + np.arange(rows, dtype=np.float64) * row
     tops[1:] += np.cumsum(needs.sub_rows - 1)[:-1] * line
     column = columns(placed, upper, lower, tops, COLUMN if tops[-1] > PAGE_HEIGHT else PAGE_HEIGHT)
     folded = fold(placed, upper, needs.widths, tops, column)

@@ -5,10 +5,8 @@ Nothing here shows a window: notebooks show figures by themselves, and a script 
 """
 
 from pccompiler.plot.bars import posterior
-from pccompiler.plot.curves import plot_history
+from pccompiler.plot.curves import plot_history as history
 from pccompiler.plot.heat import weights
 from pccompiler.plot.pictures import samples
-
-history = plot_history
 
 __all__ = ["history", "posterior", "samples", "weights"]

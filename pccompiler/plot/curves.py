@@ -48,7 +48,7 @@ def plot_history(
     axes = _silent_axes() if ax is None else ax
     _draw(axes, histories, title)
     with replacing(path) as staging:
-        axes.figure.savefig(staging, dpi=150)
+        axes.figure.canvas.print_figure(staging, dpi=150)
     return axes
 
 

@@ -84,10 +84,13 @@ def read_dot(text: str) -> Graph:
     return labels, edges
 
 
+_ESCAPES = {"\\n": "\n", '\\"': '"', "\\\\": "\\"}
+
+
 def _unescaped(label: str) -> list[str]:
     """The lines of an escString of Graphviz."""
-    pieces = re.findall(r"\\.|[^\\]", label)
-    whole = "".join({"\\n": "\n", '\\"': '"', "\\\\": "\\"}.get(p, p) for p in pieces)
+    pieces: list[str] = re.findall(r"\\.|[^\\]", label)
+    whole = "".join(_ESCAPES.get(piece, piece) for piece in pieces)
     return [html.unescape(line) for line in whole.split("\n")]
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from matplotlib.container import BarContainer
 import pccompiler as pc
 from pccompiler.errors import DataError, OptionError
 from pccompiler.ir import parse
+from pccompiler.ir.arrays import Float
 from pccompiler.structures import quad_tree, rat_spn
 from pccompiler.torch_backend import Evaluation, History
 
@@ -62,7 +62,7 @@ def table() -> pc.CompiledCircuit:
 
 @pytest.fixture
 def ax() -> Axes:
-    return cast(Axes, pyplot.subplots()[1])
+    return pyplot.subplots()[1]
 
 
 def history() -> History:
@@ -132,7 +132,7 @@ def test_chosen_variables(table: pc.CompiledCircuit) -> None:
         pc.plot.samples(table, variables=["wett"])
 
 
-def lengths(axes: Axes) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def lengths(axes: Axes) -> Float:
     """Shape (variables, states): the parts of the bars."""
     bars = [c for c in axes.containers if isinstance(c, BarContainer)]
     return np.array([[bar.get_width() for bar in state] for state in bars]).T
@@ -163,8 +163,8 @@ def test_weights_of_a_model(table: pc.CompiledCircuit) -> None:
 def test_weights_side_by_side(ax: Axes) -> None:
     model = pc.compile(rat_spn(8, num_replicas=2, units=3, seed=0))
     assert pc.plot.weights(model, ax=ax) is ax
-    page = np.ma.filled(ax.get_images()[0].get_array(), np.nan)
-    total = sum(v.size for w, v in model.weight_values().items())
+    page: Float = np.ma.filled(np.ma.asarray(ax.get_images()[0].get_array()), np.nan)
+    total = sum(v.size for v in model.weight_values().values())
     assert np.isfinite(page).sum() == total
     assert np.nansum(page) == pytest.approx(
         sum(v.sum() for v in model.weight_values().values()), rel=1e-6
@@ -185,7 +185,7 @@ def test_sectors_have_borders(by: str, size: int, lines: int) -> None:
 
 def test_refusals(table: pc.CompiledCircuit, ax: Axes) -> None:
     impossible = table.posterior_marginals()._replace(mean=torch.full((1, 3), torch.nan))
-    wrong = {
+    wrong: dict[str, list[Callable[[], object]]] = {
         "PC861": [
             lambda: pc.plot.samples(table, ax=ax),  # type: ignore[call-overload]
             lambda: pc.plot.samples(table, shape=(1, 3), variables=[0]),  # type: ignore[call-overload]

@@ -153,7 +153,7 @@ def train(
 
 def _curve(history: History, path: Path, title: str) -> Path:
     """Draw the training curve to a file."""
-    from pccompiler.plot import plot_history
+    from pccompiler.plot.curves import plot_history
 
     plot_history(history, path, title=title)
     return path

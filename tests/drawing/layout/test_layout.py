@@ -49,7 +49,7 @@ def chain(length: int, skip: int) -> tuple[Placed, Int, Int, Float]:
     upper = np.append(np.arange(length - 1), 0)
     lower = np.append(np.arange(1, length), skip)
     placed = place(upper, lower, np.full(length, 10.0), 2.0)
-    return placed, upper, lower, 20.0 * np.arange(length)
+    return placed, upper, lower, 20.0 * np.arange(length, dtype=np.float64)
 
 
 @given(st.integers(2, 40), st.integers(2, 39), st.floats(30.0, 900.0))
