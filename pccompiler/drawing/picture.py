@@ -51,8 +51,8 @@ def draw(circuit: Circuit, path: str | Path, *, what: What = "auto", scale: floa
     if ending not in ENDINGS:
         raise OptionError.of(
             "PC396",
-            f"circuits are drawn as {', '.join(ENDINGS)}, but the file is {target.name!r}",
-            help=f"end its name with one of {', '.join(ENDINGS)}",
+            f"the ending of {target.name!r} is not that of a picture of a circuit",
+            help=f"use one of {', '.join(ENDINGS)}",
         )
     if ending in _TEXTS:
         content = as_text(circuit, ending, what).encode()
