@@ -101,6 +101,14 @@ def test_html_is_whole_and_repr_is_one_line(name: str) -> None:
     assert repr(shown).startswith(type(shown).__name__)
 
 
+def test_a_conditional_circuit_shows_its_module() -> None:
+    circuit = rat_spn(4, num_replicas=2, units=2, seed=0)
+    module = pc.External(lambda numbers: torch.nn.Linear(3, numbers))
+    reader = read(pc.compile(circuit, module, seed=0))
+    assert "svg" in reader.tags
+    assert any("Linear(in_features=3" in text for text in reader.text)
+
+
 def test_only_pictures_have_colors() -> None:
     """Tables take the notebook's own colours, light or dark; pictures bring their paper."""
     html = model()._repr_html_()
