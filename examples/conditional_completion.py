@@ -1,9 +1,10 @@
 # %% [markdown]
 """# A picture completed, given an encoder's output
 
-The encoder sees a blurred copy of a picture: the mean of each quarter. Its output makes the weights of
-a circuit over the pixels, and the upper half is evidence as usual. What is missing is drawn from the
-exact conditional distribution. The same circuit without an encoder shows what the copy is worth.
+The encoder sees a blurred copy of a picture: the mean of each quarter. Its output makes the
+weights of a circuit over the pixels, and the upper half is evidence as usual. What is missing is
+drawn from the exact conditional distribution. The same circuit without an encoder shows what the
+copy is worth.
 """
 
 # %%

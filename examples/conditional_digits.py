@@ -1,9 +1,9 @@
 # %% [markdown]
 """# Digits, given their class
 
-A network maps the embedding of a class to the weights of a circuit. Each class gets a circuit that
-is normalised, whatever the network does: Bayes' rule makes them a classifier, and they draw pictures
-of the class that one asks for.
+A network maps the embedding of a class to the weights of a circuit. Each class gets a circuit
+that is normalised, whatever the network does: Bayes' rule makes them a classifier, and they draw
+pictures of the class that one asks for.
 """
 
 # %%
@@ -31,8 +31,8 @@ train, test = (torch.from_numpy(part).long() for part in (digits.train, digits.t
 x, label = (train[:, :PIXELS] > 7).float(), train[:, PIXELS]
 
 # %% [markdown]
-# `External.size` says how many logits the network must make. `Blockwise` evaluates its last layer for
-# one layer of the circuit at a time, so that the weights of a batch are never all in memory.
+# `External.size` says how many logits the network must make. `Blockwise` evaluates its last layer
+# for one layer of the circuit at a time, so that the weights of a batch are never all in memory.
 
 # %%
 torch.manual_seed(0)
@@ -43,8 +43,8 @@ embedding = nn.Embedding(CLASSES, 8)
 model = pc.compile(circuit, pc.External(network), seed=0)
 
 # %% [markdown]
-# Training is an ordinary loop: the loss is -log p(picture | class), and gradients reach the network and
-# the embeddings.
+# Training is an ordinary loop: the loss is -log p(picture | class), and gradients reach the
+# network and the embeddings.
 
 # %%
 optimizer = torch.optim.Adam([*embedding.parameters(), *network.parameters()], lr=0.02)

@@ -69,7 +69,8 @@ def main() -> None:
         )
         models[name], histories[name] = model, history
         pc.save(model, OUT / name.lower().replace("+", "-"))
-    picture = pc.plot_history(histories, OUT / "curves.png", title=data.name)
+    picture = OUT / "curves.png"
+    pc.plot_history(histories, picture, title=data.name)
 
     model = models["HyperSPN"]
     report = pc.export_onnx(model, OUT / "hyperspn.onnx")

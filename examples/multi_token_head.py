@@ -2,8 +2,8 @@
 """# A circuit as the multi-token head of a language model
 
 A recurrent network reads words, and its state makes the weights of a circuit over the next four.
-Independent words cannot say that they belong together; a mixture of rank 8 and a hidden Markov model
-can. All are exact: likelihoods, draws, and the marginal of a word given those around it.
+Independent words cannot say that they belong together; a mixture of rank 8 and a hidden Markov
+model can. All are exact: likelihoods, draws, and the marginal of a word given those around it.
 """
 
 # %%
@@ -27,7 +27,8 @@ OUT.mkdir(parents=True, exist_ok=True)
 WORDS, AHEAD, SEEN, WIDTH, STEPS = 1024, 4, 12, 64, 60
 
 # %% [markdown]
-# The text is Python's own documentation of its keywords. The last number stands for all rare words.
+# The text is Python's own documentation of its keywords. The last number stands for all rare
+# words.
 
 # %%
 text = re.findall(r"[a-z]+|[.,()]", " ".join(pydoc_data.topics.topics.values()).lower())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -19,17 +20,50 @@ from pccompiler.ir.scopes import Scopes, find_scopes
 from pccompiler.ir.statistics import Statistics, count
 from pccompiler.ir.text.printer import to_text
 from pccompiler.ir.topology import Consumers, by_level, find_consumers, find_levels
+from pccompiler.ir.variables import Variable
+from pccompiler.showing import Table, as_html, brief
+
+_LISTED = 12
+"""The most variables in the table of a notebook."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Circuit(NodeTable):
     """An immutable circuit. Build one with `Builder`, `parse` or a structure.
 
-    Its columns are the attributes of `NodeTable`; everything below is derived from them.
+    Its columns are the attributes of `NodeTable`; everything below is derived from them. Drawing
+    is above the IR, and only loaded when a picture is asked for.
     """
 
     def __str__(self) -> str:
         return self.statistics.summary()
+
+    def __repr__(self) -> str:
+        counts = {"variables": len(self.variables), "nodes": self.num_nodes}
+        return brief(self, {**counts, "units": int(self.units.sum()), "edges": len(self.operands)})
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks: a picture, and the variables."""
+        picture = import_module("pccompiler.drawing").inline_svg(self)
+        return as_html(repr(self), [_variables(self.variables)], picture)
+
+    def to_graphviz(self) -> str:
+        """The circuit in DOT, the language of Graphviz.
+
+        Raises:
+            OptionError: If it has more than 50,000 nodes.
+        """
+        return str(import_module("pccompiler.drawing").as_text(self, ".dot"))
+
+    def to_mermaid(self) -> str:
+        """The circuit as a Mermaid flowchart.
+
+        Mermaid itself draws at most 500 edges unless its configuration raises ``maxEdges``.
+
+        Raises:
+            OptionError: If it has more than 50,000 nodes.
+        """
+        return str(import_module("pccompiler.drawing").as_text(self, ".mmd"))
 
     def __eq__(self, other: object) -> bool:
         """Whether both are the same circuit; source locations do not count."""
@@ -85,6 +119,12 @@ class Circuit(NodeTable):
             known = ("fan_in", "levels", "consumers", "scopes", "statistics")
             result.__dict__.update({k: self.__dict__[k] for k in known if k in self.__dict__})
         return result
+
+
+def _variables(variables: Sequence[Variable]) -> Table:
+    rows = [(variable.name, str(variable)) for variable in variables[:_LISTED]]
+    more = len(variables) - len(rows)
+    return Table(("variable", "domain"), rows, [f"{more:,} more variables"] * (more > 0))
 
 
 def select(circuit: Circuit, keep: NDArray[np.bool_]) -> Circuit:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pccompiler.version import __version__
 
 if TYPE_CHECKING:
-    from pccompiler import datasets, errors, imports, ir, limits, passes, structures
+    from pccompiler import datasets, errors, imports, ir, limits, passes, plot, structures
     from pccompiler.api import (
         Many,
         compile,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from pccompiler.ir.expressions.variables import variables
     from pccompiler.onnx_backend import OnnxModel
-    from pccompiler.plots import plot_history
+    from pccompiler.plot.curves import plot_history
     from pccompiler.structures.chow_liu import chow_liu, chow_liu_tree
     from pccompiler.structures.hclt import hclt
     from pccompiler.structures.hmm import hmm  # in a cycle mypy takes the name for the module
@@ -88,7 +88,7 @@ _HOME = {
     "mixture_of": "pccompiler.structures",
     "naive_bayes_mixture": "pccompiler.structures",
     "parse": "pccompiler.ir",
-    "plot_history": "pccompiler.plots",
+    "plot_history": "pccompiler.plot.curves",
     "poon_domingos": "pccompiler.structures",
     "push_to_hub": "pccompiler.api",
     "quad_graph": "pccompiler.structures",
@@ -101,7 +101,7 @@ _HOME = {
     "to_text": "pccompiler.ir",
     "variables": "pccompiler.ir.expressions.variables",
 }
-_MODULES = ("datasets", "errors", "imports", "ir", "limits", "passes", "structures")
+_MODULES = ("datasets", "errors", "imports", "ir", "limits", "passes", "plot", "structures")
 
 __all__ = [
     "Blockwise",
@@ -145,6 +145,7 @@ __all__ = [
     "naive_bayes_mixture",
     "parse",
     "passes",
+    "plot",
     "plot_history",
     "poon_domingos",
     "push_to_hub",

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import pccompiler as pc
-from pccompiler import files, plots
+from pccompiler import files, plot
 from pccompiler.bench import report
 from pccompiler.commands.score import write_scores
 from pccompiler.commands.support import write_lines
@@ -47,7 +47,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path], object]]] = {
         "model.onnx",
         lambda path: pc.export_onnx(pc.compile(pc.naive_bayes_mixture(3, 2)), path),
     ),
-    "plot": ("curve.png", lambda path: plots.plot_history(_history(), path)),
+    "plot": ("curve.png", lambda path: plot.history(_history(), path)),
     "draw": ("picture.svg", lambda path: draw(_circuit(), path)),
     "text": ("c.pcir", lambda path: write_circuit(_circuit(), path)),
     "weights": ("c.pcir", lambda path: write_circuit(_circuit(), path, weights="file")),

@@ -18,6 +18,7 @@ from pccompiler.ir.plan.cost import Cost, flops_of
 from pccompiler.ir.plan.layers import Layer, Use, WeightGroup
 from pccompiler.ir.plan.text import group_text, operands_text
 from pccompiler.ir.variables import Variable
+from pccompiler.showing import brief
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,6 +44,10 @@ class Plan:
     generator: Generator
     log_scale: float = 0.0
     packed: bool = False
+
+    def __repr__(self) -> str:
+        facts = {"variables": len(self.variables), "layers": len(self.layers)}
+        return brief(self, {**facts, "groups": len(self.groups), "packed": self.packed})
 
     @property
     def floor(self) -> float:

@@ -15,6 +15,7 @@ from pccompiler.passes.analysis.determinism.decide import determinism
 from pccompiler.passes.analysis.vtrees.find import structure
 from pccompiler.passes.analysis.vtrees.partitions import describe
 from pccompiler.passes.check.wellformed import findings
+from pccompiler.showing import Table, as_html
 
 Answer = Literal["yes", "no", "unknown"]
 
@@ -78,6 +79,30 @@ class Properties:
             f"{query.name:<26}{query.answer:<9}{query.cost or query.why}" for query in self.queries
         ]
         return "\n".join(lines) + "\n"
+
+    def __repr__(self) -> str:
+        return f"Properties({_headline(self.properties)})"
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks: what holds, and what that makes tractable."""
+        held = [
+            (_mark(p.answer), p.name, "; ".join(filter(None, [p.why, p.way_out])))
+            for p in self.properties
+        ]
+        asked = [(_mark(q.answer), q.name, q.cost or q.why) for q in self.queries]
+        tables = [Table(("", "property", "why"), held), Table(("", "query", "cost"), asked)]
+        return as_html(_headline(self.properties), tables[: 1 + bool(asked)])
+
+
+def _headline(entries: Sequence[Property]) -> str:
+    """``smooth, decomposable; not deterministic``."""
+    held = [entry.name for entry in entries if entry.answer == "yes"]
+    not_held = [entry.name for entry in entries if entry.answer == "no"]
+    return "; ".join([", ".join(held) or "nothing holds", *[f"not {n}" for n in not_held]])
+
+
+def _mark(answer: Answer) -> str:
+    return {"yes": "\u2713\u00a0yes", "no": "\u2717\u00a0no", "unknown": "?\u00a0unknown"}[answer]
 
 
 def properties(circuit: Circuit, other: Circuit | None = None) -> Properties:

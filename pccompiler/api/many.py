@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pccompiler.api.compiling import Dtype, precision_of, prepare
+from pccompiler.api.preparing import Dtype, precision_of, prepare
 from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit, Generator, Sectors
 from pccompiler.ir.sectors import Cut

@@ -23,7 +23,9 @@ class What(StrEnum):
 
 def draw(
     file: CircuitFile,
-    out: Annotated[Path, typer.Argument(help="The drawing: .svg or .png.")],
+    out: Annotated[
+        Path, typer.Argument(help="The drawing: .svg, .png, .dot (Graphviz) or .mmd (Mermaid).")
+    ],
     what: Annotated[
         What,
         typer.Option(

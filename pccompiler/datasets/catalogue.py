@@ -110,8 +110,8 @@ def names(collection: str | None = None) -> tuple[str, ...]:
     """Names of the data sets, in the paper's order.
 
     Args:
-        collection: ``"twenty"``, ``"amazon"``, ``"extra"``, ``"bundled"`` or ``"generated"``; by default
-            all.
+        collection: ``"twenty"``, ``"amazon"``, ``"extra"``, ``"bundled"`` or ``"generated"``; by
+            default all.
 
     Raises:
         DataError: If there is no such collection.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pccompiler.drawing.layering import find_depths
+from pccompiler.drawing.layout.layering import find_depths
 from pccompiler.drawing.scene import NORMAL, Box, Scene, Shape, Text, colors
 from pccompiler.drawing.words import counted
 from pccompiler.ir import Circuit, Kind

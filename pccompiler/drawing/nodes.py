@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from pccompiler.drawing.labels import weight_labels
-from pccompiler.drawing.placing import Placed, place
+from pccompiler.drawing.detail import (
+    PAGE_HEIGHT,
+    PAGE_WIDTH,
+    WRITTEN,
+    Crowd,
+    Detail,
+    beside,
+    box_width,
+    crowd,
+    details,
+)
+from pccompiler.drawing.labels import distinct_edges, fitting, weight_labels
+from pccompiler.drawing.layout.folding import Folded, columns, fold
+from pccompiler.drawing.layout.placing import Placed, place
+from pccompiler.drawing.legend import add_legend, node_disc
 from pccompiler.drawing.scene import (
     FAINT,
     FILL,
@@ -18,140 +32,167 @@ from pccompiler.drawing.scene import (
     Disc,
     Path,
     Scene,
-    Sign,
     Text,
-    colors,
-    text_width,
 )
 from pccompiler.drawing.words import leaf_lines, node_title
 from pccompiler.ir import Circuit, Kind
 from pccompiler.ir.arrays import Float, Int
 
-RADIUS = 11.0
 MARGIN = 24.0
-WRITTEN = 1_500
-"""The most nodes that are labelled; with more, leaves are dots and names are tooltips only."""
-_SIGNS: dict[Kind, Sign] = {Kind.SUM: "+", Kind.MIXTURE: "+", Kind.PRODUCT: "x"}
-"""Other kinds of products have a cross in a ring."""
+COLUMN = 1_300.0
+"""Height of the columns into which a drawing higher than a page is folded, in pixels."""
 
 
 class _Page(NamedTuple):
     """Positions and sizes on the page."""
 
     circuit: Circuit
+    detail: Detail
+    lines: list[tuple[str, ...]]
     placed: Placed
+    folded: Folded
     y: Float
-    row_height: float
-    written: bool
-    radius: float
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height with margins."""
+        return self.folded.width + 2 * MARGIN, float(self.y.max(initial=0.0)) + _head(self.detail)
+
+    @property
+    def fits(self) -> bool:
+        """Whether a reader can take in the page without shrinking it."""
+        width, height = self.size
+        return width <= PAGE_WIDTH and height <= PAGE_HEIGHT
+
+
+def _head(detail: Detail) -> float:
+    """From an edge of the page to the middle of the nearest row."""
+    return MARGIN + max(detail.radius, 16.0)
 
 
 def draw_nodes(circuit: Circuit) -> Scene:
-    """Draw every node: sums and products as signs, inputs as boxes, the root on top."""
-    written = circuit.num_nodes <= WRITTEN
-    radius = RADIUS if written else 5.0
-    upper, lower, _ = _edges(circuit)
-    placed = place(upper, lower, _widths(circuit, written, radius), 14.0 if written else 4.0)
-    deep = int(placed.depth.max(initial=0))
-    row = 64.0 if written else 34.0
-    row = float(np.clip(placed.width / 14, row, 4 * row))
-    y: Float = np.asarray(MARGIN + radius + 4 + placed.depth * row, np.float64)
-    page = _Page(circuit, placed._replace(x=placed.x + MARGIN), y, row, written, radius)
-    scene = Scene(placed.width + 2 * MARGIN, 2 * (MARGIN + radius) + deep * row + 8, _caption(page))
+    """Draw every node: sums and products as signs, inputs as boxes, the root on top.
+
+    What is written is thinned until the picture fits on a page, or there is nothing left to thin.
+    """
+    first, *others = details(circuit)
+    page = _page(circuit, first)
+    for detail in others:
+        if page.fits:
+            break
+        page = _page(circuit, detail)
+    scene = Scene(*page.size, _caption(page))
     scene.shapes += _paths(page)
     scene.shapes += _glyphs(page)
-    if written:
-        scene.shapes += weight_labels(circuit, page.placed.x, y, _bend_lists(page), scene.shapes)
+    if circuit.num_nodes <= WRITTEN:
+        scene.shapes += fitting(_names(page), scene)
+        scene.shapes += weight_labels(circuit, _bend_lists(page), scene)
+    add_legend(scene, circuit, page.detail, MARGIN)
     return scene
 
 
-def _edges(circuit: Circuit) -> tuple[Int, Int, Int]:
-    """Distinct edges from nodes to operands, and the position of the first in ``operands``."""
-    owners = np.repeat(np.arange(circuit.num_nodes), circuit.fan_in)
-    keys = owners * circuit.num_nodes + circuit.operands
-    _, first = np.unique(keys, return_index=True)
-    first = np.sort(first)
-    return owners[first], circuit.operands[first], first
+def _page(circuit: Circuit, detail: Detail) -> _Page:
+    upper, lower, _ = distinct_edges(circuit)
+    needs = crowd(circuit, detail, upper, lower)
+    placed = place(upper, lower, needs.widths, detail.gap)
+    placed = placed._replace(x=placed.x + MARGIN, routes=[way + MARGIN for way in placed.routes])
+    rows = len(needs.sub_rows)
+    row = float(np.clip(placed.width * min(1 / 14, 0.7 / rows), detail.row, 4 * detail.row))
+    line = 2 * detail.radius + 3.0
+    tops = _head(detail) + np.arange(rows, dtype=np.float64) * row
+    tops[1:] += np.cumsum(needs.sub_rows - 1)[:-1] * line
+    column = columns(placed, upper, lower, tops, COLUMN if tops[-1] > PAGE_HEIGHT else PAGE_HEIGHT)
+    folded = fold(placed, upper, needs.widths, tops, column)
+    if folded.width > max(PAGE_WIDTH, placed.width):
+        folded = fold(placed, upper, needs.widths, tops, np.zeros(rows, np.int64))
+    y: Float = folded.tops[placed.depth] + _sub_rows(placed, needs) * line
+    return _Page(circuit, detail, needs.lines, placed, folded, y)
 
 
-def _widths(circuit: Circuit, written: bool, radius: float) -> Float:
-    widths = np.full(circuit.num_nodes, 2 * radius)
-    if written:
-        for node in range(circuit.num_nodes):
-            if circuit.kind[node] == Kind.INPUT:
-                lines = leaf_lines(circuit, node)
-                widths[node] = max(text_width(line, SMALL) for line in lines) + 12
-            else:  # label to the right of the glyph, as much space on the left
-                widths[node] += 2 * text_width(_beside(circuit, node), SMALL) + 4
-    return widths
-
-
-def _beside(circuit: Circuit, node: int) -> str:
-    """The name and the width of an inner node."""
-    units = int(circuit.units[node])
-    name = circuit.names.get(node, "")
-    return name + (f" ({units})" if name else f"{units}") * (units > 1)
+def _sub_rows(placed: Placed, needs: Crowd) -> Int:
+    """The line of each node within its row: neighbours are on different lines of a zigzag."""
+    order = np.lexsort((placed.x, placed.depth))
+    first = np.searchsorted(placed.depth[order], np.arange(len(needs.sub_rows)))
+    lines = np.zeros(len(order), np.int64)
+    depth = placed.depth[order]
+    lines[order] = (np.arange(len(order)) - first[depth]) % needs.sub_rows[depth]
+    return lines
 
 
 def _bend_lists(page: _Page) -> list[tuple[int, int, int, list[tuple[float, float]]]]:
     """For each edge, its ends, its place in ``operands``, and the points that it goes through."""
-    upper, lower, first = _edges(page.circuit)
-    x, y, top = page.placed.x, page.y, float(page.y.min(initial=0.0))
+    upper, lower, first = distinct_edges(page.circuit)
+    x, y, folded = page.folded.x.tolist(), page.y.tolist(), page.folded
     result: list[tuple[int, int, int, list[tuple[float, float]]]] = []
-    for a, b, position, bends in zip(
-        upper.tolist(), lower.tolist(), first.tolist(), page.placed.routes, strict=True
-    ):
+    ends = zip(upper.tolist(), lower.tolist(), first.tolist(), page.placed.routes, strict=True)
+    for number, (a, b, position, bends) in enumerate(ends):
         depth = int(page.placed.depth[a])
-        points = [(float(x[a]), float(y[a]))]
-        for step, bend in enumerate(bends.tolist(), depth + 1):
-            points.append((bend + MARGIN, top + step * page.row_height))
-        points.append((float(x[b]), float(y[b])))
-        result.append((a, b, position, points))
+        rows = slice(depth + 1, depth + 1 + len(bends))
+        inner = zip((bends + folded.shift[rows]).tolist(), folded.tops[rows].tolist(), strict=True)
+        points = [(x[a], y[a]), *inner, (x[b], y[b])]
+        result.append((a, b, position, folded.route(depth, points, number)))
     return result
 
 
 def _paths(page: _Page) -> list[Path]:
-    width = 1.0 if page.written else 0.5
+    width = 1.0 if page.detail.signs else 0.6
     return [Path(tuple(points), FAINT, width) for *_, points in _bend_lists(page)]
 
 
 def _glyphs(page: _Page) -> list[Disc | Box | Text]:
     circuit, shapes = page.circuit, list[Disc | Box | Text]()
-    for node in range(circuit.num_nodes):
+    for node, lines in enumerate(page.lines):
         kind = Kind(int(circuit.kind[node]))
-        x, y = float(page.placed.x[node]), float(page.y[node])
+        x, y = float(page.folded.x[node]), float(page.y[node])
         title = node_title(circuit, node)
-        if kind != Kind.INPUT:
-            sign, (fill, line) = _SIGNS.get(kind, "xx"), colors(kind)
-            shapes.append(Disc(x, y, page.radius, fill, line, sign, title))
-            beside = _beside(circuit, node)
-            if page.written and beside:
-                start = x + page.radius + 3
-                shapes.append(Text(start, y, beside, SMALL, "start", halo=True))
-        elif page.written:
-            shapes += _leaf(circuit, node, x, y, title)
+        if lines:
+            shapes += _leaf(lines, x, y, title)
         else:
-            shapes.append(Disc(x, y, page.radius * 0.7, FILL["input"], LINE["input"], "", title))
+            radius = page.detail.radius * (0.7 if kind == Kind.INPUT else 1.0)
+            shapes.append(node_disc(kind, page.detail, x, y, radius, title))
+        if kind != Kind.INPUT and page.detail.names and beside(circuit, node):
+            start = x + page.detail.radius + 3
+            shapes.append(Text(start, y, beside(circuit, node), SMALL, "start", halo=True))
     return shapes
 
 
-def _leaf(circuit: Circuit, node: int, x: float, y: float, title: str) -> list[Box | Text]:
-    lines = leaf_lines(circuit, node)
-    width = max(text_width(line, SMALL) for line in lines) + 12
+def _leaf(lines: tuple[str, ...], x: float, y: float, title: str) -> list[Box | Text]:
     height = 20.0 if len(lines) == 1 else 31.0
-    shapes: list[Box | Text] = [Box(x, y, width, height, FILL["input"], LINE["input"], title)]
+    shapes: list[Box | Text] = [
+        Box(x, y, box_width(lines), height, FILL["input"], LINE["input"], title)
+    ]
     for number, line in enumerate(lines):
         shift = 0.0 if len(lines) == 1 else 13.0 * number - 6.5
         shapes.append(Text(x, y + shift, line, NORMAL if number == 0 else SMALL))
     return shapes
 
 
+def _names(page: _Page) -> Iterator[list[Text]]:
+    """Places for the names that have none yet, from the root down."""
+    if page.detail.names:
+        return
+    for node in reversed(range(page.circuit.num_nodes)):
+        x, y = float(page.folded.x[node]), float(page.y[node])
+        aside = page.detail.radius + 3
+        if page.circuit.kind[node] != Kind.INPUT:
+            name = page.circuit.names.get(node, "")
+            right = Text(x + aside, y, name, SMALL, "start", halo=True)
+            yield [right, Text(x - aside, y, name, SMALL, "end", halo=True)] if name else []
+        elif not page.lines[node]:
+            yield [Text(x, y + aside + 3, leaf_lines(page.circuit, node)[0], SMALL, halo=True)]
+
+
 def _caption(page: _Page) -> tuple[str, ...]:
-    lines = [str(page.circuit) + "."]
-    signs = "+ sums, x products (ringed: Kronecker), boxes inputs; operands are below their nodes"
-    if page.written and (page.circuit.units > 1).any():
+    signs = "Operands are below their nodes"
+    if page.folded.column[-1]:
+        signs += ", or at the head of the next column"
+    if (page.circuit.kind == Kind.KRONECKER).any():
+        signs += "; Kronecker products are ringed" if page.detail.signs else ""
+    widths = page.circuit.units
+    if page.detail.names and (widths > 1).any():
         signs += "; a number next to a node is its width in units"
-    if not page.written:
-        signs += "; dots inputs; tooltips show names, scopes and source lines"
-        signs = signs.replace(", boxes inputs", "")
-    return (*lines, signs + ".")
+    if not page.detail.names:
+        signs += "; names are written where they fit, and all are in the tooltips of the SVG"
+        if (widths > 1).any():
+            signs += f"; nodes have {widths.min():,} to {widths.max():,} units"
+    return (f"{page.circuit}.", f"{signs}.")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pccompiler.drawing.placing import Placed, place
-from pccompiler.drawing.region_graph import RegionGraph, find_twins
+from pccompiler.drawing.layout.placing import Placed, place
+from pccompiler.drawing.layout.region_graph import RegionGraph, find_twins
 from pccompiler.drawing.scene import (
     FAINT,
     FILL,

@@ -27,6 +27,16 @@ def leaf_lines(circuit: Circuit, node: int) -> tuple[str, ...]:
     return variable.name, f"{family.keyword} {shown}"
 
 
+def node_lines(circuit: Circuit, node: int) -> tuple[str, ...]:
+    """The label of any node: its sign, name and width, or those of `leaf_lines`."""
+    kind, units = Kind(int(circuit.kind[node])), int(circuit.units[node])
+    if kind == Kind.INPUT:
+        return leaf_lines(circuit, node)
+    name = circuit.names.get(node, "")
+    sign = {Kind.SUM: "+", Kind.MIXTURE: "+", Kind.PRODUCT: "\u00d7"}.get(kind, "\u2297")
+    return (sign, *[name] * bool(name), *[f"{units:,} units"] * (units > 1))
+
+
 def scope_words(circuit: Circuit, variables: Sequence[int]) -> str:
     """The variables of a scope; if there are many, the first ones and their number."""
     names = [circuit.variables[v].name for v in list(variables)[:SHOWN]]
@@ -53,3 +63,8 @@ def counted(number: int, what: str) -> str:
     """``1 sum``, ``1,200 sums``."""
     plural = {"mixture": "mixtures"}.get(what, f"{what}s")
     return f"{number:,} {what if number == 1 else plural}"
+
+
+def printable(text: str) -> str:
+    """``text`` on one line, with a mark in the place of each character that cannot be printed."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)

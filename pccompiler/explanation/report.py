@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pccompiler.bench.units import Work
-from pccompiler.explanation.text import Table, as_html, as_text
+from pccompiler.showing import Table, as_html, as_text, brief
 from pccompiler.torch_backend.engines.explain import Choice
 from pccompiler.torch_backend.engines.optimize import Optimization
 
@@ -101,6 +101,10 @@ class Explanation:
 
     def __str__(self) -> str:
         return as_text(_headline(self), _tables(self))
+
+    def __repr__(self) -> str:
+        facts = {"device": self.device, "precision": self.precision, "batch": self.batch}
+        return brief(self, {**facts, "layers": len(self.layers), "parameters": self.parameters})
 
     def _repr_html_(self) -> str:
         """HTML for notebooks."""

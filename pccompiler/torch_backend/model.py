@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pccompiler.drawing import inline_svg
+from pccompiler.showing import Table, as_html, brief
 from pccompiler.torch_backend.queries.expectations import expectations
 from pccompiler.torch_backend.queries.information import information
 from pccompiler.torch_backend.queries.map import bounds, branch_and_bound
@@ -32,3 +34,28 @@ class CompiledCircuit(Queries):
     expectation = expectations.expectation
     variance = expectations.variance
     covariance = expectations.covariance
+
+    def __repr__(self) -> str:
+        """One line; `torch.nn.Module.named_parameters` lists the parameters."""
+        return brief(self, _facts(self))
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks: a picture of the circuit, and what it is compiled to."""
+        facts = {**_facts(self), "weights": self.plan.generator, "schedule": self.schedule}
+        rows = [
+            (name, f"{value:,}" if type(value) is int else "; ".join(str(value).splitlines()))
+            for name, value in facts.items()
+            if value is not None
+        ]
+        table = Table(("", "compiled"), rows)
+        return as_html(type(self).__name__, [table], inline_svg(self.circuit))
+
+
+def _facts(model: CompiledCircuit) -> dict[str, object]:
+    return {
+        "variables": len(model.plan.variables),
+        "parameters": model.num_parameters,
+        "layers": len(model.plan.layers),
+        "device": str(model.device),
+        "dtype": model.precision,
+    }

@@ -16,10 +16,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from pccompiler.drawing import What, draw
-from pccompiler.drawing.layering import find_depths, make_layers, order_rows
+from pccompiler.drawing.layout.region_graph import find_regions
 from pccompiler.drawing.picture import picture
-from pccompiler.drawing.placing import place
-from pccompiler.drawing.region_graph import find_regions
 from pccompiler.drawing.scene import Box, Disc, Path, Scene, Text, text_width
 from pccompiler.drawing.svg import to_svg
 from pccompiler.errors import OptionError
@@ -63,6 +61,11 @@ def rectangles(scene: Scene) -> np.ndarray[tuple[int, int], np.dtype[np.float64]
         if isinstance(s, Box | Disc)
     ]
     return np.array(areas).reshape(-1, 4)
+
+
+def nodes(scene: Scene) -> list[Box | Disc]:
+    """What stands for nodes; the samples of a legend have no tooltips."""
+    return [s for s in scene.shapes if isinstance(s, Box | Disc) and s.title]
 
 
 def texts(scene: Scene) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -130,9 +133,8 @@ def test_any_circuit(circuit: Circuit, what: What) -> None:
     scene = picture(circuit, what)
     assert_readable(scene)
     assert ElementTree.fromstring(to_svg(scene)).tag.endswith("svg")
-    boxes = [s for s in scene.shapes if isinstance(s, Box | Disc)]
     if what == "circuit":
-        assert len(boxes) == circuit.num_nodes
+        assert len(nodes(scene)) == circuit.num_nodes
 
 
 @given(broken_circuits(), st.sampled_from(WAYS))
@@ -169,6 +171,60 @@ def test_what_is_drawn_by_itself() -> None:
     assert drawn(rat_spn(100, 10, 5)) == "depth"
 
 
+THREE_HUNDRED = {
+    "hmm": hmm(100, 4),
+    "scalar-hmm": scalar(hmm(33, 3)),
+    "rat": rat_spn(16, num_replicas=6, units=2),
+    "bayes": scalar(naive_bayes_mixture(29, 10)),
+}
+
+
+@pytest.mark.parametrize("name", THREE_HUNDRED)
+def test_three_hundred_nodes_are_a_readable_graph(name: str) -> None:
+    """Every node on one page, where text keeps its size, no two of them overlapping."""
+    circuit = THREE_HUNDRED[name]
+    assert 280 <= circuit.num_nodes <= 320
+    scene = picture(circuit)
+    assert_readable(scene)
+    assert len(nodes(scene)) == circuit.num_nodes
+    assert scene.width <= 1_600
+    assert scene.height <= 1_700
+    edges = sum(len(set(circuit.operands_of(n).tolist())) for n in range(circuit.num_nodes))
+    assert sum(isinstance(s, Path) for s in scene.shapes) == edges
+
+
+@pytest.mark.parametrize("name", THREE_HUNDRED)
+def test_kinds_have_their_colors_and_a_legend(name: str) -> None:
+    circuit = THREE_HUNDRED[name]
+    scene = picture(circuit)
+    samples = [s for s in scene.shapes if isinstance(s, Box | Disc) and not s.title]
+    kinds = sorted({Kind(kind) for kind in circuit.kind.tolist()}, reverse=True)
+    assert len(samples) == len(kinds)
+    words = [s.text for s in scene.shapes if isinstance(s, Text)]
+    for sample, kind in zip(samples, kinds, strict=True):
+        number = int((circuit.kind == kind).sum())
+        assert f"{number} {kind.keyword}{'s' * (number != 1)}" in words
+        drawn = [s for s in nodes(scene) if f": {kind.keyword}" in s.title]
+        assert len(drawn) == number
+        assert {(s.fill, s.line) for s in drawn} == {(sample.fill, sample.line)}
+
+
+def test_names_that_do_not_fit_are_thinned() -> None:
+    scene = picture(THREE_HUNDRED["bayes"])
+    written = [s.text for s in scene.shapes if isinstance(s, Text) and s.text.startswith("x")]
+    assert 20 <= len(written) < 290
+    assert "names are written where they fit" in scene.caption[1]
+
+
+def test_a_deep_graph_is_folded_into_columns() -> None:
+    scene = picture(THREE_HUNDRED["hmm"])
+    paths = [s.points for s in scene.shapes if isinstance(s, Path)]
+    up = [points for points in paths if any(a[1] > b[1] for a, b in pairwise(points))]
+    assert 1 <= len(up) <= 8
+    assert len({points[-1] for points in up}) == len(up)
+    assert "next column" in scene.caption[1]
+
+
 def test_regions_of_a_rat_spn() -> None:
     circuit = rat_spn(8, 2, 2)
     graph = find_regions(circuit)
@@ -184,40 +240,9 @@ def test_bars_count_every_node() -> None:
     assert len(counts) <= 60
 
 
-graphs = st.integers(1, 14).flatmap(
-    lambda n: st.tuples(
-        st.just(n),
-        st.sets(
-            st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)).filter(lambda e: e[0] < e[1])
-        ),
-    )
-)
-
-
-@given(graphs)
-def test_layout_of_any_graph(drawn: tuple[int, set[tuple[int, int]]]) -> None:
-    nodes, edges = drawn
-    table = np.array(sorted(edges), np.int64).reshape(-1, 2)
-    upper, lower = table[:, 0], table[:, 1]
-    depth = find_depths(nodes, upper, lower)
-    for node in range(nodes):
-        assert depth[node] == max((depth[a] + 1 for a, b in edges if b == node), default=0)
-    layers = make_layers(nodes, upper, lower)
-    assert (layers.depth[layers.lower] - layers.depth[layers.upper] == 1).all()
-    rows = order_rows(layers, 8)
-    members = np.concatenate(rows.members)
-    assert sorted(members.tolist()) == list(range(len(layers.depth)))
-    placed = place(upper, lower, np.full(nodes, 10.0), 2.0)
-    for level in range(int(depth.max()) + 1):
-        x = np.sort(placed.x[depth == level])
-        assert all(b - a >= 12.0 - 1e-9 for a, b in pairwise(x.tolist()))
-    for a, b, route in zip(upper.tolist(), lower.tolist(), placed.routes, strict=True):
-        assert len(route) == depth[b] - depth[a] - 1
-
-
 def test_edges_end_at_their_nodes() -> None:
     scene = picture(parse(GARDEN), "circuit")
-    middles = {(s.x, s.y) for s in scene.shapes if isinstance(s, Box | Disc)}
+    middles = {(s.x, s.y) for s in nodes(scene)}
     for path in (s for s in scene.shapes if isinstance(s, Path)):
         assert {path.points[0], path.points[-1]} <= middles
         assert path.points[0][1] < path.points[-1][1]
@@ -236,7 +261,7 @@ def test_kronecker_products(tmp_path: FilePath) -> None:
     x, y = variables("x", "y")
     circuit = kron(x.indicator(), y.indicator()).sum().circuit()
     draw(circuit, tmp_path / "kronecker.png")
-    signs = [s.sign for s in picture(circuit).shapes if isinstance(s, Disc)]
+    signs = [s.sign for s in nodes(picture(circuit)) if isinstance(s, Disc)]
     assert sorted(signs) == ["+", "xx"]
 
 

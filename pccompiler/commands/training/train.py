@@ -132,7 +132,7 @@ def train(
 ) -> None:
     """Train a circuit, keep the best parameters on the validation rows, and save the model."""
     import pccompiler as pc
-    from pccompiler.plots import check_format
+    from pccompiler.plot.curves import check_format, plot_history
     from pccompiler.torch_backend.checkpoint import check_target
 
     course = Course(
@@ -185,5 +185,6 @@ def train(
         forget(state)
     report(out, model, rows, history, em)
     if plot:
-        out.print(f"curve: {pc.plot_history(history, plot, title=data)}")
+        plot_history(history, plot, title=data)
+        out.print(f"curve: {plot}")
     out.print(f"model: {out_folder}")

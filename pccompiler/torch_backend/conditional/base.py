@@ -9,8 +9,10 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from pccompiler.drawing import inline_svg
 from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit
+from pccompiler.showing import Table, as_html
 from pccompiler.torch_backend.conditional.coverage import check_free, cover
 from pccompiler.torch_backend.conditional.external import External, InBlocks, call
 from pccompiler.torch_backend.conditional.given import GivenCircuit
@@ -43,6 +45,12 @@ class Conditioned(nn.Module):
         self.module = external.build(self.coverage.size).to(base.device)
         base.freeze(self.coverage.weights)
         self._parts: Parts | None = None
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks: a picture of the circuit, and the module that makes its weights."""
+        rows = [("circuit", repr(self.base)), ("module", " ".join(str(self.module).split()))]
+        picture = inline_svg(self.base.circuit)
+        return as_html(type(self).__name__, [Table(("", "compiled"), rows)], picture)
 
     def __getattr__(self, name: str) -> Any:  # torch's own signature
         """Names the way to what needs weights that are the same for all rows."""

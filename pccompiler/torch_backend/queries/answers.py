@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from pccompiler.showing import brief
+
 
 class Completion(NamedTuple):
     """A most probable completion of each row.
@@ -20,6 +22,9 @@ class Completion(NamedTuple):
     rows: Tensor
     log_value: Tensor
     exact: bool
+
+    def __repr__(self) -> str:
+        return brief(self, self._asdict())
 
 
 class Posterior(NamedTuple):
@@ -38,6 +43,9 @@ class Posterior(NamedTuple):
     variance: Tensor
     log_evidence: Tensor
 
+    def __repr__(self) -> str:
+        return brief(self, self._asdict())
+
 
 class Classes(NamedTuple):
     """The class variable's distribution given the other variables.
@@ -50,6 +58,9 @@ class Classes(NamedTuple):
     label: Tensor
     log_probability: Tensor
 
+    def __repr__(self) -> str:
+        return brief(self, self._asdict())
+
 
 class Draws(NamedTuple):
     """The most probable distinct rows among many draws.
@@ -61,3 +72,6 @@ class Draws(NamedTuple):
 
     rows: Tensor
     log_value: Tensor
+
+    def __repr__(self) -> str:
+        return brief(self, self._asdict())

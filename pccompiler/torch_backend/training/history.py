@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from pccompiler.drawing import to_svg
+from pccompiler.drawing.curves import Curve, draw_curves
 from pccompiler.errors import DataError, OptionError
+from pccompiler.showing import Table, as_html, brief
 from pccompiler.torch_backend.data.inputs import Rows
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.mapped_rows import MappedRows
 from pccompiler.torch_backend.training.row_weights import row_weights
+
+_LISTED = 8
+"""The most evaluations in the table of a notebook."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +55,29 @@ class History:
     stopped_early: bool = False
     initialised: bool = False
     resumed_at: int = 0
+
+    def __repr__(self) -> str:
+        facts = {"evaluations": len(self.evaluations), "best_step": self.best_step}
+        return brief(self, {**facts, "best_valid": self.best_valid, "seconds": self.seconds})
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks: the curves, and the latest evaluations."""
+        valid = [(e.step, e.valid) for e in self.evaluations if e.valid is not None]
+        curves: dict[str, Curve] = {"training": [(e.step, e.train) for e in self.evaluations]}
+        if valid:
+            curves["validation"] = valid
+        scene = draw_curves(curves, "step", "mean log-likelihood (nats)")
+        return as_html(repr(self), [_latest(self.evaluations)], to_svg(scene))
+
+
+def _latest(evaluations: Sequence[Evaluation]) -> Table:
+    rows = [
+        (f"{e.step:,}", f"{e.train:.4f}", "" if e.valid is None else f"{e.valid:.4f}")
+        for e in evaluations[-_LISTED:]
+    ]
+    more = len(evaluations) - len(rows)
+    notes = [f"{more:,} earlier evaluations"] * (more > 0)
+    return Table(("step", "training (nats)", "validation (nats)"), rows, notes)
 
 
 def mean_log_likelihood(

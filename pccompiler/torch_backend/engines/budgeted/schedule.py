@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from pccompiler.drawing import to_svg
+from pccompiler.drawing.curves import draw_share
 from pccompiler.errors import OptionError
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.options import MOST, as_float, shown
+from pccompiler.showing import Table, as_html, brief
 
 _UNITS = {"": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
@@ -75,6 +78,17 @@ class Schedule:
                 f"{how}, {size_text(self.training_bytes)}\n"
             )
         return text + "training: does not fit\n"
+
+    def __repr__(self) -> str:
+        facts = {"budget": self.budget, "bytes": self.bytes, "rows": self.rows}
+        return brief(self, {**facts, "training_rows": self.training_rows})
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks: the share of the budget, and both directions."""
+        words = f"{size_text(self.bytes)} of {size_text(self.budget)}, predicted for an evaluation"
+        picture = to_svg(draw_share(self.bytes, self.budget, words))
+        lines = [line.split(": ", 1) for line in str(self).splitlines()]
+        return as_html(repr(self), [Table(("", "how"), lines)], picture)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pccompiler.errors import OptionError
 from pccompiler.options import at_least, whole
+from pccompiler.showing import brief
 from pccompiler.torch_backend.data.validation import impossible
 from pccompiler.torch_backend.queries.evidence import Evidence
 from pccompiler.torch_backend.queries.map.bounds import Bounds
@@ -45,6 +46,9 @@ class Completions:
     optimal: Tensor
     gap: Tensor
     expanded: Tensor
+
+    def __repr__(self) -> str:
+        return brief(self, vars(self))
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Plots of training runs."""
+"""Curves of training runs."""
 
 from __future__ import annotations
 
@@ -8,34 +8,59 @@ from typing import TYPE_CHECKING
 
 from pccompiler.errors import OptionError
 from pccompiler.files import replacing
+from pccompiler.plot.figures import axes_for
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from pccompiler.torch_backend import History
 
 FORMATS = (".png", ".svg", ".pdf")
 
 
 def plot_history(
-    histories: History | Mapping[str, History], path: str | Path, *, title: str = ""
-) -> Path:
-    """Draw training and validation curves to ``path`` (its ending selects the format).
+    histories: History | Mapping[str, History],
+    path: str | Path | None = None,
+    *,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw training and validation curves.
 
     Args:
         histories: One run, or several by name.
-        path: The file, written atomically.
+        path: A file to write the figure to, atomically; its ending selects the format. A new
+            figure is then not shown by notebooks.
         title: Title of the plot.
+        ax: Where to draw; by default in a new figure.
+
+    Returns:
+        The axes, with steps from left to right and mean log-likelihoods in nats upwards.
 
     Raises:
         OptionError: If the ending is not a supported format.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    if path is None:
+        axes = axes_for(ax, 7.0, 4.5)
+        _draw(axes, histories, title)
+        return axes
     check_format(path)
+    axes = _silent_axes() if ax is None else ax
+    _draw(axes, histories, title)
+    with replacing(path) as staging:
+        axes.figure.canvas.print_figure(staging, dpi=150)
+    return axes
+
+
+def _silent_axes() -> Axes:
+    """Axes of a figure that no window and no notebook knows of."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(7.0, 4.5), layout="constrained").subplots()
+
+
+def _draw(axes: Axes, histories: History | Mapping[str, History], title: str) -> None:
     runs = histories if isinstance(histories, Mapping) else {"": histories}
-    figure, axes = pyplot.subplots(figsize=(7.0, 4.5), layout="constrained")
     for number, (name, history) in enumerate(runs.items()):
         steps = [e.step for e in history.evaluations]
         color = f"C{number}"
@@ -52,12 +77,6 @@ def plot_history(
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.legend()
-    try:
-        with replacing(path) as staging:
-            figure.savefig(staging, dpi=150)
-    finally:
-        pyplot.close(figure)
-    return Path(path)
 
 
 def check_format(path: str | Path) -> None:

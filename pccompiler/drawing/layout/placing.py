@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pccompiler.drawing.layering import Layers, Rows, make_layers, means, order_rows
+from pccompiler.drawing.layout.layering import Layers, Rows, make_layers, means, order_rows
 from pccompiler.ir.arrays import Float, Int
 
 SWEEPS = 12
