@@ -89,30 +89,34 @@ class RowEvaluation:
         """The value of a layer other than an input, shape (batch, rows, units)."""
         parts = [self._operand(number, part, values) for part in range(len(layer.operands))]
         if layer.kind == Kind.PRODUCT:
-            return torch.cat([part.sum(1) for part in parts], 1)
+            return _joined([part.sum(1) for part in parts], 1)
         if layer.kind in PRODUCTS:
             places = unit_places(layer, parts[0].device)
             read = [x[:, 0].index_select(2, place) for x, place in zip(parts, places, strict=True)]
             return sum(read[1:], read[0])
         if layer.ragged:
             sums = zip(self.uses[number], parts, strict=True)
-            return torch.cat([self._sum(use, x.squeeze(3).transpose(1, 2)) for use, x in sums], 1)
+            return _joined([self._sum(use, x.squeeze(3).transpose(1, 2)) for use, x in sums], 1)
         (use,) = self.uses[number]
         if layer.kind == Kind.MIXTURE:
             return self._mixture(use, parts[0])
         if layer.kind != Kind.SUM:
             raise AssertionError(f"unknown layers of kind {layer.kind}")  # pragma: no cover
         inputs = [x.transpose(1, 2).flatten(2) for x in parts]
-        return self._sum(use, torch.cat(inputs, 2))
+        return self._sum(use, _joined(inputs, 2))
 
     def _operand(self, number: int, part: int, values: Sequence[Tensor]) -> Tensor:
         """Operands, shape (batch, arity, rows, units)."""
+        operands = self.plan.layers[number].operands[part]
+        size = operands.arity, operands.rows
+        if operands.start is not None:
+            below = values[operands.sources[0].layer]
+            whole = below.narrow(1, operands.start, size[0] * size[1])
+            return whole.view(len(below), *size, below.shape[2])
         rows, order = self.gathers[number, part]
         pieces = [values[layer].index_select(1, some) for layer, some in rows]
         joined = pieces[0] if order is None else torch.cat(pieces, 1).index_select(1, order)
-        operands = self.plan.layers[number].operands[part]
-        found: Tensor = joined.unflatten(1, (operands.arity, operands.rows))
-        return found
+        return joined.view(len(joined), *size, joined.shape[2])
 
     def _sum(self, use: int, logs: Tensor) -> Tensor:
         def run(logs: Tensor) -> Tensor:
@@ -153,3 +157,8 @@ class RowEvaluation:
             batch, own, values = self.leaves[number].complete(flow, draw, generator)
             out[batch, self.leaves[number].layer.place[own]] = values
         return out
+
+
+def _joined(pieces: Sequence[Tensor], dim: int) -> Tensor:
+    """The pieces in one tensor; a single one is not copied."""
+    return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces), dim)

@@ -85,7 +85,7 @@ def test_rows_have_circuits_of_their_own(circuit: Circuit, make: Make) -> None:
     check_all(model, contexts, rows_of(model, 0))
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(circuits(), st.integers(0, 2**16))
 def test_random_circuits(circuit: Circuit, seed: int) -> None:
     if not (circuit.weight >= 0).any():
