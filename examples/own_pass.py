@@ -63,6 +63,7 @@ circuit = learn_spn(train, min_rows=100, pseudocount=0.5)
 edges: list[int] = []
 likelihoods: list[float] = []
 thresholds = [0.0, 0.2, 0.3, 0.35, 0.4]
+smaller = circuit
 for below in thresholds:
     smaller = PassManager([DropRare(below), Prune()])(circuit)
     edges.append(len(smaller.operands))

@@ -10,6 +10,7 @@ from pathlib import Path
 import jupytext
 import pytest
 
+import pccompiler as pc
 from docs import hooks
 from examples import demo
 from tests.test_pages import registries_as_before as registries_as_before  # examples register, too
@@ -84,7 +85,7 @@ def test_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_verdict_of_the_demo_is_about_whoever_wins() -> None:
     def runs(*tests: float) -> list[demo.Run]:
-        model = demo.pc.compile(demo.pc.rat_spn(2, 1, 1))
+        model = pc.compile(pc.rat_spn(2, 1, 1))
         return [demo.Run("", 0, demo.Setting(0.1), model, test=test) for test in tests]
 
     assert demo.verdict({"HyperSPN": runs(-1.0, -3.0), "SPN": runs(-2.0, -2.5)}) == (
