@@ -49,7 +49,7 @@ TRAIN, VALID = 200, 100
 REPLICAS, UNITS = 10, 5
 WHY = f"""\
 Generated weights should generalise better where many weights meet few rows. So: 64 pixels of 17
-grey levels, {TRAIN} pictures to train on, and the paper's random trees for both models, {REPLICAS} of them.
+grey levels, {TRAIN} pictures to train on, and {REPLICAS} of the paper's random trees for both models.
 Each model gets three settings; {VALID} validation pictures choose one, and say when to stop.
 Pictures: Alpaydin and Kaynak (1998), UCI Machine Learning Repository, CC BY 4.0.
 """
@@ -86,14 +86,16 @@ def garden() -> pc.Circuit:
     rain, wet = variables("rain", "wet")
     dry_day = (rain == 0) * wet.bernoulli(0.2)
     rainy_day = (rain == 1) * wet.bernoulli(0.9)
-    return (0.7 * dry_day + 0.3 * rainy_day).circuit()
+    circuit: pc.Circuit = (0.7 * dry_day + 0.3 * rainy_day).circuit()
+    return circuit
 
 
 def forgetful() -> pc.Circuit:
     """The same, but what rain does to the grass is forgotten."""
     rain, wet = variables("rain", "wet")
     dry_day = (rain == 0) * wet.bernoulli(0.2)
-    return (0.7 * dry_day + 0.3 * (rain == 1)).circuit()
+    circuit: pc.Circuit = (0.7 * dry_day + 0.3 * (rain == 1)).circuit()
+    return circuit
 
 
 def declare(out: Path) -> str:
