@@ -65,7 +65,8 @@ def test_its_page_has_all_its_cells(path: Path) -> None:
 
 @each
 def test_the_index_shows_it(path: Path) -> None:
-    assert f"](../examples/{path.name})" in INDEX.read_text()
+    title = jupytext.read(path).cells[0].source.splitlines()[0].removeprefix("# ")
+    assert f"[{title}](../examples/{path.name})" in INDEX.read_text()
     assert (PICTURES / f"{path.stem}.png").is_file(), "make examples"
 
 
