@@ -30,8 +30,6 @@ from numpy.typing import NDArray
 
 import pccompiler as pc
 from pccompiler.drawing import draw
-from pccompiler.ir import categorical
-from pccompiler.ir.expressions.variables import variables
 from pccompiler.torch_backend import Evaluation, mean_log_likelihood
 
 Floats = NDArray[np.float64]
@@ -49,7 +47,7 @@ TRAIN, VALID = 200, 100
 REPLICAS, UNITS = 10, 5
 WHY = f"""\
 Generated weights should generalise better where many weights meet few rows. So: 64 pixels of 17
-grey levels, {TRAIN} pictures to train on, and {REPLICAS} of the paper's random trees for both models.
+grey levels, {TRAIN} pictures to train on, and {REPLICAS} of the paper's random trees for both.
 Each model gets three settings; {VALID} validation pictures choose one, and say when to stop.
 Pictures: Alpaydin and Kaynak (1998), UCI Machine Learning Repository, CC BY 4.0.
 """
@@ -83,7 +81,7 @@ def load() -> pc.datasets.Dataset:
 # %%
 def garden() -> pc.Circuit:
     """Rain, and wet grass."""
-    rain, wet = variables("rain", "wet")
+    rain, wet = pc.variables("rain", "wet")
     dry_day = (rain == 0) * wet.bernoulli(0.2)
     rainy_day = (rain == 1) * wet.bernoulli(0.9)
     circuit: pc.Circuit = (0.7 * dry_day + 0.3 * rainy_day).circuit()
@@ -92,7 +90,7 @@ def garden() -> pc.Circuit:
 
 def forgetful() -> pc.Circuit:
     """The same, but what rain does to the grass is forgotten."""
-    rain, wet = variables("rain", "wet")
+    rain, wet = pc.variables("rain", "wet")
     dry_day = (rain == 0) * wet.bernoulli(0.2)
     circuit: pc.Circuit = (0.7 * dry_day + 0.3 * (rain == 1)).circuit()
     return circuit
@@ -143,7 +141,7 @@ class Run:
 def train(name: str, setting: Setting, seed: int, steps: int) -> Run:
     """Train until the validation rows have not improved for ten evaluations."""
     data = load()
-    pixels = [categorical(f"pixel{i}", 17) for i in range(64)]
+    pixels = [pc.categorical(f"pixel{i}", 17) for i in range(64)]
     circuit = pc.rat_spn(pixels, REPLICAS, UNITS, seed=0)
     weights = pc.Hypernetwork() if name == "HyperSPN" else pc.Direct()
     run = Run(name, seed, setting, pc.compile(circuit, weights, seed=seed))

@@ -14,8 +14,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import pccompiler as pc
-from pccompiler.ir import categorical
-from pccompiler.structures import hclt
 
 OUT = Path("out/examples")
 OUT.mkdir(parents=True, exist_ok=True)
@@ -26,8 +24,8 @@ OUT.mkdir(parents=True, exist_ok=True)
 
 # %%
 digits = pc.datasets.load("digits")
-pixels = [categorical(f"pixel{i}", 17) for i in range(64)]
-circuit = hclt(digits.train, 12, variables=pixels)
+pixels = [pc.categorical(f"pixel{i}", 17) for i in range(64)]
+circuit = pc.hclt(digits.train, 12, variables=pixels)
 model = pc.compile(circuit, seed=0)
 history = pc.fit_em(model, digits.train, digits.valid, iterations=12, patience=3, progress=False)
 print(f"{circuit}\nvalidation: {history.best_valid:.1f} nats a picture")

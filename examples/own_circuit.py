@@ -15,8 +15,6 @@ from matplotlib.figure import Figure
 
 import pccompiler as pc
 from pccompiler.datasets import Table, load_file
-from pccompiler.ir import binary, count, real
-from pccompiler.ir.expressions.variables import variables
 
 OUT = Path("out/examples")
 OUT.mkdir(parents=True, exist_ok=True)
@@ -44,7 +42,7 @@ path.write_text("\n".join(map(",".join, [list(columns), *cells.tolist()])) + "\n
 # %%
 table = load_file(path)
 assert isinstance(table, Table)
-temperature, rain, sold = variables(real("temperature"), binary("rain"), count("sold"))
+temperature, rain, sold = pc.variables(pc.real("temperature"), "rain", pc.count("sold"))
 days = temperature.gaussian(units=3) * rain.bernoulli(units=3) * sold.poisson(units=3)
 circuit = days.sum().circuit()
 model = pc.compile(circuit, seed=1)

@@ -20,10 +20,8 @@ from torch import Tensor
 from torch.distributions import VonMises, constraints
 
 import pccompiler as pc
-from pccompiler.ir import Builder, Variable, parse, real, to_text
 from pccompiler.ir.arrays import Float
-from pccompiler.ir.families import Family, Parameter, positive, register
-from pccompiler.ir.families import real as anywhere
+from pccompiler.ir.families import Family, Parameter, positive, real, register
 from pccompiler.torch_backend.leaves.base import Units
 from pccompiler.torch_backend.leaves.distribution import DistributionLeaf
 from pccompiler.torch_backend.leaves.registry import register as register_leaf
@@ -41,11 +39,11 @@ class VonMisesFamily(Family):
     """Angles from -pi to pi, about a mean direction."""
 
     keyword, domains = "von_mises", ("real",)
-    parameters = (Parameter("loc", anywhere), Parameter("concentration", positive))
+    parameters = (Parameter("loc", real), Parameter("concentration", positive))
     in_float64 = True
 
     def log_value(
-        self, x: Float, parameters: Sequence[Float], variables: Sequence[Variable]
+        self, x: Float, parameters: Sequence[Float], variables: Sequence[pc.Variable]
     ) -> Float:
         """The density by the angle; 0 outside."""
         loc, concentration = parameters
@@ -78,9 +76,9 @@ register_leaf(VonMisesLeaf("von_mises", VonMises, constraints.interval(-PI, PI))
 rng = np.random.default_rng(0)
 east, south = rng.vonmises(0.0, 8.0, 300), rng.vonmises(3.0, 4.0, 300)
 x = np.concatenate([east, south])[:, None]
-b = Builder([real("direction")])
+b = pc.Builder([pc.real("direction")])
 circuit = b.build(b.sum([b.von_mises(0, units=2)], 1))
-assert parse(to_text(circuit)) == circuit
+assert pc.parse(pc.to_text(circuit)) == circuit
 model = pc.compile(circuit, dtype="float64")
 history = pc.fit_em(model, x, iterations=20, progress=False)
 print(f"mean log-likelihood: {history.evaluations[-1].train:.3f} nats")

@@ -19,7 +19,6 @@ import pccompiler as pc
 from pccompiler.ir import Circuit, Kind
 from pccompiler.passes import Pass, PassManager, Prune
 from pccompiler.passes.registry import PASSES
-from pccompiler.structures import learn_spn
 
 OUT = Path("out/examples")
 OUT.mkdir(parents=True, exist_ok=True)
@@ -59,7 +58,7 @@ PASSES.add("drop-rare", DropRare)
 # %%
 digits = pc.datasets.load("digits")
 train, valid = ((part >= 8).astype(np.uint8)[:, 20:44] for part in (digits.train, digits.valid))
-circuit = learn_spn(train, min_rows=100, pseudocount=0.5)
+circuit = pc.learn_spn(train, min_rows=100, pseudocount=0.5)
 edges: list[int] = []
 likelihoods: list[float] = []
 thresholds = [0.0, 0.2, 0.3, 0.35, 0.4]

@@ -16,7 +16,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import pccompiler as pc
-from pccompiler.ir import Sectors
 from pccompiler.ir.sectors import Cut
 
 OUT = Path("out/examples")
@@ -46,11 +45,11 @@ def halves(weight: int, shape: tuple[int, int]) -> Iterator[tuple[int, int, int]
 digits = pc.datasets.load("digits")
 train, valid = ((part >= 8).astype(np.uint8) for part in (digits.train, digits.valid))
 circuit = pc.rat_spn(64, num_replicas=2, units=5, seed=0)
-cuts: dict[str, Sectors | Cut | None] = {
+cuts: dict[str, pc.Sectors | Cut | None] = {
     "direct": None,
-    "blocks": Sectors(by="block"),
-    "rows": Sectors(by="rows", size=1),
-    "16 weights": Sectors(by="size", size=16),
+    "blocks": pc.Sectors(by="block"),
+    "rows": pc.Sectors(by="rows", size=1),
+    "16 weights": pc.Sectors(by="size", size=16),
     "own: half rows": halves,
 }
 found: dict[str, tuple[int, float]] = {}

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from torch.utils.data import DataLoader, TensorDataset
 
 import pccompiler as pc
-from pccompiler.ir import categorical
 
 OUT = Path("out/examples")
 OUT.mkdir(parents=True, exist_ok=True)
@@ -24,7 +23,7 @@ OUT.mkdir(parents=True, exist_ok=True)
 digits = pc.datasets.load("digits")
 rows = TensorDataset(torch.from_numpy(digits.train).float())
 loader = DataLoader(rows, batch_size=100, shuffle=True, generator=torch.Generator().manual_seed(0))
-pixels = [categorical(f"pixel{i}", 17) for i in range(64)]
+pixels = [pc.categorical(f"pixel{i}", 17) for i in range(64)]
 model = pc.compile(pc.rat_spn(pixels, num_replicas=4, units=5, seed=0), pc.Hypernetwork(), seed=0)
 
 # %% [markdown]
