@@ -5,7 +5,7 @@ STAMP := .venv/.stamp
 DOCS := .venv-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage lint check docs figures fmt bench params clean
+.PHONY: help setup demo examples test coverage lint check docs figures fmt bench params clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -18,8 +18,13 @@ $(STAMP): pyproject.toml requirements/cpu.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $(STAMP)
 
-demo: setup ## train a HyperSPN, export it, query it through ONNX Runtime (under three minutes)
+demo: setup ## the whole story on real data: check, train, ask, complete, export (under three minutes)
 	$(BIN)/python examples/demo.py
+
+examples: setup ## run the examples, and keep their pictures for the documentation
+	for script in $(filter-out examples/demo.py,$(wildcard examples/*.py)); do $(BIN)/python $$script || exit 1; done
+	mkdir -p docs/images/examples
+	cp out/examples/*.png docs/images/examples/
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pccompiler.ir.families import Family
-from pccompiler.ir.families.supports import Positive, Support, UnitInterval, slices
+from pccompiler.ir.families.supports import Positive, Real, Support, UnitInterval, slices
 from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.plan.layers import Form, Layer, Operands
 from pccompiler.ir.plan.oracle import added, gather, layer_value
@@ -59,6 +59,11 @@ def _rounded_logarithm(parameter: Float) -> Float:
     with np.errstate(divide="ignore", invalid="ignore"):
         moved = parameter * (1.0 + (_PARAMETER + np.abs(np.log(parameter))) * UNIT_ROUNDOFF)
     return np.where(parameter > 0.0, moved, parameter)
+
+
+def _rounded(parameter: Float) -> Float:
+    """As far as rounding to float32 can move it."""
+    return parameter * (1.0 + UNIT_ROUNDOFF)
 
 
 def bounded_log_likelihood(
@@ -149,6 +154,8 @@ class _Walk:
             own = _size(value)
             if any(isinstance(p.support, Positive) for p in layer.family.parameters):
                 own = own + self._change(layer, _rounded_logarithm, Positive) / UNIT_ROUNDOFF
+            if any(isinstance(p.support, Real) for p in layer.family.parameters):
+                own = own + self._change(layer, _rounded, Real) / UNIT_ROUNDOFF
         else:
             moved = self._change(layer, lambda p: p * (1.0 + _STEP))
             own = 1.0 + 3.0 * _size(value) + _PARAMETER * moved / _STEP
