@@ -67,11 +67,12 @@ heads = {
     "HMM": pc.hmm(ahead, 8, homogeneous=False),
 }
 losses: list[float] = []
+models: dict[str, pc.ConditionalCircuit] = {}
 before, true = windows(torch.arange(cut, cut + 2000, 10))
 for name, circuit in heads.items():
     torch.manual_seed(0)
     network = pc.Blockwise(Reader(), WIDTH, pc.External.size(circuit))
-    model = pc.compile(circuit, pc.External(network), seed=0)
+    model = models[name] = pc.compile(circuit, pc.External(network), seed=0)
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     for _ in track(range(STEPS), name):
         seen, follows = windows(torch.randint(cut - SEEN - AHEAD, (32,)))
@@ -86,10 +87,10 @@ for name, circuit in heads.items():
 # Draws of the next words, and the word that is most probable in a gap:
 
 # %%
-drawn = model.sample(3, context=before[:3], seed=0).long()
+drawn = models["HMM"].sample(3, context=before[:3], seed=0).long()
 gap = true[:3].index_fill(1, torch.tensor([1]), torch.nan)
-second = model.posterior_marginals(gap, variables=["word1"], context=before[:3]).states[:, 0]
-for row, best in enumerate(second.argmax(1).tolist()):
+second = models["HMM"].posterior_marginals(gap, variables=["word1"], context=before[:3])
+for row, best in enumerate(second.states[:, 0].argmax(1).tolist()):
     read, written = (" ".join(names[int(w)] for w in part[row]) for part in (before, drawn))
     print(f"{read} -> {written}; in the gap: {names[best]}")
 figure = Figure(figsize=(6, 2.5), layout="constrained")
