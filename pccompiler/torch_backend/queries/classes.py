@@ -88,7 +88,9 @@ def _engine(model: KnowsEvidence) -> RootTerms | None:
     return None if isinstance(found, NoMatch) or not isinstance(found, RootTerms) else found
 
 
-def _joint(model: KnowsEvidence, engine: RootTerms, rows: Tensor, states: Int, number: int) -> Tensor:
+def _joint(
+    model: KnowsEvidence, engine: RootTerms, rows: Tensor, states: Int, number: int
+) -> Tensor:
     """The terms of the root, each added to its state."""
     wanted = Wanted.GRADIENT if torch.is_grad_enabled() else Wanted.VALUE
     with engine.threads(len(rows)):

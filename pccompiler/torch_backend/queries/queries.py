@@ -209,10 +209,9 @@ class Queries(KnowsEvidence):
             OptionError: If it is not discrete.
         """
         column = class_column(self, variable)
-        together = not torch.is_grad_enabled() and (self.device.type == "cpu" or not self.kernels)
-        if together:
+        if self.heads_together:
             logs = log_joint(self, x, column).log_softmax(1)
-        else:  # differentiable more than once, and on GPUs in fused kernels
+        else:
             logs = one_by_one(self, self.evidence(x), column).log_softmax(1)
         return Classes(logs.argmax(1), logs)
 
@@ -246,6 +245,15 @@ class Queries(KnowsEvidence):
         values = self.log_likelihood(rows, check=False)
         order = values.argsort(descending=True, stable=True)[:k]
         return Draws(rows[order], values[order])
+
+    @property
+    def heads_together(self) -> bool:
+        """Whether `classify` asks `log_joint`.
+
+        Not for gradients, which can then be differentiated again, and not on GPUs with kernels.
+        """
+        slow = self.device.type == "cuda" and self.kernels is not None
+        return not (torch.is_grad_enabled() or slow)
 
     @property
     def deterministic(self) -> bool:

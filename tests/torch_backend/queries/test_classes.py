@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 import pccompiler as pc
 from pccompiler.errors import OptionError
@@ -118,3 +119,16 @@ def test_a_memory_budget_is_kept() -> None:
     model.keep_within("1 MiB")
     x = rows_of(model.circuit)
     torch.testing.assert_close(model.log_joint(x, "label"), one_by_one(model, x, 4))
+
+
+@torch.no_grad()
+def test_each_context_has_weights_of_its_own() -> None:
+    torch.manual_seed(0)
+    external = pc.External(lambda size: nn.Linear(2, size, dtype=torch.float64))
+    model = pc.compile(heads(), external, dtype="float64")
+    x, contexts = rows_of(model.circuit), torch.randn(6, 2, dtype=torch.float64)
+    want = [model.given(contexts[i : i + 1]).log_joint(x[i : i + 1], "label") for i in range(6)]
+    found = model.classify(x, "label", context=contexts).log_probability
+    torch.testing.assert_close(found, torch.cat(want).log_softmax(1))
+    alone = model.classify(x[:1], "label", context=contexts[:1]).log_probability
+    torch.testing.assert_close(alone, found[:1])
