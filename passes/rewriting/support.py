@@ -1,4 +1,7 @@
-"""The set of worlds where a circuit is positive: as a circuit, and world by world."""
+"""The set of worlds where a circuit is positive: as a circuit, and world by world.
+
+Parameters without values count as positive, as they do for determinism.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def support(circuit: Circuit, variables: Sequence[Variable]) -> Circuit:
     Its ``log_scale`` is the logarithm of the number of these worlds.
 
     Args:
-        circuit: Smooth, decomposable and deterministic, with given values, over discrete variables.
+        circuit: Smooth, decomposable and deterministic, over discrete variables.
             Without determinism, the value of a world is the number of its derivations instead.
         variables: Variables with as many states as those of the circuit, which take their place.
 
@@ -35,10 +38,10 @@ def support(circuit: Circuit, variables: Sequence[Variable]) -> Circuit:
     leaves = np.zeros(int(first[-1]))
     tables: dict[int, Float] = {}
     for node in inputs:
-        rows = states(circuit, node, circuit.variables[int(circuit.variable[node])]) > 0.0
-        tables[node], leaves[first[node] : first[node + 1]] = normalized(rows.astype(np.float64))
+        rows = _states(circuit, node).astype(np.float64)
+        tables[node], leaves[first[node] : first[node + 1]] = normalized(rows)
     for node in np.flatnonzero(np.isin(circuit.kind, SUMS)).tolist():
-        tables[node] = (given(circuit, node) > 0.0).astype(np.float64)
+        tables[node] = _weights(circuit, node).astype(np.float64)
     owners = np.array(list(tables), np.int64)
     weight, family = np.full(circuit.num_nodes, -1), np.full(circuit.num_nodes, -1)
     weight[owners], family[inputs] = np.arange(len(owners)), Family.CATEGORICAL
@@ -63,7 +66,7 @@ def free(circuit: Circuit) -> list[int]:
     bound = {
         int(circuit.variable[node])
         for node in np.flatnonzero(circuit.kind == Kind.INPUT).tolist()
-        if not states(circuit, node, circuit.variables[int(circuit.variable[node])]).all()
+        if not _states(circuit, node).all()
     }
     return [v for v in range(len(circuit.variables)) if v not in bound]
 
@@ -72,21 +75,42 @@ def positive(circuit: Circuit, worlds: NDArray[np.int64]) -> Bool:
     """Whether the circuit is positive in each world: the definition, in truth values.
 
     Args:
-        circuit: With given values, over discrete variables.
+        circuit: Over discrete variables.
         worlds: Shape (worlds, variables).
     """
     values: list[Bool] = []
     for node, kind in enumerate(circuit.kind.tolist()):
         below = [values[j] for j in circuit.operands_of(node).tolist()]
         if kind == Kind.INPUT:
-            variable = int(circuit.variable[node])
-            table = states(circuit, node, circuit.variables[variable]) > 0.0
-            values.append(table[:, worlds[:, variable]])
+            values.append(_states(circuit, node)[:, worlds[:, int(circuit.variable[node])]])
         elif kind in PRODUCTS:
             values.append(_all(np.stack(factors(kind, below))))
         else:
-            values.append(_any(given(circuit, node) > 0.0, kind, below))
+            values.append(_any(_weights(circuit, node), kind, below))
     return _all(values[circuit.root])
+
+
+def _states(circuit: Circuit, node: int) -> Bool:
+    """The states in which each unit of an input is positive, shape (units, states)."""
+    variable = circuit.variables[int(circuit.variable[node])]
+    if _open(circuit, node):
+        return np.ones((int(circuit.units[node]), variable.cardinality), np.bool_)
+    return np.asarray(states(circuit, node, variable) > 0.0, np.bool_)
+
+
+def _weights(circuit: Circuit, node: int) -> Bool:
+    """Which weights of a sum are positive."""
+    if _open(circuit, node):
+        weight = circuit.weight[node]
+        shape = int(circuit.weights.rows[weight]), int(circuit.weights.columns[weight])
+        return np.ones(shape, np.bool_)
+    return np.asarray(given(circuit, node) > 0.0, np.bool_)
+
+
+def _open(circuit: Circuit, node: int) -> bool:
+    """Whether a node has parameters without values, which count as positive."""
+    weight = int(circuit.weight[node])
+    return weight >= 0 and weight not in circuit.weights.values
 
 
 def _all(values: Bool) -> Bool:

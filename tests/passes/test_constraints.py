@@ -16,6 +16,7 @@ from pccompiler.errors import CircuitError, PCCompilerError
 from pccompiler.imports import read_nnf, read_sdd
 from pccompiler.ir import Builder, Circuit, binary, categorical, real
 from pccompiler.ir.arrays import Float
+from pccompiler.ir.expressions.variables import variables
 from pccompiler.passes import compatibility, constrain, determinism, multiply
 from pccompiler.passes.constraints import Listed, formula
 from pccompiler.passes.transforms.keep_worlds import keep_worlds
@@ -118,6 +119,15 @@ def test_variables_that_the_circuit_alone_has_are_kept(tmp_path: Path) -> None:
     assert density(found, [1.3, 1, 0, 0]) == 0.0
 
 
+def test_formulas_without_weights(tmp_path: Path) -> None:
+    one, two, three = variables("x1", "x2", "x3")
+    formula = ((one == 1) * (two == 1) + (one == 0) * (two == 0)) * three.bernoulli()
+    b = Builder([binary(f"x{i}") for i in (1, 2, 3)])
+    circuit = b.build(b.product([b.bernoulli(v, [0.3 + 0.2 * v]) for v in range(3)]))
+    found = constrain(circuit, formula.circuit())
+    np.testing.assert_allclose(values(found), values(constrain(circuit, same(tmp_path))))
+
+
 def test_models_that_cross_the_constraint_list_its_worlds(tmp_path: Path) -> None:
     circuit, constraint = _crossing(), _crossing(swapped=True)
     assert compatibility(circuit, constraint).holds is False
@@ -134,10 +144,10 @@ def test_states_count_and_not_the_name_of_the_domain(tmp_path: Path) -> None:
     assert np.exp(found.log_scale) == pytest.approx(0.25**2 + 0.75**2, rel=1e-12)
 
 
-def _crossing(variables: int = 4, *, swapped: bool = False) -> Circuit:
+def _crossing(number: int = 4, *, swapped: bool = False) -> Circuit:
     """Pairs of neighbours that are equal more often than not; swapped, pairs across, equal."""
-    b = Builder([binary(f"x{i + 1}") for i in range(variables)])
-    half = variables // 2
+    b = Builder([binary(f"x{i + 1}") for i in range(number)])
+    half = number // 2
     places = [(i, i + half) if swapped else (2 * i, 2 * i + 1) for i in range(half)]
     pairs = [
         b.sum([b.product([b.sum([b.indicator(v)], 2, weights=np.eye(2)) for v in pair])], 1,
@@ -175,16 +185,15 @@ def _one(name: str, row: list[float]) -> Circuit:
     return b.build(b.sum([b.indicator(0)], 1, weights=[row]))
 
 
-def _twice(variables: int) -> Circuit:
+def _twice(number: int) -> Circuit:
     """A disjunction that is not deterministic: x1 or x2 or ..., with all of them smooth."""
-    b = Builder([binary(f"x{i + 1}") for i in range(variables)])
-    true = [b.bernoulli(v, [1.0]) for v in range(variables)]
-    either = [b.bernoulli(v, [0.5]) for v in range(variables)]
+    b = Builder([binary(f"x{i + 1}") for i in range(number)])
+    true = [b.bernoulli(v, [1.0]) for v in range(number)]
+    either = [b.bernoulli(v, [0.5]) for v in range(number)]
     terms = [
-        b.product([true[v] if v == w else either[w] for w in range(variables)])
-        for v in range(variables)
+        b.product([true[v] if v == w else either[w] for w in range(number)]) for v in range(number)
     ]
-    made = b.build(b.sum(terms, 1, weights=[[1.0 / variables] * variables], name="any"))
+    made = b.build(b.sum(terms, 1, weights=[[1.0 / number] * number], name="any"))
     return made.replace(location=None)
 
 

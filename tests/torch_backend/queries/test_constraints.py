@@ -39,8 +39,8 @@ def odd(number: int) -> NDArray[np.bool_]:
     return np.asarray(np.indices((2,) * number).sum(axis=0) % 2 == 1)
 
 
-def model_of(circuit: Circuit, **options: str) -> pc.CompiledCircuit:
-    return pc.compile(circuit, dtype="float64", seed=3, **options)  # type: ignore[arg-type]
+def model_of(circuit: Circuit) -> pc.CompiledCircuit:
+    return pc.compile(circuit, dtype="float64", seed=3)
 
 
 def masses(model: pc.CompiledCircuit) -> Float:
