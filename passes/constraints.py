@@ -110,7 +110,7 @@ def _columns(circuit: Circuit, constraint: object) -> list[int]:
         raise OptionError.of(
             "PC850",
             f"the constraint is {shown(constraint)}, not a circuit",
-            help="read a file with pccompiler.imports.read, or build a circuit that is positive "
+            help="read a file with pccompiler.read, or build a circuit that is positive "
             "where the constraint holds",
         )
     known = {variable.name: i for i, variable in enumerate(circuit.variables)}
