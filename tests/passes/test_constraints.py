@@ -172,7 +172,7 @@ def _refused(folder: Path) -> dict[str, Callable[[], object]]:
         "impossible": lambda: constrain(constrain(circuit, first), _one("x1", [1.0, 0.0])),
         "crossing": lambda: constrain(_crossing(20), _crossing(20, swapped=True)),
         "derivations": lambda: constrain(_crossing(20), _twice(20)),
-        "model": lambda: multiply(pc.compile(circuit), circuit),  # type: ignore[arg-type]
+        "no circuits": lambda: multiply("p", circuit),  # type: ignore[arg-type]
         "no such name": lambda: circuit.rename({"rain": "wet"}),
         "taken": lambda: circuit.rename({"x1": "x2"}),
         "invalid": lambda: circuit.rename({"x1": "a b"}),
