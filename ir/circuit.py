@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pccompiler.errors import OptionError
 from pccompiler.ir.arrays import Float, Int, first_uses, segments
 from pccompiler.ir.families import Family
 from pccompiler.ir.kinds import Kind
+from pccompiler.ir.names import ALPHABET, is_name
 from pccompiler.ir.node_table import NodeTable, WeightTable
 from pccompiler.ir.scopes import Scopes, find_scopes
 from pccompiler.ir.statistics import Statistics, count
@@ -119,6 +121,32 @@ class Circuit(NodeTable):
             known = ("fan_in", "levels", "consumers", "scopes", "statistics")
             result.__dict__.update({k: self.__dict__[k] for k in known if k in self.__dict__})
         return result
+
+    def rename(self, names: Mapping[str, str]) -> Circuit:
+        """The circuit with new names for some variables: ``{"x1": "rain"}``.
+
+        Raises:
+            OptionError: If a variable is unknown, a name is invalid, or two would be the same.
+        """
+        old = [variable.name for variable in self.variables]
+        unknown = [name for name in names if name not in old]
+        new = [names.get(name, name) for name in old]
+        if unknown:
+            raise OptionError.of(
+                "PC854",
+                f"the circuit has no variable {unknown[0]!r} to rename",
+                help="use its names: " + ", ".join(old[:8]) + (", ..." if len(old) > 8 else ""),
+            )
+        wrong = [name for name in new if not is_name(name) or new.count(name) > 1]
+        if wrong:
+            why = "two variables would have it" if is_name(wrong[0]) else "it is invalid"
+            raise OptionError.of(
+                "PC854",
+                f"a variable cannot get the name {wrong[0]!r}: {why}",
+                help=f"give each variable a name of its own, of {ALPHABET}",
+            )
+        renamed = (replace(v, name=name) for v, name in zip(self.variables, new, strict=True))
+        return self.replace(variables=tuple(renamed))
 
 
 def _variables(variables: Sequence[Variable]) -> Table:

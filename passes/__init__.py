@@ -9,6 +9,7 @@ from pccompiler.passes.analysis.properties import Properties, properties, requir
 from pccompiler.passes.analysis.vtrees.find import structure
 from pccompiler.passes.analysis.vtrees.vtree import Vtree
 from pccompiler.passes.base import Pass
+from pccompiler.passes.constraints import constrain
 from pccompiler.passes.lowering.lower import plan
 from pccompiler.passes.manager import PassManager
 from pccompiler.passes.transforms.attach_direct import AttachDirect
@@ -47,6 +48,7 @@ __all__ = [
     "Square",
     "Vtree",
     "compatibility",
+    "constrain",
     "determinism",
     "findings",
     "multiply",

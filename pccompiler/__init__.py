@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from pccompiler.ir.expressions.variables import variables
     from pccompiler.onnx_backend import OnnxModel
+    from pccompiler.passes import multiply
     from pccompiler.plot.curves import plot_history
     from pccompiler.structures.chow_liu import chow_liu, chow_liu_tree
     from pccompiler.structures.hclt import hclt
@@ -86,6 +87,7 @@ _HOME = {
     "learn_spn": "pccompiler.structures",
     "load": "pccompiler.api",
     "mixture_of": "pccompiler.structures",
+    "multiply": "pccompiler.passes",
     "naive_bayes_mixture": "pccompiler.structures",
     "parse": "pccompiler.ir",
     "plot_history": "pccompiler.plot.curves",
@@ -142,6 +144,7 @@ __all__ = [
     "limits",
     "load",
     "mixture_of",
+    "multiply",
     "naive_bayes_mixture",
     "parse",
     "passes",

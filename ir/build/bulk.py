@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,12 +11,13 @@ from numpy.typing import ArrayLike
 from pccompiler.errors import OptionError
 from pccompiler.ir.arrays import Int, segments
 from pccompiler.ir.build.declarations import EMPTY, Weights, check_name, check_units
+from pccompiler.ir.build.node_list import literal
 from pccompiler.ir.circuit import Circuit
 from pccompiler.ir.families.base import Family
 from pccompiler.ir.kinds import PRODUCTS, Kind
 from pccompiler.ir.locations import caller
 from pccompiler.ir.sizes import MOST_UNITS, row_products
-from pccompiler.ir.variables import Variable
+from pccompiler.ir.variables import Variable, binary, categorical
 
 _COLUMNS = ("kind", "fan_in", "operands", "family", "variable", "weight", "location")
 
@@ -119,13 +121,64 @@ class BulkBuilder:
         """The widths of ``nodes``."""
         return self._units[np.asarray(nodes, np.int64)]
 
-    def build(self, root: int) -> Circuit:
-        """The circuit whose value is ``root``. You can add nodes afterwards and build again."""
-        self._table([root])
+    def build(self, root: int | ArrayLike, *, classes: str | None = None) -> Circuit:
+        """The circuit whose value is ``root``. You can add nodes afterwards and build again.
+
+        With ``classes``, the circuit is p(class) p(rest | class): one circuit for all classes,
+        which share the nodes below their heads.
+
+        Args:
+            root: A node of one unit. With ``classes``, a node with a unit for each class, or a list
+                of nodes of one unit, the heads: the distributions of the rest given each class.
+            classes: Name of a class variable, which becomes the last one; p(class) is trained.
+
+        Raises:
+            OptionError: If there are several nodes but no ``classes``, or the heads do not fit.
+        """
+        heads = self._table(np.atleast_1d(np.asarray(root, np.int64)))[:, 0]
+        if classes is not None:
+            return deepcopy(self)._build_classes(heads, classes)
+        if len(heads) != 1:
+            raise OptionError.of(
+                "PC855",
+                f"a circuit has one root, but {len(heads)} nodes were given",
+                location=caller(),
+                help="if they are the heads of classes, build([a, b], classes='label'); otherwise "
+                "build one circuit for each, or mix them with a sum",
+            )
+        return self._circuit(int(heads[0]))
+
+    def _build_classes(self, heads: Int, name: str) -> Circuit:
+        """Add a class variable, and a sum over its states of the head of each."""
+        widths = self._units[heads]
+        number = int(widths.sum())
+        if number < 2 or (len(heads) > 1 and bool((widths != 1).any())):
+            shape = f"nodes of width {', '.join(map(str, widths.tolist()))}"
+            raise OptionError.of(
+                "PC855",
+                f"{shape if len(heads) else 'no nodes'} cannot be the heads of classes",
+                location=caller(),
+                help="give one node with a unit for each class, or two or more nodes of one unit",
+            )
+        label = self.variable(binary(name) if number == 2 else categorical(name, number))
+        if len(heads) == 1:
+            states = self.inputs([label], Family.INDICATOR)
+        else:
+            states = np.concatenate([self._literal(label, state) for state in range(number)])
+        parts = self.products(np.stack([heads, states], axis=1))
+        return self._circuit(int(self.sums(parts[None], 1)[0]))
+
+    def _literal(self, variable: int, state: int) -> Int:
+        """An input that is 1 where the variable has this state."""
+        family, values = literal(self._variables[variable], state)
+        weight = self._weights.named(None, 1, values.shape[1], values, caller())
+        return self.inputs([variable], family, weights=weight)
+
+    def _circuit(self, root: int) -> Circuit:
         columns = {name: np.concatenate([EMPTY, *parts]) for name, parts in self._columns.items()}
         return Circuit(
             variables=tuple(self._variables),
-            root=int(root),
+            root=root,
             units=self._units[: self._size].copy(),
             pointer=segments(columns["fan_in"]),
             weights=self._weights.table(),

@@ -122,7 +122,8 @@ def _wide_root(circuit: Circuit) -> Int:
 def _describe_wide_root(circuit: Circuit, node: int) -> Fault:
     return Fault(
         f"the root {circuit.label(node)} has {number(int(circuit.units[node]), 'unit')}, not 1",
-        "make the root a sum of 1 unit over it",
+        "make the root a sum of 1 unit over it; if its units are classes, "
+        "build(node, classes='label')",
     )
 
 

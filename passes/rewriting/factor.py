@@ -1,7 +1,8 @@
-"""One factor of a product of circuits, as plain lists that can grow by partial products."""
+"""The factors of a product, as plain lists that can grow by partial products."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from itertools import product as combinations
@@ -14,27 +15,53 @@ from pccompiler.ir.circuit import select
 from pccompiler.ir.kinds import PRODUCTS, SUMS
 from pccompiler.ir.scopes import members
 from pccompiler.ir.topology import reachable
-from pccompiler.passes.rewriting.leaf_products import given
+from pccompiler.passes.check.rule import scope
+from pccompiler.passes.rewriting.leaf_products import LeafProduct, given, leaf_product
 
 
-class Side:
-    """A circuit to multiply, with scopes as bit sets over the variables of the result.
+class Factor(ABC):
+    """Something to multiply, node by node, with scopes as bit sets over the result's variables.
 
-    Args:
-        circuit: The factor.
-        places: For each variable of the factor, the variable of the result.
+    Attributes:
+        kinds: Kind of each node.
+        units: Width of each node.
+        operands: Operands of each node.
+        scopes: Scope of each node.
     """
 
-    def __init__(self, circuit: Circuit, places: Int) -> None:
-        self.circuit = circuit
-        self.kinds: list[int] = circuit.kind.tolist()
-        self.units: list[int] = circuit.units.tolist()
-        cuts = circuit.pointer.tolist()
-        flat = circuit.operands.tolist()
-        self.operands: list[list[int]] = [flat[i:j] for i, j in pairwise(cuts)]
-        table = [sum(1 << int(p) for p in places[members(row)]) for row in circuit.scopes.table]
-        self.scopes: list[int] = [table[i] for i in circuit.scopes.index.tolist()]
+    def __init__(self) -> None:
+        self.kinds: list[int] = []
+        self.units: list[int] = []
+        self.operands: list[list[int]] = []
+        self.scopes: list[int] = []
         self._parts: dict[tuple[int, ...], int] = {}
+
+    @abstractmethod
+    def terms(self, node: int) -> list[tuple[int, Float]]:
+        """``node`` as a weighted sum: operands, and weights of shape (units, operand units).
+
+        Operands of weight zero are left out. Any other node counts as a sum of itself alone.
+        """
+
+    @abstractmethod
+    def leaf(self, left: Circuit, a: int, node: int) -> LeafProduct:
+        """The product of input ``a`` of ``left`` and input ``node``, over one variable."""
+
+    @abstractmethod
+    def label(self, node: int) -> str:
+        """A node in messages."""
+
+    def source(self, node: int) -> tuple[Float | None, int]:
+        """The values and the family of a node over variables that the other factor lacks."""
+        return None, -1
+
+    def split_as(self, node: int, scopes: Sequence[int]) -> int:
+        """The node to multiply by a product whose operands have these scopes: by default itself."""
+        return node
+
+    def note(self, node: int) -> str | None:
+        """The scope of a node in words, for messages about products that cannot be multiplied."""
+        return None
 
     def part(self, node: int, operands: Sequence[int]) -> int:
         """The product of some operands of product ``node``; a single operand stays itself.
@@ -57,10 +84,6 @@ class Side:
         """The operands of a product; for any other node, the node itself."""
         return self.operands[node] if self.kinds[node] in PRODUCTS else [node]
 
-    def own(self, node: int) -> int:
-        """``node`` itself if the circuit has it, else the first operand of the partial product."""
-        return node if node < self.circuit.num_nodes else self.operands[node][0]
-
     def places(self, node: int, operands: Sequence[int]) -> Int:
         """For each unit of ``node``, the unit of ``part(node, operands)`` that it reads."""
         kind, mine = self.kinds[node], self.operands[node]
@@ -74,11 +97,53 @@ class Side:
         """Whether ``node`` is a dense sum or a mixture."""
         return self.kinds[node] in SUMS
 
-    def terms(self, node: int) -> list[tuple[int, Float]]:
-        """``node`` as a weighted sum: operands, and weights of shape (units, operand units).
 
-        Operands of weight zero are left out. Any other node counts as a sum of itself alone.
-        """
+class Side(Factor):
+    """A circuit to multiply.
+
+    Args:
+        circuit: The factor.
+        places: For each variable of the factor, the variable of the result.
+    """
+
+    def __init__(self, circuit: Circuit, places: Int) -> None:
+        super().__init__()
+        self.circuit = circuit
+        self.kinds = circuit.kind.tolist()
+        self.units = circuit.units.tolist()
+        cuts = circuit.pointer.tolist()
+        flat = circuit.operands.tolist()
+        self.operands = [flat[i:j] for i, j in pairwise(cuts)]
+        table = [sum(1 << int(p) for p in places[members(row)]) for row in circuit.scopes.table]
+        self.scopes = [table[i] for i in circuit.scopes.index.tolist()]
+
+    def own(self, node: int) -> int:
+        """``node`` itself if the circuit has it, else the first operand of the partial product."""
+        return node if node < self.circuit.num_nodes else self.operands[node][0]
+
+    def leaf(self, left: Circuit, a: int, node: int) -> LeafProduct:
+        """See `leaf_product`."""
+        return leaf_product(left, a, self.circuit, node)
+
+    def label(self, node: int) -> str:
+        """The label of the node, or of the first operand of a partial product."""
+        return self.circuit.label(self.own(node))
+
+    def note(self, node: int) -> str | None:
+        """The scope of a node of the circuit; partial products have no label."""
+        if node >= self.circuit.num_nodes:
+            return None
+        return f"{self.circuit.label(node)} has scope {scope(self.circuit, node)}"
+
+    def source(self, node: int) -> tuple[Float | None, int]:
+        """The given values and the family of a node of the circuit."""
+        if node >= self.circuit.num_nodes:
+            return None, -1
+        table = given(self.circuit, node) if self.circuit.weight[node] >= 0 else None
+        return table, int(self.circuit.family[node])
+
+    def terms(self, node: int) -> list[tuple[int, Float]]:
+        """See `Factor.terms`."""
         if not self.is_sum(node):
             return [(node, np.eye(self.units[node]))]
         table = given(self.circuit, node)
@@ -96,16 +161,21 @@ class Side:
 
 
 def groups(left: list[int], right: list[int]) -> list[tuple[list[int], list[int]]]:
-    """Group positions whose scopes overlap, directly or through others, as (lefts, rights)."""
-    merged: list[tuple[int, list[int], list[int]]] = []
-    sides: list[tuple[int, list[int], list[int]]]
-    sides = [(scope, [i], []) for i, scope in enumerate(left)]
-    sides += [(scope, [], [j]) for j, scope in enumerate(right)]
-    for scope, lefts, rights in sides:
-        apart = [group for group in merged if not group[0] & scope]
-        for known, more_left, more_right in merged:
-            if known & scope:
-                scope, lefts, rights = scope | known, more_left + lefts, more_right + rights
+    """Group positions whose scopes overlap, directly or through others, as (lefts, rights).
+
+    Args:
+        left: Scopes that are disjoint.
+        right: Likewise.
+    """
+    merged: list[tuple[int, list[int], list[int]]] = [(s, [i], []) for i, s in enumerate(left)]
+    for j, own in enumerate(right):
+        scope, lefts, rights = own, list[int](), [j]
+        apart: list[tuple[int, list[int], list[int]]] = []
+        for group in merged:
+            if group[0] & own:
+                scope, lefts, rights = scope | group[0], group[1] + lefts, group[2] + rights
+            else:
+                apart.append(group)
         merged = [*apart, (scope, lefts, rights)]
     return [(lefts, rights) for _, lefts, rights in merged]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pccompiler.drawing import inline_svg
 from pccompiler.showing import Table, as_html, brief
+from pccompiler.torch_backend.queries import classes, constraints
 from pccompiler.torch_backend.queries.expectations import expectations
 from pccompiler.torch_backend.queries.information import information
 from pccompiler.torch_backend.queries.map import bounds, branch_and_bound
@@ -23,6 +24,9 @@ class CompiledCircuit(Queries):
         numerics: How the plan's numeric forms were chosen.
     """
 
+    condition_on = constraints.condition_on
+    log_probability = constraints.log_probability
+    log_joint = classes.log_joint
     log_likelihood_stream = log_likelihood_stream
     map = branch_and_bound.branch_and_bound
     upper_bound = bounds.upper_bound

@@ -56,6 +56,11 @@ class GivenCircuit(CompiledCircuit):
         finally:
             self.raw = None
 
+    @property
+    def heads_together(self) -> bool:
+        """Not while weights are given: `log_joint` would use the parameters."""
+        return self.given is None and self.raw is None and super().heads_together
+
     @torch.no_grad()
     def put(self, raw: dict[str, Tensor]) -> None:
         """Write raw values over parameters."""

@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
+from pccompiler.ir.arrays import Int
 from pccompiler.options import listed
 from pccompiler.tables import column_of
 from pccompiler.torch_backend.data.inputs import Rows
@@ -38,6 +39,11 @@ _THREAD_BYTES = 2**25
 
 class KnowsEvidence(Evaluator):
     """An evaluator that accepts evidence."""
+
+    @functools.cached_property
+    def root_classes(self) -> dict[int, Int | None]:
+        """What `pccompiler.passes.analysis.classes` found, by column, as far as it was asked."""
+        return {}
 
     def column(self, variable: str | int) -> int:
         """The column of a variable.

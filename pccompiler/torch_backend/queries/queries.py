@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from pccompiler.errors import DataError, OptionError
+from pccompiler.errors import DataError
 from pccompiler.options import seed_of, whole
 from pccompiler.passes.analysis.determinism.decide import determinism
 from pccompiler.torch_backend.data.validation import impossible
@@ -21,6 +21,7 @@ from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.leaves.chosen import Chosen
 from pccompiler.torch_backend.queries.answers import Classes, Completion, Draws, Posterior
+from pccompiler.torch_backend.queries.classes import class_column, log_joint, one_by_one
 from pccompiler.torch_backend.queries.evaluation import Knowledge
 from pccompiler.torch_backend.queries.evidence import (
     Evidence,
@@ -207,20 +208,11 @@ class Queries(KnowsEvidence):
             DataError: If the variable is unknown.
             OptionError: If it is not discrete.
         """
-        column = self.column(variable)
-        chosen = self.circuit.variables[column]
-        if not chosen.discrete:
-            raise OptionError.of(
-                "PC408",
-                f"{chosen.name!r} is a {chosen.domain} variable, which cannot be a class",
-                help="choose a discrete variable, or ask for posterior_marginals(...).mean",
-            )
-        rows = self.evidence(x)
-        each = rows.repeat_interleave(chosen.cardinality, 0)
-        states = torch.arange(chosen.cardinality, device=rows.device, dtype=rows.dtype)
-        each[:, column] = states.repeat(len(rows))
-        joint = self.log_likelihood(each, check=False).view(-1, chosen.cardinality)
-        logs = joint.log_softmax(1)
+        column = class_column(self, variable)
+        if self.heads_together:
+            logs = log_joint(self, x, column).log_softmax(1)
+        else:
+            logs = one_by_one(self, self.evidence(x), column).log_softmax(1)
         return Classes(logs.argmax(1), logs)
 
     @torch.no_grad()
@@ -253,6 +245,15 @@ class Queries(KnowsEvidence):
         values = self.log_likelihood(rows, check=False)
         order = values.argsort(descending=True, stable=True)[:k]
         return Draws(rows[order], values[order])
+
+    @property
+    def heads_together(self) -> bool:
+        """Whether `classify` asks `log_joint`.
+
+        Not for gradients, which can then be differentiated again, and not on GPUs with kernels.
+        """
+        slow = self.device.type == "cuda" and self.kernels is not None
+        return not (torch.is_grad_enabled() or slow)
 
     @property
     def deterministic(self) -> bool:

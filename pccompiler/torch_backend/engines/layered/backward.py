@@ -34,7 +34,11 @@ class Backward:
         top = grad.reshape(1, 1, -1)
         is_log = self.plan.layers[-1].form == Form.LOG
         self.grads[-1] = top.clone() if is_log else safe_div(top, root.x)
-        for number in reversed(range(len(self.plan.layers))):
+        return self.below(len(self.plan.layers))
+
+    def below(self, stop: int) -> tuple[list[Tensor | None], list[Tensor | None]]:
+        """Pass the gradients of layers before ``stop`` on; those of inputs and weights."""
+        for number in reversed(range(stop)):
             grad_here = self.grads[number]
             self.grads[number] = None
             if grad_here is not None:

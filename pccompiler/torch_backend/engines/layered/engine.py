@@ -62,7 +62,7 @@ class Layered(Engine):
             operands = self.counting.operands(counted)
         inputs, weights = by_layer(self.plan, operands)
         keep = wanted is not Wanted.VALUE
-        forward = Forward(self.indexed, inputs, weights, _like(operands), keep, batch.complete)
+        forward = Forward(self.indexed, inputs, weights, like(operands), keep, batch.complete)
         return forward.run(), Ascent(kept=(forward, counted))
 
     def down(self, ascent: Ascent, task: Task) -> Descent:
@@ -85,7 +85,7 @@ def by_layer(plan: Plan, operands: Sequence[Tensor]) -> tuple[dict[int, Tensor],
     return inputs, {n: next(rest) for n in numbers if has_table(plan.layers[n])}
 
 
-def _like(tensors: Sequence[Tensor]) -> Tensor:
+def like(tensors: Sequence[Tensor]) -> Tensor:
     """A floating tensor as long as the batch."""
     first = tensors[0]
     if first.is_floating_point():

@@ -39,14 +39,18 @@ class Forward:
         self.inputs, self.weights = inputs, weights
 
     def run(self) -> Tensor:
-        for number, layer in enumerate(self.plan.layers):
+        self.below(len(self.plan.layers))
+        return self.root()
+
+    def below(self, stop: int) -> None:
+        """Evaluate all layers before ``stop``."""
+        for number, layer in enumerate(self.plan.layers[:stop]):
             self.values[number] = self.evaluate(number, layer)
             if not self.keep:
                 for below in set(layer.below):
                     if self.plan.last_use[below] == number:
                         self.lease.give_back(value_of(self.values, below).x)
                         self.values[below] = None
-        return self.root()
 
     def root(self) -> Tensor:
         """The root's logarithm, shape ``(batch,)``."""

@@ -128,6 +128,15 @@ def inner_product(p: Queries, q: Queries, *, most_pairs: int = MOST_PAIRS) -> Te
     return logs + p.plan.log_scale + q.plan.log_scale
 
 
+def log_overlap(p: Queries, q: Queries) -> Tensor:
+    """`inner_product` of the normalized distributions; ``q`` may be over some variables of ``p``.
+
+    The others are summed out.
+    """
+    logs, _ = evaluate(p, q, _inner_leaves, logarithm=False, some=True)
+    return logs
+
+
 def renyi_entropy(model: Queries, alpha: float = 2.0, *, most_pairs: int = MOST_PAIRS) -> Tensor:
     """Rényi entropy of order 2, ``-log`` of the sum (integral) of ``p(x)**2``: a scalar in nats.
 

@@ -1,6 +1,7 @@
 """The pairs of units from two models that a query over both needs, level by level; NumPy only.
 
-A pair of units, one from each model and over the same variables, needs other pairs: a sum of the
+A pair of units, one from each model and over the same variables (or over some of the first one's,
+the others of which are summed out), needs other pairs: a sum of the
 first model, those of its operands with the second unit; a sum of the second likewise; two products,
 those of their parts. Each pair occurs once, so their number is at most the product of both sizes.
 
@@ -132,6 +133,8 @@ class PairGraph:
         found: list[Pair] = []
         for lefts, rights in groups(*scopes):
             chosen, other = [mine[i] for i in lefts], [others[j] for j in rights]
+            if not other:  # the second model lacks these variables: the part integrates to 1
+                continue
             if len(chosen) > 1 and len(other) > 1:
                 raise self._crossing(a, b, chosen, other)
             found.append((self.left.part(a, chosen), self.right.part(b, other)))

@@ -102,6 +102,7 @@ def evaluate(
     *,
     logarithm: bool,
     most_pairs: int = MOST_PAIRS,
+    some: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """``(l, e)`` of both roots, scalars without the circuits' scales.
 
@@ -112,6 +113,7 @@ def evaluate(
         logarithm: Whether sums of ``q`` select one operand in each world and add the logarithm of
             its weight to ``e``; otherwise their weights multiply, as those of ``p`` do.
         most_pairs: The most pairs of units.
+        some: Whether ``q`` may be over some variables of ``p`` only; the others are summed out.
 
     Raises:
         CircuitError: If the variables differ, the circuits are not compatible, or there are too
@@ -119,7 +121,7 @@ def evaluate(
     """
     left, right = Model(p), Model(q)
     names = [variable.name for variable in p.circuit.variables]
-    bits = _bits(p, q)
+    bits = _bits(p, q, some)
     graph = PairGraph(
         Side(p, list(range(len(names))), left.weights.detach().cpu().numpy(), left.supports()),
         Side(q, bits, right.weights.detach().cpu().numpy(), right.supports()),
@@ -144,11 +146,11 @@ def evaluate(
     return logs[-1, 0], values[-1, 0, 0]
 
 
-def _bits(p: Evaluator, q: Evaluator) -> list[int]:
+def _bits(p: Evaluator, q: Evaluator, some: bool) -> list[int]:
     """The position of each of ``q``'s variables among those of ``p``."""
     mine = {v.name: (i, v) for i, v in enumerate(p.circuit.variables)}
     others = {v.name for v in q.circuit.variables}
-    odd = sorted(mine.keys() ^ others) + sorted(
+    odd = sorted(others - mine.keys() if some else mine.keys() ^ others) + sorted(
         v.name for v in q.circuit.variables if v.name in mine and mine[v.name][1] != v
     )
     if odd:
