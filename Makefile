@@ -27,7 +27,7 @@ examples: setup ## run the examples, and keep their pictures for the documentati
 	cp out/examples/*.png docs/images/examples/
 
 test: setup ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 lint: setup ## ruff, mypy, pyright and the import contracts
 	$(BIN)/ruff check .
