@@ -218,7 +218,11 @@ def test_frozen_parameters_alone_are_refused() -> None:
 @pytest.mark.gpu
 def test_a_captured_optimizer_takes_the_plain_steps() -> None:
     made: Callable[..., torch.optim.Optimizer] = partial(torch.optim.AdamW, capturable=True)
-    rate = partial(torch.optim.NAdam, lr=torch.tensor(0.01, device="cuda"), capturable=True)
+
+    def rate(parameters: Any) -> torch.optim.Optimizer:
+        tensor = torch.tensor(0.01, device="cuda")  # a new one, since schedulers change it
+        return torch.optim.NAdam(parameters, lr=tensor, capturable=True)
+
     step = partial(lr_scheduler.StepLR, step_size=3)
     for optimizer, scheduler in ((made, None), (made, step), (rate, step), (None, step)):
         results = []
