@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pccompiler.errors import OptionError, closest
-from pccompiler.options import as_float, shown
+from pccompiler.options import as_float, is_of, shown
 from pccompiler.torch_backend.data.inputs import Rows
 from pccompiler.torch_backend.model import CompiledCircuit
 
@@ -95,9 +95,10 @@ class Gain(nn.Module):
 
     def forward(self, x: Tensor, complete: bool = False) -> Tensor:
         """Shape ``(batch,)``, or ``()`` if the loss is a scalar."""
-        found: object = self.loss(self.model, x)
-        if not isinstance(found, Tensor) or found.shape not in ((), (len(x),)):
-            what = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        found = self.loss(self.model, x)
+        is_tensor = is_of(found, Tensor)
+        if not is_tensor or found.shape not in ((), (len(x),)):
+            what = tuple(found.shape) if is_tensor else type(found).__name__
             raise OptionError.of(
                 "PC835",
                 f"the loss returned {what} for {len(x)} rows",

@@ -139,12 +139,9 @@ class Stepper:
             slope = gain.detach().new_full((len(rows),), -self._scale(len(rows)))
         with self._beside():
             self._add(gain.detach() if shares is None else shares * gain.detach())
-        gradients = torch.autograd.grad(gain, list(self.leaves.values()), slope, allow_unused=True)
+        parameters = list(self.leaves.values())
         self.optimizer.step(
-            [
-                torch.zeros_like(p) if g is None else g
-                for p, g in zip(self.leaves.values(), gradients, strict=True)
-            ]
+            torch.autograd.grad(gain, parameters, slope, allow_unused=True, materialize_grads=True)
         )
         if self.aside is not None:
             torch.cuda.current_stream().wait_stream(self.aside)

@@ -30,7 +30,8 @@ def table(rows: int = 200, seed: int = 0) -> np.ndarray:
 
 
 def model(**options: Any) -> CompiledCircuit:
-    return pc.compile(pc.rat_spn(4, 4, 3), dtype="float64", **options)
+    found: CompiledCircuit = pc.compile(pc.rat_spn(4, 4, 3), dtype="float64", **options)
+    return found
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
@@ -61,10 +62,8 @@ def accuracy(found: CompiledCircuit, x: np.ndarray) -> float:
 def test_it_trains_a_classifier() -> None:
     found = model()
     name = found.names[0]
-    history = pc.fit(
-        found, table(400), table(200, 1), loss=discriminative(name),
-        **{**OPTIONS, "steps": 200, "learning_rate": 0.03},
-    )  # fmt: skip
+    options: dict[str, Any] = {**OPTIONS, "steps": 200, "learning_rate": 0.03}
+    history = pc.fit(found, table(400), table(200, 1), loss=discriminative(name), **options)
     assert accuracy(found, table(400, 2)) > 0.85
     valid = found.prepare(table(200, 1))
     with torch.no_grad():
@@ -82,7 +81,7 @@ def test_steps_are_those_of_a_plain_loop(net: Hypernetwork | None, budget: str |
     )
     loss = hybrid(got.names[0], 0.7)
     weights = np.random.default_rng(1).uniform(0.5, 2.0, 60)
-    options = {**OPTIONS, "batch_size": 60, "steps": 5}
+    options: dict[str, Any] = {**OPTIONS, "batch_size": 60, "steps": 5}
     pc.fit(got, x, weights=weights, loss=loss, **options)
     adam = torch.optim.Adam(want.parameters(), lr=5e-3)
     shares = torch.from_numpy(weights / weights.mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Generator, Iterable, Sequence
 from importlib import import_module
 from typing import Any
@@ -35,6 +36,7 @@ class Training:
     ) -> None:
         self._course, self._worker = course, worker
         self.step, self.steps, self.optimizer = course.step, steps, optimizer
+        self._start = course.step
         self.stop_reason: str | None = None
 
     @property
@@ -54,8 +56,11 @@ class Training:
 
     @property
     def loss(self) -> float:
-        """The mean loss per row since the last evaluation, in nats; waits for a GPU."""
-        return -self._worker.mean()
+        """The mean loss per row since the last evaluation, in nats; waits for a GPU.
+
+        NaN before the first step.
+        """
+        return -self._worker.mean() if self.step > self._start else math.nan
 
     def stop(self, reason: str = "a callback stopped it") -> None:
         """End the training after the current step. The best parameters stay, as always."""

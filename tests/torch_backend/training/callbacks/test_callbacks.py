@@ -51,7 +51,8 @@ class Notes(Callback):
 
 def test_the_calls_of_fit() -> None:
     notes = Notes()
-    pc.fit(model(), ROWS, callbacks=[notes], **{**OPTIONS, "steps": 3, "evaluate_every": 2})
+    options: dict[str, Any] = {**OPTIONS, "steps": 3, "evaluate_every": 2}
+    pc.fit(model(), ROWS, callbacks=[notes], **options)
     assert notes.calls == [
         "start 0/3", "step 1", "step 2", "evaluation 2", "step 3", "evaluation 3", "end 3",
     ]  # fmt: skip
@@ -88,7 +89,7 @@ def test_patience_gives_no_reason_of_a_callback() -> None:
 
 @pytest.mark.parametrize("epochs", [None, 10])
 def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, epochs: int | None) -> None:
-    options = {**OPTIONS, "steps": None if epochs else 30, "epochs": epochs}
+    options: dict[str, Any] = {**OPTIONS, "steps": None if epochs else 30, "epochs": epochs}
     whole, other = model(), model()
     pc.fit(whole, ROWS, **options)
     stopped = pc.fit(

@@ -120,10 +120,11 @@ def test_the_plateau_follows_the_validation_value(mode: Any) -> None:
             assert training.optimizer is not None
             rates.append(training.optimizer.param_groups[0]["lr"])
 
+    options: dict[str, Any] = {**OPTIONS, "steps": 60}
     history = pc.fit(
         model(), ROWS[:10], ROWS[40:], optimizer=partial(torch.optim.SGD, lr=20.0),
         scheduler=lambda o: lr_scheduler.ReduceLROnPlateau(o, mode, patience=0, threshold=0.0),
-        callbacks=[Rates()], **{**OPTIONS, "steps": 60},
+        callbacks=[Rates()], **options,
     )  # fmt: skip
     best, rate, want = -np.inf, 20.0, []
     for e in history.evaluations:
@@ -138,7 +139,7 @@ def test_the_plateau_follows_the_validation_value(mode: Any) -> None:
 def test_with_epochs_the_scheduler_counts_epochs() -> None:
     optimizer = torch.optim.SGD((found := model()).parameters(), lr=1.0)
     scheduler = lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
-    options = {**OPTIONS, "steps": None, "epochs": 3}
+    options: dict[str, Any] = {**OPTIONS, "steps": None, "epochs": 3}
     pc.fit(found, ROWS, optimizer=optimizer, scheduler=scheduler, **options)
     assert optimizer.param_groups[0]["lr"] == 0.125
 
@@ -162,7 +163,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(
                 training.stop()
 
     plateau = partial(lr_scheduler.ReduceLROnPlateau, patience=0)
-    options = {
+    options: dict[str, Any] = {
         **OPTIONS, "steps": None if epochs else 12, "epochs": epochs, "valid": ROWS[:20],
         "optimizer": OPTIMIZERS[name], "scheduler": {**SCHEDULERS, "plateau": plateau}[schedule],
     }  # fmt: skip
