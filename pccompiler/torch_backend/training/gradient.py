@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from pccompiler.errors import OptionError
-from pccompiler.options import as_float, seed_of, shown
+from pccompiler.options import as_float, seed_of, shown, whole
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.batches.opening import training_data
 from pccompiler.torch_backend.training.batches.plan import planned
@@ -28,7 +28,13 @@ from pccompiler.torch_backend.training.history import (
     trained_parameters,
 )
 from pccompiler.torch_backend.training.initialise import begin
-from pccompiler.torch_backend.training.loop import Pace, learn, patience_of, watchers
+from pccompiler.torch_backend.training.loop import (
+    Pace,
+    check_trainable,
+    learn,
+    patience_of,
+    watchers,
+)
 from pccompiler.torch_backend.training.losses import Loss
 from pccompiler.torch_backend.training.optimizers.adam import make_adam
 from pccompiler.torch_backend.training.optimizers.chosen import (
@@ -124,7 +130,9 @@ def fit(
         CheckpointError: If the folder belongs to a training with other data, options or circuits.
         FileError: If the checkpoint cannot be written.
     """
+    check_trainable(model)
     patience, seed = patience_of(patience), seed_of(seed)
+    batch_size = None if batch_size is None else whole("batch_size", batch_size)
     watching = watchers(callbacks, progress, on_evaluation)
     is_own = optimizer is not None or isinstance(scheduler, LRScheduler)
     rate, decay = _rates(model, is_own, learning_rate, weight_decay)

@@ -53,6 +53,22 @@ def watchers(
     return [*found, *checked_callbacks(callbacks), *told]
 
 
+def check_trainable(model: object) -> None:
+    """Refuse what `fit` and `fit_em` cannot train.
+
+    Raises:
+        OptionError: If ``model`` is not a compiled circuit.
+    """
+    if not isinstance(model, CompiledCircuit):
+        raise OptionError.of(
+            "PC315",
+            f"{type(model).__name__} is not a compiled circuit with parameters of its own",
+            help="give what pccompiler.compile or pccompiler.load returned; a conditional circuit "
+            "is trained together with its module in a loop of your own: "
+            "docs/howto/training-loop.md",
+        )
+
+
 def patience_of(patience: object) -> int | None:
     """A number of evaluations, checked; ``None`` stays ``None``."""
     return None if patience is None else whole("patience", patience)

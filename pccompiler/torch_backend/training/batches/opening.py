@@ -45,13 +45,23 @@ def training_data(
             help="give a function of the model and the rows, such as "
             "pccompiler.losses.discriminative('label')",
         )
-    given = {"batch_size": batch_size, "weights": weights}
-    if isinstance(train, DataLoader):
-        _refuse({name: value for name, value in given.items() if value is not None})
+    if isinstance(train, DataLoader) and batch_size is not None:
+        raise OptionError.of(
+            "PC830",
+            "batch_size is given, and the loader makes the batches",
+            help="make the loader with it: torch.utils.data.DataLoader(dataset, batch_size=...)",
+        )
     rows = _opened(model, train, batch_size or BATCH, "train")
     held_out = None if valid is None else _opened(model, valid, batch_size or BATCH, "valid")
     if isinstance(rows, Loaded):
-        _refuse({} if weights is None else {"weights": weights})
+        if weights is not None:
+            raise OptionError.of(
+                "PC830",
+                "weights are given, and the rows of a loader or an iterable dataset have no "
+                "numbers",
+                help="give a dataset with __getitem__ and __len__, or let the loader draw by "
+                "weight: torch.utils.data.WeightedRandomSampler",
+            )
         return TrainingData(rows, None, _gathered(model, held_out), loss)
     shares = row_weights(weights, len(rows))
     return TrainingData(rows, shares, _gathered(model, held_out), loss)
@@ -78,15 +88,3 @@ def _gathered(model: CompiledCircuit, rows: Data | None) -> Tensor | None:
         return rows
     parts = rows.whole_epoch() if isinstance(rows, Loaded) else rows.split(model.evaluation_batch)
     return torch.cat(list(parts))
-
-
-def _refuse(options: dict[str, object]) -> None:
-    """Refuse options that do not go with a loader."""
-    if options:
-        raise OptionError.of(
-            "PC830",
-            f"{' and '.join(options)} cannot be given beside a loader or an iterable "
-            "dataset, whose rows have no numbers",
-            help="give a dataset with numbered rows instead, or make the loader so: "
-            "DataLoader(..., batch_size=..., sampler=torch.utils.data.WeightedRandomSampler(...))",
-        )

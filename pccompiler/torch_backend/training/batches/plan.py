@@ -58,7 +58,11 @@ class Plan:
 
 
 def planned(
-    rows: TrainingData, batch_size: object, steps: object, epochs: object, evaluate_every: object
+    rows: TrainingData,
+    batch_size: int | None,
+    steps: object,
+    epochs: object,
+    evaluate_every: object,
 ) -> Plan:
     """The batches of a training.
 
@@ -72,7 +76,7 @@ def planned(
     Raises:
         OptionError: If a number is invalid, or both steps and epochs are given.
     """
-    size = BATCH if batch_size is None else whole("batch_size", batch_size)
+    size = BATCH if batch_size is None else batch_size
     numbers = None if rows.weights is None else rows.weights.nonzero().flatten().numpy()
     if isinstance(rows.train, Loaded):
         batch = number = len(rows.train.first(1)[0])

@@ -26,7 +26,13 @@ from pccompiler.torch_backend.training.history import (
     training_rows,
 )
 from pccompiler.torch_backend.training.initialise import begin
-from pccompiler.torch_backend.training.loop import Pace, learn, patience_of, watchers
+from pccompiler.torch_backend.training.loop import (
+    Pace,
+    check_trainable,
+    learn,
+    patience_of,
+    watchers,
+)
 from pccompiler.torch_backend.training.row_weights import row_weights
 
 Method = Literal["running", "anemone"]
@@ -106,6 +112,7 @@ def fit_em(
         Van den Broeck (2025), "Rethinking Probabilistic Circuit Parameter Learning", without its
         momentum.
     """
+    check_trainable(model)
     iterations = whole("iterations", iterations)
     batch_size = None if batch_size is None else whole("batch_size", batch_size)
     watching = watchers(callbacks, progress, on_evaluation)

@@ -163,7 +163,8 @@ def test_refusals(golden: Golden) -> None:
     fit: Callable[..., object] = lambda data, **more: pc.fit(model(), data, progress=False, **more)  # noqa: E731
     attempts: list[Callable[[], object]] = [
         lambda: fit(loader, batch_size=10),
-        lambda: fit(loader, weights=np.ones(90), batch_size=3),
+        lambda: fit(loader, weights=np.ones(90)),
+        lambda: fit(Stream(x), batch_size=0),
         lambda: fit(x, steps=3, epochs=3),
         lambda: fit(DataLoader(Stream(x), 5), epochs=2),
         lambda: fit(x, epochs=0),
@@ -175,6 +176,8 @@ def test_refusals(golden: Golden) -> None:
         lambda: fit(DataLoader(TensorDataset(x + 7.0), 5), steps=2),
         lambda: fit(DataLoader(TensorDataset(x[:, :2]), 5), steps=2),
         lambda: fit(Stream(x), weights=np.ones(90)),
+        lambda: pc.fit(torch.nn.Linear(4, 1), x),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: pc.fit_em(pc.rat_spn(4), x),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ]
     golden(refusals(attempts))
 
