@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,20 @@ def test_a_dataset_gives_the_result_of_its_rows(
     got, same = trained(make(x), **options)
     assert equal(want, got)
     assert [e.train for e in same.evaluations] == [e.train for e in history.evaluations]
+
+
+def test_epochs_over_a_mapped_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pccompiler.torch_backend.training.batches.opening.stays_mapped", is_map)
+    x = table()
+    np.save(tmp_path / "x.npy", x.numpy())
+    options: dict[str, Any] = {"steps": None, "epochs": 2, "weights": np.arange(90) % 3}
+    want, _ = trained(x, **options)
+    got, _ = trained(np.load(tmp_path / "x.npy", mmap_mode="r"), **options)
+    assert equal(want, got)
+
+
+def is_map(x: object) -> bool:
+    return isinstance(x, np.memmap)
 
 
 def test_a_dataset_of_validation_rows_gives_their_mean() -> None:
