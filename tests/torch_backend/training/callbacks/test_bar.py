@@ -48,3 +48,23 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "6/6" in text
     assert "steps/s" in text
     assert re.search(r"loss \d\.\d{4}, best valid -\d\.\d{4} nats", text)
+
+
+def test_work_of_unequal_steps_shows_the_elapsed_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "LINES_EVERY", 0.0)
+    with progress.progress_bar("measuring", 3, left=False) as advance:
+        advance(1, "a case")
+    assert capsys.readouterr().err == "measuring: 1 of 3, 0:00:00 elapsed, a case\n"
+
+
+def test_a_resumed_training_does_not_count_old_steps_as_fast_ones(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.progress_bar("training", 4000, left=True, done=1000) as advance:
+        now[0] += 3600.0
+        advance(1500, "")
+    assert capsys.readouterr().err == "training: 2,500 of 4,000, 0.4 steps/s, 1:00:00 left\n"
