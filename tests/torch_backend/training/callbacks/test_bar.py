@@ -63,7 +63,7 @@ def test_a_resumed_training_does_not_count_old_steps_as_fast_ones(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("pccompiler.progress.time.monotonic", lambda: now[0])
     with progress.progress_bar("training", 4000, left=True, done=1000) as advance:
         now[0] += 3600.0
         advance(1500, "")
