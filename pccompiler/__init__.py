@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 from pccompiler.version import __version__
 
 if TYPE_CHECKING:
-    from pccompiler import datasets, errors, imports, ir, limits, passes, plot, structures
+    from pccompiler import (
+        callbacks,
+        datasets,
+        errors,
+        imports,
+        ir,
+        limits,
+        losses,
+        passes,
+        plot,
+        structures,
+    )
     from pccompiler.api import (
         Many,
         compile,
@@ -20,6 +31,7 @@ if TYPE_CHECKING:
         push_to_hub,
         save,
     )
+    from pccompiler.callbacks import Callback
     from pccompiler.errors import PCCompilerError
     from pccompiler.explanation.explain import explain
     from pccompiler.imports.read import read
@@ -57,6 +69,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Blockwise": "pccompiler.torch_backend.conditional",
     "Builder": "pccompiler.ir",
+    "Callback": "pccompiler.callbacks",
     "Circuit": "pccompiler.ir",
     "CompiledCircuit": "pccompiler.torch_backend",
     "ConditionalCircuit": "pccompiler.torch_backend.conditional",
@@ -103,11 +116,23 @@ _HOME = {
     "to_text": "pccompiler.ir",
     "variables": "pccompiler.ir.expressions.variables",
 }
-_MODULES = ("datasets", "errors", "imports", "ir", "limits", "passes", "plot", "structures")
+_MODULES = (
+    "callbacks",
+    "datasets",
+    "errors",
+    "imports",
+    "ir",
+    "limits",
+    "losses",
+    "passes",
+    "plot",
+    "structures",
+)
 
 __all__ = [
     "Blockwise",
     "Builder",
+    "Callback",
     "Circuit",
     "CompiledCircuit",
     "ConditionalCircuit",
@@ -122,6 +147,7 @@ __all__ = [
     "Variable",
     "__version__",
     "binary",
+    "callbacks",
     "categorical",
     "chow_liu",
     "chow_liu_tree",
@@ -143,6 +169,7 @@ __all__ = [
     "learn_spn",
     "limits",
     "load",
+    "losses",
     "mixture_of",
     "multiply",
     "naive_bayes_mixture",

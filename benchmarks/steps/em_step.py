@@ -49,7 +49,7 @@ class Case(NamedTuple):
 def em_step(model: pc.CompiledCircuit, data: Tensor, batch: int) -> Step:
     """Our step; the CUDA graph is captured by the first call."""
     learner = learner_of(model, data, batch)
-    assert learner.captures
+    assert learner.not_captured is None
     rows = torch.randperm(len(data), device=data.device)[:batch]
     learner.step(rows)
     return partial(learner.step, rows)

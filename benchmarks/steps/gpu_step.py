@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,8 +23,10 @@ from benchmarks.common import Report
 from pccompiler.api import Dtype
 from pccompiler.bench.kinds.registry import run_of
 from pccompiler.bench.timing import times_of
+from pccompiler.torch_backend.training.optimizers.adam import make_adam
 from pccompiler.torch_backend.training.stepper import Stepper
 
+ADAM = partial(make_adam, rate=5e-3, decay=0.0)
 REFERENCE = {
     16: "10-12",
     100: "17-19",
@@ -93,7 +96,7 @@ def measure(n: int, x: NDArray[np.int64], hypernetwork: bool) -> dict[str, float
     data = model.prepare(x)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
-    Stepper(model, data, None, 500, 5e-3, 0.0, cuda_graph=False).step()
+    Stepper(model, data, None, 500, ADAM, cuda_graph=False).step()
     torch.cuda.synchronize()
     first = time.perf_counter() - start
     milliseconds = run_ms(model, data, "step")

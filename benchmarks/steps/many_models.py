@@ -14,15 +14,18 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 
 import pccompiler as pc
 from benchmarks.common import Report
+from pccompiler.torch_backend.training.optimizers.adam import make_adam
 from pccompiler.torch_backend.training.stepper import Stepper
 from pccompiler.torch_backend.training.together import Graph, Member, Rows, Run, Schedule
 
+ADAM = partial(make_adam, rate=5e-3, decay=0.0)
 SCHEDULE = Schedule(steps=1, batch_size=500, evaluate_every=1, patience=None)
 
 
@@ -48,7 +51,7 @@ def models(n: int, number: int) -> list[pc.CompiledCircuit]:
 
 def steps(n: int, number: int, data: torch.Tensor) -> dict[str, float]:
     """Milliseconds of a step of one model and of all."""
-    own = Stepper(models(n, 1)[0], data, None, 500, 5e-3, 0.0, cuda_graph=True)
+    own = Stepper(models(n, 1)[0], data, None, 500, ADAM, cuda_graph=True)
     assert own.graph is not None
     one = milliseconds(own.graph.replay)
     rows = Rows(data, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pccompiler.bench.kinds.base import Kind, Setting
 from pccompiler.bench.kinds.gradients import both_passes
 from pccompiler.bench.timing import Run, replay
@@ -9,6 +11,7 @@ from pccompiler.bench.units import Work
 from pccompiler.bench.work import moved
 from pccompiler.ir.plan.parameters import lay_out
 from pccompiler.ir.plan.plan import Plan
+from pccompiler.torch_backend.training.optimizers.adam import make_adam
 from pccompiler.torch_backend.training.stepper import Stepper
 
 LEARNING_RATE = 5e-3
@@ -25,9 +28,8 @@ class Step(Kind):
     def run(self, setting: Setting) -> Run:
         """See `Kind`."""
         batch = setting.batch
-        stepper = Stepper(
-            setting.model, setting.data, None, batch, LEARNING_RATE, 0.0, cuda_graph=True
-        )
+        adam = partial(make_adam, rate=LEARNING_RATE, decay=0.0)
+        stepper = Stepper(setting.model, setting.data, None, batch, adam, cuda_graph=True)
         stepper.rows.copy_(setting.rows)
         step: Run = stepper.step if stepper.graph is None else replay(stepper.graph, stepper)
         step()

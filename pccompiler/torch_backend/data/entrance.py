@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +69,24 @@ class Entrance(nn.Module):
         values = self._modules["weights"]._modules["values"]  # type: ignore[union-attr]
         found: Tensor = next(iter(values._parameters.values()))  # type: ignore[union-attr, assignment]
         return found
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """What ``.to()``, ``.half()``, ``.cuda()`` and the like call, also through a parent module.
+
+        Raises:
+            OptionError: If the parameters would get a type or a device that circuits cannot use.
+        """
+        probe = fn(self._a_parameter.detach().flatten()[:1])
+        if probe.dtype not in (torch.float32, torch.float64) or probe.is_meta:
+            what = "the meta device" if probe.is_meta else str(probe.dtype)
+            raise OptionError.of(
+                "PC840",
+                f"a compiled circuit cannot be moved to {what}",
+                help="keep it in torch.float32 or torch.float64: convert the other modules around "
+                "it one by one, or run those under torch.autocast",
+            )
+        moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's stub
+        return moved
 
     def nothing(self, rows: int) -> Tensor:
         """Rows with all values missing, shape (rows, variables)."""

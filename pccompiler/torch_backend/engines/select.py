@@ -24,6 +24,7 @@ from pccompiler.torch_backend.engines.layered.engine import Layered
 from pccompiler.torch_backend.engines.questions import Batch, Task, Wanted
 from pccompiler.torch_backend.engines.trees.cpu import TreesOnCPU
 from pccompiler.torch_backend.engines.trees.cuda import TreesOnCUDA
+from pccompiler.torch_backend.runtime.autocast import full_precision
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
 from pccompiler.torch_backend.weights.weights import Weights
 
@@ -194,7 +195,7 @@ class Engines:
         while True:
             engine = self.choose(wanted, after)
             try:
-                with engine.threads(rows):
+                with engine.threads(rows), full_precision(self.target.device):
                     return run(engine)
             except KernelError as why:
                 if not engine.in_kernels:

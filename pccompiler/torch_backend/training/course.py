@@ -12,11 +12,14 @@ import torch
 from torch import Tensor
 
 from pccompiler.torch_backend.model import CompiledCircuit
-from pccompiler.torch_backend.training.history import Evaluation, History
-from pccompiler.torch_backend.training.mapped_rows import MappedRows
+from pccompiler.torch_backend.training.batches.sources import Data
+from pccompiler.torch_backend.training.history import Evaluation, History, mean_of_checked
+from pccompiler.torch_backend.training.losses import Loss, mean_gain
 from pccompiler.torch_backend.training.soundness import unsound
 
 Facts: TypeAlias = dict[str, Any]  # JSON values, hence Any
+Look: TypeAlias = Callable[[int], bool]
+"""Takes the steps that an update has finished, and tells whether to stop."""
 
 
 class Worker(Protocol):
@@ -25,12 +28,22 @@ class Worker(Protocol):
     remedy: str
     """What to do when training diverges."""
 
-    def work(self, step: int, most: int, look: Callable[[], None]) -> tuple[int, float]:
+    @property
+    def not_captured(self) -> str | None:
+        """Why its steps are not replays of a CUDA graph; ``None`` if they are."""
+        ...
+
+    def work(self, step: int, most: int, look: Look) -> tuple[int, float]:
         """Continue from ``step`` towards ``most``, and call ``look`` after each update.
 
         Returns:
-            The number of steps taken, and the mean log-likelihood of the rows used.
+            The number of steps taken, and the mean log-likelihood of the rows used, or minus the
+            mean loss.
         """
+        ...
+
+    def mean(self) -> float:
+        """The mean over the rows used since the work began; waits for the device."""
         ...
 
     def state(self) -> tuple[dict[str, Tensor], Facts]:
@@ -42,28 +55,24 @@ class Worker(Protocol):
         ...
 
 
-class Pace(NamedTuple):
-    """When a training stops, and who watches it.
+class TrainingData(NamedTuple):
+    """Training rows with their weights, held-out rows, and what is minimized.
 
-    Attributes:
-        steps: The most steps.
-        patience: The most evaluations in a row without improvement.
-        progress: Whether to show a progress bar on a terminal.
-        on_evaluation: Called with each `Evaluation`.
+    ``loss`` is ``None`` for minus the log-likelihood.
     """
 
-    steps: int
-    patience: int | None
-    progress: bool
-    on_evaluation: Callable[[Evaluation], None] | None
-
-
-class TrainingData(NamedTuple):
-    """Training rows with their weights, and held-out rows."""
-
-    train: Tensor | MappedRows
+    train: Data
     weights: Tensor | None
     valid: Tensor | None
+    loss: Loss | None = None
+
+    def valid_mean(self, model: CompiledCircuit) -> float | None:
+        """The mean log-likelihood of the held-out rows, or minus their mean loss."""
+        if self.valid is None:
+            return None
+        if self.loss is None:
+            return mean_of_checked(model, self.valid)
+        return mean_gain(model, self.loss, self.valid)
 
 
 class Best:

@@ -1,62 +1,83 @@
-"""Training by gradient: Adam with early stopping, keeping the best parameters."""
+"""Training by gradient: any optimizer, early stopping, keeping the best parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
 
 from pccompiler.errors import OptionError
 from pccompiler.options import as_float, seed_of, shown, whole
 from pccompiler.torch_backend.model import CompiledCircuit
+from pccompiler.torch_backend.training.batches.opening import training_data
+from pccompiler.torch_backend.training.batches.plan import planned
+from pccompiler.torch_backend.training.batches.sources import Given
+from pccompiler.torch_backend.training.callbacks.base import Callback
+from pccompiler.torch_backend.training.callbacks.scheduled import Scheduled
 from pccompiler.torch_backend.training.checkpointing.keeper import make_keeper
-from pccompiler.torch_backend.training.course import Facts, Pace, TrainingData
+from pccompiler.torch_backend.training.course import Facts
 from pccompiler.torch_backend.training.history import (
     Evaluation,
     History,
     mean_log_likelihood,
     trained_parameters,
-    training_rows,
 )
 from pccompiler.torch_backend.training.initialise import begin
-from pccompiler.torch_backend.training.loop import learn
-from pccompiler.torch_backend.training.mapped_rows import MappedRows, stays_mapped
-from pccompiler.torch_backend.training.row_weights import row_weights
+from pccompiler.torch_backend.training.loop import (
+    Pace,
+    check_trainable,
+    learn,
+    patience_of,
+    watchers,
+)
+from pccompiler.torch_backend.training.losses import Loss
+from pccompiler.torch_backend.training.optimizers.adam import make_adam
+from pccompiler.torch_backend.training.optimizers.chosen import (
+    OptimizerOption,
+    SchedulerOption,
+    make_chosen,
+)
 from pccompiler.torch_backend.training.stepper import Stepper
 
-REMEDY = "lower the learning rate"
-"""What to do when training diverges."""
+_RATE = 5e-3
 
 __all__ = ["Evaluation", "History", "fit", "mean_log_likelihood"]
 
 
 def fit(
     model: CompiledCircuit,
-    train: Tensor | ArrayLike,
-    valid: Tensor | ArrayLike | None = None,
+    train: Given,
+    valid: Given | None = None,
     *,
     weights: Tensor | ArrayLike | None = None,
-    steps: int = 4000,
-    batch_size: int = 500,
-    learning_rate: float = 5e-3,
+    steps: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    optimizer: OptimizerOption | None = None,
+    scheduler: SchedulerOption | None = None,
+    loss: Loss | None = None,
+    learning_rate: float | None = None,
     weight_decay: float = 0.0,
-    evaluate_every: int = 200,
+    evaluate_every: int | None = None,
     patience: int | None = None,
     seed: int = 0,
+    callbacks: Iterable[Callback] | Callback = (),
     progress: bool = True,
     cuda_graph: bool = True,
     on_evaluation: Callable[[Evaluation], None] | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_every: int | None = None,
 ) -> History:
-    """Maximize the log-likelihood of ``train``, and leave the best parameters in ``model``.
+    """Minimize a loss over ``train``, and leave the best parameters in ``model``.
 
-    The loss is the sum over the batch of the negative log-likelihood. Each batch is drawn without
-    replacement, independently of the others (HyperSPN paper, section 5, and its authors' code). The
+    By default the loss is the negative log-likelihood, summed over the batch, and the optimizer is
+    Adam. Each batch is drawn without replacement, independently of the others (HyperSPN paper,
+    section 5, and its authors' code); with ``epochs``, each row is in one batch of every epoch. The
     parameters with the best validation value are kept, which may be the initial ones; without
     ``valid``, the last ones. Leaves over real variables and counts that still have the random
     numbers of `compile` are initialised from ``train`` first, see `initialise`. Frozen parameters
@@ -66,117 +87,104 @@ def fit(
         model: Trained in place, on its own device.
         train: Shape ``(rows, variables)``, NaN where missing (such values are integrated
             out). Copied to the device once; from an array mapped from a file (``np.load(...,
-            mmap_mode="r")``) of 256 MiB or more, only batches are copied.
-        valid: Validation rows, copied to the device.
+            mmap_mode="r")``) of 256 MiB or more, only batches are copied. Or a
+            ``torch.utils.data.Dataset`` of such rows, or a ``DataLoader`` of such batches, whose
+            order is kept; of tuples the first entry is used.
+        valid: Validation rows, likewise, copied to the device.
         weights: Weights of ``train``'s rows, shape ``(rows,)``, nonnegative: how many times a row
             counts. Rows of weight 0 are never drawn. ``None``: all 1.
-        steps: The most steps to take.
-        batch_size: Rows per batch, capped at the rows of ``train``.
-        learning_rate: Learning rate of Adam.
-        weight_decay: L2 penalty inside Adam, as in the paper's WD baseline.
-        evaluate_every: Steps between evaluations on ``valid``.
+        steps: The most steps to take; 4,000 unless ``epochs`` is given.
+        epochs: The most passes over ``train``, instead of ``steps``.
+        batch_size: Rows per batch, 500 unless given, capped at the rows of ``train``.
+        optimizer: Makes a torch optimizer of a list of parameters (``torch.optim.AdamW``,
+            ``functools.partial(torch.optim.SGD, lr=0.1)``), or one over the model's parameters.
+            ``None``: Adam with ``learning_rate`` and ``weight_decay``.
+        scheduler: Makes a scheduler of the optimizer, or one of ``torch.optim.lr_scheduler``. It
+            moves after each step, with ``epochs`` after each epoch. ``ReduceLROnPlateau`` moves
+            with each validation value: the loss, or with ``mode="max"`` minus the loss.
+        loss: Called with the model and the rows of a batch, shape ``(batch, variables)``; returns a
+            scalar to minimize, or one value for each row, whose mean is minimized. See
+            `pccompiler.losses`. With your own optimizer, too, the default is a mean.
+        learning_rate: Learning rate of the default optimizer; ``None`` for 5e-3.
+        weight_decay: L2 penalty inside the default optimizer, as in the paper's WD baseline.
+        evaluate_every: Steps between evaluations; 200, or with ``epochs`` an epoch.
         patience: Stop after this many evaluations without improvement; ``None`` for never.
         seed: Seed of the batches.
-        progress: Whether to show a progress bar on a terminal.
-        cuda_graph: Whether to capture the whole step, optimizer included, if CUDA is available.
+        callbacks: Instances of `pccompiler.Callback`, which may stop the training.
+        progress: Whether to show progress on standard error: a bar on a terminal, otherwise a line
+            every ten seconds.
+        cuda_graph: Whether to capture the whole step, optimizer included, if CUDA is available and
+            nothing prevents it; `History.not_captured` says what did.
         on_evaluation: Called with each `Evaluation`.
         checkpoint: A folder for the state of the training, written regularly, and when Ctrl-C or
             SIGTERM ends the training. The same call continues from there, bit for bit as if it had
-            not been interrupted (docs/howto/training.md). ``steps`` and ``patience`` may change.
+            not been interrupted (docs/howto/training.md). ``steps``, ``epochs`` and ``patience``
+            may change.
         checkpoint_every: Steps between two writes; ``None`` for two minutes.
 
     Raises:
         DataError: If the data do not fit the circuit, or a loss or parameter is not finite; the
             model then has its best or its last finite parameters.
-        OptionError: If an option is invalid, or no parameter can be trained.
+        OptionError: If an option is invalid or does not go with others, or no parameter can be
+            trained.
         CheckpointError: If the folder belongs to a training with other data, options or circuits.
         FileError: If the checkpoint cannot be written.
     """
-    steps, batch_size = whole("steps", steps), whole("batch_size", batch_size)
-    evaluate_every = whole("evaluate_every", evaluate_every)
-    patience = None if patience is None else whole("patience", patience)
-    seed = seed_of(seed)
-    learning_rate, weight_decay = checked_rates(model, learning_rate, weight_decay)
-    rows = TrainingData(
-        _rows(model, train), None, None if valid is None else training_rows(model, valid, "valid")
+    check_trainable(model)
+    patience, seed = patience_of(patience), seed_of(seed)
+    batch_size = None if batch_size is None else whole("batch_size", batch_size)
+    watching = watchers(callbacks, progress, on_evaluation)
+    is_own = optimizer is not None or isinstance(scheduler, LRScheduler)
+    rate, decay = _rates(model, is_own, learning_rate, weight_decay)
+    rows = training_data(model, train, valid, weights, batch_size, loss)
+    plan = planned(rows, batch_size, steps, epochs, evaluate_every)
+    chosen = make_chosen(
+        model, optimizer, scheduler, rate, decay, with_valid=rows.valid is not None
     )
-    rows = rows._replace(weights=row_weights(weights, len(rows.train)))
-    drawn = None if rows.weights is None else rows.weights.nonzero().flatten().numpy()
-    number = len(rows.train) if drawn is None else len(drawn)
     options: Facts = {
         "method": "fit",
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "evaluate_every": evaluate_every,
+        "batch_size": plan.batch_size,
+        "learning_rate": rate,
+        "weight_decay": decay,
+        "evaluate_every": plan.every,
         "seed": seed,
+        "epochs": None if plan.epoch is None else "yes",
+        "optimizer": None if chosen is None else chosen.identity,
+        "loss": None if loss is None else getattr(loss, "__qualname__", repr(loss)),
     }
     keeper = make_keeper(checkpoint, checkpoint_every, model, rows, options)
     history = begin(model, rows, seed, keeper)
-    batch = min(batch_size, number)
+    if chosen is not None:
+        watching.insert(0, Scheduled(chosen, plan.epoch or 1))
     stepper = Stepper(
-        model, rows.train, rows.weights, batch, learning_rate, weight_decay, cuda_graph
+        model,
+        plan.buffer(rows.train),
+        rows.weights,
+        plan.batch,
+        partial(make_adam, rate=rate, decay=decay) if chosen is None else lambda _: chosen,
+        cuda_graph=cuda_graph,
+        loss=loss,
+        mean=is_own or loss is not None,
+        gathers=isinstance(rows.train, Tensor),
     )
-    worker = _Steps(stepper, np.random.default_rng(seed), number, drawn, evaluate_every)
-    pace = Pace(steps, patience, progress, on_evaluation)
-    with model.forward_threads(stepper.batch):
+    worker = plan.worker(stepper, rows.train, np.random.default_rng(seed))
+    pace = Pace(plan.steps, patience, watching, stepper.optimizer.torch_optimizer)
+    with model.forward_threads(plan.batch):
         return learn(model, worker, rows, history, keeper, pace)
 
 
-def _rows(model: CompiledCircuit, train: Tensor | ArrayLike) -> Tensor | MappedRows:
-    """Rows on the device, or in their file."""
-    if stays_mapped(train):
-        return MappedRows(model, np.asanyarray(train))
-    return training_rows(model, train, "train")
-
-
-class _Steps:
-    """Steps in chunks of ``every``, each on its own batch. See `Worker`."""
-
-    remedy = REMEDY
-
-    def __init__(
-        self,
-        stepper: Stepper,
-        rng: np.random.Generator,
-        number: int,
-        drawn: NDArray[np.int64] | None,
-        every: int,
-    ) -> None:
-        self.stepper, self.rng, self.number, self.drawn = stepper, rng, number, drawn
-        self.every = every
-        self.before = rng.bit_generator.state  # before the draws of the current chunk
-        self.done = 0  # steps of the current chunk
-
-    def work(self, step: int, most: int, look: Callable[[], None]) -> tuple[int, float]:
-        """Take a chunk of steps, or the rest of one."""
-        chunk = max(self.done, min(self.every, most - step))
-        rows = draw(self.rng, self.number, self.stepper.batch, chunk)
-
-        def count(done: int) -> None:
-            self.done = done
-            look()
-
-        batches = rows if self.drawn is None else torch.from_numpy(self.drawn[rows.numpy()])
-        loss = self.stepper.run(batches, self.done, count)
-        self.before, self.done = self.rng.bit_generator.state, 0
-        return chunk, -loss
-
-    def state(self) -> tuple[dict[str, Tensor], Facts]:
-        """The optimizer's state, the random state and the position in the chunk."""
-        return self.stepper.state(), {"random": self.before, "done": self.done}
-
-    def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
-        """See `Worker`."""
-        self.stepper.restore(tensors)
-        self.rng.bit_generator.state = self.before = facts["random"]
-        self.done = int(facts["done"])
-
-
-def draw(rng: np.random.Generator, number: int, batch: int, steps: int) -> Tensor:
-    """Row numbers, shape (steps, batch), without repetition within a batch."""
-    draws = [rng.choice(number, batch, replace=False, shuffle=False) for _ in range(steps)]
-    return torch.from_numpy(np.stack(draws))
+def _rates(
+    model: CompiledCircuit, is_own: bool, learning_rate: object, weight_decay: object
+) -> tuple[float, float]:
+    """The rates of the default optimizer; refused beside an optimizer of the caller."""
+    if is_own and not (learning_rate is None and weight_decay == 0.0):
+        raise OptionError.of(
+            "PC833",
+            "learning_rate and weight_decay are those of the default optimizer, "
+            "and optimizer= gives another one",
+            help="set them there: functools.partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.01)",
+        )
+    return checked_rates(model, _RATE if learning_rate is None else learning_rate, weight_decay)
 
 
 def checked_rates(

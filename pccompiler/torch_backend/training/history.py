@@ -15,7 +15,7 @@ from pccompiler.errors import DataError, OptionError
 from pccompiler.showing import Table, as_html, brief
 from pccompiler.torch_backend.data.inputs import Rows
 from pccompiler.torch_backend.model import CompiledCircuit
-from pccompiler.torch_backend.training.mapped_rows import MappedRows
+from pccompiler.torch_backend.training.batches.sources import Data
 from pccompiler.torch_backend.training.row_weights import row_weights
 
 _LISTED = 8
@@ -24,7 +24,7 @@ _LISTED = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One evaluation of the model: mean log-likelihoods in nats per row."""
+    """One evaluation of the model: mean log-likelihoods in nats per row, or minus mean losses."""
 
     step: int
     train: float
@@ -40,12 +40,17 @@ class History:
         evaluations: In order. ``train`` is the mean over the batches since the previous evaluation,
             each with the parameters at its time.
         best_step: The step whose parameters were kept; 0 for the initial ones.
-        best_valid: Validation log-likelihood at that step, ``None`` without validation data.
+        best_valid: Validation log-likelihood (or minus the validation loss) at that step, ``None``
+            without validation data.
         seconds: Wall-clock time of the whole call, plus that of calls that it continues.
-        stopped_early: Whether patience ran out.
+        stopped_early: Whether patience ran out, or a callback stopped it.
+        stop_reason: The reason that a callback gave for stopping.
         initialised: Whether training first initialised leaves from the data, because they still
             had the random numbers drawn by `compile`.
         resumed_at: The step at which it continued from a checkpoint; 0 if it started anew.
+        captured: Whether its steps were replays of one CUDA graph (all but those with batches of
+            another size).
+        not_captured: Why they were plain steps instead; ``None`` if they were captured.
     """
 
     evaluations: list[Evaluation] = field(default_factory=list[Evaluation])
@@ -53,8 +58,11 @@ class History:
     best_valid: float | None = None
     seconds: float = 0.0
     stopped_early: bool = False
+    stop_reason: str | None = None
     initialised: bool = False
     resumed_at: int = 0
+    captured: bool = False
+    not_captured: str | None = None
 
     def __repr__(self) -> str:
         facts = {"evaluations": len(self.evaluations), "best_step": self.best_step}
@@ -121,9 +129,7 @@ def training_rows(model: CompiledCircuit, x: Rows, name: str) -> Tensor:
     return rows
 
 
-def impossible_row(
-    model: CompiledCircuit, data: Tensor | MappedRows, weights: Tensor | None = None
-) -> int | None:
+def impossible_row(model: CompiledCircuit, data: Data, weights: Tensor | None = None) -> int | None:
     """The first row (of positive weight) whose log-likelihood is not finite."""
     first = 0
     with torch.no_grad():

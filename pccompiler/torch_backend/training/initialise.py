@@ -17,15 +17,15 @@ from pccompiler.torch_backend.leaves.fitting.start import Start
 from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.training.assign import assign
+from pccompiler.torch_backend.training.batches.sources import Loaded
 from pccompiler.torch_backend.training.checkpointing.keeper import Keeper
 from pccompiler.torch_backend.training.course import TrainingData
 from pccompiler.torch_backend.training.history import History, trained_parameters, training_rows
 from pccompiler.torch_backend.training.leaf_pools import leaf_owners, leaf_pools
 from pccompiler.torch_backend.training.loop import refuse_unsound
-from pccompiler.torch_backend.training.mapped_rows import MappedRows
 from pccompiler.torch_backend.weights.untouched import drawn
 
-_SAMPLE = 10_000  # rows of a mapped file
+_SAMPLE = 10_000  # rows of a file, a dataset or a loader
 
 
 def initialise(model: CompiledCircuit, data: Tensor | ArrayLike, *, seed: int = 0) -> None:
@@ -82,12 +82,14 @@ def begin(model: CompiledCircuit, rows: TrainingData, seed: int, keeper: Keeper 
 
 
 def _sample(rows: TrainingData, seed: int) -> Tensor:
-    """Rows of positive weight; from a mapped file, a sample of them."""
+    """Rows of positive weight; from a file, a dataset or a loader, some of them."""
     train, weights = rows.train, rows.weights
+    if isinstance(train, Loaded):
+        return torch.cat(train.first(_SAMPLE))[:_SAMPLE]
     places = (
         torch.arange(len(train), device="cpu") if weights is None else weights.nonzero().flatten()
     )
-    if isinstance(train, MappedRows):
+    if not isinstance(train, Tensor):
         few = min(len(places), _SAMPLE)
         chosen = np.random.default_rng([seed, 2]).choice(len(places), few, replace=False)
         return train.take(places[torch.from_numpy(chosen)])

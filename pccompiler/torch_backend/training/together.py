@@ -20,11 +20,14 @@ from torch import Tensor
 from pccompiler.progress import progress_bar
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.runtime.capture import captured
+from pccompiler.torch_backend.training.batches.order import draw
+from pccompiler.torch_backend.training.batches.workers import REMEDY
 from pccompiler.torch_backend.training.course import Course, TrainingData
-from pccompiler.torch_backend.training.gradient import REMEDY, checked_rates, draw, fit
+from pccompiler.torch_backend.training.gradient import checked_rates, fit
 from pccompiler.torch_backend.training.history import History, mean_of_checked
 from pccompiler.torch_backend.training.initialise import begin
 from pccompiler.torch_backend.training.loop import finished, record
+from pccompiler.torch_backend.training.optimizers.adam import make_adam
 from pccompiler.torch_backend.training.stepper import Stepper
 
 
@@ -94,7 +97,8 @@ def train_together(
             tell = stack.enter_context(progress_bar("training", schedule.steps, left=True))
             advance = partial(_tell, tell, members)
         _learn(members, schedule, advance)
-    return [finished(member.course, schedule.steps) for member in members]
+    found = [finished(member.course, schedule.steps) for member in members]
+    return [replace(history, captured=True) for history in found]
 
 
 def _one_by_one(
@@ -141,8 +145,7 @@ class Member:
             rows.train,
             None,
             schedule.batch_size,
-            rate,
-            decay,
+            partial(make_adam, rate=rate, decay=decay),
             cuda_graph=False,
         )
         self.rng = np.random.default_rng(run.seed)
@@ -209,7 +212,7 @@ def _learn(members: list[Member], schedule: Schedule, advance: Callable[[int], N
             member.record(taken)
         left = [member for member in running if member.running(schedule.patience)]
         if left and len(left) < len(running) and done < schedule.steps:
-            graph = _resumed(left)
+            graph = Graph(left)
         running = left
         advance(taken)
 
@@ -217,15 +220,6 @@ def _learn(members: list[Member], schedule: Schedule, advance: Callable[[int], N
 def _drawn(members: Sequence[Member], steps: int) -> dict[Member, Tensor]:
     """The batches of the next steps, by member."""
     return {member: member.batches(steps) for member in members}
-
-
-def _resumed(members: Sequence[Member]) -> Graph:
-    """A graph of the members that are left, which go on from where they are."""
-    states = [{n: t.clone() for n, t in member.stepper.state().items()} for member in members]
-    graph = Graph(members)
-    for member, state in zip(members, states, strict=True):
-        member.stepper.restore(state)
-    return graph
 
 
 def _tell(tell: Callable[[int, str], None], members: Sequence[Member], chunk: int) -> None:

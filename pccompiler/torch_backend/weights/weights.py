@@ -14,6 +14,7 @@ from pccompiler.ir.plan.layers import WeightGroup
 from pccompiler.ir.plan.parameters import Layout, lay_out, parameter_name
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.leaves.registry import leaf_of
+from pccompiler.torch_backend.runtime.autocast import in_full_precision
 from pccompiler.torch_backend.weights.draws import draws
 from pccompiler.torch_backend.weights.generators.registry import class_of
 from pccompiler.torch_backend.weights.remembered import Remembered, Result
@@ -177,6 +178,7 @@ class Weights(nn.Module):
             raise AssertionError("orders are selections")  # pragma: no cover
         return order.back_from(whole, len(self.plan.groups[number].weights))
 
+    @in_full_precision
     def by_group(
         self, numbers: Collection[int] | None = None, given: Mapping[int, Tensor] | None = None
     ) -> dict[int, Tensor]:

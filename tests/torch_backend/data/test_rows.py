@@ -23,7 +23,7 @@ from pccompiler.testing.strategies import rows as random_rows
 from pccompiler.torch_backend import CompiledCircuit, fit_em, mean_log_likelihood
 from pccompiler.torch_backend.data.blocks import Source
 from pccompiler.torch_backend.queries.stream import log_likelihood_stream
-from pccompiler.torch_backend.training import mapped_rows
+from pccompiler.torch_backend.training.batches import mapped_rows
 
 
 def table(number: int = 40, missing: float = 0.2) -> np.ndarray:

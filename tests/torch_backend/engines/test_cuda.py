@@ -21,8 +21,8 @@ from pccompiler.torch_backend.engines.general.cuda import GeneralOnCUDA
 from pccompiler.torch_backend.engines.trees.arranged import Arranged
 from pccompiler.torch_backend.engines.trees.cuda import TreesOnCUDA
 from pccompiler.torch_backend.engines.trees.cuda_weights import Generated
-from pccompiler.torch_backend.training.adam import KernelAdam, TorchAdam
 from pccompiler.torch_backend.training.gradient import fit
+from pccompiler.torch_backend.training.optimizers.adam import KernelAdam, TorchAdam
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

@@ -224,7 +224,7 @@ def test_binary_circuits_start_as_they_were_drawn() -> None:
 def test_rows_of_a_mapped_file_initialise_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pccompiler.torch_backend.training.mapped_rows.MAPPED_FROM", 1)
+    monkeypatch.setattr("pccompiler.torch_backend.training.batches.mapped_rows.MAPPED_FROM", 1)
     module = sys.modules[
         "pccompiler.torch_backend.training.initialise"
     ]  # the package has the function

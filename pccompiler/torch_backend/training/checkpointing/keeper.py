@@ -22,6 +22,7 @@ from torch import Tensor
 from pccompiler.errors import CheckpointError, FileError, OptionError
 from pccompiler.files import write_bytes
 from pccompiler.torch_backend.model import CompiledCircuit
+from pccompiler.torch_backend.training.batches.sources import Loaded, Source
 from pccompiler.torch_backend.training.checkpointing.interrupts import Interrupts
 from pccompiler.torch_backend.training.checkpointing.state import (
     FORMAT,
@@ -33,7 +34,6 @@ from pccompiler.torch_backend.training.checkpointing.state import (
 )
 from pccompiler.torch_backend.training.course import Course, Facts, TrainingData, Worker
 from pccompiler.torch_backend.training.history import Evaluation, trained_parameters
-from pccompiler.torch_backend.training.mapped_rows import MappedRows
 from pccompiler.torch_backend.training.soundness import unsound
 from pccompiler.version import __version__
 
@@ -142,13 +142,20 @@ def make_keeper(
         options: All options that affect the course of the training.
 
     Raises:
-        OptionError: If ``every`` is below 1.
+        OptionError: If ``every`` is below 1, or the rows come from a loader.
         CheckpointError: If the folder holds something else, or a file that cannot be read.
     """
     if every is not None and every < 1:
         raise OptionError.of("PC302", f"checkpoint_every is {every}", help="use at least 1")
     if folder is None:
         return None
+    if isinstance(rows.train, Loaded):
+        raise OptionError.of(
+            "PC837",
+            "a checkpoint cannot say where a loader of batches stands",
+            help="give the loader's dataset instead, whose batches fit draws by itself, or train "
+            "without checkpoint=",
+        )
     identity: Facts = {
         "circuit": model.circuit.fingerprint,
         "precision": f"{model.precision}, numerics {model.numerics}",
@@ -212,8 +219,8 @@ def _check_identity(folder: Path, found: Saved, wanted: Facts, start: str) -> No
         )
 
 
-def _digest_rows(rows: Tensor | MappedRows) -> str:
-    """SHA-256 of rows as the model uses them; rows of a mapped file are read once."""
+def _digest_rows(rows: Tensor | Source) -> str:
+    """SHA-256 of rows as the model uses them; other sources are read once."""
     whole = hashlib.sha256(str(len(rows)).encode())
     for part in rows.split(8192):
         whole.update(part.cpu().contiguous().numpy().view(np.uint8).data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,8 +14,9 @@ from torch import Tensor
 from pccompiler.errors import OptionError
 from pccompiler.options import as_float, one_of, seed_of, shown, whole
 from pccompiler.torch_backend.model import CompiledCircuit
+from pccompiler.torch_backend.training.callbacks.base import Callback
 from pccompiler.torch_backend.training.checkpointing.keeper import make_keeper
-from pccompiler.torch_backend.training.course import Facts, Pace, TrainingData
+from pccompiler.torch_backend.training.course import Facts, TrainingData
 from pccompiler.torch_backend.training.em import maximisation as em
 from pccompiler.torch_backend.training.em.learner import Learner, counted
 from pccompiler.torch_backend.training.history import (
@@ -25,7 +26,13 @@ from pccompiler.torch_backend.training.history import (
     training_rows,
 )
 from pccompiler.torch_backend.training.initialise import begin
-from pccompiler.torch_backend.training.loop import learn
+from pccompiler.torch_backend.training.loop import (
+    Pace,
+    check_trainable,
+    learn,
+    patience_of,
+    watchers,
+)
 from pccompiler.torch_backend.training.row_weights import row_weights
 
 Method = Literal["running", "anemone"]
@@ -44,6 +51,7 @@ def fit_em(
     method: Method = "running",
     patience: int | None = None,
     seed: int = 0,
+    callbacks: Iterable[Callback] | Callback = (),
     progress: bool = True,
     on_evaluation: Callable[[Evaluation], None] | None = None,
     checkpoint: str | Path | None = None,
@@ -80,7 +88,8 @@ def fit_em(
             model allows. The same for a step size of 1.
         patience: Stop after this many iterations without improvement on ``valid``; ``None``: never.
         seed: Seed of the batches.
-        progress: Whether to show a progress bar on a terminal.
+        callbacks: As in `pccompiler.fit`; a step is an iteration.
+        progress: Whether to show progress on standard error, as in `pccompiler.fit`.
         on_evaluation: Called with each `Evaluation`; its ``train`` is the mean over the iteration,
             each batch before its update.
         checkpoint: A folder for the state of the training, as in `pccompiler.fit`. ``iterations``
@@ -103,9 +112,10 @@ def fit_em(
         Van den Broeck (2025), "Rethinking Probabilistic Circuit Parameter Learning", without its
         momentum.
     """
+    check_trainable(model)
     iterations = whole("iterations", iterations)
     batch_size = None if batch_size is None else whole("batch_size", batch_size)
-    patience = None if patience is None else whole("patience", patience)
+    watching = watchers(callbacks, progress, on_evaluation)
     seed = seed_of(seed)
     step_size, pseudocount = _numbers(step_size, pseudocount)
     one_of("method", method, get_args(Method))
@@ -131,7 +141,7 @@ def fit_em(
         batch_size,
         em.Pace(step_size, pseudocount, method == "anemone"),
     )
-    pace = Pace(iterations, patience, progress, on_evaluation)
+    pace = Pace(iterations, patience_of(patience), watching)
     with model.threads(min(learner.part, learner.batch)):
         return learn(model, learner, rows, history, keeper, pace)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -18,7 +17,7 @@ from pccompiler.torch_backend.leaves.fitting.statistics import Setting, Statisti
 from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.model import CompiledCircuit
 from pccompiler.torch_backend.runtime.capture import captured
-from pccompiler.torch_backend.training.course import Facts
+from pccompiler.torch_backend.training.course import Facts, Look
 from pccompiler.torch_backend.training.em.expectation import Expectation, Expected, rows_at_once
 from pccompiler.torch_backend.training.em.maximisation import Pace, RowUpdate, Update, ValueUpdate
 from pccompiler.torch_backend.training.em.prior import TopDown
@@ -71,25 +70,29 @@ class Learner:
         self.leaves = _leaf_statistics(model, data)
         self.updates = _updates(model, self.leaves, pace)
         self.top_down = TopDown(model.plan, model.weights) if pace.top_down else None
-        worth_it = passes * (len(data) // max(1, self.batch)) >= _WORTH_IT
-        capturable = all(leaf.capturable for leaf in self.leaves.values())
-        self.captures = model.device.type == "cuda" and worth_it and capturable
+        self.not_captured = self._obstacle(passes)
         self.graph: torch.cuda.CUDAGraph | None = None
         self.chosen = torch.arange(self.batch, device=model.device)  # the rows of a captured step
 
-    def work(self, step: int, most: int, look: Callable[[], None]) -> tuple[int, float]:
+    def work(self, step: int, most: int, look: Look) -> tuple[int, float]:
         """A pass, or the rest of one; log-likelihoods are those before each update."""
         on_cpu = self.model.device.type == "cpu"  # elsewhere it would have to wait for each sum
-        for rows in self._order()[self.done :]:
+        order = self._order()
+        if self.done == 0:
+            self.sum.zero_()
+        for rows in order[self.done :]:
             self.step(rows)
             if on_cpu and not math.isfinite(float(self.sum)):
                 break
             self.done += 1
-            look()
-        mean = float(self.sum) / float(self.mass)
+            look(int(self.done == len(order)))
+        mean = self.mean()
         self.before, self.done = self.rng.bit_generator.state, 0
-        self.sum.zero_()
         return 1, mean
+
+    def mean(self) -> float:
+        """See `Worker`; of a whole pass."""
+        return float(self.sum) / float(self.mass)
 
     def state(self) -> tuple[dict[str, Tensor], Facts]:
         """The state of the updates, and the position in the pass."""
@@ -111,7 +114,7 @@ class Learner:
     @torch.no_grad()
     def step(self, rows: Tensor | None) -> None:
         """One E-step and one M-step on some rows of the data, or on all."""
-        if not self.captures or (rows is not None and len(rows) < self.batch):
+        if self.not_captured is not None or (rows is not None and len(rows) < self.batch):
             self._step(rows)
             return
         if rows is not None:
@@ -125,6 +128,16 @@ class Learner:
         for parameter in self.model.parameters():  # graphs and kernels do not tell torch
             torch.autograd.graph.increment_version(parameter)
 
+    def _obstacle(self, passes: int) -> str | None:
+        """Why steps are not captured."""
+        if self.model.device.type != "cuda":
+            return f"the model is on {self.model.device.type}"
+        if passes * (len(self.data) // max(1, self.batch)) < _WORTH_IT:
+            return f"fewer than {_WORTH_IT} steps do not pay for a capture"
+        if not all(leaf.capturable for leaf in self.leaves.values()):
+            return "the statistics of a leaf family wait for the device"
+        return None
+
     def _capture(self, rows: Tensor | None) -> None:
         """Capture a step. Warm-up steps change parameters and statistics, which are restored."""
         kept = [*self.model.parameters(), self.sum]
@@ -133,8 +146,8 @@ class Learner:
         try:
             self.graph, _ = captured(partial(self._step, rows), warm_ups=_WARM_UP)
         except RuntimeError as why:
-            self.captures = False
-            say_once(f"EM runs without a CUDA graph: {str(why)[:200]}")
+            self.not_captured = f"the capture failed: {str(why)[:200]}"
+            say_once(f"EM runs without a CUDA graph: {self.not_captured}")
         for tensor, value in zip(kept, before, strict=True):
             tensor.detach().copy_(value)
 

@@ -6,13 +6,14 @@ import ctypes
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from pccompiler.torch_backend.runtime.kernel_cache import KernelError
 from pccompiler.torch_backend.runtime.nvrtc import Argument, Kernel, Struct, load
+from pccompiler.torch_backend.training.course import Facts
+from pccompiler.torch_backend.training.optimizers.base import Optimizer
 
 _SOURCE = Path(__file__).parent / "kernels" / "adam.cu"
 
@@ -23,40 +24,29 @@ _BLOCK = 1024  # numbers per block
 _THREADS = 256
 
 
-class Optimizer(Protocol):
-    """The optimizer interface that training needs."""
-
-    def step(self, gradients: Sequence[Tensor]) -> None:
-        """Update the parameters."""
-        ...
-
-    def reset(self) -> None:
-        """Reset all moments."""
-        ...
-
-    def state(self) -> dict[str, Tensor]:
-        """The moments of each parameter, ``first.0``, ``second.0`` and so on, and ``steps``."""
-        ...
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restore, in place, a `state` of any optimizer."""
-        ...
+def torch_adam(
+    parameters: Sequence[Tensor], rate: float | Tensor, decay: float
+) -> torch.optim.Adam:
+    """Torch's fused Adam; its steps can be captured."""
+    return torch.optim.Adam(
+        parameters,
+        lr=rate,
+        betas=_BETAS,
+        eps=_EPS,
+        weight_decay=decay,
+        fused=True,
+        capturable=parameters[0].is_cuda,
+    )
 
 
 class TorchAdam:
     """torch's fused Adam."""
 
+    torch_optimizer = None
+
     def __init__(self, parameters: Sequence[Tensor], rate: float, decay: float) -> None:
         self.parameters = list(parameters)
-        self.adam = torch.optim.Adam(
-            self.parameters,
-            lr=rate,
-            betas=_BETAS,
-            eps=_EPS,
-            weight_decay=decay,
-            fused=True,
-            capturable=self.parameters[0].is_cuda,
-        )
+        self.adam = torch_adam(self.parameters, rate, decay)
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """See `Optimizer`."""
@@ -64,20 +54,18 @@ class TorchAdam:
             parameter.grad = gradient
         self.adam.step()
 
-    def reset(self) -> None:
+    def tensors(self) -> list[Tensor]:
         """See `Optimizer`."""
-        for state in self.adam.state.values():
-            for moment in state.values():
-                moment.zero_()
+        return [value for p in self.parameters for value in self._moments(p).values()]
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> tuple[dict[str, Tensor], Facts]:
         """See `Optimizer`."""
         known = [self._moments(parameter) for parameter in self.parameters]
         return _named(
             [k["exp_avg"] for k in known], [k["exp_avg_sq"] for k in known], known[0]["step"]
-        )
+        ), {}
 
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+    def restore(self, tensors: Mapping[str, Tensor], facts: Facts) -> None:
         """See `Optimizer`."""
         for number, parameter in enumerate(self.parameters):
             own = self._moments(parameter)
@@ -107,6 +95,8 @@ class _Tensors(ctypes.Structure):
 
 class KernelAdam:
     """One launch for all parameters; float32 on CUDA, at most 24 tensors."""
+
+    torch_optimizer = None
 
     def __init__(self, parameters: Sequence[Tensor], rate: float, decay: float) -> None:
         self.parameters = [parameter.detach() for parameter in parameters]
@@ -143,16 +133,15 @@ class KernelAdam:
         arguments: list[Argument] = [Struct(table), number, self.counts, self.rate, self.decay]
         self.kernel((blocks, 1), (_THREADS, 1), 0, arguments)
 
-    def reset(self) -> None:
+    def tensors(self) -> list[Tensor]:
         """See `Optimizer`."""
-        for moment in (*self.first, *self.second, self.counts):
-            moment.zero_()
+        return [*self.first, *self.second, self.counts]
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> tuple[dict[str, Tensor], Facts]:
         """See `Optimizer`."""
-        return _named(self.first, self.second, self.counts[0])
+        return _named(self.first, self.second, self.counts[0]), {}
 
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+    def restore(self, tensors: Mapping[str, Tensor], facts: Facts) -> None:
         """See `Optimizer`."""
         for number, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
             first.copy_(tensors[f"first.{number}"])
@@ -161,7 +150,7 @@ class KernelAdam:
 
 
 def _named(first: Sequence[Tensor], second: Sequence[Tensor], steps: Tensor) -> dict[str, Tensor]:
-    """The moments and steps as `Optimizer.state` returns them."""
+    """Moments by parameter, ``first.0``, ``second.0`` and so on, and ``steps``; for any Adam."""
     found = {f"first.{number}": moment for number, moment in enumerate(first)}
     found |= {f"second.{number}": moment for number, moment in enumerate(second)}
     return {**found, "steps": steps.detach().reshape(1).to(torch.int64)}

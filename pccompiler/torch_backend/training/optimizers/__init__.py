@@ -1,0 +1,1 @@
+"""Optimizers: our own Adam, and any of torch's."""
