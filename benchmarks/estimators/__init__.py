@@ -1,0 +1,1 @@
+"""Estimators compared with those of scikit-learn."""

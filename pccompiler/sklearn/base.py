@@ -1,0 +1,167 @@
+"""What the estimators share: options, training, densities, pickles."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import validate_data
+
+from pccompiler.api import compile
+from pccompiler.errors import OptionError
+from pccompiler.ir.arrays import Float
+from pccompiler.options import as_float, at_least, shown, whole
+from pccompiler.sklearn.columns import Columns, declared_columns, find_columns
+from pccompiler.sklearn.state import PRECISION, Stored, restored, stored
+from pccompiler.sklearn.structures import Structure, make
+from pccompiler.torch_backend import CompiledCircuit, fit_em
+
+RandomState = int | np.random.RandomState | None
+Auto = Literal["auto"]
+_SEEDS = 2**31 - 1
+
+
+class CircuitEstimator(BaseEstimator):
+    """The base of the estimators, with the options of their circuits and of training.
+
+    Args:
+        structure: The circuit: ``"hclt"``, ``"learn_spn"`` (categories only), ``"mixture"``,
+            ``"random_tree"``, ``"rat_spn"``, or a function from variables to a circuit.
+        units: Width of its sums: states of each latent variable, or components of the mixture.
+        categorical_features: ``"auto"``, or a mask, indices or names of columns. By default a
+            column is categorical if it is constant, or if all its values are whole numbers of which
+            there are at most two, or at most 20 with 5 rows each on average. All others are real.
+        pseudocount: Rows of prior belief in each unit, see `pccompiler.fit_em`.
+        max_iter: The most passes of expectation maximisation over the data.
+        validation_fraction: The part of the rows that decides when to stop; 0 for none. Without
+            them, all passes are made.
+        n_iter_no_change: Stop after this many passes without improvement on the validation rows.
+        random_state: A seed, or a random state, of the structure, the first parameters and the
+            choice of validation rows.
+        device: Where to train and answer, such as ``"cuda"``; by default torch's own.
+        verbose: Whether to show progress.
+    """
+
+    def __init__(
+        self,
+        *,
+        structure: Structure = "hclt",
+        units: int = 8,
+        categorical_features: Auto | ArrayLike = "auto",
+        pseudocount: float = 1.0,
+        max_iter: int = 100,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        random_state: RandomState = None,
+        device: str | torch.device | None = None,
+        verbose: bool | int = False,
+    ) -> None:
+        self.structure = structure
+        self.units = units
+        self.categorical_features = categorical_features
+        self.pseudocount = pseudocount
+        self.max_iter = max_iter
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:  # attributes of any type
+        return {name: _without_torch(value) for name, value in super().__getstate__().items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({name: _with_torch(value) for name, value in state.items()})
+
+    def _find_columns(self, x: Float) -> Columns:
+        names = getattr(self, "feature_names_in_", None)
+        known = None if names is None else names.tolist()
+        declared = declared_columns(self.categorical_features, known, x.shape[1])
+        return find_columns(x, declared)
+
+    def _train(
+        self, columns: Columns, codes: Float, random: np.random.RandomState
+    ) -> tuple[CompiledCircuit, int]:
+        """A trained model of coded rows, and the number of passes that were made."""
+        seed = random.randint(_SEEDS)
+        order = random.permutation(len(codes))
+        held_out = int(_fraction(self.validation_fraction) * len(codes))
+        units, passes = whole("units", self.units), whole("max_iter", self.max_iter)
+        circuit = make(self.structure, columns.variables, codes[order[held_out:]], units, seed)
+        model = compile(circuit, device=self.device, dtype=PRECISION, seed=seed)
+        history = fit_em(
+            model,
+            codes[order[held_out:]],
+            codes[order[:held_out]] if held_out else None,
+            iterations=passes,
+            pseudocount=at_least("pseudocount", self.pseudocount, 0.0),
+            patience=whole("n_iter_no_change", self.n_iter_no_change),
+            seed=seed,
+            progress=bool(self.verbose),
+        )
+        return model, history.evaluations[-1].step
+
+    def _checked(self, x: object) -> Float:
+        """Rows for a fitted estimator, shape ``(rows, features)``."""
+        found: Float = validate_data(
+            self, x, reset=False, dtype=np.float64, ensure_all_finite="allow-nan"
+        )
+        return found
+
+
+def training_table(estimator: CircuitEstimator, x: object) -> Float:
+    """Rows for ``fit``, whose number of columns and names the estimator remembers."""
+    found: Float = validate_data(estimator, x, dtype=np.float64, ensure_all_finite="allow-nan")
+    return found
+
+
+def random_of(given: RandomState) -> np.random.RandomState:
+    """scikit-learn's random state."""
+    found: np.random.RandomState = check_random_state(given)
+    return found
+
+
+def seed_from(given: RandomState) -> int:
+    """A seed of our own queries."""
+    return random_of(given).randint(_SEEDS)
+
+
+def log_density(model: CompiledCircuit, codes: Float) -> Float:
+    """The circuit's log-density of each row, shape ``(rows,)``, in nats."""
+    return np.concatenate(list(model.log_likelihood_stream(codes)))
+
+
+def _fraction(given: object) -> float:
+    found = as_float(given)
+    if found is None or not 0.0 <= found < 1.0:
+        raise OptionError.of(
+            "PC302",
+            f"validation_fraction is {shown(given)}",
+            help="use a number of at least 0 and below 1, for example 0.1",
+        )
+    return found
+
+
+def _without_torch(value: object) -> object:
+    if isinstance(value, CompiledCircuit):
+        return stored(value)
+    if isinstance(value, list) and value and isinstance(value[0], CompiledCircuit):
+        return [stored(model) for model in value]
+    return value
+
+
+def _with_torch(value: object) -> object:
+    if isinstance(value, Stored):
+        return restored(value)
+    if isinstance(value, list) and value and isinstance(value[0], Stored):
+        return [restored(model) for model in value]
+    return value

@@ -1,0 +1,74 @@
+"""Densities of tables."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+from sklearn.base import DensityMixin
+from sklearn.utils.validation import check_is_fitted
+
+from pccompiler.ir.arrays import Float
+from pccompiler.options import whole
+from pccompiler.sklearn.base import (
+    CircuitEstimator,
+    RandomState,
+    log_density,
+    random_of,
+    seed_from,
+    training_table,
+)
+
+
+class PCDensity(DensityMixin, CircuitEstimator):
+    """The joint density of all columns, with missing values integrated out.
+
+    Real columns have densities, categorical ones probabilities; both count in the log-density of a
+    row. A category that training did not show counts as missing, at the price of the probability
+    that Laplace's rule gives to it.
+
+    Attributes:
+        model_: The trained circuit. Its variables are the codes of ``columns_``.
+        columns_: How each column is coded.
+        n_iter_: Passes over the data.
+        n_features_in_: Number of columns.
+        feature_names_in_: Their names, if `fit` got a data frame.
+
+    Example:
+        >>> import numpy as np
+        >>> from pccompiler.sklearn import PCDensity
+        >>> x = np.random.default_rng(0).normal(size=(200, 3))
+        >>> density = PCDensity(units=2, random_state=0).fit(x)
+        >>> density.score_samples([[0.0, np.nan, 0.0], [9.0, 0.0, 0.0]]).round(0)
+        array([ -2., -44.])
+    """
+
+    def fit(self, X: object, y: object = None) -> Self:  # noqa: N803
+        """Learn a circuit from rows ``X``, shape ``(rows, features)``, NaN where missing.
+
+        Raises:
+            ValueError: If they are not such rows, or an option is invalid.
+        """
+        x = training_table(self, X)
+        self.columns_ = self._find_columns(x)
+        codes = self.columns_.encode(x)
+        self.model_, self.n_iter_ = self._train(self.columns_, codes, random_of(self.random_state))
+        return self
+
+    def score_samples(self, X: object) -> Float:  # noqa: N803
+        """The log-density of the known values of each row, in nats, shape ``(rows,)``."""
+        check_is_fitted(self)
+        x = self._checked(X)
+        logs = log_density(self.model_, self.columns_.encode(x))
+        return logs + self.columns_.log_factor(x)
+
+    def score(self, X: object, y: object = None) -> float:  # noqa: N803
+        """The mean log-density of rows, in nats: the larger, the better."""
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n_samples: int = 1, random_state: RandomState = None) -> Float:
+        """Independent rows, shape ``(n_samples, features)``."""
+        check_is_fitted(self)
+        number = whole("n_samples", n_samples)
+        codes = self.model_.sample(number, seed=seed_from(random_state))
+        return self.columns_.decode(np.asarray(codes.cpu()))
