@@ -1,1 +1,1 @@
-"""Estimators compared with those of scikit-learn."""
+"""Our estimators beside those of scikit-learn, on its own data sets."""

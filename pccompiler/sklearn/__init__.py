@@ -6,12 +6,7 @@ and can be cloned, pickled, searched and put into pipelines (docs/howto/scikit-l
 
 from importlib.util import find_spec
 
-from pccompiler.errors import PCCompilerError
-
-
-class MissingScikitLearnError(PCCompilerError, ImportError):
-    """scikit-learn is not installed (code PC820)."""
-
+from pccompiler.sklearn.missing import MissingScikitLearnError
 
 if find_spec("sklearn") is None:
     raise MissingScikitLearnError.of(

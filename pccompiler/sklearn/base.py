@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import validate_data
@@ -20,8 +20,11 @@ from pccompiler.sklearn.state import PRECISION, Stored, restored, stored
 from pccompiler.sklearn.structures import Structure, make
 from pccompiler.torch_backend import CompiledCircuit, fit_em
 
+Table = Any  # a table that scikit-learn reads: an array, nested lists, a data frame
+State = dict[str, Any]  # attributes of any type
 RandomState = int | np.random.RandomState | None
 Auto = Literal["auto"]
+_READ: State = {"dtype": np.float64, "ensure_all_finite": "allow-nan"}
 _SEEDS = 2**31 - 1
 
 
@@ -76,10 +79,11 @@ class CircuitEstimator(BaseEstimator):
         tags.input_tags.allow_nan = True
         return tags
 
-    def __getstate__(self) -> dict[str, Any]:  # attributes of any type
-        return {name: _without_torch(value) for name, value in super().__getstate__().items()}
+    def __getstate__(self) -> State:
+        state = cast(State, super().__getstate__())
+        return {name: _without_torch(value) for name, value in state.items()}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: State) -> None:
         super().__setstate__({name: _with_torch(value) for name, value in state.items()})
 
     def _find_columns(self, x: Float) -> Columns:
@@ -110,18 +114,22 @@ class CircuitEstimator(BaseEstimator):
         )
         return model, history.evaluations[-1].step
 
-    def _checked(self, x: object) -> Float:
+    def _checked(self, x: Table) -> Float:
         """Rows for a fitted estimator, shape ``(rows, features)``."""
-        found: Float = validate_data(
-            self, x, reset=False, dtype=np.float64, ensure_all_finite="allow-nan"
-        )
-        return found
+        found: Any = validate_data(self, x, reset=False, **_READ)
+        return np.asarray(found, np.float64)
 
 
-def training_table(estimator: CircuitEstimator, x: object) -> Float:
+def training_table(estimator: CircuitEstimator, x: Table) -> Float:
     """Rows for ``fit``, whose number of columns and names the estimator remembers."""
-    found: Float = validate_data(estimator, x, dtype=np.float64, ensure_all_finite="allow-nan")
-    return found
+    found: Any = validate_data(estimator, x, **_READ)
+    return np.asarray(found, np.float64)
+
+
+def labelled_table(estimator: CircuitEstimator, x: Table, y: Any) -> tuple[Float, NDArray[Any]]:
+    """Like `training_table`, with the class of each row, shape ``(rows,)``."""
+    found: Any = validate_data(estimator, x, y, **_READ)
+    return np.asarray(found[0], np.float64), found[1]
 
 
 def random_of(given: RandomState) -> np.random.RandomState:

@@ -7,18 +7,26 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from pccompiler.errors import OptionError
 from pccompiler.ir.arrays import Float
 from pccompiler.options import shown
-from pccompiler.sklearn.base import Auto, CircuitEstimator, RandomState, log_density, random_of
+from pccompiler.sklearn.base import (
+    Auto,
+    CircuitEstimator,
+    RandomState,
+    Table,
+    labelled_table,
+    log_density,
+    random_of,
+)
 from pccompiler.sklearn.structures import Structure
 from pccompiler.torch_backend import CompiledCircuit
 
+Labels = NDArray[Any]  # of any type
 _TOLERANCE = 1e-6
 """How far the sum of given priors may be from 1."""
 
@@ -73,7 +81,7 @@ class PCClassifier(ClassifierMixin, CircuitEstimator):
         )
         self.priors = priors
 
-    def fit(self, X: object, y: object) -> Self:  # noqa: N803
+    def fit(self, X: Table, y: ArrayLike) -> Self:
         """Learn a circuit for each class.
 
         Args:
@@ -83,7 +91,7 @@ class PCClassifier(ClassifierMixin, CircuitEstimator):
         Raises:
             ValueError: If they are not such data, or an option is invalid.
         """
-        x, labels = validate_data(self, X, y, dtype=np.float64, ensure_all_finite="allow-nan")
+        x, labels = labelled_table(self, X, y)
         check_classification_targets(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         self.class_prior_ = _priors(self.priors, np.bincount(codes) / len(codes))
@@ -95,7 +103,7 @@ class PCClassifier(ClassifierMixin, CircuitEstimator):
         self.n_iter_ = max(passes for _, passes in trained)
         return self
 
-    def predict_log_proba(self, X: object) -> Float:  # noqa: N803
+    def predict_log_proba(self, X: Table) -> Float:
         """The log-probability of each class given the known values, ``(rows, classes)``, in nats.
 
         A row that is impossible in every class has the prior.
@@ -103,19 +111,20 @@ class PCClassifier(ClassifierMixin, CircuitEstimator):
         check_is_fitted(self)
         codes = self.columns_.encode(self._checked(X))
         logs = np.stack([log_density(model, codes) for model in self.models_], axis=1)
-        logs[np.isneginf(logs).all(axis=1)] = 0.0
         with np.errstate(divide="ignore"):  # a prior may be 0
-            joint = logs + np.log(self.class_prior_)
-        return np.asarray(log_softmax(joint, axis=1))
+            priors = np.log(self.class_prior_)
+        joint = logs + priors
+        joint[np.isneginf(joint).all(axis=1)] = priors
+        return np.asarray(joint - np.logaddexp.reduce(joint, axis=1)[:, None])
 
-    def predict_proba(self, X: object) -> Float:  # noqa: N803
+    def predict_proba(self, X: Table) -> Float:
         """The probability of each class given the known values, shape ``(rows, classes)``."""
         return np.exp(self.predict_log_proba(X))
 
-    def predict(self, X: object) -> NDArray[Any]:  # labels of any type  # noqa: N803
+    def predict(self, X: Table) -> Labels:
         """The most probable class of each row, shape ``(rows,)``."""
         check_is_fitted(self)
-        return self.classes_[self.predict_log_proba(X).argmax(axis=1)]
+        return np.asarray(self.classes_[self.predict_log_proba(X).argmax(axis=1)])
 
 
 def _priors(given: ArrayLike | None, frequencies: Float) -> Float:

@@ -59,14 +59,14 @@ class Categories(Column):
     def encode(self, x: Float) -> Float:
         """The value's number; a value that was not in training counts as missing."""
         places = np.searchsorted(self.values, x).clip(max=len(self.values) - 1)
-        return np.where(self.values[places] == x, places, np.nan)
+        return np.where(np.take(self.values, places) == x, places, np.nan)
 
     def decode(self, codes: Float) -> Float:
         """The value."""
-        return self.values[codes.astype(np.int64).clip(max=len(self.values) - 1)]
+        return np.take(self.values, codes.astype(np.int64), mode="clip")
 
     def log_factor(self, x: Float) -> Float:
-        """A value that was not in training has the probability of the next row by Laplace's rule."""
+        """A value that was not in training has the probability of one in ``rows`` + 1."""
         new = np.isnan(self.encode(x)) & ~np.isnan(x)
         return np.where(new, -np.log(self.rows + 1.0), 0.0)
 
@@ -119,7 +119,7 @@ class Columns:
     def log_factor(self, x: Float) -> Float:
         """What turns the circuit's log-density into that of the features, shape ``(rows,)``."""
         pairs = zip(self.columns, x.T, strict=True)
-        return np.sum([column.log_factor(values) for column, values in pairs], axis=0)
+        return np.asarray(sum(column.log_factor(values) for column, values in pairs))
 
 
 def find_columns(x: Float, declared: NDArray[np.bool_] | None) -> Columns:
@@ -168,7 +168,7 @@ def declared_columns(
     if isinstance(given, str) and given == "auto":
         return None
     chosen = np.asarray(given)
-    if chosen.dtype.kind in "UO" and names is not None:
+    if chosen.dtype.kind in "UO" and chosen.ndim == 1 and names is not None:
         chosen = np.array([names.index(name) if name in names else number for name in chosen])
     mask = chosen.dtype.kind == "b" and chosen.shape == (number,)
     fits = chosen.ndim == 1 and chosen.dtype.kind in "iu" and bool((chosen < number).all())

@@ -13,6 +13,7 @@ from pccompiler.options import whole
 from pccompiler.sklearn.base import (
     CircuitEstimator,
     RandomState,
+    Table,
     log_density,
     random_of,
     seed_from,
@@ -24,8 +25,8 @@ class PCDensity(DensityMixin, CircuitEstimator):
     """The joint density of all columns, with missing values integrated out.
 
     Real columns have densities, categorical ones probabilities; both count in the log-density of a
-    row. A category that training did not show counts as missing, at the price of the probability
-    that Laplace's rule gives to it.
+    row. A category that training did not show counts as missing, at the price of a probability of 1
+    in n + 1 after n rows.
 
     Attributes:
         model_: The trained circuit. Its variables are the codes of ``columns_``.
@@ -43,7 +44,7 @@ class PCDensity(DensityMixin, CircuitEstimator):
         array([ -2., -44.])
     """
 
-    def fit(self, X: object, y: object = None) -> Self:  # noqa: N803
+    def fit(self, X: Table, y: object = None) -> Self:
         """Learn a circuit from rows ``X``, shape ``(rows, features)``, NaN where missing.
 
         Raises:
@@ -55,14 +56,16 @@ class PCDensity(DensityMixin, CircuitEstimator):
         self.model_, self.n_iter_ = self._train(self.columns_, codes, random_of(self.random_state))
         return self
 
-    def score_samples(self, X: object) -> Float:  # noqa: N803
+    def score_samples(self, X: Table) -> Float:
         """The log-density of the known values of each row, in nats, shape ``(rows,)``."""
         check_is_fitted(self)
         x = self._checked(X)
         logs = log_density(self.model_, self.columns_.encode(x))
         return logs + self.columns_.log_factor(x)
 
-    def score(self, X: object, y: object = None) -> float:  # noqa: N803
+    def score(  # pyright: ignore[reportIncompatibleMethodOverride]  # the mixin's returns nothing
+        self, X: Table, y: object = None
+    ) -> float:
         """The mean log-density of rows, in nats: the larger, the better."""
         return float(self.score_samples(X).mean())
 

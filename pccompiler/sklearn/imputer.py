@@ -16,6 +16,7 @@ from pccompiler.sklearn.base import (
     Auto,
     CircuitEstimator,
     RandomState,
+    Table,
     log_density,
     random_of,
     seed_from,
@@ -74,7 +75,7 @@ class PCImputer(OneToOneFeatureMixin, TransformerMixin, CircuitEstimator):
         )
         self.strategy = strategy
 
-    def fit(self, X: object, y: object = None) -> Self:  # noqa: N803
+    def fit(self, X: Table, y: object = None) -> Self:
         """Learn a circuit from rows ``X``, shape ``(rows, features)``, NaN where missing."""
         one_of("strategy", self.strategy, get_args(Strategy))
         x = training_table(self, X)
@@ -83,12 +84,12 @@ class PCImputer(OneToOneFeatureMixin, TransformerMixin, CircuitEstimator):
         self.model_, self.n_iter_ = self._train(self.columns_, codes, random_of(self.random_state))
         return self
 
-    def transform(self, X: object) -> Float:  # noqa: N803
+    def transform(self, X: Table) -> Float:
         """The rows with their gaps filled, shape ``(rows, features)``."""
         check_is_fitted(self)
         x = self._checked(X)
         gaps = np.isnan(x)
-        places = gaps.any(axis=1).nonzero()[0]
+        places = np.flatnonzero(gaps.any(axis=1))
         result = x.copy()
         if len(places):
             filled = self.columns_.decode(self._completed(self.columns_.encode(x[places])))

@@ -12,7 +12,7 @@ from sklearn.base import OutlierMixin
 from pccompiler.errors import OptionError
 from pccompiler.ir.arrays import Float, Int
 from pccompiler.options import as_float, shown
-from pccompiler.sklearn.base import Auto, RandomState
+from pccompiler.sklearn.base import Auto, RandomState, Table
 from pccompiler.sklearn.density import PCDensity
 from pccompiler.sklearn.structures import Structure
 
@@ -60,7 +60,7 @@ class PCOutlierDetector(OutlierMixin, PCDensity):
         )
         self.contamination = contamination
 
-    def fit(self, X: object, y: object = None) -> Self:  # noqa: N803
+    def fit(self, X: Table, y: object = None) -> Self:
         """Learn a circuit from rows ``X``, and the threshold."""
         part = as_float(self.contamination)
         if part is None or not 0.0 < part <= 0.5:
@@ -73,10 +73,10 @@ class PCOutlierDetector(OutlierMixin, PCDensity):
         self.offset_ = float(np.quantile(self.score_samples(X), part))
         return self
 
-    def decision_function(self, X: object) -> Float:  # noqa: N803
+    def decision_function(self, X: Table) -> Float:
         """How far the log-density of each row is above the threshold; negative for outliers."""
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X: object) -> Int:  # noqa: N803
+    def predict(self, X: Table) -> Int:
         """-1 for outliers, 1 for others, shape ``(rows,)``."""
         return np.where(self.decision_function(X) < 0.0, -1, 1)

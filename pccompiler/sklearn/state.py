@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 
@@ -11,7 +12,7 @@ from pccompiler.ir import parse, to_text
 from pccompiler.ir.arrays import Float
 from pccompiler.torch_backend import CompiledCircuit
 
-PRECISION = "float64"
+PRECISION: Final = "float64"
 """As in scikit-learn; in float32 the answer for a row would depend on the others in its batch."""
 
 

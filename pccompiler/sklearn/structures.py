@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit, Variable
 from pccompiler.ir.arrays import Float
-from pccompiler.options import shown
+from pccompiler.options import is_of, shown
 from pccompiler.structures import hclt, learn_spn, naive_bayes_mixture, random_tree, rat_spn
 
 REPLICAS = 10
@@ -45,7 +45,7 @@ def make(
     """
     if callable(structure):
         return structure(variables)
-    if structure not in STRUCTURES:
+    if not is_of(structure, str) or structure not in STRUCTURES:
         raise OptionError.of(
             "PC822",
             f"structure is {shown(structure)}",
