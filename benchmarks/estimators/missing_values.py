@@ -4,10 +4,10 @@
 
 Values are deleted at random, each with the same probability, the rate. In the first setting the
 training rows are complete, and one classifier serves test rows of all rates. In the second one
-half of the values are missing, from training rows and test rows alike. Validation rows, from which values
-are deleted likewise, choose the settings of each method for each data set and seed. The result is
-the accuracy on test rows; of imputers, the root mean square error of deleted values in standard
-deviations of their columns.
+half of the values are missing, from training rows and test rows alike. Validation rows, from which
+values are deleted likewise, choose the settings of each method for each data set and seed. The
+result is the accuracy on test rows; of imputers, the root mean square error of deleted values in
+standard deviations of their columns.
 """
 
 from __future__ import annotations
