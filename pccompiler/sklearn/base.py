@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -13,15 +14,17 @@ from sklearn.utils.validation import validate_data
 
 from pccompiler.api import compile
 from pccompiler.errors import OptionError
+from pccompiler.ir import Circuit, Variable
 from pccompiler.ir.arrays import Float
-from pccompiler.options import as_float, at_least, shown, whole
+from pccompiler.options import as_float, at_least, is_of, shown, whole
 from pccompiler.sklearn.columns import Columns, declared_columns, find_columns
 from pccompiler.sklearn.state import PRECISION, Stored, restored, stored
-from pccompiler.sklearn.structures import Structure, make
+from pccompiler.structures.registry import make
 from pccompiler.torch_backend import CompiledCircuit, fit_em
 
 Table = Any  # a table that scikit-learn reads: an array, nested lists, a data frame
 State = dict[str, Any]  # attributes of any type
+Structure = str | Callable[[Sequence[Variable]], Circuit]
 RandomState = int | np.random.RandomState | None
 Auto = Literal["auto"]
 _READ: State = {"dtype": np.float64, "ensure_all_finite": "allow-nan"}
@@ -32,9 +35,11 @@ class CircuitEstimator(BaseEstimator):
     """The base of the estimators, with the options of their circuits and of training.
 
     Args:
-        structure: The circuit: ``"hclt"``, ``"learn_spn"`` (categories only), ``"mixture"``,
-            ``"random_tree"``, ``"rat_spn"``, or a function from variables to a circuit.
-        units: Width of its sums: states of each latent variable, or components of the mixture.
+        structure: The circuit: a name as on the command line, perhaps with options in braces, such
+            as ``"hclt"``, ``"mixture"`` or ``"rat-spn{replicas=10}"``; or a function from variables
+            to a circuit.
+        units: Width of its sums: states of each latent variable, or components of the mixture. By
+            default that of the structure.
         categorical_features: ``"auto"``, or a mask, indices or names of columns. By default a
             column is categorical if it is constant, or if all its values are whole numbers of which
             there are at most two, or at most 20 with 5 rows each on average. All others are real.
@@ -53,7 +58,7 @@ class CircuitEstimator(BaseEstimator):
         self,
         *,
         structure: Structure = "hclt",
-        units: int = 8,
+        units: int | None = None,
         categorical_features: Auto | ArrayLike = "auto",
         pseudocount: float = 1.0,
         max_iter: int = 100,
@@ -99,20 +104,31 @@ class CircuitEstimator(BaseEstimator):
         seed = random.randint(_SEEDS)
         order = random.permutation(len(codes))
         held_out = int(_fraction(self.validation_fraction) * len(codes))
-        units, passes = whole("units", self.units), whole("max_iter", self.max_iter)
-        circuit = make(self.structure, columns.variables, codes[order[held_out:]], units, seed)
+        circuit = self._circuit(columns.variables, codes[order[held_out:]], seed)
         model = compile(circuit, device=self.device, dtype=PRECISION, seed=seed)
         history = fit_em(
             model,
             codes[order[held_out:]],
             codes[order[:held_out]] if held_out else None,
-            iterations=passes,
+            iterations=whole("max_iter", self.max_iter),
             pseudocount=at_least("pseudocount", self.pseudocount, 0.0),
             patience=whole("n_iter_no_change", self.n_iter_no_change),
             seed=seed,
             progress=bool(self.verbose),
         )
         return model, history.evaluations[-1].step
+
+    def _circuit(self, variables: tuple[Variable, ...], rows: Float, seed: int) -> Circuit:
+        if callable(self.structure):
+            return self.structure(variables)
+        if not is_of(self.structure, str):
+            raise OptionError.of(
+                "PC822",
+                f"structure is {shown(self.structure)}",
+                help="give a name, for example 'hclt', or a function of variables",
+            )
+        width = {} if self.units is None else {"units": whole("units", self.units)}
+        return make(self.structure, variables, rows, seed=seed, **width)
 
     def _checked(self, x: Table) -> Float:
         """Rows for a fitted estimator, shape ``(rows, features)``."""

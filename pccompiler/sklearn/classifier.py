@@ -18,12 +18,12 @@ from pccompiler.sklearn.base import (
     Auto,
     CircuitEstimator,
     RandomState,
+    Structure,
     Table,
     labelled_table,
     log_density,
     random_of,
 )
-from pccompiler.sklearn.structures import Structure
 from pccompiler.torch_backend import CompiledCircuit
 
 Labels = NDArray[Any]  # of any type
@@ -57,7 +57,7 @@ class PCClassifier(ClassifierMixin, CircuitEstimator):
         *,
         priors: ArrayLike | None = None,
         structure: Structure = "hclt",
-        units: int = 8,
+        units: int | None = None,
         categorical_features: Auto | ArrayLike = "auto",
         pseudocount: float = 1.0,
         max_iter: int = 100,

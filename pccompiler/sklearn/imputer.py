@@ -16,13 +16,13 @@ from pccompiler.sklearn.base import (
     Auto,
     CircuitEstimator,
     RandomState,
+    Structure,
     Table,
     log_density,
     random_of,
     seed_from,
     training_table,
 )
-from pccompiler.sklearn.structures import Structure
 
 Strategy = Literal["mean", "mpe", "draw"]
 
@@ -51,7 +51,7 @@ class PCImputer(OneToOneFeatureMixin, TransformerMixin, CircuitEstimator):
         *,
         strategy: Strategy = "mean",
         structure: Structure = "hclt",
-        units: int = 8,
+        units: int | None = None,
         categorical_features: Auto | ArrayLike = "auto",
         pseudocount: float = 1.0,
         max_iter: int = 100,

@@ -12,9 +12,8 @@ from sklearn.base import OutlierMixin
 from pccompiler.errors import OptionError
 from pccompiler.ir.arrays import Float, Int
 from pccompiler.options import as_float, shown
-from pccompiler.sklearn.base import Auto, RandomState, Table
+from pccompiler.sklearn.base import Auto, RandomState, Structure, Table
 from pccompiler.sklearn.density import PCDensity
-from pccompiler.sklearn.structures import Structure
 
 
 class PCOutlierDetector(OutlierMixin, PCDensity):
@@ -36,7 +35,7 @@ class PCOutlierDetector(OutlierMixin, PCDensity):
         *,
         contamination: float = 0.1,
         structure: Structure = "hclt",
-        units: int = 8,
+        units: int | None = None,
         categorical_features: Auto | ArrayLike = "auto",
         pseudocount: float = 1.0,
         max_iter: int = 100,

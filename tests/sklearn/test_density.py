@@ -56,13 +56,14 @@ def test_samples_look_like_the_table(table: Float) -> None:
     np.testing.assert_array_equal(drawn, density.sample(4000, random_state=0))
 
 
-@pytest.mark.parametrize("structure", ["mixture", "random_tree", "rat_spn"])
+@pytest.mark.parametrize("structure", ["mixture", "random-tree", "rat-spn{replicas=3}"])
 def test_structures_by_name(table: Float, structure: str) -> None:
     assert np.isfinite(small(structure=structure).fit(table).score(table))
 
 
 def test_learned_structures_and_own_ones(table: Float) -> None:
-    assert small(structure="learn_spn").fit(table[:, 1:3]).score(table[:, 1:3]) < 0.0
+    x = table[:, 1:3]
+    assert small(structure="learn-spn", units=None).fit(x).score(x) < 0.0
     own = small(structure=lambda variables: naive_bayes_mixture(variables, 3)).fit(table)
     assert own.model_.circuit.units.max() == 3
 
@@ -85,8 +86,9 @@ def test_training_stops_early_and_seeds_repeat_it(table: Float) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"structure": "hcl"}, "PC822.*'hcl'"),
+        ({"structure": "hcl"}, "PC793.*'hcl'"),
         ({"structure": ["hclt"]}, "PC822"),
+        ({"structure": "hclt{units=3}"}, "'units' of structure 'hclt' is given twice"),
         ({"validation_fraction": 1.0}, "validation_fraction is 1.0"),
         ({"max_iter": 0}, "max_iter is 0"),
         ({"units": 0}, "units is 0"),
