@@ -28,6 +28,25 @@ class PCDensity(DensityMixin, CircuitEstimator):
     row. A category that training did not show counts as missing, at the price of a probability of 1
     in n + 1 after n rows.
 
+    Args:
+        structure: The circuit: a name as on the command line, perhaps with options in braces, such
+            as ``"hclt"``, ``"mixture"`` or ``"rat-spn{replicas=10}"``; or a function from variables
+            to a circuit.
+        units: Width of its sums: states of each latent variable, or components of the mixture. By
+            default that of the structure.
+        categorical_features: ``"auto"``, or a mask, indices or names of columns. By default a
+            column is categorical if it is constant, or if all its values are whole numbers of which
+            there are at most two, or at most 20 with 5 rows each on average. All others are real.
+        pseudocount: Rows of prior belief in each unit, see `pccompiler.fit_em`.
+        max_iter: The most passes of expectation maximisation over the data.
+        validation_fraction: The part of the rows that decides when to stop; 0 for none. Without
+            them, all passes are made.
+        n_iter_no_change: Stop after this many passes without improvement on the validation rows.
+        random_state: A seed, or a random state, of the structure, the first parameters and the
+            choice of validation rows.
+        device: Where to train and answer, such as ``"cuda"``; by default torch's own.
+        verbose: Whether to show progress.
+
     Attributes:
         model_: The trained circuit. Its variables are the codes of ``columns_``.
         columns_: How each column is coded.
