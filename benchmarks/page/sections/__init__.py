@@ -11,6 +11,7 @@ from benchmarks.page.sections.conditional import conditional
 from benchmarks.page.sections.costs import costs
 from benchmarks.page.sections.cpu import cpus
 from benchmarks.page.sections.gpu import training_step
+from benchmarks.page.sections.missing import missing
 from benchmarks.page.sections.networks import networks
 from benchmarks.page.sections.paper import paper
 from benchmarks.page.sections.queries import queries
@@ -25,6 +26,7 @@ SECTIONS: tuple[Callable[[Results], Section], ...] = (
     networks,
     cpus,
     paper,
+    missing,
     costs,
     soundness,
     every_case,

@@ -1,0 +1,1 @@
+"""Our estimators beside those of scikit-learn, on its own data sets."""
