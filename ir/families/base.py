@@ -9,9 +9,11 @@ from typing import Any, ClassVar, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from pccompiler.errors import CircuitError
 from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.classes import classes
 from pccompiler.ir.families.supports import Parameter, Simplex, split
+from pccompiler.ir.families.tails import between
 from pccompiler.ir.variables import Domain, Variable
 from pccompiler.plugins import Registry, instances
 
@@ -147,6 +149,61 @@ class Family(int, metaclass=Vocabulary):
         It may return infinities but not NaN. NumPy's warnings for logarithms of 0 are off.
         """
         raise NotImplementedError
+
+    def log_interval(
+        self, table: Float, low: Float, high: Float, variables: Sequence[Variable]
+    ) -> Float:
+        """Log-probability of an interval under every unit, in nats, shape (rows, units, batch).
+
+        Of states and counts both ends belong to it; of real values only the upper one, which makes
+        no difference to a density.
+
+        Args:
+            table: Parameters, shape (rows, units, columns).
+            low: The lower end, ``-inf`` for none, shape (rows, 1, batch).
+            high: The upper end, ``inf`` for none, likewise.
+            variables: The variable of each row.
+
+        Raises:
+            CircuitError: If the family has no distribution function.
+        """
+        if all(variable.discrete for variable in variables):
+            return self._sum_of_states(table, low, high, variables)
+        if self.discrete:
+            low, high = np.ceil(low) - 1.0, np.floor(high)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return between(self._tails(low, table, variables), self._tails(high, table, variables))
+
+    def _sum_of_states(self, table: Float, low: Float, high: Float, variables: Variables) -> Float:
+        rows: list[Float] = []
+        for place, variable in enumerate(variables):
+            states = np.arange(float(variable.cardinality))[:, None]
+            inside = (states >= low[place]) & (states <= high[place])
+            rows.append(self.probabilities(table[place], variable) @ inside)
+        with np.errstate(divide="ignore"):
+            return np.log(np.stack(rows))
+
+    def _tails(self, x: Float, table: Float, variables: Variables) -> tuple[Float, Float]:
+        """`log_tails`, also at infinite places, and at counts below 0."""
+        outside = ~np.isfinite(x) | (self.discrete & (x < 0.0))
+        below, above = self.log_tails(np.where(outside, 1.0, x), self.split(table), variables)
+        under = np.where(x < 0.0, -np.inf, 0.0)  # the whole mass is on one side
+        over = np.where(x < 0.0, 0.0, -np.inf)
+        return np.where(outside, under, below), np.where(outside, over, above)
+
+    def log_tails(self, x: Float, parameters: Columns, variables: Variables) -> tuple[Float, Float]:
+        """Logarithms of the mass up to each value, and of the mass above it; for subclasses.
+
+        Arguments and shapes are those of `log_value`; of a discrete variable it is not asked for.
+
+        Raises:
+            CircuitError: If the family does not define it.
+        """
+        raise CircuitError.of(
+            "PC908",
+            f"{self.keyword} leaves have no distribution function, which intervals need",
+            help=f"define {type(self).__name__}.log_tails; docs/howto/add-a-family.md says how",
+        )
 
     def positive(self, table: Float, variable: Variable) -> Bool:
         """Where units may be positive, shape (units, classes of values).

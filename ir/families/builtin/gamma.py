@@ -9,6 +9,7 @@ from pccompiler.ir.families.base import Bool, Columns, Family, Variables
 from pccompiler.ir.families.classes import classes, representative
 from pccompiler.ir.families.counting import log_gamma
 from pccompiler.ir.families.supports import Parameter, positive
+from pccompiler.ir.families.tails import log_gamma_tails
 from pccompiler.ir.variables import Variable
 
 
@@ -30,6 +31,11 @@ class Gamma(Family):
         known = np.where(x > 0.0, x, 1.0)
         logs = concentration * np.log(rate) + (concentration - 1.0) * np.log(known) - rate * known
         return np.where(x > 0.0, logs - log_gamma(concentration), -np.inf)
+
+    def log_tails(self, x: Float, parameters: Columns, variables: Variables) -> tuple[Float, Float]:
+        """The regularised incomplete gamma functions."""
+        concentration, rate = parameters
+        return log_gamma_tails(concentration, np.maximum(rate * x, 0.0), log_gamma(concentration))
 
     def positive(self, table: Float, variable: Variable) -> Bool:
         """Not in bins that end at 0 or below."""

@@ -9,6 +9,7 @@ import numpy as np
 from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.base import Columns, Family, Variables
 from pccompiler.ir.families.supports import Parameter, positive, real
+from pccompiler.ir.families.tails import log_normal_tails
 from pccompiler.ir.variables import Variable
 
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -30,6 +31,11 @@ class Gaussian(Family):
         """The normal log-density."""
         mean, deviation = parameters
         return -0.5 * ((x - mean) / deviation) ** 2 - np.log(deviation) - _LOG_SQRT_2PI
+
+    def log_tails(self, x: Float, parameters: Columns, variables: Variables) -> tuple[Float, Float]:
+        """The standard normal tails of the standardised value."""
+        mean, deviation = parameters
+        return log_normal_tails((x - mean) / deviation)
 
     def times(self, x: Float, y: Float, variable: Variable) -> tuple[Float, Float]:
         """The product of two normal densities is a normal density times a constant."""

@@ -32,6 +32,14 @@ class Histogram(Family):
         inside = np.take_along_axis(parameters[0] / widths, np.maximum(bins, 0), axis=2)
         return np.log(np.where(bins < 0, 0.0, inside))
 
+    def log_tails(self, x: Float, parameters: Columns, variables: Variables) -> tuple[Float, Float]:
+        """The mass of the bins below, and of a part of the value's own bin; the rest likewise."""
+        edges = np.array([v.edges for v in variables])[:, :, None]
+        lower, upper = edges[:, :-1], edges[:, 1:]
+        part = np.clip((x - lower) / (upper - lower), 0.0, 1.0)
+        rest = np.clip((upper - x) / (upper - lower), 0.0, 1.0)
+        return np.log(parameters[0] @ part), np.log(parameters[0] @ rest)
+
     def positive(self, table: Float, variable: Variable) -> Bool:
         """Bins with positive probability; 0 outside."""
         return np.concatenate([table > 0.0, np.zeros((len(table), 1), np.bool_)], axis=1)

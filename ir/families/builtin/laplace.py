@@ -7,6 +7,7 @@ import numpy as np
 from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.base import Columns, Family, Variables
 from pccompiler.ir.families.supports import Parameter, positive, real
+from pccompiler.ir.families.tails import log1m_exp
 
 
 class Laplace(Family):
@@ -22,3 +23,10 @@ class Laplace(Family):
         """The Laplace log-density."""
         location, scale = parameters
         return -np.abs(x - location) / scale - np.log(2.0 * scale)
+
+    def log_tails(self, x: Float, parameters: Columns, variables: Variables) -> tuple[Float, Float]:
+        """Half an exponential tail on the value's own side."""
+        location, scale = parameters
+        tail = -np.abs(x - location) / scale - np.log(2.0)
+        low, rest = x < location, log1m_exp(tail)
+        return np.where(low, tail, rest), np.where(low, rest, tail)

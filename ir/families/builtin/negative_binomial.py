@@ -8,6 +8,7 @@ from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.base import Columns, Family, Variables
 from pccompiler.ir.families.counting import log_factorial, log_gamma, times_log
 from pccompiler.ir.families.supports import Parameter, positive, unit_interval
+from pccompiler.ir.families.tails import log_beta_tails
 
 
 class NegativeBinomial(Family):
@@ -31,3 +32,9 @@ class NegativeBinomial(Family):
         successes, p = parameters
         ways = log_gamma(x + successes) - log_gamma(successes) - log_factorial(x)
         return np.asarray(ways + successes * np.log(p) + times_log(x, 1.0 - p))
+
+    def log_tails(self, x: Float, parameters: Columns, variables: Variables) -> tuple[Float, Float]:
+        """The regularised incomplete beta functions."""
+        successes, p = parameters
+        log_beta = log_gamma(successes) + log_factorial(x) - log_gamma(successes + x + 1.0)
+        return log_beta_tails(successes, x + 1.0, p, log_beta)

@@ -8,6 +8,7 @@ from pccompiler.ir.arrays import Float
 from pccompiler.ir.families.base import Bool, Columns, Family, Variables
 from pccompiler.ir.families.counting import log_factorial, times_log
 from pccompiler.ir.families.supports import Parameter, nonnegative
+from pccompiler.ir.families.tails import log_gamma_tails
 from pccompiler.ir.variables import Variable
 
 
@@ -25,6 +26,12 @@ class Poisson(Family):
         """The Poisson log-probability."""
         (rate,) = parameters
         return times_log(x, rate) - rate - log_factorial(x)
+
+    def log_tails(self, x: Float, parameters: Columns, variables: Variables) -> tuple[Float, Float]:
+        """The count exceeds x if x + 1 events of a Poisson process come before time 1."""
+        (rate,) = parameters
+        above, below = log_gamma_tails(x + 1.0, rate, log_factorial(x))
+        return below, above
 
     def positive(self, table: Float, variable: Variable) -> Bool:
         """Zero always; positive counts if the rate is positive."""
