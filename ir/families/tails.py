@@ -61,7 +61,7 @@ def _log_normal_tail(z: Float) -> Float:
     error = np.vectorize(math.erfc, otypes=[np.float64])
     near = np.log(0.5 * error(-np.maximum(z, _FAR) / math.sqrt(2.0)))
     far = np.minimum(z, _FAR)
-    series, term = 1.0, 1.0
+    series = term = np.ones_like(far)
     for odd in (1, 3, 5, 7, 9, 11):
         term = -term * odd / far**2
         series = series + term
@@ -167,7 +167,7 @@ def log_gamma_tails(a: Float, x: Float, log_gamma: Float) -> tuple[Float, Float]
     with np.errstate(divide="ignore"):
         scale = a * np.log(np.maximum(x, 1e-300)) - x - log_gamma
     below = scale - np.log(a) + np.log(gamma_series(a, np.where(low, x, 0.0)))
-    above = scale + np.log(gamma_fraction(a, np.where(low, a + 2.0, x)))
+    above = scale + np.log(gamma_fraction(np.where(low, 1.0, a), np.where(low, 3.0, x)))
     below, above = np.where(low, below, log1m_exp(above)), np.where(low, log1m_exp(below), above)
     return np.where(x > 0.0, below, -np.inf), np.where(x > 0.0, above, 0.0)
 

@@ -14,8 +14,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from pccompiler.errors import DataError
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.plain import Plain, has_reals
+from pccompiler.torch_backend.leaves.likelihoods import NOTHING, Likelihoods
 from pccompiler.torch_backend.runtime.transforms import transformed
 from pccompiler.torch_backend.weights.weights import Weights
 
@@ -26,7 +28,9 @@ class Model(Protocol):
     plan: Plan
     weights: Weights
 
-    def evaluate_once(self, x: Tensor, complete: bool = False) -> Tensor:
+    def evaluate_once(
+        self, x: Tensor, complete: bool = False, likelihoods: Likelihoods = NOTHING
+    ) -> Tensor:
         """Log-likelihood of rows, differentiable once."""
         ...
 
@@ -35,31 +39,51 @@ class Model(Protocol):
         ...
 
 
-def evaluate(model: Model, x: Tensor, complete: bool) -> Tensor:
-    """The model's log-likelihood of each row, with derivatives of any order."""
+def evaluate(model: Model, x: Tensor, complete: bool, likelihoods: Likelihoods = NOTHING) -> Tensor:
+    """The model's log-likelihood of each row, with derivatives of any order.
+
+    Raises:
+        DataError: If ``x`` requires a gradient, but no variable is real.
+    """
     if transformed():
-        return by_definition(model, x, list(model.weights.values.values()))
-    x = x if has_reals(model.plan) else x.detach()
-    value = model.evaluate_once(x, complete)
+        return by_definition(model, x, list(model.weights.values.values()), likelihoods)
+    if x.requires_grad and not has_reals(model.plan):
+        raise _no_slope()
+    value = model.evaluate_once(x, complete, likelihoods)
     if not value.requires_grad:
         return value
     result: Tensor = _Differentiable.apply(  # type: ignore[no-untyped-call]  # torch's stub
-        model, value, x, *model.weights.values.values()
+        model, value, likelihoods, x, *likelihoods.tensors, *model.weights.values.values()
     )
     return result
 
 
-def by_definition(model: Model, x: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+def _no_slope() -> DataError:
+    return DataError.of(
+        "PC907",
+        "the rows require a gradient, but states and counts have no derivatives",
+        help="detach the rows, x.detach(); for gradients to a classifier, give its outputs as soft "
+        "evidence: soft={name: log_likelihoods}",
+    )
+
+
+def by_definition(
+    model: Model,
+    x: Tensor,
+    parameters: Sequence[Tensor],
+    likelihoods: Likelihoods = NOTHING,
+) -> Tensor:
     """The model's log-likelihood of each row in plain torch operations.
 
     Args:
         model: The model to evaluate.
         x: Shape (batch, variables), NaN where missing.
         parameters: In the order of ``model.weights.values``.
+        likelihoods: Soft and interval evidence.
     """
     known = model.definition(x.device, x.dtype)
     named = dict(zip(model.weights.values, parameters, strict=True))
-    return known(x, model.weights, named).to(x.dtype)
+    return known(x, model.weights, named, likelihoods).to(x.dtype)
 
 
 class _Differentiable(torch.autograd.Function):
@@ -69,21 +93,25 @@ class _Differentiable(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, model: Model, value: Tensor, x: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, model: Model, value: Tensor, likelihoods: Likelihoods, x: Tensor, *rest: Tensor
+    ) -> Tensor:
         ctx.set_materialize_grads(False)
-        ctx.model = model
-        ctx.save_for_backward(x, *parameters)
+        ctx.model, ctx.likelihoods = model, likelihoods
+        ctx.save_for_backward(x, *rest)
         return value.detach()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         (grad,) = grads
-        needed = ctx.needs_input_grad[2:]
+        needed = ctx.needs_input_grad[3:]
         if grad is None or not torch.is_grad_enabled():
-            return (None, grad, *(None for _ in needed))
+            return (None, grad, None, *(None for _ in needed))
         # Views: if one of them is computed from another, each gets only its own share.
-        x, *parameters = [tensor.view_as(tensor) for tensor in ctx.saved_tensors]
-        value = by_definition(ctx.model, x, parameters)
-        wanted = [t for t, need in zip((x, *parameters), needed, strict=True) if need]
+        x, *rest = [tensor.view_as(tensor) for tensor in ctx.saved_tensors]
+        number = len(ctx.likelihoods.tensors)
+        likelihoods = ctx.likelihoods.replaced(rest[:number])
+        value = by_definition(ctx.model, x, rest[number:], likelihoods)
+        wanted = [t for t, need in zip((x, *rest), needed, strict=True) if need]
         found = iter(torch.autograd.grad(value, wanted, grad, create_graph=True, allow_unused=True))
-        return (None, None, *(next(found) if need else None for need in needed))
+        return (None, None, None, *(next(found) if need else None for need in needed))

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pccompiler.ir import Circuit
-from pccompiler.ir.plan.materialize import by_weight, materialize, unconstrain
-from pccompiler.ir.plan.parameters import parameter_name
 from pccompiler.ir.plan.plan import Plan
-from pccompiler.passes.check.precision import check_held
-from pccompiler.torch_backend.data.entrance import Entrance
 from pccompiler.torch_backend.data.inputs import Rows
+from pccompiler.torch_backend.data.likelihoods import Intervals, Soft, has_intervals
 from pccompiler.torch_backend.data.replayed import replayed
 from pccompiler.torch_backend.derivatives import evaluate
 from pccompiler.torch_backend.engines.base import Engine, NoMatch, Target
@@ -29,8 +24,10 @@ from pccompiler.torch_backend.engines.plain import Plain
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.engines.select import Engines
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
+from pccompiler.torch_backend.leaves.likelihoods import NOTHING, Likelihoods
 from pccompiler.torch_backend.runtime.threads import few_threads
 from pccompiler.torch_backend.runtime.transforms import outside_graphs, transformed
+from pccompiler.torch_backend.trainable import Trainable
 from pccompiler.torch_backend.weights.weights import Weights
 
 _LARGE = 2**18
@@ -39,7 +36,7 @@ _MOST_REPLAYED = 4096
 """The most rows of a call that CUDA graphs are kept for; with more, launches hardly count."""
 
 
-class Evaluator(Entrance):
+class Evaluator(Trainable):
     """A circuit that evaluates; `CompiledCircuit` also answers queries.
 
     Attributes:
@@ -69,7 +66,6 @@ class Evaluator(Entrance):
         self.weights = Weights(plan, dtype, seed)
         self._engines: Engines | None = None
         self._without_kernels: tuple[torch.device, torch.dtype] | None = None
-        self._deterministic: bool | None = None
         self._budget: Budget | None = None
         self._leaf_inputs: LeafInputs | None = None
         self._plain: Plain | None = None
@@ -79,16 +75,6 @@ class Evaluator(Entrance):
         """State without engines and index tensors: a copy rebuilds them, and some don't pickle."""
         derived = ("_engines", "_leaf_inputs", "_plain", "replays", "_states")
         return {**self.__dict__, **dict.fromkeys(derived)}
-
-    @property
-    def precision(self) -> Literal["float32", "float64"]:
-        """The name of `dtype`, as `pccompiler.passes.lowering.lower` expects it."""
-        return "float64" if self.dtype == torch.float64 else "float32"
-
-    @property
-    def num_parameters(self) -> int:
-        """Number of trainable parameters, as allocated."""
-        return self.weights.layout.num_parameters
 
     @property
     def engines(self) -> Engines:
@@ -146,18 +132,28 @@ class Evaluator(Entrance):
         """
         return self.evaluate_unchecked(self.checked(x, complete=complete), complete)
 
-    def evaluate_unchecked(self, x: Tensor, complete: bool = False) -> Tensor:
+    def evaluate_unchecked(
+        self, x: Tensor, complete: bool = False, likelihoods: Likelihoods = NOTHING
+    ) -> Tensor:
         """Log-likelihood of rows that `checked` returned; anything else may crash the process.
 
         It never synchronizes with the device, so a CUDA graph may capture it.
         """
         if len(x) == 0:
             return self._of_no_rows(x)
-        return evaluate(self, x, complete)
+        return evaluate(self, x, complete, likelihoods)
 
-    def evaluate_once(self, x: Tensor, complete: bool = False) -> Tensor:
-        """`evaluate_unchecked` by the fastest engine within the budget; differentiable once."""
-        value = self.engines.evaluate(x, complete)
+    def evaluate_once(
+        self, x: Tensor, complete: bool = False, likelihoods: Likelihoods = NOTHING
+    ) -> Tensor:
+        """`evaluate_unchecked` by the fastest engine within the budget; differentiable once.
+
+        No engine with a budget takes ``likelihoods``.
+        """
+        given: Mapping[int, Tensor] = {}
+        if likelihoods:
+            given = self.leaf_inputs.given(x, self.weights.leaves(tables=True), likelihoods)
+        value = self.engines.evaluate(x, complete, given=given)
         return value + self.plan.log_scale if self.plan.log_scale else value
 
     def _of_no_rows(self, x: Tensor) -> Tensor:
@@ -193,11 +189,14 @@ class Evaluator(Entrance):
         mask: Rows | None = None,
         missing: float | None = None,
         check: bool = True,
+        soft: Soft | None = None,
+        intervals: Intervals | None = None,
     ) -> Tensor:
         """Log-likelihood of each row of ``x``, in nats; a log-density if variables are real.
 
         Missing values are integrated out exactly, so this is the log-marginal of the observed ones.
         Under ``torch.no_grad()`` rows are evaluated in batches that fit in memory.
+        docs/howto/soft-evidence.md explains soft and interval evidence.
 
         Args:
             x: Shape ``(batch, variables)``; NaN is a missing value. A tensor on any device, an
@@ -207,6 +206,9 @@ class Evaluator(Entrance):
             missing: A number that marks missing values in integer input, such as -1.
             check: Whether to look for values out of range (reads the data once, and synchronizes
                 once with a GPU).
+            soft: Log-likelihoods of states by variable, each of shape ``(batch, states)``, such as
+                a classifier's outputs: states of missing values are weighted by them.
+            intervals: ``(low, high)`` by variable, ``None`` for an open end: the value lies there.
 
         Returns:
             Shape ``(batch,)``; ``-inf`` where the density is zero. Differentiable.
@@ -215,6 +217,10 @@ class Evaluator(Entrance):
             DataError: If the columns do not fit the circuit's variables, or a value is not a state
                 of its variable.
         """
+        if soft or intervals or has_intervals(x):
+            return self.evaluate_in_parts(
+                *self.known(x, soft, intervals, mask=mask, missing=missing, check=check)
+            )
         if self.device.type == "cuda" and not torch.is_grad_enabled() and not transformed():
             rows = self.prepare(x, mask=mask, missing=missing)
             most = min(self.evaluation_batch, _MOST_REPLAYED)
@@ -228,10 +234,15 @@ class Evaluator(Entrance):
             x, mask, missing = rows, None, None
         taken = self.checked if check else self.prepare
         rows = taken(x, mask=mask, missing=missing)
-        if torch.is_grad_enabled():
-            return self.evaluate_unchecked(rows)
-        parts = rows.split(self.evaluation_batch)
-        return torch.cat([self.evaluate_unchecked(part) for part in parts])
+        return self.evaluate_in_parts(rows)
+
+    def evaluate_in_parts(self, rows: Tensor, likelihoods: Likelihoods = NOTHING) -> Tensor:
+        """`evaluate_unchecked`; without gradients, in batches that fit in memory."""
+        size = self.evaluation_batch
+        if torch.is_grad_enabled() or len(rows) <= size:
+            return self.evaluate_unchecked(rows, likelihoods=likelihoods)
+        parts = likelihoods.split(rows, size)
+        return torch.cat([self.evaluate_unchecked(part, likelihoods=own) for part, own in parts])
 
     @staticmethod
     def _worth_knowing(rows: Tensor) -> bool:
@@ -260,40 +271,3 @@ class Evaluator(Entrance):
         """
         a_row = 2 * self._peak_values * self.dtype.itemsize
         return self.engines.choose(Wanted.VALUE).rows_at_once(a_row)
-
-    @torch.no_grad()
-    def set_weights(self, values: Mapping[int, NDArray[np.float64]]) -> None:
-        """Set weights that have their own parameters: circuit weight id to values.
-
-        Exact if the generator's floor is 0; a positive floor lifts the values.
-
-        Raises:
-            CircuitError: If a value cannot be represented in the model's precision.
-        """
-        check_held(self.circuit, values, self.precision)
-        self._deterministic = None  # zeros may have appeared or vanished
-        for number, group in enumerate(self.plan.groups):
-            places = [p for p, w in enumerate(group.weights.tolist()) if w in values]
-            if group.generated or not places:
-                continue
-            parameter = self.weights.values[parameter_name(self.plan, number)]
-            given = np.stack([values[weight] for weight in group.weights[places].tolist()])
-            raw = torch.from_numpy(unconstrain(given, group)).to(parameter)
-            parameter[torch.tensor(places, device=parameter.device)] = raw
-
-    def parameters_as_numpy(self) -> dict[str, NDArray[np.floating]]:
-        """The trainable parameters by name, as `pccompiler.ir.plan.parameters` names them."""
-        return {n: p.detach().cpu().numpy().copy() for n, p in self.weights.values.items()}
-
-    def weight_values(self) -> dict[int, NDArray[np.float64]]:
-        """Circuit weight id to current values (probabilities or leaf parameters), in float64."""
-        groups = materialize(self.plan, self.weights.layout, self.parameters_as_numpy())
-        return by_weight(self.plan, groups)
-
-    def trained_circuit(self) -> Circuit:
-        """The circuit with its current weights as given values, for passes, files and pictures.
-
-        It has no generator and no sectors: compiled again, each weight has its own logits.
-        """
-        plain = self.circuit.replace(sectors=None, generator=None)
-        return plain.with_values(self.weight_values())

@@ -12,7 +12,9 @@ from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit
 from pccompiler.options import shown
 from pccompiler.torch_backend.data.inputs import Rows, as_rows
+from pccompiler.torch_backend.data.likelihoods import Intervals, Reader, Soft, aligned, apart
 from pccompiler.torch_backend.data.validation import StateCheck
+from pccompiler.torch_backend.leaves.likelihoods import Likelihoods
 from pccompiler.torch_backend.runtime.replays import Replays
 from pccompiler.torch_backend.runtime.transforms import transformed
 
@@ -140,6 +142,40 @@ class Entrance(nn.Module):
         if not transformed():  # otherwise errors cannot depend on values, and results are NaN
             self.states(rows, complete=complete)
         return rows
+
+    def known(
+        self,
+        x: Rows | None,
+        soft: Soft | None,
+        intervals: Intervals | None,
+        *,
+        mask: Rows | None = None,
+        missing: float | None = None,
+        check: bool = True,
+        partial: bool = False,
+    ) -> tuple[Tensor, Likelihoods]:
+        """Rows, and the soft and interval evidence that comes with them, of one length.
+
+        Args:
+            x: Rows; in a dict or a list of dicts a value may be an interval, ``(low, high)``.
+                ``None`` is one empty row.
+            soft: Soft evidence.
+            intervals: Interval evidence.
+            mask: See `prepare`.
+            missing: See `prepare`.
+            check: Whether to look for values out of range.
+            partial: See `prepare`.
+
+        Raises:
+            DataError: If something does not fit the variables.
+        """
+        rest, own = apart(self.nothing(1) if x is None else x)
+        taken = self.checked if check else self.prepare
+        rows = taken(rest, mask=mask, missing=missing, partial=partial)
+        if not (soft or intervals or own):
+            return rows, Likelihoods()
+        read = Reader(self.circuit.variables, self.names, self.device)
+        return aligned(rows, read(soft, intervals).times(read(None, own)))
 
     @property
     def states(self) -> StateCheck:

@@ -78,6 +78,8 @@ class Engine(ABC):
         only_device: The only device type that it runs on, if restricted.
         only_dtype: The only precision that it computes in, if restricted.
         in_kernels: Whether it runs in fused kernels, which `without_kernels` turns off.
+        takes_given: Whether it takes log-values in place of leaf tables (`Batch.given`), for soft
+            and interval evidence.
         splits: Whether it accepts any number of rows and splits them itself.
         most_rows: The most rows that it accepts at once; ``None`` for any number.
         plan: The plan to evaluate.
@@ -89,6 +91,7 @@ class Engine(ABC):
     only_device: ClassVar[str | None] = None
     only_dtype: ClassVar[torch.dtype | None] = None
     in_kernels: ClassVar[bool] = False
+    takes_given: ClassVar[bool] = False
     splits: ClassVar[bool] = False
     most_rows: int | None = None
 

@@ -43,7 +43,7 @@ class Counting:
         plain = batch.complete or not counts
         inputs: list[Tensor] = []
         for layer in self.leaves.layers:
-            if layer.states == 0:
+            if layer.states == 0 or layer.number in batch.given:
                 inputs.append(next(densities))
             else:
                 inputs.append(self._states(layer, layer.column(columns), plain))

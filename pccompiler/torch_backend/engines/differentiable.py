@@ -20,8 +20,8 @@ def evaluate(engine: Engine, batch: Batch, weights: Weights, wanted: Wanted) -> 
     if rows == 0 and engine.in_kernels:
         return batch.x.new_zeros(0)
     if most is not None and rows > most:
-        parts = [Batch(part, batch.complete) for part in batch.x.split(most)]
-        return torch.cat([evaluate(engine, part, weights, wanted) for part in parts])
+        parts = [evaluate(engine, part, weights, wanted) for part in batch.split(most)]
+        return torch.cat(parts)
     return run(engine, batch, engine.operands(batch, weights), wanted)
 
 

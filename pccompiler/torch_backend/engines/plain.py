@@ -20,6 +20,7 @@ from pccompiler.ir.plan.layers import Layer, Operands
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.arena.tables import tables_by_layer
 from pccompiler.torch_backend.leaves.inputs import LeafInputs, LeafLayer
+from pccompiler.torch_backend.leaves.likelihoods import NOTHING, Likelihoods
 from pccompiler.torch_backend.values import finite, safe_log, unit_places
 from pccompiler.torch_backend.weights.weights import Weights
 
@@ -34,6 +35,7 @@ class Plain:
         """Index tensors of ``plan``; histogram edges are rounded to ``dtype``, as the data are."""
         self.plan, self.device, self.dtype = plan, device, dtype
         self.leaves = LeafInputs(plan, device, dtype)
+        self.inputs = {layer.number for layer in self.leaves.layers}
         whole = [variable.domain != "real" for variable in plan.variables]
         states = [v.cardinality if v.discrete else torch.inf for v in plan.variables]
         self.whole = torch.tensor(whole, device=device)
@@ -54,7 +56,13 @@ class Plain:
         places = torch.cat([torch.from_numpy(source.positions) for source in operands.sources])
         return rows, places.argsort().to(self.device)
 
-    def __call__(self, x: Tensor, weights: Weights, parameters: Mapping[str, Tensor]) -> Tensor:
+    def __call__(
+        self,
+        x: Tensor,
+        weights: Weights,
+        parameters: Mapping[str, Tensor],
+        likelihoods: Likelihoods = NOTHING,
+    ) -> Tensor:
         """Log-likelihood of rows, in nats, float64, shape (batch,); NaN if a value is not a state.
 
         Under `torch.func.vmap` no error can depend on a value, hence NaN.
@@ -63,18 +71,22 @@ class Plain:
             x: Shape (batch, variables), NaN where missing.
             weights: Makes weights from parameters.
             parameters: By their names in ``weights.values``.
+            likelihoods: Soft and interval evidence.
         """
         named = {f"values.{name}": parameter.double() for name, parameter in parameters.items()}
         tables, densities = torch.func.functional_call(weights, named, ())
         by_layer = tables_by_layer(self.plan, tables)
         x = x.double()
         columns = x.t()
+        leaf_tables = {n: table for n, (table, *_) in by_layer.items() if n in self.inputs}
+        soft = self.leaves.given(x, densities | leaf_tables, likelihoods)
         leaves = iter(self.leaves.layers)
         values: list[Tensor] = []
         for number, layer in enumerate(self.plan.layers):
             given = by_layer.get(number, [])
             if layer.kind == Kind.INPUT:
                 value = self._input(next(leaves), columns, given, densities)
+                value = soft.get(number, value)
             else:
                 parts = [self._operand(number, part, values) for part in range(len(layer.operands))]
                 value = self.inner(layer, parts, given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -35,10 +36,29 @@ BY_GROUP: Final = QUERIES | {Wanted.COUNTS}
 
 
 class Batch(NamedTuple):
-    """Rows of data, shape (batch, variables), NaN where missing; and whether they are complete."""
+    """Rows of data.
+
+    Attributes:
+        x: Shape (batch, variables), NaN where missing.
+        complete: Whether no value is missing.
+        given: Input layer to log-values that replace what ``x`` says of its leaves, shape (rows,
+            units, batch); only for engines of which `Engine.takes_given` is true. They are operands
+            in place of log-densities, also those of layers with tables, whose tables then do not
+            count.
+    """
 
     x: Tensor
     complete: bool = False
+    given: Mapping[int, Tensor] = MappingProxyType({})
+
+    def split(self, size: int) -> list[Batch]:
+        """Consecutive parts of the rows."""
+        parts = self.x.split(size)
+        given = [dict[int, Tensor]() for _ in parts]
+        for number, values in self.given.items():
+            for part, piece in zip(given, values.split(size, dim=-1), strict=True):
+                part[number] = piece
+        return [Batch(x, self.complete, own) for x, own in zip(parts, given, strict=True)]
 
 
 class Ascent(NamedTuple):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from inspect import getattr_static
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 import torch
@@ -88,18 +89,23 @@ class Engines:
         self.kinds = engines()
         self.verdicts: dict[tuple[type[Engine], Wanted], Engine | NoMatch] = {}
         self.loaded: dict[type[Engine], Engine | NoMatch] = {}
-        self.chosen: dict[tuple[Wanted, type[Engine] | None], Engine] = {}
+        self.chosen: dict[tuple[Wanted, type[Engine] | None, bool], Engine] = {}
 
-    def choose(self, wanted: Wanted, after: type[Engine] | None = None) -> Engine:
+    def choose(
+        self, wanted: Wanted, after: type[Engine] | None = None, *, given: bool = False
+    ) -> Engine:
         """The first engine that answers a question; with ``after``, only those that come later.
+
+        With ``given``, only those that take log-values of leaves (`Batch.given`).
 
         Raises:
             AssertionError: If there is none, which cannot happen since the arena runs every plan.
         """
-        if (wanted, after) not in self.chosen:
+        if (wanted, after, given) not in self.chosen:
             start = self.kinds.index(after) + 1 if after else 0
-            self.chosen[wanted, after] = self._select(self.kinds[start:], wanted)
-        return self.chosen[wanted, after]
+            kinds = [kind for kind in self.kinds[start:] if kind.takes_given or not given]
+            self.chosen[wanted, after, given] = self._select(kinds, wanted)
+        return self.chosen[wanted, after, given]
 
     def _select(self, kinds: Iterable[type[Engine]], wanted: Wanted) -> Engine:
         """The one rule: the first engine that fits. If no kernels fit, says why, once."""
@@ -154,14 +160,20 @@ class Engines:
             reasons = "; ".join(refusals)
             say_once(f"no fused kernels fit the circuit, so it runs layer by layer ({reasons})")
 
-    def evaluate(self, x: Tensor, complete: bool, after: type[Engine] | None = None) -> Tensor:
-        """Log-likelihoods without `Plan.log_scale`, shape (batch,)."""
+    def evaluate(
+        self,
+        x: Tensor,
+        complete: bool,
+        after: type[Engine] | None = None,
+        given: Mapping[int, Tensor] = MappingProxyType({}),
+    ) -> Tensor:
+        """Log-likelihoods without `Plan.log_scale`, shape (batch,); ``given`` as in `Batch`."""
         wanted = Wanted.GRADIENT if torch.is_grad_enabled() else Wanted.VALUE
 
         def run(engine: Engine) -> Tensor:
-            return evaluate(engine, Batch(x, complete), self.weights, wanted)
+            return evaluate(engine, Batch(x, complete, given), self.weights, wanted)
 
-        return self._run(wanted, len(x), run, after)
+        return self._run(wanted, len(x), run, after, given=bool(given))
 
     def counts(
         self, batch: Batch, operands: Sequence[Tensor], flows: Tensor
@@ -190,10 +202,12 @@ class Engines:
         rows: int,
         run: Callable[[Engine], Result],
         after: type[Engine] | None = None,
+        *,
+        given: bool = False,
     ) -> Result:
         """Run the chosen engine; if its kernels fail, turn them off and run the next one."""
         while True:
-            engine = self.choose(wanted, after)
+            engine = self.choose(wanted, after, given=given)
             try:
                 with engine.threads(rows), full_precision(self.target.device):
                     return run(engine)

@@ -5,6 +5,9 @@ Generated weights come use by use, in the order of the plan, since that is how t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 from torch import Tensor
 
@@ -14,13 +17,26 @@ from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.weights.weights import Weights
 
 
-def operands_by_group(weights: Weights, leaves: LeafInputs, x: Tensor) -> list[Tensor]:
+def operands_by_group(
+    weights: Weights,
+    leaves: LeafInputs,
+    x: Tensor,
+    given: Mapping[int, Tensor] = MappingProxyType({}),
+) -> list[Tensor]:
     """The table of each group in `Weights.tables`, then log-densities of leaves without tables.
 
-    Tables have the shape (`table_rows`, rows, columns), log-densities (rows, units, batch).
+    Tables have the shape (`table_rows`, rows, columns), log-densities (rows, units, batch). Log-
+    values that are ``given`` (`Batch.given`) are among the latter, in the order of their layers.
     """
     tables = weights.remember("tables", lambda: tables_by_group(weights))
-    return [*tables, *leaves.densities(x, weights.remember("leaves", weights.leaves)).values()]
+    found = leaves.densities(x, weights.remember("leaves", weights.leaves))
+    return [*tables, *in_order(found, given)]
+
+
+def in_order(densities: Mapping[int, Tensor], given: Mapping[int, Tensor]) -> list[Tensor]:
+    """Log-densities by layer, replaced and completed by given ones, in the order of layers."""
+    both = {**densities, **given}
+    return [both[number] for number in sorted(both)]
 
 
 def tables_by_group(weights: Weights) -> list[Tensor]:

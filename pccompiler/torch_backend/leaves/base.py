@@ -142,6 +142,13 @@ class TorchLeaf(Parameters):
             return logs.masked_fill(logs < 0.1 * LEAST_LOG_DENSITY, -torch.inf)
         return logs.clamp_min(LEAST_LOG_DENSITY)
 
+    def log_tails(self, x: Tensor, units: Units) -> tuple[Tensor, Tensor]:
+        """Logarithms of the mass up to each value, and of the mass above it, for intervals.
+
+        Shapes are those of `log_density`; everything is in float64. States are not asked for.
+        """
+        raise self.lacks("log_tails")
+
     # Queries
 
     def draw(self, units: Units, generator: torch.Generator | None) -> Tensor:

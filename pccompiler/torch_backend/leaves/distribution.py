@@ -16,6 +16,7 @@ from pccompiler.errors import CircuitError
 from pccompiler.ir.families import supports as ir
 from pccompiler.torch_backend.leaves.base import TorchLeaf, Units
 from pccompiler.torch_backend.leaves.quadrature import Points, check_settled, panels_about
+from pccompiler.torch_backend.values import safe_log
 
 _DRAWS = 512
 _MOST_COUNTS = 2**20
@@ -108,6 +109,19 @@ class DistributionLeaf(TorchLeaf):
             logs: Any = distribution.log_prob(known)
         found: Tensor = logs.masked_fill(~inside, -torch.inf)
         return found
+
+    def log_tails(self, x: Tensor, units: Units) -> tuple[Tensor, Tensor]:
+        """From ``cdf``, if the class defines it; the upper tail is exact to 1e-16 only."""
+        check: Any = self.support.check
+        inside = check(x)
+        distribution: Any = self.of(units)
+        try:
+            with _without_host(x.device):
+                below: Tensor = distribution.cdf(x.masked_fill(~inside, self.somewhere))
+        except NotImplementedError:
+            raise self.lacks("log_tails") from None
+        below = torch.where(inside, below, (x > self.somewhere).to(below.dtype))
+        return safe_log(below), safe_log(1.0 - below)
 
     def draw(self, units: Units, generator: torch.Generator | None) -> Tensor:
         """By ``sample``, seeded from the generator."""

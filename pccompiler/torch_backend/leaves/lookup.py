@@ -69,7 +69,7 @@ def look_up(table: Tensor, codes: Tensor, *, log: bool, out: Tensor) -> Tensor:
         return out.log_() if log else out
     states = table.shape[2]
     if out.shape[2] >= states:
-        wide = _extended(table)
+        wide = extended(table)
         return torch.gather(wide.log_() if log else wide, 2, codes.expand(out.shape), out=out)
     index = codes.clamp_max(states - 1).expand(out.shape)
     torch.gather(table, 2, index, out=out)  # few rows: no copy of the table
@@ -107,11 +107,11 @@ def table_gradient(table: Tensor, codes: Tensor, grad: Tensor, *, log: bool) -> 
         every = torch.arange(states + 2, device=codes.device).view(1, -1, 1)
         totals = torch.bmm(grad, (codes == every).to(grad.dtype).transpose(1, 2))
     if log and not few:  # no flow passes through a zero
-        totals = safe_div(totals, _extended(table))
+        totals = safe_div(totals, extended(table))
     return totals[..., :states] + totals[..., states : states + 1]
 
 
-def _extended(table: Tensor) -> Tensor:
+def extended(table: Tensor) -> Tensor:
     """The table with its row sums and with zeros, shape (rows, units, states + 2)."""
     total = table.sum(2, keepdim=True)
     return torch.cat([table, total, torch.zeros_like(total)], dim=2)

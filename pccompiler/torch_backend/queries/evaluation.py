@@ -12,9 +12,10 @@ from torch import Tensor
 
 from pccompiler.torch_backend.engines.base import Engine
 from pccompiler.torch_backend.engines.questions import Ascent, Batch, Task, Wanted
-from pccompiler.torch_backend.engines.tables_by_group import tables_by_group
+from pccompiler.torch_backend.engines.tables_by_group import in_order, tables_by_group
 from pccompiler.torch_backend.leaves.base import Units
 from pccompiler.torch_backend.leaves.chosen import Chosen
+from pccompiler.torch_backend.leaves.likelihoods import NOTHING, Leaves, Likelihoods
 from pccompiler.torch_backend.values import draw_states
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ class Knowledge:
         self.leaves: dict[int, Tensor] = model.weights.leaves()
         self.variables = model.circuit.variables
         self.states = max([1, *(v.cardinality for v in self.variables if v.discrete)])
-        own = self.leaves | self._leaf_tables()
+        self.parameters = self.leaves | self._leaf_tables()
         self.units = {
-            layer.number: layer.units(own[layer.number])
+            layer.number: layer.units(self.parameters[layer.number])
             for layer in model.leaf_inputs.layers
-            if layer.number in own  # all except indicators
+            if layer.number in self.parameters  # all except indicators
         }
 
     def _leaf_tables(self) -> dict[int, Tensor]:
@@ -58,20 +59,27 @@ class Knowledge:
         variables = self.plan.layers[layer.number].variables
         return [] if variables is None else variables.tolist()
 
-    def evaluation(self, rows: Tensor, wanted: Wanted) -> Evaluated:
+    def evaluation(
+        self, rows: Tensor, wanted: Wanted, likelihoods: Likelihoods = NOTHING
+    ) -> Evaluated:
         """Run up given the evidence in ``rows``, for one of the questions of queries.
 
         Args:
             rows: Shape (batch, variables), NaN where missing.
             wanted: `Wanted.BEST` takes the largest term in place of each sum, also over states.
+            likelihoods: Soft and interval evidence for as many rows.
         """
         densities = self.model.leaf_inputs.densities(rows, self.leaves)
         if wanted is Wanted.BEST:
             layers = {layer.number: layer for layer in self.model.leaf_inputs.layers}
             densities = {n: self.best(layers[n], given, rows) for n, given in densities.items()}
-        engine = self.model.engines.choose(wanted)
-        found = engine.up(Batch(rows), [*self.tables, *densities.values()], wanted)
-        return Evaluated(self, rows, engine, wanted, *found)
+        likely = self.model.leaf_inputs.likely(rows, self.parameters, likelihoods)
+        best = wanted is Wanted.BEST
+        given = {n: each.log_values(densities.get(n), best=best) for n, each in likely.items()}
+        engine = self.model.engines.choose(wanted, given=bool(given))
+        operands = [*self.tables, *in_order(densities, given)]
+        found = engine.up(Batch(rows, given=given), operands, wanted)
+        return Evaluated(self, rows, engine, wanted, *found, likely, given)
 
     def best(
         self, layer: LeafLayer, given: Tensor, rows: Tensor, chosen: Tensor | None = None
@@ -108,6 +116,8 @@ class Evaluated:
     Attributes:
         rows: The evidence, shape (batch, variables).
         root: Log-value of each row without the circuit's scale, shape (batch,).
+        likely: The input layers that soft or interval evidence concerns.
+        given: Their log-values.
     """
 
     def __init__(
@@ -118,8 +128,11 @@ class Evaluated:
         wanted: Wanted,
         root: Tensor,
         ascent: Ascent,
+        likely: Mapping[int, Leaves],
+        given: Mapping[int, Tensor],
     ) -> None:
         self.knowledge, self.rows, self.root = knowledge, rows, root
+        self.likely, self.given = likely, given
         self.engine, self.wanted, self.ascent = engine, wanted, ascent
 
     def flows(self) -> Flows:
@@ -151,6 +164,8 @@ class Evaluated:
             flow, units = _some(flows[number], rows), self.knowledge.units.get(number)
             if units is None:  # indicators
                 mass = flow
+            elif number in self.likely and units.table is not None:
+                mass = self.likely[number].masses(rows, flow, self.given[number])
             elif units.table is None:
                 continue
             else:
@@ -210,7 +225,10 @@ class Evaluated:
                 units, index = units.pick(rows), index[rows]
             unit = chosen.index_select(0, index) - (before + made.units * rows).unsqueeze(1)
             here = (unit >= 0) & (unit < made.units)
-            value = _value(units, unit.clamp(0, made.units - 1), draw, generator)
+            unit = unit.clamp(0, made.units - 1)
+            value = _value(units, unit, draw, generator)
+            if layer.number in self.likely:
+                value = self.likely[layer.number].completed(value, unit, draw, generator)
             out.index_add_(0, index, torch.where(here, value.to(out.dtype), 0.0))
             before += made.rows * made.units
         return torch.where(missing, out.t(), self.rows)

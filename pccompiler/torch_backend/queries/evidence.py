@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
+from pccompiler.errors import DataError
 from pccompiler.ir.arrays import Int
 from pccompiler.options import listed
 from pccompiler.tables import column_of
 from pccompiler.torch_backend.data.inputs import Rows
+from pccompiler.torch_backend.data.likelihoods import Intervals, Soft, has_intervals
 from pccompiler.torch_backend.data.replayed import replayed
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.evaluator import Evaluator
+from pccompiler.torch_backend.leaves.likelihoods import NOTHING, Likelihoods
 from pccompiler.torch_backend.queries.evaluation import Knowledge
 from pccompiler.torch_backend.runtime.devices import total_memory
 from pccompiler.torch_backend.runtime.replays import bucket
@@ -27,7 +30,7 @@ _R = TypeVar("_R")
 _Model = TypeVar("_Model", bound=Evaluator)
 Evidence: TypeAlias = Rows
 """Rows; for a data frame, a variable without a column is missing in all of them."""
-Question: TypeAlias = Callable[[Knowledge, Tensor], tuple[Tensor, ...]]
+Question: TypeAlias = Callable[[Knowledge, Tensor, Likelihoods], tuple[Tensor, ...]]
 """Maps a model's weights, and rows of evidence, to results with an entry for each row."""
 _MOST_REPLAYED = 512
 """The most rows of a call that CUDA graphs are kept for; each keeps its memory."""
@@ -70,6 +73,34 @@ class KnowsEvidence(Evaluator):
         """
         return self.nothing(1) if x is None else self.checked(x, partial=True)
 
+    def uncertain(
+        self, evidence: Evidence | None, soft: Soft | None, intervals: Intervals | None
+    ) -> tuple[Evidence | None, Likelihoods]:
+        """Checked rows, and soft and interval evidence; without any, the evidence as it is.
+
+        Raises:
+            DataError: If it does not fit the variables.
+        """
+        if not (soft or intervals or has_intervals(evidence)):
+            return evidence, NOTHING
+        return self.known(evidence, soft, intervals, partial=True)
+
+    def refuse_intervals(
+        self, likelihoods: Likelihoods, columns: Iterable[int], query: str, way_out: str
+    ) -> None:
+        """Refuse a query about counts or real variables of which intervals are known.
+
+        Raises:
+            DataError: If there is an interval of one of the columns.
+        """
+        for column in set(columns) & set(likelihoods.intervals):
+            raise DataError.of(
+                "PC906",
+                f"{query} cannot be asked for {self.names[column]!r} given an interval: it is no "
+                "discrete variable",
+                help=way_out,
+            )
+
     def answers(
         self,
         evidence: Evidence | None,
@@ -77,6 +108,7 @@ class KnowsEvidence(Evaluator):
         question: Question,
         name: str,
         numbers: int = 0,
+        likelihoods: Likelihoods = NOTHING,
     ) -> tuple[Tensor, ...]:
         """What a question makes of the evidence, one chunk of rows at a time.
 
@@ -88,19 +120,20 @@ class KnowsEvidence(Evaluator):
             question: The question.
             name: Its name, which graphs belong to.
             numbers: Numbers that it makes for each row, besides those of the engine.
+            likelihoods: Soft and interval evidence for as many rows.
 
         Raises:
             DataError: If the evidence does not fit the variables.
         """
         most = chunk_rows(self, wanted, numbers)
         rows = self.nothing(1) if evidence is None else self.prepare(evidence, partial=True)
-        if self.device.type == "cuda" and not transformed():
+        if self.device.type == "cuda" and not transformed() and not likelihoods:
             found = replayed(
                 self,
                 self.engines.choose(wanted),
                 name,
                 rows,
-                lambda part, _: question(Knowledge(self), part),
+                lambda part, _: question(Knowledge(self), part, NOTHING),
                 min(_MOST_REPLAYED, most),
             )
             if found is not None:
@@ -108,22 +141,27 @@ class KnowsEvidence(Evaluator):
         rows = self.checked(rows)
         known = self.knowledge()
         if len(rows) <= most:
-            return question(known, rows)
-        parts = [question(known, part) for part in rows.split(most)]
+            return question(known, rows, likelihoods)
+        parts = [question(known, *part) for part in likelihoods.split(rows, most)]
         return tuple(torch.cat(each) for each in zip(*parts, strict=True))
 
     def knowledge(self) -> Knowledge:
         """The weights for queries; on a CPU the same object until a parameter changes."""
         return self.weights.remember("knowledge", lambda: Knowledge(self))
 
-    def drawn(self, rows: Tensor, source: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def drawn(
+        self,
+        rows: Tensor,
+        source: torch.Generator | None,
+        likelihoods: Likelihoods = NOTHING,
+    ) -> tuple[Tensor, Tensor]:
         """Rows that are checked, each completed by a draw, and their log-values without the scale.
 
         On a GPU, few rows are padded to the number of rows of a graph, which draws as many: so
         that the same seed draws the same values whether a graph is replayed or not.
         """
         batch = len(rows)
-        if self.draws_in_graphs(batch):
+        if self.draws_in_graphs(batch) and not likelihoods:
             rows = torch.cat([rows, self.nothing(bucket(batch) - batch)])
             found = replayed(
                 self,
@@ -138,8 +176,9 @@ class KnowsEvidence(Evaluator):
             done, root = found or drawn_once(Knowledge(self), rows, source)
             return done[:batch], root[:batch]
         known = self.knowledge()
+        most = chunk_rows(self, Wanted.DRAWS)
         parts = [
-            drawn_once(known, part, source) for part in rows.split(chunk_rows(self, Wanted.DRAWS))
+            drawn_once(known, part, source, own) for part, own in likelihoods.split(rows, most)
         ]
         return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
@@ -151,10 +190,13 @@ class KnowsEvidence(Evaluator):
 
 
 def drawn_once(
-    known: Knowledge, rows: Tensor, source: torch.Generator | None
+    known: Knowledge,
+    rows: Tensor,
+    source: torch.Generator | None,
+    likelihoods: Likelihoods = NOTHING,
 ) -> tuple[Tensor, Tensor]:
     """Each row completed by a draw, and log-values."""
-    run = known.evaluation(rows, Wanted.DRAWS)
+    run = known.evaluation(rows, Wanted.DRAWS, likelihoods)
     return run.complete(run.chosen(generator=source), draw=True, generator=source), run.root
 
 

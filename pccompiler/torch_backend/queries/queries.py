@@ -16,16 +16,17 @@ from torch import Tensor
 from pccompiler.errors import DataError
 from pccompiler.options import seed_of, whole
 from pccompiler.passes.analysis.determinism.decide import determinism
+from pccompiler.torch_backend.data.likelihoods import Intervals, Soft
 from pccompiler.torch_backend.data.validation import impossible
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.leaves.chosen import Chosen
-from pccompiler.torch_backend.queries.answers import Classes, Completion, Draws, Posterior
-from pccompiler.torch_backend.queries.classes import class_column, log_joint, one_by_one
+from pccompiler.torch_backend.leaves.likelihoods import Likelihoods
+from pccompiler.torch_backend.queries.answers import Completion, Draws, Posterior
+from pccompiler.torch_backend.queries.conditionals import Conditionals
 from pccompiler.torch_backend.queries.evaluation import Knowledge
 from pccompiler.torch_backend.queries.evidence import (
     Evidence,
-    KnowsEvidence,
     chunk_rows,
     sharing_little,
 )
@@ -34,63 +35,8 @@ _MASSES = 6
 """Numbers for each state of a posterior: masses, their float64, and what they are made from."""
 
 
-class Queries(KnowsEvidence):
+class Queries(Conditionals):
     """The queries of `CompiledCircuit`."""
-
-    def log_marginal(self, x: Evidence, variables: Sequence[str | int] | None = None) -> Tensor:
-        """Log-density of some variables in each row, with all others integrated out, in nats.
-
-        Args:
-            x: Evidence.
-            variables: Names or columns of the variables to keep; by default all observed ones.
-
-        Returns:
-            Shape ``(batch,)``. Differentiable.
-
-        Raises:
-            DataError: If the evidence does not fit the variables, or a name is unknown.
-        """
-        rows = self.evidence(x)
-        if variables is not None:
-            kept = torch.zeros(rows.shape[1], dtype=torch.bool, device=rows.device)
-            kept[self.columns(variables)] = True
-            rows = rows.masked_fill(~kept, torch.nan)
-        return self.log_likelihood(rows, check=False)
-
-    def log_conditional(self, query: Evidence, evidence: Evidence) -> Tensor:
-        """Log p(query | evidence) of each row, in nats; all other variables are integrated out.
-
-        Args:
-            query: The queried values, NaN elsewhere. One row is paired with every row of evidence.
-            evidence: The known values, likewise.
-
-        Returns:
-            Shape ``(batch,)``; NaN where the evidence is impossible. Differentiable.
-
-        Raises:
-            DataError: If a variable has two different values, or the rows do not fit.
-        """
-        asked, known = self.evidence(query), self.evidence(evidence)
-        if 1 not in (len(asked), len(known)) and len(asked) != len(known):
-            raise DataError.of(
-                "PC402",
-                f"the query has {len(asked)} rows, the evidence {len(known)}",
-                help="give the same number of rows for both, or one row for either",
-            )
-        asked, known = torch.broadcast_tensors(asked, known)
-        clash = (~asked.isnan() & ~known.isnan() & (asked != known)).nonzero()
-        if len(clash):
-            row, column = (int(i) for i in clash[0])
-            raise DataError.of(
-                "PC405",
-                f"row {row} asks for {self.circuit.variables[column].name!r} = "
-                f"{float(asked[row, column]):g}, but its evidence says "
-                f"{float(known[row, column]):g}",
-                help="leave the query's value missing where the evidence has one",
-            )
-        both = torch.where(asked.isnan(), known, asked)
-        joint = self.log_likelihood(both, check=False)
-        return joint - self.log_likelihood(known, check=False)
 
     @torch.no_grad()
     def log_partition(self) -> Tensor:
@@ -103,7 +49,12 @@ class Queries(KnowsEvidence):
     @torch.no_grad()
     @sharing_little
     def posterior_marginals(
-        self, evidence: Evidence | None = None, *, variables: Sequence[str | int] | None = None
+        self,
+        evidence: Evidence | None = None,
+        *,
+        variables: Sequence[str | int] | None = None,
+        soft: Soft | None = None,
+        intervals: Intervals | None = None,
     ) -> Posterior:
         """The marginal of variables given each row of evidence: one pass up, one down.
 
@@ -112,6 +63,9 @@ class Queries(KnowsEvidence):
             variables: The variables that are wanted, in this order; by default all. With many
                 states, a few variables take much less memory: the next word after each of many
                 prefixes needs one.
+            soft: See `log_likelihood`.
+            intervals: See `log_likelihood`. Counts and real variables with an interval cannot be
+                among those that are wanted.
 
         Raises:
             DataError: If a variable is unknown, or named twice.
@@ -128,14 +82,24 @@ class Queries(KnowsEvidence):
                 raise DataError.of(
                     "PC429", f"the variable {twice!r} is asked for twice", help="name it once"
                 )
+        given, likelihoods = self.uncertain(evidence, soft, intervals)
+        self.refuse_intervals(likelihoods, columns, "the posterior", "name others in variables=")
         chosen = self.leaf_inputs.chosen(columns)
         question, name = partial(_posterior, chosen), f"posterior of {columns}"
         numbers = _MASSES * len(columns) * chosen.states
-        return Posterior(*self.answers(evidence, Wanted.POSTERIOR, question, name, numbers))
+        return Posterior(
+            *self.answers(given, Wanted.POSTERIOR, question, name, numbers, likelihoods)
+        )
 
     @torch.no_grad()
     @sharing_little
-    def mpe(self, evidence: Evidence | None = None) -> Completion:
+    def mpe(
+        self,
+        evidence: Evidence | None = None,
+        *,
+        soft: Soft | None = None,
+        intervals: Intervals | None = None,
+    ) -> Completion:
         """A most probable completion of each row, by one pass up with maxima and one down.
 
         Exact if the circuit is deterministic. Otherwise it comes from the best *induced tree* (max-
@@ -143,17 +107,27 @@ class Queries(KnowsEvidence):
 
         Args:
             evidence: By default none, in one row.
+            soft: See `log_likelihood`; the likelihoods of the states chosen count, also in
+                `Completion.log_value`.
+            intervals: See `log_likelihood`; only of discrete variables.
 
         Raises:
-            DataError: If a row's evidence is impossible.
+            DataError: If a row's evidence is impossible, or has intervals of other variables.
 
         Source:
             Chan and Darwiche (2006), "On the Robustness of Most Probable Explanations"; Poon and
             Domingos (2011), "Sum-Product Networks", section 2.
         """
-        rows, root = self.answers(evidence, Wanted.BEST, _completed, "mpe")
+        given, likelihoods = self.uncertain(evidence, soft, intervals)
+        way_out = "leave it out, or give intervals of discrete variables only"
+        self.refuse_intervals(likelihoods, range(len(self.names)), "mpe", way_out)
+        rows, root = self.answers(given, Wanted.BEST, _completed, "mpe", likelihoods=likelihoods)
         _check_possible(root)
-        return Completion(rows, self.log_likelihood(rows, check=False), self.deterministic)
+        if likelihoods:
+            value = self.evaluate_in_parts(rows, likelihoods)
+        else:
+            value = self.log_likelihood(rows, check=False)
+        return Completion(rows, value, self.deterministic)
 
     @torch.no_grad()
     @sharing_little
@@ -178,7 +152,13 @@ class Queries(KnowsEvidence):
     @torch.no_grad()
     @sharing_little
     def sample_conditional(
-        self, evidence: Evidence, number: int = 1, *, seed: int | None = None
+        self,
+        evidence: Evidence,
+        number: int = 1,
+        *,
+        seed: int | None = None,
+        soft: Soft | None = None,
+        intervals: Intervals | None = None,
     ) -> Tensor:
         """Samples of the missing values given each row, shape ``(batch, number, variables)``.
 
@@ -186,34 +166,19 @@ class Queries(KnowsEvidence):
             evidence: Rows of evidence.
             number: Number of samples for each row.
             seed: Seed of the samples; by default torch's own generator is used.
+            soft: See `log_likelihood`.
+            intervals: See `log_likelihood`; values are drawn within them.
 
         Raises:
             DataError: If a row's evidence is impossible.
         """
         number = whole("number", number)
         source = _generator(self, seed)
-        rows = self.evidence(evidence).repeat_interleave(number, 0)
-        found, root = self.drawn(rows, source)
+        rows, likelihoods = self.known(evidence, soft, intervals, partial=True)
+        likelihoods = likelihoods.each(lambda each: each.repeat_interleave(number, 0))
+        found, root = self.drawn(rows.repeat_interleave(number, 0), source, likelihoods)
         _check_possible(root, number)
         return found.view(-1, number, len(self.circuit.variables))
-
-    def classify(self, x: Evidence, variable: str | int) -> Classes:
-        """The distribution of a discrete class variable given the rest of each row.
-
-        Args:
-            x: Evidence; any value of the class is ignored.
-            variable: The class, by name or column.
-
-        Raises:
-            DataError: If the variable is unknown.
-            OptionError: If it is not discrete.
-        """
-        column = class_column(self, variable)
-        if self.heads_together:
-            logs = log_joint(self, x, column).log_softmax(1)
-        else:
-            logs = one_by_one(self, self.evidence(x), column).log_softmax(1)
-        return Classes(logs.argmax(1), logs)
 
     @torch.no_grad()
     def top_k_samples(
@@ -279,9 +244,11 @@ def _check_possible(root: Tensor, repeats: int = 1) -> None:
         raise impossible(int(wrong[0]) // repeats)
 
 
-def _posterior(chosen: Chosen, known: Knowledge, rows: Tensor) -> tuple[Tensor, ...]:
+def _posterior(
+    chosen: Chosen, known: Knowledge, rows: Tensor, likelihoods: Likelihoods
+) -> tuple[Tensor, ...]:
     """The fields of `Posterior`."""
-    run = known.evaluation(rows, Wanted.POSTERIOR)
+    run = known.evaluation(rows, Wanted.POSTERIOR, likelihoods)
     flows = run.flows()
     masses = run.masses(flows, chosen)
     mean, variance = run.moments(flows, masses, chosen)
@@ -291,7 +258,7 @@ def _posterior(chosen: Chosen, known: Knowledge, rows: Tensor) -> tuple[Tensor, 
     return masses + column.unsqueeze(2), mean + column, variance + column, scaled
 
 
-def _completed(known: Knowledge, rows: Tensor) -> tuple[Tensor, Tensor]:
+def _completed(known: Knowledge, rows: Tensor, likelihoods: Likelihoods) -> tuple[Tensor, Tensor]:
     """Rows completed by the best induced trees, and log-values without the circuit's scale."""
-    run = known.evaluation(rows, Wanted.BEST)
+    run = known.evaluation(rows, Wanted.BEST, likelihoods)
     return run.complete(run.chosen(), draw=False), run.root

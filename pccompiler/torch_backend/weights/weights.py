@@ -134,9 +134,13 @@ class Weights(nn.Module):
         sizes = [len(self.plan.uses[user].index) for user in users]
         return dict(zip(users, ordered.split(sizes), strict=True))
 
-    def leaves(self) -> dict[int, Tensor]:
-        """Parameters of leaves without tables, by layer."""
-        others = [number for number, group in enumerate(self.plan.groups) if not group.tabular]
+    def leaves(self, *, tables: bool = False) -> dict[int, Tensor]:
+        """Parameters of leaves without tables, or of all leaves, by layer."""
+        others = [
+            number
+            for number, group in enumerate(self.plan.groups)
+            if not (group.is_sum if tables else group.tabular)
+        ]
         found = self.by_group(others)
         return {
             self.plan.uses[use].layer: piece

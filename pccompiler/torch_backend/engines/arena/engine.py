@@ -6,7 +6,8 @@ batch, and values are still in the cache when flows need them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,11 +47,19 @@ error of up to d 2**-25, here 1e-6. Measured on a chain of 400 steps: 7e-6.
 """
 
 
+class _Kept(NamedTuple):
+    """What is counted, if counts are wanted, and the layers whose log-values are given."""
+
+    counted: Counted | None
+    given: tuple[int, ...]
+
+
 class Arena(Engine):
     """Evaluates a plan as steps over one arena: packed plans, and queries on any plan."""
 
     name = "arena"
     answers = frozenset(Wanted)
+    takes_given = True
     splits = True
 
     program: Program
@@ -73,21 +82,23 @@ class Arena(Engine):
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
         """See `Engine`."""
         tables, leaves = weights()
-        return [*self.leaves(batch.x, leaves), *tables]
+        inputs = zip(self.leaves.layers, self.leaves(batch.x, leaves), strict=True)
+        return [*(batch.given.get(layer.number, made) for layer, made in inputs), *tables]
 
     def up(self, batch: Batch, operands: Sequence[Tensor], wanted: Wanted) -> tuple[Tensor, Ascent]:
         """See `Engine`. Posteriors, draws and best trees are computed in log space throughout."""
         counted: Counted | None = None
         if wanted in QUERIES:
             translated = self.counting.operands(Counted(batch, operands), counts=False)
-            tables = self.tables(translated)
+            tables = self.tables(translated, batch.given)
             values = ascend(self.program, tables, maximum=wanted is Wanted.BEST)
             return values[-1], Ascent(kept=(tables, values))
         if wanted is Wanted.COUNTS:
             counted = Counted(batch, operands)
             operands = self.counting.operands(counted)
+        kept = _Kept(counted, tuple(batch.given))
         with one_thread():
-            return self.evaluate(self.tables(operands)), Ascent(operands, counted)
+            return self.evaluate(self.tables(operands, kept.given)), Ascent(operands, kept)
 
     def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`."""
@@ -102,18 +113,20 @@ class Arena(Engine):
             if task.wanted is Wanted.POSTERIOR:
                 return Descent(leaves=flows)
             return Descent(chosen=self.leaves.reached(flows, len(self.plan.variables)))
-        tables = self.tables(ascent.saved)
+        kept: _Kept = ascent.kept
+        tables = self.tables(ascent.saved, kept.given)
         with one_thread():
             by_input, by_table, edges = self.gradients(tables, task.flows)
         weights = ascent.saved[self.inputs :]
         by_use = self._by_use(weights, by_table, edges)
         found = (*(by_input.get(n) for n in tables.inputs), *by_use)
-        counted: Counted | None = ascent.kept
+        counted = kept.counted
         return Descent(found if counted is None else self.counting.counts(counted, found))
 
-    def tables(self, operands: Sequence[Tensor]) -> Tables:
-        """Inputs and weights by layer."""
-        return tables_of(self.plan, self.program, operands[: self.inputs], operands[self.inputs :])
+    def tables(self, operands: Sequence[Tensor], given: Collection[int]) -> Tables:
+        """Inputs and weights by layer; log-values of ``given`` layers in place of states."""
+        inputs, weights = operands[: self.inputs], operands[self.inputs :]
+        return tables_of(self.plan, self.program, inputs, weights, given)
 
     def chunks(self, batch: int, dtype: torch.dtype) -> list[slice]:
         """The batch in chunks of equal size."""
@@ -144,7 +157,7 @@ class Arena(Engine):
     def certain(self, tables: Tables) -> Tensor:
         """Log-likelihood of a chunk: in linear space if that is certain, otherwise in log space."""
         dtype = tables.dtype
-        spaces = self.spaces(dtype)
+        spaces = [] if tables.in_logs else self.spaces(dtype)
         if not spaces:
             return self.in_logs(tables, slice(None))
         out = next(iter(tables.inputs.values())).new_empty(tables.batch)
@@ -195,7 +208,7 @@ class Arena(Engine):
 
     def descend(self, tables: Tables, grad: Tensor) -> Gradients:
         """The way down for a chunk, in linear space if all its rows are certain there."""
-        spaces = self.spaces(tables.dtype)
+        spaces = [] if tables.in_logs else self.spaces(tables.dtype)
         sweep = self.sweep(tables, log=not spaces)
         root = sweep.up()
         if spaces and not bool((root >= certain_root(self.program, tables.dtype)).all()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from copy import copy
 
 import torch
@@ -23,6 +23,8 @@ class Tables:
         weights: Layer number to its weights, part by part.
         program: The program to evaluate.
         indicators: The input layers whose states are values rather than log-densities.
+        in_logs: Whether log-values are given in place of states, which may be too small for linear
+            space.
     """
 
     def __init__(
@@ -31,10 +33,12 @@ class Tables:
         weights: dict[int, list[Tensor]],
         program: Program,
         indicators: set[int],
+        *,
+        in_logs: bool = False,
     ) -> None:
         bags = {step.number for step in program.steps if isinstance(step, BagStep)}
         flat = [w.reshape(-1) for n, parts in weights.items() if n in bags for w in parts]
-        self.inputs, self.indicators = inputs, indicators
+        self.inputs, self.indicators, self.in_logs = inputs, indicators, in_logs
         self.dense = {n: parts[0] for n, parts in weights.items() if n not in bags}
         self.edges = torch.cat(flat) if flat else next(iter(inputs.values())).new_zeros(0)
         self._logs: list[Tensor] = []  # shared by all chunks of the same precision
@@ -77,10 +81,19 @@ def tables_by_layer(plan: Plan, weights: Sequence[Tensor]) -> dict[int, list[Ten
 
 
 def tables_of(
-    plan: Plan, program: Program, inputs: Sequence[Tensor], weights: Sequence[Tensor]
+    plan: Plan,
+    program: Program,
+    inputs: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    given: Collection[int] = (),
 ) -> Tables:
-    """Inputs and weights of one evaluation by layer, from the plan's operands."""
+    """Inputs and weights of one evaluation by layer, from the plan's operands.
+
+    Layers that are ``given`` have log-values in place of states, and need no tables.
+    """
     by_layer = tables_by_layer(plan, weights)
     numbers = [n for n, layer in enumerate(plan.layers) if layer.kind == Kind.INPUT]
     indicators = {n for n in numbers if plan.layers[n].family == Family.INDICATOR}
-    return Tables(dict(zip(numbers, inputs, strict=True)), by_layer, program, indicators)
+    kept = {n: tables for n, tables in by_layer.items() if n not in given}
+    states = dict(zip(numbers, inputs, strict=True))
+    return Tables(states, kept, program, indicators - set(given), in_logs=len(given) > 0)

@@ -5,6 +5,7 @@ The kernels of `pccompiler.torch_backend.engines.general` interpret it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -101,12 +102,15 @@ class Program:
         return int(uses.max(initial=0))
 
 
-def program_of(plan: Plan, *, states: bool = False) -> Program:
+def program_of(
+    plan: Plan, *, states: bool = False, given: Collection[int] = frozenset()
+) -> Program:
     """The instructions of a plan.
 
     Args:
         plan: The plan.
         states: Whether to mix states by sums. Otherwise sums over states are tables, like leaves.
+        given: Input layers whose log-values are given, whatever their family.
 
     Raises:
         NoMatch: If the plan is too large to number its slots in 32 bits.
@@ -115,7 +119,7 @@ def program_of(plan: Plan, *, states: bool = False) -> Program:
     edges = sum(o.rows * o.arity * o.units for layer in plan.layers for o in layer.operands)
     if max(int(base[-1]), edges) > MOST_SLOTS:
         raise NoMatch(f"it has more than {MOST_SLOTS:,} units or edges")
-    reader = _Reader(plan, base, states)
+    reader = _Reader(plan, base, states, given)
     for number, layer in enumerate(plan.layers):
         reader.read(number, layer)
     sums = [layer for layer in plan.layers if layer.kind == Kind.SUM and not layer.ragged]
@@ -136,14 +140,15 @@ def program_of(plan: Plan, *, states: bool = False) -> Program:
 class _Reader:
     """Collects instructions and items, layer by layer."""
 
-    def __init__(self, plan: Plan, base: Int, states: bool) -> None:
+    def __init__(self, plan: Plan, base: Int, states: bool, given: Collection[int]) -> None:
         self.plan, self.base, self.states = plan, base, states
         self.groups = [number for number, group in enumerate(plan.groups) if group.tabular]
         self.heights = [table_rows(plan, number) for number in self.groups]
         self.given = [
             number
             for number, layer in enumerate(plan.layers)
-            if layer.kind == Kind.INPUT and layer.group >= 0 and not has_table(layer)
+            if number in given
+            or (layer.kind == Kind.INPUT and layer.group >= 0 and not has_table(layer))
         ]
         self.tables = {group: place for place, group in enumerate(self.groups)}
         self.places = places(plan)
@@ -167,6 +172,8 @@ class _Reader:
         (operands,) = layer.operands
         below = [self.plan.layers[source.layer] for source in operands.sources]
         if operands.arity != 1 or any(each.family != Family.INDICATOR for each in below):
+            return None
+        if any(source.layer in self.given for source in operands.sources):
             return None
         found = np.empty(layer.rows, np.int64)
         for source, each in zip(operands.sources, below, strict=True):
@@ -204,15 +211,15 @@ class _Reader:
     def _leaf(self, number: int, layer: Layer, variables: Int) -> None:
         """Add leaves, or sums over states, which are tables as well."""
         none = np.zeros((layer.rows, 0), np.int64)
-        if layer.family == Family.INDICATOR:
-            self._add(Op.INDICATOR, number, none, variables=variables)
-        elif has_table(layer):
-            weights = self._weights(number)
-            self._add(Op.TABLE, number, none, weights=weights, variables=variables)
-        else:
+        if number in self.given:
             table = len(self.groups) + self.given.index(number)
             weights = table, np.arange(layer.rows)
             self._add(Op.GIVEN, number, none, weights=weights, variables=variables)
+        elif layer.family == Family.INDICATOR:
+            self._add(Op.INDICATOR, number, none, variables=variables)
+        else:
+            weights = self._weights(number)
+            self._add(Op.TABLE, number, none, weights=weights, variables=variables)
 
     def _weights(self, number: int, part: int = 0) -> tuple[int, Int]:
         """The table of a layer's weights, and where they are in it."""

@@ -85,6 +85,7 @@ class GeneralOnCPU(General):
 
     name = "general-cpu"
     only_device = "cpu"
+    takes_given = True
 
     shapes: Sequence[torch.Size] = ()
     offsets: NDArray[np.int64]
@@ -143,20 +144,21 @@ class GeneralOnCPU(General):
         """See `Engine`."""
         x = batch.x.detach().contiguous()
         tables = [operand.detach().contiguous() for operand in operands]
-        call = _Call(self, x, tables, wanted)
+        call = _Call(self, x, tables, wanted, frozenset(batch.given))
         keep = wanted is not Wanted.VALUE and call.kept_bytes <= _MOST_KEPT
         kept = Kept(self.spare, call.kept_bytes) if keep else None
         value = x.new_empty(len(x))
         threads = min(threads_for(call.work), call.blocks)
         call.run(threads, threads, kept=kept, value=value)
-        return value, Ascent((x, *tables), kept)
+        return value, Ascent((x, *tables), (kept, frozenset(batch.given)))
 
     def down(self, ascent: Ascent, task: Task) -> Descent:
         """See `Engine`. Values that take too much memory are computed again, block by block."""
         x, *tables = ascent.saved
-        call = _Call(self, x, tables, task.wanted)
+        kept, layers = ascent.kept
+        call = _Call(self, x, tables, task.wanted, layers)
         if task.wanted in QUERIES:
-            return self.answer(call, ascent.kept, task)
+            return self.answer(call, kept, task)
         number = len(self.program.groups)
         copies = max(_FEWEST, min(_MOST, _COPIES // max(1, self.size)))
         parts = min(copies, call.blocks)
@@ -167,7 +169,7 @@ class GeneralOnCPU(General):
         flows = task.flows.to(x.dtype).contiguous()
         down = _Down(flows.data_ptr(), grads.data_ptr(), ctypes.addressof(pointers))
         down.size, down.rows = self.size, len(x)
-        call.run(threads_for(3 * call.work), parts, kept=ascent.kept, down=down)
+        call.run(threads_for(3 * call.work), parts, kept=kept, down=down)
         total = (grads[0] if parts == 1 else grads.sum(0)).to(x.dtype)
         return Descent((*split_into(total, self.shapes), *given))
 
@@ -200,13 +202,17 @@ class _Call:
     """A program with its tables and rows, as the C code wants them."""
 
     def __init__(
-        self, engine: GeneralOnCPU, x: Tensor, tables: list[Tensor], wanted: Wanted
+        self,
+        engine: GeneralOnCPU,
+        x: Tensor,
+        tables: list[Tensor],
+        wanted: Wanted,
+        given: frozenset[int],
     ) -> None:
-        program, batch = engine.program, len(x)
+        batch = len(x)
+        program = engine.program_for(wanted in QUERIES, given)
         if not engine.shapes:
             engine.measure(tables[: len(program.groups)])
-        if wanted in QUERIES:
-            program = engine.queries
         self.engine, self.program, self.x, self.tables = engine, program, x, tables
         alone = batch <= 1 and wanted is not Wanted.DRAWS  # many draws may come from one row
         self.block = 1 if alone else _BYTES // x.element_size()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import Self
 
@@ -30,6 +31,7 @@ class General(Engine):
     def __init__(self, plan: Plan, target: Target, program: Program) -> None:
         super().__init__(plan, target)
         self.program = program
+        self.programs: dict[tuple[bool, frozenset[int]], Program] = {(False, frozenset()): program}
 
     @classmethod
     def fit(cls, plan: Plan, target: Target) -> Self:
@@ -39,7 +41,14 @@ class General(Engine):
     @cached_property
     def queries(self) -> Program:
         """The program for queries, which ask for the flows of states."""
-        return program_of(self.plan, states=True)
+        return self.program_for(True, ())
+
+    def program_for(self, states: bool, given: Collection[int]) -> Program:
+        """The program with ``states`` for queries, in which log-values of some leaves are given."""
+        key = states, frozenset(given)
+        if key not in self.programs:
+            self.programs[key] = program_of(self.plan, states=states, given=key[1])
+        return self.programs[key]
 
     def load(self, weights: Weights, rest: Evaluate) -> None:
         """See `Engine`."""
@@ -47,4 +56,4 @@ class General(Engine):
 
     def operands(self, batch: Batch, weights: Weights) -> list[Tensor]:
         """See `Engine`."""
-        return operands_by_group(weights, self.leaves, batch.x)
+        return operands_by_group(weights, self.leaves, batch.x, batch.given)

@@ -18,6 +18,7 @@ from pccompiler.torch_backend.leaves.fitting.statistics import (
     Setting,
     Statistics,
 )
+from pccompiler.torch_backend.leaves.tails import log_gamma_tails
 
 LEAST_CONCENTRATION = 1e-6
 
@@ -33,6 +34,14 @@ class GammaLeaf(DistributionLeaf):
     def log_density(self, x: Tensor, units: Units) -> Tensor:
         """In float64, since large terms cancel for large concentrations."""
         return super().log_density(x.double(), units.double())
+
+    def log_tails(self, x: Tensor, units: Units) -> tuple[Tensor, Tensor]:
+        """The regularised incomplete gamma functions."""
+        concentration, rate = units.parameters.split(1, dim=-1)
+        positive = x > 0.0
+        log_x = rate.log() + x.where(positive, 1.0).log()
+        below, above = log_gamma_tails(concentration, log_x)
+        return below.masked_fill(~positive, -torch.inf), above.masked_fill(~positive, 0.0)
 
     def mode(self, units: Units) -> Tensor:
         """``(concentration - 1) / rate``.

@@ -36,6 +36,12 @@ class GaussianLeaf(TorchLeaf):
         scaled = (x - mean) / deviation
         return -0.5 * scaled.square() - deviation.log() - _LOG_SQRT_2PI
 
+    def log_tails(self, x: Tensor, units: Units) -> tuple[Tensor, Tensor]:
+        """The standard normal tails of the standardised value."""
+        mean, deviation = units.parameters[..., :1], units.parameters[..., 1:]
+        scaled = (x - mean) / deviation
+        return torch.special.log_ndtr(scaled), torch.special.log_ndtr(-scaled)
+
     def draw(self, units: Units, generator: torch.Generator | None) -> Tensor:
         """Scaled and shifted noise."""
         mean, deviation = units.parameters.unbind(-1)

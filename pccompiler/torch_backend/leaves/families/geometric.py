@@ -15,6 +15,7 @@ from pccompiler.torch_backend.leaves.fitting.statistics import (
     Setting,
     Statistics,
 )
+from pccompiler.torch_backend.leaves.tails import log1m_exp
 
 
 class GeometricLeaf(DistributionLeaf):
@@ -35,6 +36,12 @@ class GeometricLeaf(DistributionLeaf):
         log_failure, log_success = units.parameters.double().split(1, dim=-1)
         found: Tensor = x.double() * log_failure.clamp_min(LEAST_LOG_DENSITY) + log_success
         return found
+
+    def log_tails(self, x: Tensor, units: Units) -> tuple[Tensor, Tensor]:
+        """The count exceeds x if x + 1 trials fail."""
+        log_failure = units.parameters[..., :1].clamp_min(LEAST_LOG_DENSITY)
+        above = (x + 1.0) * log_failure
+        return log1m_exp(above), above
 
     def mode(self, units: Units) -> Tensor:
         """Zero."""

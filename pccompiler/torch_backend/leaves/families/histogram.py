@@ -51,6 +51,13 @@ class HistogramLeaf(TorchLeaf):
         widths = units.constants[2].to(bins.dtype)
         return safe_log(torch.bmm(units.parameters, bins)) - torch.bmm(widths.log(), bins)
 
+    def log_tails(self, x: Tensor, units: Units) -> tuple[Tensor, Tensor]:
+        """The mass of the bins below, and of a part of the value's own bin; the rest likewise."""
+        lower, upper = (side.unsqueeze(2).to(x.dtype) for side in _sides(units))
+        width = upper - lower
+        part, rest = ((x - lower) / width).clamp(0.0, 1.0), ((upper - x) / width).clamp(0.0, 1.0)
+        return safe_log(units.parameters @ part), safe_log(units.parameters @ rest)
+
     def draw(self, units: Units, generator: torch.Generator | None) -> Tensor:
         """A bin, and a uniform position in it."""
         chosen = draw_state(units.parameters, generator).unsqueeze(-1)

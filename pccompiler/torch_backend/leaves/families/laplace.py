@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ from pccompiler.torch_backend.leaves.fitting.columns import Float
 from pccompiler.torch_backend.leaves.fitting.start import Start
 from pccompiler.torch_backend.leaves.fitting.statistics import TENTH, Setting, Statistics
 from pccompiler.torch_backend.leaves.quadrature import Points, gauss, panels_about
-from pccompiler.torch_backend.leaves.tails import between
+from pccompiler.torch_backend.leaves.tails import between, log1m_exp
 
 
 class LaplaceLeaf(TorchLeaf):
@@ -24,6 +26,13 @@ class LaplaceLeaf(TorchLeaf):
         """Two exponential tails."""
         location, scale = units.parameters[..., :1], units.parameters[..., 1:]
         return -(x - location).abs() / scale - (2.0 * scale).log()
+
+    def log_tails(self, x: Tensor, units: Units) -> tuple[Tensor, Tensor]:
+        """Half an exponential tail on the value's own side."""
+        location, scale = units.parameters[..., :1], units.parameters[..., 1:]
+        tail = -(x - location).abs() / scale - math.log(2.0)
+        low, rest = x < location, log1m_exp(tail)
+        return torch.where(low, tail, rest), torch.where(low, rest, tail)
 
     def draw(self, units: Units, generator: torch.Generator | None) -> Tensor:
         """The difference of two exponential random numbers."""

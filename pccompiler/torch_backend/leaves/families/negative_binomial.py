@@ -12,6 +12,7 @@ from pccompiler.torch_backend.leaves.fitting.cells import CellStatistics, SomeWe
 from pccompiler.torch_backend.leaves.fitting.columns import LEAST_RATE
 from pccompiler.torch_backend.leaves.fitting.profile import root
 from pccompiler.torch_backend.leaves.fitting.statistics import Setting, Statistics
+from pccompiler.torch_backend.leaves.tails import log_beta_tails
 
 LEAST_SUCCESSES = 1e-6
 MOST_SUCCESSES = 1e3
@@ -47,6 +48,11 @@ class NegativeBinomialLeaf(DistributionLeaf):
         gain = won + counts * log_failure.clamp_min(LEAST_LOG_DENSITY)
         found: Tensor = ways - torch.lgamma(counts + 1.0) + gain
         return found
+
+    def log_tails(self, x: Tensor, units: Units) -> tuple[Tensor, Tensor]:
+        """The regularised incomplete beta functions."""
+        successes, log_failure, log_success = units.parameters.split(1, dim=-1)
+        return log_beta_tails(successes, x + 1.0, log_success, log_failure)
 
     def mode(self, units: Units) -> Tensor:
         """Zero up to one success, else below the mean."""

@@ -16,6 +16,7 @@ from pccompiler.torch_backend.leaves.fitting.statistics import (
     Statistics,
 )
 from pccompiler.torch_backend.leaves.quadrature import Points
+from pccompiler.torch_backend.leaves.tails import log_gamma_tails
 
 
 class PoissonLeaf(TorchLeaf):
@@ -28,6 +29,13 @@ class PoissonLeaf(TorchLeaf):
         counts, log_rate = x.double(), units.parameters.double()
         bounded = log_rate.clamp_min(LEAST_LOG_DENSITY)  # 0 times this is 0
         return counts * bounded - log_rate.exp() - torch.lgamma(counts + 1.0)
+
+    def log_tails(self, x: Tensor, units: Units) -> tuple[Tensor, Tensor]:
+        """The count exceeds x if x + 1 events of a Poisson process come before time 1."""
+        log_rate = units.parameters
+        some = log_rate > -torch.inf
+        above, below = log_gamma_tails(x + 1.0, log_rate.masked_fill(~some, 0.0))
+        return below.masked_fill(~some, 0.0), above.masked_fill(~some, -torch.inf)
 
     def draw(self, units: Units, generator: torch.Generator | None) -> Tensor:
         """By torch's sampler."""

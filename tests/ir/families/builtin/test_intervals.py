@@ -38,7 +38,7 @@ def integral(family: Family, table: Float, low: float, high: float, variable: Va
 
 def sum_of(family: Family, table: Float, low: float, high: float, variable: Variable) -> Float:
     """The mass of each unit on the whole numbers of an interval."""
-    last = variable.cardinality - 1.0 if variable.discrete else 2_000.0
+    last = variable.cardinality - 1.0 if variable.discrete else 20_000.0
     states = np.arange(last + 1.0)
     states = states[(states >= low) & (states <= high)]
     return np.exp(family.log_density(table[None], states[None, None], [variable])[0]).sum(1)

@@ -1,0 +1,141 @@
+"""Queries that are differences of log-likelihoods: marginals, conditionals, classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pccompiler.errors import DataError, OptionError
+from pccompiler.torch_backend.data.likelihoods import Intervals, Soft
+from pccompiler.torch_backend.leaves.likelihoods import Likelihoods
+from pccompiler.torch_backend.queries.answers import Classes
+from pccompiler.torch_backend.queries.evidence import Evidence, KnowsEvidence
+
+
+class Conditionals(KnowsEvidence):
+    """Queries of `CompiledCircuit` that need passes up only."""
+
+    def log_marginal(
+        self,
+        x: Evidence,
+        variables: Sequence[str | int] | None = None,
+        *,
+        soft: Soft | None = None,
+        intervals: Intervals | None = None,
+    ) -> Tensor:
+        """Log-density of some variables in each row, with all others integrated out, in nats.
+
+        Args:
+            x: Evidence.
+            variables: Names or columns of the variables to keep; by default all observed ones.
+            soft: See `log_likelihood`.
+            intervals: See `log_likelihood`.
+
+        Returns:
+            Shape ``(batch,)``. Differentiable.
+
+        Raises:
+            DataError: If the evidence does not fit the variables, or a name is unknown.
+        """
+        rows, likelihoods = self.known(x, soft, intervals, partial=True)
+        if variables is not None:
+            kept = torch.zeros(rows.shape[1], dtype=torch.bool, device=rows.device)
+            kept[self.columns(variables)] = True
+            rows = rows.masked_fill(~kept, torch.nan)
+        return self._value_of(rows, likelihoods)
+
+    def log_conditional(
+        self,
+        query: Evidence,
+        evidence: Evidence,
+        *,
+        soft: Soft | None = None,
+        intervals: Intervals | None = None,
+    ) -> Tensor:
+        """Log p(query | evidence) of each row, in nats; all other variables are integrated out.
+
+        Args:
+            query: The queried values, NaN elsewhere. One row is paired with every row of evidence.
+                In a dict also intervals, ``(low, high)``.
+            evidence: The known values, likewise.
+            soft: Soft evidence, which belongs to ``evidence``; see `log_likelihood`.
+            intervals: Interval evidence, likewise.
+
+        Returns:
+            Shape ``(batch,)``; NaN where the evidence is impossible. Differentiable.
+
+        Raises:
+            DataError: If a variable has two different values, or the rows do not fit.
+        """
+        asked, wanted = self.known(query, None, None, partial=True)
+        known, likelihoods = self.known(evidence, soft, intervals, partial=True)
+        if 1 not in (len(asked), len(known)) and len(asked) != len(known):
+            raise DataError.of(
+                "PC402",
+                f"the query has {len(asked)} rows, the evidence {len(known)}",
+                help="give the same number of rows for both, or one row for either",
+            )
+        asked, known = torch.broadcast_tensors(asked, known)
+        clash = (~asked.isnan() & ~known.isnan() & (asked != known)).nonzero()
+        if len(clash):
+            row, column = (int(i) for i in clash[0])
+            raise DataError.of(
+                "PC405",
+                f"row {row} asks for {self.circuit.variables[column].name!r} = "
+                f"{float(asked[row, column]):g}, but its evidence says "
+                f"{float(known[row, column]):g}",
+                help="leave the query's value missing where the evidence has one",
+            )
+        both = torch.where(asked.isnan(), known, asked)
+        wanted, likelihoods = (
+            part.each(lambda each: each.expand(len(both), *each.shape[1:]))
+            for part in (wanted, likelihoods)
+        )
+        joint = self._value_of(both, likelihoods.times(wanted))
+        return joint - self._value_of(known, likelihoods)
+
+    def _value_of(self, rows: Tensor, likelihoods: Likelihoods) -> Tensor:
+        """`log_likelihood` of rows that are checked."""
+        if likelihoods:
+            return self.evaluate_in_parts(rows, likelihoods)
+        return self.log_likelihood(rows, check=False)
+
+    def classify(
+        self,
+        x: Evidence,
+        variable: str | int,
+        *,
+        soft: Soft | None = None,
+        intervals: Intervals | None = None,
+    ) -> Classes:
+        """The distribution of a discrete class variable given the rest of each row.
+
+        Args:
+            x: Evidence; any value of the class is ignored.
+            variable: The class, by name or column.
+            soft: See `log_likelihood`.
+            intervals: See `log_likelihood`.
+
+        Raises:
+            DataError: If the variable is unknown.
+            OptionError: If it is not discrete.
+        """
+        column = self.column(variable)
+        chosen = self.circuit.variables[column]
+        if not chosen.discrete:
+            raise OptionError.of(
+                "PC408",
+                f"{chosen.name!r} is a {chosen.domain} variable, which cannot be a class",
+                help="choose a discrete variable, or ask for posterior_marginals(...).mean",
+            )
+        rows, likelihoods = self.known(x, soft, intervals, partial=True)
+        each = rows.repeat_interleave(chosen.cardinality, 0)
+        states = torch.arange(chosen.cardinality, device=rows.device, dtype=rows.dtype)
+        each[:, column] = states.repeat(len(rows))
+        number = chosen.cardinality
+        likelihoods = likelihoods.each(lambda given: given.repeat_interleave(number, 0))
+        joint = self._value_of(each, likelihoods).view(-1, number)
+        logs = joint.log_softmax(1)
+        return Classes(logs.argmax(1), logs)
