@@ -13,7 +13,12 @@ from torch import Tensor
 from pccompiler.ir import Circuit
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.data.inputs import Rows
-from pccompiler.torch_backend.data.likelihoods import Intervals, Soft, has_intervals
+from pccompiler.torch_backend.data.likelihoods import (
+    EvidenceOrIntervals,
+    Intervals,
+    Soft,
+    has_intervals,
+)
 from pccompiler.torch_backend.data.replayed import replayed
 from pccompiler.torch_backend.derivatives import evaluate
 from pccompiler.torch_backend.engines.base import Engine, NoMatch, Target
@@ -132,16 +137,14 @@ class Evaluator(Trainable):
         """
         return self.evaluate_unchecked(self.checked(x, complete=complete), complete)
 
-    def evaluate_unchecked(
-        self, x: Tensor, complete: bool = False, likelihoods: Likelihoods = NOTHING
-    ) -> Tensor:
+    def evaluate_unchecked(self, x: Tensor, complete: bool = False) -> Tensor:
         """Log-likelihood of rows that `checked` returned; anything else may crash the process.
 
         It never synchronizes with the device, so a CUDA graph may capture it.
         """
         if len(x) == 0:
             return self._of_no_rows(x)
-        return evaluate(self, x, complete, likelihoods)
+        return evaluate(self, x, complete)
 
     def evaluate_once(
         self, x: Tensor, complete: bool = False, likelihoods: Likelihoods = NOTHING
@@ -184,7 +187,7 @@ class Evaluator(Trainable):
     @outside_graphs
     def log_likelihood(
         self,
-        x: Rows,
+        x: EvidenceOrIntervals,
         *,
         mask: Rows | None = None,
         missing: float | None = None,
@@ -218,9 +221,8 @@ class Evaluator(Trainable):
                 of its variable.
         """
         if soft or intervals or has_intervals(x):
-            return self.evaluate_in_parts(
-                *self.known(x, soft, intervals, mask=mask, missing=missing, check=check)
-            )
+            known = self.known(x, soft, intervals, mask=mask, missing=missing, check=check)
+            return self.evaluate_likely(*known)
         if self.device.type == "cuda" and not torch.is_grad_enabled() and not transformed():
             rows = self.prepare(x, mask=mask, missing=missing)
             most = min(self.evaluation_batch, _MOST_REPLAYED)
@@ -234,15 +236,19 @@ class Evaluator(Trainable):
             x, mask, missing = rows, None, None
         taken = self.checked if check else self.prepare
         rows = taken(x, mask=mask, missing=missing)
-        return self.evaluate_in_parts(rows)
+        if torch.is_grad_enabled():
+            return self.evaluate_unchecked(rows)
+        parts = rows.split(self.evaluation_batch)
+        return torch.cat([self.evaluate_unchecked(part) for part in parts])
 
-    def evaluate_in_parts(self, rows: Tensor, likelihoods: Likelihoods = NOTHING) -> Tensor:
-        """`evaluate_unchecked`; without gradients, in batches that fit in memory."""
-        size = self.evaluation_batch
-        if torch.is_grad_enabled() or len(rows) <= size:
-            return self.evaluate_unchecked(rows, likelihoods=likelihoods)
-        parts = likelihoods.split(rows, size)
-        return torch.cat([self.evaluate_unchecked(part, likelihoods=own) for part, own in parts])
+    def evaluate_likely(self, x: Tensor, likelihoods: Likelihoods) -> Tensor:
+        """Log-likelihood of checked rows with soft and interval evidence, shape (batch,)."""
+        if len(x) == 0 or not likelihoods:
+            return self.log_likelihood(x, check=False)
+        if torch.is_grad_enabled():
+            return evaluate(self, x, complete=False, likelihoods=likelihoods)
+        parts = likelihoods.split(x, self.evaluation_batch)
+        return torch.cat([evaluate(self, part, False, own) for part, own in parts])
 
     @staticmethod
     def _worth_knowing(rows: Tensor) -> bool:

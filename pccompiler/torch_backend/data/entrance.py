@@ -12,7 +12,14 @@ from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit
 from pccompiler.options import shown
 from pccompiler.torch_backend.data.inputs import Rows, as_rows
-from pccompiler.torch_backend.data.likelihoods import Intervals, Reader, Soft, aligned, apart
+from pccompiler.torch_backend.data.likelihoods import (
+    EvidenceOrIntervals,
+    Intervals,
+    Reader,
+    Soft,
+    aligned,
+    apart,
+)
 from pccompiler.torch_backend.data.validation import StateCheck
 from pccompiler.torch_backend.leaves.likelihoods import Likelihoods
 from pccompiler.torch_backend.runtime.replays import Replays
@@ -145,7 +152,7 @@ class Entrance(nn.Module):
 
     def known(
         self,
-        x: Rows | None,
+        x: EvidenceOrIntervals | None,
         soft: Soft | None,
         intervals: Intervals | None,
         *,

@@ -12,10 +12,17 @@ from pccompiler.errors import DataError
 from pccompiler.ir import Variable
 from pccompiler.options import shown
 from pccompiler.tables import as_records, column_of
-from pccompiler.torch_backend.data.inputs import as_tensor
+from pccompiler.torch_backend.data.inputs import Rows, as_tensor
 from pccompiler.torch_backend.leaves.likelihoods import Likelihoods
 from pccompiler.torch_backend.runtime.transforms import transformed
 
+EvidenceOrIntervals: TypeAlias = (
+    Rows | Mapping[str, Any] | Mapping[int, Any] | Sequence[Mapping[str, Any]]
+)
+"""Rows, in whose dicts a value may also be an interval, ``(low, high)``.
+
+For a data frame, a variable without a column is missing in all of them.
+"""
 Soft: TypeAlias = Mapping[str, Any] | Mapping[int, Any]
 """Name or column to log-likelihoods, shape (states,) or (batch, states), as a tensor or array."""
 Intervals: TypeAlias = Mapping[str, tuple[Any, Any]] | Mapping[int, tuple[Any, Any]]

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from pccompiler.errors import DataError, OptionError
-from pccompiler.torch_backend.data.likelihoods import Intervals, Soft
-from pccompiler.torch_backend.leaves.likelihoods import Likelihoods
+from pccompiler.torch_backend.data.likelihoods import EvidenceOrIntervals, Intervals, Soft
 from pccompiler.torch_backend.queries.answers import Classes
-from pccompiler.torch_backend.queries.evidence import Evidence, KnowsEvidence
+from pccompiler.torch_backend.queries.evidence import KnowsEvidence
 
 
 class Conditionals(KnowsEvidence):
@@ -19,7 +18,7 @@ class Conditionals(KnowsEvidence):
 
     def log_marginal(
         self,
-        x: Evidence,
+        x: EvidenceOrIntervals,
         variables: Sequence[str | int] | None = None,
         *,
         soft: Soft | None = None,
@@ -28,7 +27,7 @@ class Conditionals(KnowsEvidence):
         """Log-density of some variables in each row, with all others integrated out, in nats.
 
         Args:
-            x: Evidence.
+            x: EvidenceOrIntervals.
             variables: Names or columns of the variables to keep; by default all observed ones.
             soft: See `log_likelihood`.
             intervals: See `log_likelihood`.
@@ -44,12 +43,12 @@ class Conditionals(KnowsEvidence):
             kept = torch.zeros(rows.shape[1], dtype=torch.bool, device=rows.device)
             kept[self.columns(variables)] = True
             rows = rows.masked_fill(~kept, torch.nan)
-        return self._value_of(rows, likelihoods)
+        return self.evaluate_likely(rows, likelihoods)
 
     def log_conditional(
         self,
-        query: Evidence,
-        evidence: Evidence,
+        query: EvidenceOrIntervals,
+        evidence: EvidenceOrIntervals,
         *,
         soft: Soft | None = None,
         intervals: Intervals | None = None,
@@ -93,18 +92,12 @@ class Conditionals(KnowsEvidence):
             part.each(lambda each: each.expand(len(both), *each.shape[1:]))
             for part in (wanted, likelihoods)
         )
-        joint = self._value_of(both, likelihoods.times(wanted))
-        return joint - self._value_of(known, likelihoods)
-
-    def _value_of(self, rows: Tensor, likelihoods: Likelihoods) -> Tensor:
-        """`log_likelihood` of rows that are checked."""
-        if likelihoods:
-            return self.evaluate_in_parts(rows, likelihoods)
-        return self.log_likelihood(rows, check=False)
+        joint = self.evaluate_likely(both, likelihoods.times(wanted))
+        return joint - self.evaluate_likely(known, likelihoods)
 
     def classify(
         self,
-        x: Evidence,
+        x: EvidenceOrIntervals,
         variable: str | int,
         *,
         soft: Soft | None = None,
@@ -113,7 +106,7 @@ class Conditionals(KnowsEvidence):
         """The distribution of a discrete class variable given the rest of each row.
 
         Args:
-            x: Evidence; any value of the class is ignored.
+            x: EvidenceOrIntervals; any value of the class is ignored.
             variable: The class, by name or column.
             soft: See `log_likelihood`.
             intervals: See `log_likelihood`.
@@ -136,6 +129,6 @@ class Conditionals(KnowsEvidence):
         each[:, column] = states.repeat(len(rows))
         number = chosen.cardinality
         likelihoods = likelihoods.each(lambda given: given.repeat_interleave(number, 0))
-        joint = self._value_of(each, likelihoods).view(-1, number)
+        joint = self.evaluate_likely(each, likelihoods).view(-1, number)
         logs = joint.log_softmax(1)
         return Classes(logs.argmax(1), logs)

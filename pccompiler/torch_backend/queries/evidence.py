@@ -1,4 +1,4 @@
-"""Evidence: rows with some known values, checked, and evaluated one chunk at a time."""
+"""EvidenceOrIntervals: rows with some known values, checked, and evaluated one chunk at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from pccompiler.ir.arrays import Int
 from pccompiler.options import listed
 from pccompiler.tables import column_of
 from pccompiler.torch_backend.data.inputs import Rows
-from pccompiler.torch_backend.data.likelihoods import Intervals, Soft, has_intervals
+from pccompiler.torch_backend.data.likelihoods import (
+    EvidenceOrIntervals,
+    Intervals,
+    Soft,
+    has_intervals,
+)
 from pccompiler.torch_backend.data.replayed import replayed
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.evaluator import Evaluator
@@ -66,7 +71,7 @@ class KnowsEvidence(Evaluator):
         return [column_of(variable, self.names) for variable in listed("variables", variables)]
 
     def evidence(self, x: Evidence | None) -> Tensor:
-        """Evidence as checked rows, shape (batch, variables); ``None`` is one empty row.
+        """EvidenceOrIntervals as checked rows, shape (batch, variables); ``None`` is one empty row.
 
         Raises:
             DataError: If it does not fit the variables.
@@ -74,8 +79,8 @@ class KnowsEvidence(Evaluator):
         return self.nothing(1) if x is None else self.checked(x, partial=True)
 
     def uncertain(
-        self, evidence: Evidence | None, soft: Soft | None, intervals: Intervals | None
-    ) -> tuple[Evidence | None, Likelihoods]:
+        self, evidence: EvidenceOrIntervals | None, soft: Soft | None, intervals: Intervals | None
+    ) -> tuple[EvidenceOrIntervals | None, Likelihoods]:
         """Checked rows, and soft and interval evidence; without any, the evidence as it is.
 
         Raises:
@@ -103,7 +108,7 @@ class KnowsEvidence(Evaluator):
 
     def answers(
         self,
-        evidence: Evidence | None,
+        evidence: EvidenceOrIntervals | None,
         wanted: Wanted,
         question: Question,
         name: str,

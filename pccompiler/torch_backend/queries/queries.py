@@ -1,6 +1,6 @@
 """Exact queries as methods of a compiled circuit: marginals, conditionals, posteriors, samples.
 
-Evidence is a table of rows, shape (batch, variables), NaN where missing; or a mapping from names to
+EvidenceOrIntervals is a table of rows, shape (batch, variables), NaN where missing; or a mapping from names to
 values, which is one row. All queries run on the model's device and in its precision, with direct
 and with generated weights. ``docs/reference/queries.md`` lists queries, costs and sources.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 from pccompiler.errors import DataError
 from pccompiler.options import seed_of, whole
 from pccompiler.passes.analysis.determinism.decide import determinism
-from pccompiler.torch_backend.data.likelihoods import Intervals, Soft
+from pccompiler.torch_backend.data.likelihoods import EvidenceOrIntervals, Intervals, Soft
 from pccompiler.torch_backend.data.validation import impossible
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.evaluator import Evaluator
@@ -26,7 +26,6 @@ from pccompiler.torch_backend.queries.answers import Completion, Draws, Posterio
 from pccompiler.torch_backend.queries.conditionals import Conditionals
 from pccompiler.torch_backend.queries.evaluation import Knowledge
 from pccompiler.torch_backend.queries.evidence import (
-    Evidence,
     chunk_rows,
     sharing_little,
 )
@@ -50,7 +49,7 @@ class Queries(Conditionals):
     @sharing_little
     def posterior_marginals(
         self,
-        evidence: Evidence | None = None,
+        evidence: EvidenceOrIntervals | None = None,
         *,
         variables: Sequence[str | int] | None = None,
         soft: Soft | None = None,
@@ -95,7 +94,7 @@ class Queries(Conditionals):
     @sharing_little
     def mpe(
         self,
-        evidence: Evidence | None = None,
+        evidence: EvidenceOrIntervals | None = None,
         *,
         soft: Soft | None = None,
         intervals: Intervals | None = None,
@@ -123,11 +122,7 @@ class Queries(Conditionals):
         self.refuse_intervals(likelihoods, range(len(self.names)), "mpe", way_out)
         rows, root = self.answers(given, Wanted.BEST, _completed, "mpe", likelihoods=likelihoods)
         _check_possible(root)
-        if likelihoods:
-            value = self.evaluate_in_parts(rows, likelihoods)
-        else:
-            value = self.log_likelihood(rows, check=False)
-        return Completion(rows, value, self.deterministic)
+        return Completion(rows, self.evaluate_likely(rows, likelihoods), self.deterministic)
 
     @torch.no_grad()
     @sharing_little
@@ -153,7 +148,7 @@ class Queries(Conditionals):
     @sharing_little
     def sample_conditional(
         self,
-        evidence: Evidence,
+        evidence: EvidenceOrIntervals,
         number: int = 1,
         *,
         seed: int | None = None,
@@ -185,7 +180,7 @@ class Queries(Conditionals):
         self,
         k: int,
         *,
-        evidence: Evidence | None = None,
+        evidence: EvidenceOrIntervals | None = None,
         draws: int = 10_000,
         seed: int | None = None,
     ) -> Draws:

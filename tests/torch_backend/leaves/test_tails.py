@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ from torch import Tensor
 
 from pccompiler.errors import CircuitError
 from pccompiler.ir import Family
-from pccompiler.ir.families.supports import split
 from pccompiler.testing.families import FAMILIES
 from pccompiler.torch_backend.leaves.base import Units
+from pccompiler.torch_backend.leaves.distribution import DistributionLeaf
 from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.leaves.tails import draw_within, log_interval
 
@@ -52,8 +53,8 @@ def test_intervals_agree_with_the_definition(
     raw, variable = raw_parameters(family, seed), FAMILIES[family]
     found = log_interval(units_of(family, raw), *ends_of(low, high))
     table = leaf_of(family.keyword).values(raw, 0.0).numpy()
-    assert len(split(table, family.parameters)) == len(family.parameters)
-    want = family.log_interval(table, *(end.numpy() for end in ends_of(low, high)), [variable])
+    first, last = (end.numpy() for end in ends_of(low, high))
+    want = family.log_interval(table, first, last, [variable])
     np.testing.assert_allclose(found, want, rtol=1e-9, atol=1e-9)
 
 
@@ -94,5 +95,15 @@ def test_draws_lie_in_the_interval_and_follow_the_density(
 @pytest.mark.parametrize("family", [Family.CATEGORICAL, Family.BINOMIAL], ids=repr)
 def test_discrete_families_have_states_instead(family: Family) -> None:
     units = units_of(family, raw_parameters(family, 0))
-    with pytest.raises(CircuitError, match=f"PC460.*{family.keyword} leaves"):
+    with pytest.raises(CircuitError, match=rf"PC460.*{family.keyword} leaves"):
         log_interval(units, *ends_of(0.0, 1.0))
+
+
+def test_a_class_of_torch_serves_by_its_cdf(monkeypatch: pytest.MonkeyPatch) -> None:
+    units = units_of(Family.GAMMA, raw_parameters(Family.GAMMA, 0)).double()
+    x = torch.tensor([[[-1.0, 0.2, 1.5, 3.0]]], dtype=torch.float64)
+    found = DistributionLeaf.log_tails(cast(DistributionLeaf, units.leaf), x, units)
+    torch.testing.assert_close(found, units.leaf.log_tails(x, units))
+    monkeypatch.delattr(torch.distributions.Gamma, "cdf")
+    with pytest.raises(CircuitError, match=r"PC460.*gamma leaves.*'log_tails'"):
+        DistributionLeaf.log_tails(cast(DistributionLeaf, units.leaf), x, units)

@@ -54,7 +54,7 @@ class Case:
     def joint(self, row: int) -> Float:
         """The mass of each world times the likelihoods of its states, given a row."""
         known = self.rows[row]
-        found = self.mass * np.all(np.isnan(known) | (self.worlds == known), axis=1)
+        found: Float = self.mass * np.all(np.isnan(known) | (self.worlds == known), axis=1)
         for column, variable in enumerate(self.variables):
             if variable.name in self.soft:
                 logs = self.soft[variable.name][row]
@@ -63,7 +63,7 @@ class Case:
 
     @property
     def totals(self) -> Float:
-        return np.array([self.joint(row).sum() for row in range(ROWS)])
+        return np.array([self.joint(row).sum() for row in range(ROWS)], np.float64)
 
 
 @settings(max_examples=12)
@@ -133,7 +133,7 @@ def test_draws_follow_the_posterior() -> None:
         torch.testing.assert_close(shares, want[:, column], atol=0.015, rtol=0.0)
 
 
-@pytest.mark.parametrize("generator", [None, Hypernetwork(embedding=3, hidden=5)])
+@pytest.mark.parametrize("generator", [None, Hypernetwork(embedding=3, hidden=(5,))])
 def test_gradients_equal_finite_differences(generator: Hypernetwork | None) -> None:
     circuit = family_mixture(2, [Family.CATEGORICAL, Family.BERNOULLI, Family.BINOMIAL])
     model = pc.compile(circuit, generator, dtype="float64", seed=0)
