@@ -27,7 +27,7 @@ class Conditionals(KnowsEvidence):
         """Log-density of some variables in each row, with all others integrated out, in nats.
 
         Args:
-            x: EvidenceOrIntervals.
+            x: Evidence.
             variables: Names or columns of the variables to keep; by default all observed ones.
             soft: See `log_likelihood`.
             intervals: See `log_likelihood`.
@@ -106,7 +106,7 @@ class Conditionals(KnowsEvidence):
         """The distribution of a discrete class variable given the rest of each row.
 
         Args:
-            x: EvidenceOrIntervals; any value of the class is ignored.
+            x: Evidence; any value of the class is ignored.
             variable: The class, by name or column.
             soft: See `log_likelihood`.
             intervals: See `log_likelihood`.

@@ -1,4 +1,4 @@
-"""EvidenceOrIntervals: rows with some known values, checked, and evaluated one chunk at a time."""
+"""Evidence: rows with some known values, checked, and evaluated one chunk at a time."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class KnowsEvidence(Evaluator):
         return [column_of(variable, self.names) for variable in listed("variables", variables)]
 
     def evidence(self, x: Evidence | None) -> Tensor:
-        """EvidenceOrIntervals as checked rows, shape (batch, variables); ``None`` is one empty row.
+        """Evidence as checked rows, shape (batch, variables); ``None`` is one empty row.
 
         Raises:
             DataError: If it does not fit the variables.

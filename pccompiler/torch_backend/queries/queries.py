@@ -1,6 +1,6 @@
 """Exact queries as methods of a compiled circuit: marginals, conditionals, posteriors, samples.
 
-EvidenceOrIntervals is a table of rows, shape (batch, variables), NaN where missing; or a mapping from names to
+Evidence is a table of rows, shape (batch, variables), NaN where missing; or a mapping from names to
 values, which is one row. All queries run on the model's device and in its precision, with direct
 and with generated weights. ``docs/reference/queries.md`` lists queries, costs and sources.
 """

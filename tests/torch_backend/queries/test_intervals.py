@@ -47,7 +47,9 @@ def test_open_ends_rows_and_arrays() -> None:
     assert float(model.log_likelihood(nothing)) == pytest.approx(0.0, abs=1e-12)
     low, high = np.array([-1.0, 0.0]), torch.tensor([1.0, math.inf])
     both = model.log_likelihood([{}, {}], intervals={"gaussian": (low, high)})
-    rows = model.log_likelihood([{"gaussian": (-1, 1)}, {"gaussian": (0, math.inf)}])
+    each: list[dict[str, tuple[float, float]]]
+    each = [{"gaussian": (-1.0, 1.0)}, {"gaussian": (0.0, math.inf)}]
+    rows = model.log_likelihood(each)
     torch.testing.assert_close(both, rows)
     below = model.log_likelihood({"gaussian": (None, 0.3)}).exp()
     above = model.log_likelihood({"gaussian": (0.3, None)}).exp()
