@@ -47,7 +47,7 @@ def evaluate(model: Model, x: Tensor, complete: bool, likelihoods: Likelihoods =
     """
     if transformed():
         return by_definition(model, x, list(model.weights.values.values()), likelihoods)
-    if x.requires_grad and not has_reals(model.plan):
+    if x.requires_grad and torch.is_grad_enabled() and not has_reals(model.plan):
         raise _no_slope()
     value = model.evaluate_once(x, complete, likelihoods)
     if not value.requires_grad:
@@ -89,7 +89,8 @@ def by_definition(
 class _Differentiable(torch.autograd.Function):
     """The identity of ``value``; a gradient with a graph goes directly to data and parameters.
 
-    The operations that computed ``value`` then get no gradient, and do nothing.
+    The operations that computed ``value`` then get no gradient, and do nothing. Data that nothing
+    depends on smoothly, such as values of histograms, get a gradient of 0 rather than none.
     """
 
     @staticmethod
@@ -106,12 +107,15 @@ class _Differentiable(torch.autograd.Function):
         (grad,) = grads
         needed = ctx.needs_input_grad[3:]
         if grad is None or not torch.is_grad_enabled():
-            return (None, grad, None, *(None for _ in needed))
+            own = torch.zeros_like(ctx.saved_tensors[0]) if needed[0] else None
+            return (None, grad, None, own, *(None for _ in needed[1:]))
         # Views: if one of them is computed from another, each gets only its own share.
         x, *rest = [tensor.view_as(tensor) for tensor in ctx.saved_tensors]
         number = len(ctx.likelihoods.tensors)
         likelihoods = ctx.likelihoods.replaced(rest[:number])
         value = by_definition(ctx.model, x, rest[number:], likelihoods)
         wanted = [t for t, need in zip((x, *rest), needed, strict=True) if need]
-        found = iter(torch.autograd.grad(value, wanted, grad, create_graph=True, allow_unused=True))
+        found = iter(
+            torch.autograd.grad(value, wanted, grad, create_graph=True, materialize_grads=True)
+        )
         return (None, None, None, *(next(found) if need else None for need in needed))

@@ -141,7 +141,7 @@ class Budgeted(Engine):
             wanted = [part, *parameters] if x.requires_grad else parameters
             with torch.enable_grad():
                 value = self.rest(part, complete)
-            found = list(torch.autograd.grad(value, wanted, above))
+            found = list(torch.autograd.grad(value, wanted, above, materialize_grads=True))
             del value  # frees all that it kept before the next part is evaluated
             if x.requires_grad:
                 slopes.append(found.pop(0))
