@@ -148,12 +148,15 @@ def _questions(found: Explanation) -> Table:
         (
             choice.question,
             choice.engine,
+            choice.likelihoods,
             UNKNOWN if choice.launches is None else f"{choice.launches:,}",
             "ready" if choice.started else "matches the plan; not started",
         )
         for choice in found.choices
     ]
-    return Table(("question", "engine for all layers", "launches", "state"), rows)
+    return Table(
+        ("question", "engine for all layers", "with soft evidence", "launches", "state"), rows
+    )
 
 
 def _others(found: Explanation) -> Table:

@@ -67,6 +67,7 @@ SCHEMA: dict[str, Any] = {
             "started": bool,
             "launches": (int, type(None)),
             "others": [{"engine": str, "why": str}],
+            "likelihoods": str,
         }
     ],
     "least": [

@@ -35,6 +35,8 @@ class Choice:
         launches: Number of its own kernels that an evaluation launches, without those for weights;
             ``None`` if unknown, because torch or the device decides.
         others: All other engines.
+        likelihoods: The engine that runs given soft or interval evidence, since not all take it;
+            empty for the expected counts of EM, which do not.
     """
 
     question: str
@@ -42,6 +44,7 @@ class Choice:
     started: bool
     launches: int | None
     others: tuple[Passed, ...]
+    likelihoods: str = ""
 
 
 def choices(plan: Plan, target: Target, ready: Engines | None) -> tuple[Choice, ...]:
@@ -83,4 +86,12 @@ def _choice(kinds: Sequence[type[Engine]], wanted: Wanted, ask: _Ask, match: _As
         started=ask is not match,
         launches=chosen.launches(wanted),
         others=tuple(others),
+        likelihoods=_with_likelihoods(kinds, wanted, ask),
     )
+
+
+def _with_likelihoods(kinds: Sequence[type[Engine]], wanted: Wanted, ask: _Ask) -> str:
+    if wanted is Wanted.COUNTS:
+        return ""
+    fits = (k for k in kinds if k.takes_given and not isinstance(ask(k, wanted), NoMatch))
+    return next(fits).name
