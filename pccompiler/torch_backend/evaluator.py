@@ -30,6 +30,7 @@ from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.engines.select import Engines
 from pccompiler.torch_backend.leaves.inputs import LeafInputs
 from pccompiler.torch_backend.leaves.likelihoods import NOTHING, Likelihoods
+from pccompiler.torch_backend.leaves.likely import log_values
 from pccompiler.torch_backend.runtime.threads import few_threads
 from pccompiler.torch_backend.runtime.transforms import outside_graphs, transformed
 from pccompiler.torch_backend.trainable import Trainable
@@ -155,7 +156,8 @@ class Evaluator(Trainable):
         """
         given: Mapping[int, Tensor] = {}
         if likelihoods:
-            given = self.leaf_inputs.given(x, self.weights.leaves(tables=True), likelihoods)
+            own = self.weights.leaves(tables=True)
+            given = log_values(self.leaf_inputs, x, own, likelihoods)
         value = self.engines.evaluate(x, complete, given=given)
         return value + self.plan.log_scale if self.plan.log_scale else value
 

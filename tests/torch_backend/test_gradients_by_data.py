@@ -45,7 +45,8 @@ def test_each_family_in_each_engine(family: Family, way: str) -> None:
     rest = torch.tensor([[2.0, 1.0, 3.0], [0.0, 4.0, 1.0], [math.nan] * 3], dtype=torch.float64)
 
     def value(z: Tensor) -> Tensor:
-        return model(torch.cat([z.unsqueeze(1), rest], dim=1))
+        found: Tensor = model(torch.cat([z.unsqueeze(1), rest], dim=1))
+        return found
 
     assert torch.autograd.gradcheck(value, (z,), fast_mode=True)
     x = torch.cat([z.detach().unsqueeze(1), rest], dim=1).requires_grad_()

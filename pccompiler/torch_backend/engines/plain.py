@@ -21,6 +21,7 @@ from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.engines.arena.tables import tables_by_layer
 from pccompiler.torch_backend.leaves.inputs import LeafInputs, LeafLayer
 from pccompiler.torch_backend.leaves.likelihoods import NOTHING, Likelihoods
+from pccompiler.torch_backend.leaves.likely import log_values
 from pccompiler.torch_backend.values import finite, safe_log, unit_places
 from pccompiler.torch_backend.weights.weights import Weights
 
@@ -79,7 +80,7 @@ class Plain:
         x = x.double()
         columns = x.t()
         leaf_tables = {n: table for n, (table, *_) in by_layer.items() if n in self.inputs}
-        soft = self.leaves.given(x, densities | leaf_tables, likelihoods)
+        soft = log_values(self.leaves, x, densities | leaf_tables, likelihoods)
         leaves = iter(self.leaves.layers)
         values: list[Tensor] = []
         for number, layer in enumerate(self.plan.layers):

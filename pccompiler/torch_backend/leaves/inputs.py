@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -19,7 +18,6 @@ from pccompiler.ir.kinds import Kind
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.torch_backend.leaves.base import Constants, TorchLeaf, Units
 from pccompiler.torch_backend.leaves.chosen import Chosen
-from pccompiler.torch_backend.leaves.likelihoods import Leaves, Likelihoods
 from pccompiler.torch_backend.leaves.lookup import LEAST_STATES, codes_of
 from pccompiler.torch_backend.leaves.registry import leaf_of
 from pccompiler.torch_backend.values import has_table
@@ -146,43 +144,6 @@ class LeafInputs:
             else:
                 inputs.append(layer.table_input(column, lookup))
         return inputs
-
-    def given(
-        self,
-        x: Tensor,
-        parameters: Mapping[int, Tensor],
-        likelihoods: Likelihoods,
-        before: Mapping[int, Tensor] = MappingProxyType({}),
-        *,
-        best: bool = False,
-    ) -> dict[int, Tensor]:
-        """Log-values of the layers that likelihoods concern, by layer.
-
-        Args:
-            x: Shape ``(batch, variables)``, NaN where missing.
-            parameters: Layer number to leaf parameters, for all layers but indicators.
-            likelihoods: Soft and interval evidence for as many rows.
-            before: Log-densities without likelihoods, by layer, as far as they are known.
-            best: See `Leaves.log_values`.
-        """
-        return {
-            number: leaves.log_values(before.get(number), best=best)
-            for number, leaves in self.likely(x, parameters, likelihoods).items()
-        }
-
-    def likely(
-        self, x: Tensor, parameters: Mapping[int, Tensor], likelihoods: Likelihoods
-    ) -> dict[int, Leaves]:
-        """The layers that likelihoods concern, by number; arguments as for `given`."""
-        columns = x.t().contiguous()
-        found: dict[int, Leaves] = {}
-        for layer in self.layers:
-            variables = self.plan.layers[layer.number].variables
-            own = [] if variables is None else variables.tolist()
-            if any(column in likelihoods for column in own):
-                parameter, column = parameters.get(layer.number), layer.column(columns)
-                found[layer.number] = Leaves(layer, own, parameter, column, likelihoods, self.exact)
-        return found
 
     def chosen(self, columns: tuple[int, ...]) -> Chosen:
         """Some of the variables; the same object each time."""

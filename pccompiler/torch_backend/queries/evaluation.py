@@ -15,7 +15,8 @@ from pccompiler.torch_backend.engines.questions import Ascent, Batch, Task, Want
 from pccompiler.torch_backend.engines.tables_by_group import in_order, tables_by_group
 from pccompiler.torch_backend.leaves.base import Units
 from pccompiler.torch_backend.leaves.chosen import Chosen
-from pccompiler.torch_backend.leaves.likelihoods import NOTHING, Leaves, Likelihoods
+from pccompiler.torch_backend.leaves.likelihoods import NOTHING, Likelihoods
+from pccompiler.torch_backend.leaves.likely import Leaves, likely
 from pccompiler.torch_backend.values import draw_states
 
 if TYPE_CHECKING:
@@ -73,13 +74,13 @@ class Knowledge:
         if wanted is Wanted.BEST:
             layers = {layer.number: layer for layer in self.model.leaf_inputs.layers}
             densities = {n: self.best(layers[n], given, rows) for n, given in densities.items()}
-        likely = self.model.leaf_inputs.likely(rows, self.parameters, likelihoods)
+        concerned = likely(self.model.leaf_inputs, rows, self.parameters, likelihoods)
         best = wanted is Wanted.BEST
-        given = {n: each.log_values(densities.get(n), best=best) for n, each in likely.items()}
+        given = {n: each.log_values(densities.get(n), best=best) for n, each in concerned.items()}
         engine = self.model.engines.choose(wanted, given=bool(given))
         operands = [*self.tables, *in_order(densities, given)]
         found = engine.up(Batch(rows, given=given), operands, wanted)
-        return Evaluated(self, rows, engine, wanted, *found, likely, given)
+        return Evaluated(self, rows, engine, wanted, *found, concerned, given)
 
     def best(
         self, layer: LeafLayer, given: Tensor, rows: Tensor, chosen: Tensor | None = None

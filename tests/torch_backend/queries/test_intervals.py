@@ -116,22 +116,6 @@ def test_gradients_by_ends_and_parameters() -> None:
     assert all(slope.isfinite().all() and slope.abs().sum() > 0 for slope in slopes)
 
 
-BAD = [
-    ("PC904", {"gaussian": 3.0}),
-    ("PC904", {"gaussian": (1.0, 2.0, 3.0)}),
-    ("PC904", {"gaussian": (torch.zeros(2, 2), None)}),
-    ("PC905", {"gaussian": (2.0, 1.0)}),
-    ("PC905", {"gaussian": (math.nan, 1.0)}),
-    ("PC903", {"gaussian": (torch.zeros(3), None)}),
-]
-
-
-@pytest.mark.parametrize(("code", "intervals"), BAD)
-def test_wrong_intervals_are_refused(code: str, intervals: dict[str, object]) -> None:
-    with pytest.raises(DataError, match=code):
-        mixed().log_likelihood([{}, {}], intervals=intervals)  # type: ignore[arg-type]
-
-
 def test_a_family_without_a_distribution_function_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

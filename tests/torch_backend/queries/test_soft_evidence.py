@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from pccompiler.ir.plan.materialize import materialize
 from pccompiler.ir.plan.oracle import log_likelihood
 from pccompiler.testing import worlds
 from pccompiler.testing.families import family_mixture
+from pccompiler.testing.refusals import refusals
 from pccompiler.testing.strategies import DISCRETE, circuits
 from pccompiler.torch_backend.engines.questions import Wanted
 
@@ -211,20 +215,34 @@ def test_other_rows_and_functions_of_torch() -> None:
     torch.testing.assert_close(same, model.log_likelihood(rows))
 
 
-BAD = [
-    ("PC407", {"z": torch.zeros(2)}),
-    ("PC900", {"r": torch.zeros(2)}),
-    ("PC901", {"a": torch.zeros(4)}),
-    ("PC901", {"a": torch.zeros(1, 1, 3)}),
-    ("PC902", {"a": torch.tensor([0.0, math.nan, 0.0])}),
-    ("PC902", {"a": torch.tensor([0.0, math.inf, 0.0])}),
-    ("PC903", {"a": torch.zeros(3, 3)}),
-]
-
-
-@pytest.mark.parametrize(("code", "soft"), BAD)
-def test_wrong_likelihoods_are_refused(code: str, soft: dict[str, Tensor]) -> None:
+def test_refusals(golden: Callable[[str], None]) -> None:
+    """What does not fit is named, with a way out."""
     variables = [Variable("a", "categorical", 3), real("r")]
     model = pc.compile(pc.naive_bayes_mixture(variables, 2))
-    with pytest.raises(DataError, match=code):
-        model.log_likelihood([{}, {}], soft=soft)
+    states = pc.compile(pc.naive_bayes_mixture(variables[:1], 2))
+    soft: list[dict[str, Tensor]] = [
+        {"z": torch.zeros(2)},
+        {"r": torch.zeros(2)},
+        {"a": torch.zeros(4)},
+        {"a": torch.zeros(1, 1, 3)},
+        {"a": torch.tensor([0.0, math.nan, 0.0])},
+        {"a": torch.tensor([0.0, math.inf, 0.0])},
+        {"a": torch.zeros(3, 3)},
+    ]
+    intervals: list[dict[str, Any]] = [
+        {"r": 3.0},
+        {"r": (1.0, 2.0, 3.0)},
+        {"r": (torch.zeros(2, 2), None)},
+        {"r": (2.0, 1.0)},
+        {"a": (math.nan, 1.0)},
+        {"r": (torch.zeros(3), None)},
+    ]
+    attempts = [
+        *(partial(model.log_likelihood, [{}, {}], soft=each) for each in soft),
+        *(partial(model.log_likelihood, [{}, {}], intervals=each) for each in intervals),
+        partial(model.posterior_marginals, {"r": (0, 1)}),
+        partial(model.mpe, {"r": (0, 1)}),
+        partial(model.log_likelihood, {"r": (0, 1, 2)}),
+        partial(states, torch.zeros(1, 1, requires_grad=True)),
+    ]
+    golden(refusals(attempts, DataError) + "\n")
