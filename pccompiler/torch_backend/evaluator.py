@@ -123,12 +123,21 @@ class Evaluator(Trainable):
         return known
 
     @outside_graphs
-    def forward(self, x: Rows, complete: bool = False) -> Tensor:
+    def forward(
+        self,
+        x: EvidenceOrIntervals,
+        complete: bool = False,
+        *,
+        soft: Soft | None = None,
+        intervals: Intervals | None = None,
+    ) -> Tensor:
         """Log-likelihood of each row, with checks: `log_likelihood` in one batch.
 
         Args:
             x: Any input of `log_likelihood`.
             complete: Promises that nothing is missing, which makes the backward pass faster.
+            soft: See `log_likelihood`.
+            intervals: See `log_likelihood`.
 
         Returns:
             Shape ``(batch,)``, on the model's device. Differentiable, also with respect to ``x``.
@@ -136,6 +145,8 @@ class Evaluator(Trainable):
         Raises:
             DataError: As `log_likelihood`, or if ``complete`` is set and a value is missing.
         """
+        if soft is not None or intervals is not None or has_intervals(x):
+            return self.evaluate_likely(*self.known(x, soft, intervals))
         return self.evaluate_unchecked(self.checked(x, complete=complete), complete)
 
     def evaluate_unchecked(self, x: Tensor, complete: bool = False) -> Tensor:
@@ -222,7 +233,7 @@ class Evaluator(Trainable):
             DataError: If the columns do not fit the circuit's variables, or a value is not a state
                 of its variable.
         """
-        if soft or intervals or has_intervals(x):
+        if soft is not None or intervals is not None or has_intervals(x):
             known = self.known(x, soft, intervals, mask=mask, missing=missing, check=check)
             return self.evaluate_likely(*known)
         if self.device.type == "cuda" and not torch.is_grad_enabled() and not transformed():

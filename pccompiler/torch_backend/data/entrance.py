@@ -179,7 +179,7 @@ class Entrance(nn.Module):
         rest, own = apart(self.nothing(1) if x is None else x)
         taken = self.checked if check else self.prepare
         rows = taken(rest, mask=mask, missing=missing, partial=partial)
-        if not (soft or intervals or own):
+        if soft is None and intervals is None and not own:
             return rows, Likelihoods()
         read = Reader(self.circuit.variables, self.names, self.device)
         return aligned(rows, read(soft, intervals).times(read(None, own)))

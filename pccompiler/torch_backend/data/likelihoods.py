@@ -73,11 +73,11 @@ class Reader:
             DataError: If they do not fit the variables.
         """
         states: dict[int, Tensor] = {}
-        for name, given in (soft or {}).items():
+        for name, given in _by_name("soft", soft).items():
             column = column_of(name, self.names)
             states[column] = self._soft(self.variables[column], given)
         found = Likelihoods(states)
-        for name, ends in (intervals or {}).items():
+        for name, ends in _by_name("intervals", intervals).items():
             column = column_of(name, self.names)
             found = found.times(self._interval(column, *_pair(name, ends)))
         return found
@@ -89,12 +89,13 @@ class Reader:
                 f"{variable.name!r} is a {variable.domain} variable, which has no list of states",
                 help=f"give an interval instead: intervals={{{variable.name!r}: (low, high)}}",
             )
-        logs = as_tensor(given).to(self.device, torch.float64)
+        found = as_tensor(given)
+        logs = found.to(self.device, torch.float64)
         logs = logs.unsqueeze(0) if logs.ndim == 1 else logs
         if logs.ndim != 2 or logs.shape[1] != variable.cardinality:
             raise DataError.of(
                 "PC901",
-                f"the soft evidence for {variable.name!r} has shape {tuple(logs.shape)}, but the "
+                f"the soft evidence for {variable.name!r} has shape {tuple(found.shape)}, but the "
                 f"variable has {variable.cardinality} states",
                 help=f"give log-likelihoods of shape (batch, {variable.cardinality})",
             )
@@ -153,6 +154,17 @@ def aligned(rows: Tensor, likelihoods: Likelihoods) -> tuple[Tensor, Likelihoods
         )
     size = lengths.pop() if lengths else 1
     return rows.expand(size, -1), likelihoods.each(lambda each: each.expand(size, *each.shape[1:]))
+
+
+def _by_name(option: str, given: object) -> Mapping[Any, Any]:
+    """What is given for each variable; ``None`` is nothing."""
+    if given is None or isinstance(given, Mapping):
+        return given or {}
+    raise DataError.of(
+        "PC904",
+        f"{option} is {shown(given)}, which names no variable",
+        help=f"give a dict by name: {option}={{name: ...}}",
+    )
 
 
 def _pair(name: object, ends: object) -> tuple[Any, Any]:

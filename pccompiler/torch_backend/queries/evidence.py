@@ -86,7 +86,7 @@ class KnowsEvidence(Evaluator):
         Raises:
             DataError: If it does not fit the variables.
         """
-        if not (soft or intervals or has_intervals(evidence)):
+        if soft is None and intervals is None and not has_intervals(evidence):
             return evidence, NOTHING
         return self.known(evidence, soft, intervals, partial=True)
 
@@ -101,8 +101,8 @@ class KnowsEvidence(Evaluator):
         for column in set(columns) & set(likelihoods.intervals):
             raise DataError.of(
                 "PC906",
-                f"{query} cannot be asked for {self.names[column]!r} given an interval: it is no "
-                "discrete variable",
+                f"{query} cannot be asked for {self.names[column]!r} given an interval: it is not "
+                "a discrete variable",
                 help=way_out,
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -211,6 +211,9 @@ def test_other_rows_and_functions_of_torch() -> None:
     own = logs.clone().requires_grad_()
     (want,) = torch.autograd.grad(model.log_likelihood(rows, soft={"x1": own}).sum(), own)
     torch.testing.assert_close(slope, want)
+    torch.testing.assert_close(
+        model(rows, soft={"x1": logs}), model.log_likelihood(rows, soft={1: logs})
+    )
     same = model.log_likelihood(rows, soft={"x1": torch.zeros(2)})
     torch.testing.assert_close(same, model.log_likelihood(rows))
 
@@ -237,8 +240,9 @@ def test_refusals(golden: Callable[[str], None]) -> None:
         {"a": (math.nan, 1.0)},
         {"r": (torch.zeros(3), None)},
     ]
-    attempts = [
+    attempts: list[Callable[[], object]] = [
         *(partial(model.log_likelihood, [{}, {}], soft=each) for each in soft),
+        partial(model.log_likelihood, [{}, {}], soft=cast(Any, torch.zeros(2, 3))),
         *(partial(model.log_likelihood, [{}, {}], intervals=each) for each in intervals),
         partial(model.posterior_marginals, {"r": (0, 1)}),
         partial(model.mpe, {"r": (0, 1)}),
