@@ -9,13 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pccompiler.errors import DataError
+from pccompiler.errors import DataError, OptionError
 from pccompiler.ir.arrays import Int
 from pccompiler.ir.plan.parameters import parameter_name
 from pccompiler.torch_backend.conditional.evaluation import RowEvaluation
 from pccompiler.torch_backend.conditional.row_weights import RowWeights
 from pccompiler.torch_backend.data.inputs import Rows
+from pccompiler.torch_backend.data.likelihoods import EvidenceOrIntervals, Intervals, Soft
+from pccompiler.torch_backend.derivatives import evaluate
 from pccompiler.torch_backend.engines.questions import Wanted
+from pccompiler.torch_backend.leaves.likelihoods import Likelihoods
 from pccompiler.torch_backend.model import CompiledCircuit
 
 _BYTES = 2**28
@@ -69,23 +72,41 @@ class GivenCircuit(CompiledCircuit):
 
     def log_likelihood(
         self,
-        x: Rows,
+        x: EvidenceOrIntervals,
         *,
         mask: Rows | None = None,
         missing: float | None = None,
         check: bool = True,
+        soft: Soft | None = None,
+        intervals: Intervals | None = None,
     ) -> Tensor:
         """As `CompiledCircuit.log_likelihood`, with whatever weights are given."""
         if self.given is None and self.raw is None:
-            return super().log_likelihood(x, mask=mask, missing=missing, check=check)
-        taken = self.checked if check else self.prepare
-        rows = taken(x, mask=mask, missing=missing)
+            return super().log_likelihood(
+                x, mask=mask, missing=missing, check=check, soft=soft, intervals=intervals
+            )
+        known = self.known(x, soft, intervals, mask=mask, missing=missing, check=check)
+        return self.evaluate_likely(*known)
+
+    def evaluate_likely(self, x: Tensor, likelihoods: Likelihoods) -> Tensor:
+        """See `Evaluator.evaluate_likely`.
+
+        Raises:
+            OptionError: If there are likelihoods, and each row has weights of its own.
+        """
         if self.raw is not None:
             named = {f"model.weights.values.{name}": value for name, value in self.raw.items()}
-            value: Tensor = torch.func.functional_call(_Call(self), named, (rows,))
+            value: Tensor = torch.func.functional_call(_Call(self), named, (x, likelihoods))
             return value
-        assert self.given is not None
-        return self.by_rows(rows, self.given)
+        if self.given is None:
+            return super().evaluate_likely(x, likelihoods)
+        if likelihoods:
+            raise OptionError.of(
+                "PC910",
+                f"soft and interval evidence needs one row of context, not {len(self.given.made)}",
+                help="ask for them one by one: model.given(context[i : i + 1])",
+            )
+        return self.by_rows(x, self.given)
 
     def by_rows(self, rows: Tensor, weights: RowWeights) -> Tensor:
         """Log-likelihoods of rows with weights of their own, in chunks if without gradients."""
@@ -111,8 +132,10 @@ class _Call(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, rows: Tensor) -> Tensor:
+    def forward(self, rows: Tensor, likelihoods: Likelihoods) -> Tensor:
         """Shape (batch,)."""
+        if likelihoods:
+            return evaluate(self.model, rows, complete=False, likelihoods=likelihoods)
         return self.model.evaluate_unchecked(rows)
 
 

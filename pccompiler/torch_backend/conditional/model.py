@@ -14,6 +14,7 @@ from pccompiler.torch_backend.conditional.given import matched, slices
 from pccompiler.torch_backend.conditional.posterior import posterior
 from pccompiler.torch_backend.conditional.row_weights import RowWeights
 from pccompiler.torch_backend.data.inputs import Rows
+from pccompiler.torch_backend.data.likelihoods import EvidenceOrIntervals, Intervals, Soft
 from pccompiler.torch_backend.data.validation import impossible
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.queries.answers import Classes, Completion, Posterior
@@ -39,12 +40,14 @@ class ConditionalCircuit(Conditioned):
 
     def log_likelihood(
         self,
-        x: Rows,
+        x: EvidenceOrIntervals,
         *,
         context: Context = None,
         mask: Rows | None = None,
         missing: float | None = None,
         check: bool = True,
+        soft: Soft | None = None,
+        intervals: Intervals | None = None,
     ) -> Tensor:
         """Log-likelihood of each row in nats, given its context, shape (batch,). Differentiable.
 
@@ -54,12 +57,17 @@ class ConditionalCircuit(Conditioned):
             mask: Shape (batch, variables), true where a value is missing.
             missing: A number that marks missing values.
             check: Whether to look for values out of range.
+            soft: As in `CompiledCircuit.log_likelihood`, with at most one row of context.
+            intervals: Likewise.
 
         Raises:
             DataError: If the rows or the context do not fit.
+            OptionError: If there is soft or interval evidence, and several rows of context.
         """
         with self._with(context) as model:
-            return model.log_likelihood(x, mask=mask, missing=missing, check=check)
+            return model.log_likelihood(
+                x, mask=mask, missing=missing, check=check, soft=soft, intervals=intervals
+            )
 
     def log_marginal(
         self, x: Rows, variables: Sequence[str | int] | None = None, *, context: Context = None

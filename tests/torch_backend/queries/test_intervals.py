@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -21,8 +22,8 @@ ENDS = {"gaussian": (-0.5, 1.5), "categorical": (1, 3), "poisson": (1, 4)}
 POINTS, WEIGHTS = np.polynomial.legendre.leggauss(60)
 
 
-def mixed(dtype: str = "float64") -> pc.CompiledCircuit:
-    return pc.compile(family_mixture(3, MIXED), dtype=dtype, seed=3)  # type: ignore[arg-type]
+def mixed(dtype: Literal["float32", "float64"] = "float64") -> pc.CompiledCircuit:
+    return pc.compile(family_mixture(3, MIXED), dtype=dtype, seed=3)
 
 
 def test_the_mass_of_a_box() -> None:

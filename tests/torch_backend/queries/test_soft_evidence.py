@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import pccompiler as pc
-from pccompiler.errors import DataError
+from pccompiler.errors import DataError, OptionError
 from pccompiler.ir import Builder, Circuit, Family, Hypernetwork, Variable, binary, real
 from pccompiler.ir.plan.materialize import materialize
 from pccompiler.ir.plan.oracle import log_likelihood
@@ -168,9 +168,11 @@ def test_gradients_equal_finite_differences(generator: Hypernetwork | None) -> N
 
 @pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_engine_that_takes_likelihoods_agrees(kernels: bool, dtype: str) -> None:
+def test_every_engine_that_takes_likelihoods_agrees(
+    kernels: bool, dtype: Literal["float32", "float64"]
+) -> None:
     circuit = pc.hmm([Variable(f"x{i}", "categorical", 4) for i in range(6)], 3)
-    model = pc.compile(circuit, dtype=dtype, seed=2)  # type: ignore[arg-type]
+    model = pc.compile(circuit, dtype=dtype, seed=2)
     exact = pc.compile(circuit, dtype="float64", seed=2)
     if not kernels:
         model.without_kernels()
@@ -216,6 +218,22 @@ def test_other_rows_and_functions_of_torch() -> None:
     )
     same = model.log_likelihood(rows, soft={"x1": torch.zeros(2)})
     torch.testing.assert_close(same, model.log_likelihood(rows))
+
+
+def test_conditional_circuits_take_them_for_one_row_of_context() -> None:
+    circuit = pc.rat_spn(4, num_replicas=2, units=2, seed=0)
+    module = torch.nn.Linear(3, pc.External.size(circuit))
+    model = pc.compile(circuit, pc.External(module))
+    context, logs = torch.randn(2, 3), torch.randn(2, 2)
+    found = model.log_likelihood({"x0": 1}, context=context[:1], soft={"x1": logs})
+    plain = model.given(context[:1])
+    torch.testing.assert_close(found, plain.log_likelihood({"x0": 1}, soft={"x1": logs}))
+    (slope,) = torch.autograd.grad(found.sum(), module.weight)
+    assert slope.abs().sum() > 0.0
+    with pytest.raises(OptionError, match="PC910"):
+        model.log_likelihood({"x0": 1}, context=context, soft={"x1": logs})
+    with pytest.raises(OptionError, match="PC910"):
+        model.log_conditional(cast(Any, {"x0": (0, 1)}), {}, context=context)
 
 
 def test_refusals(golden: Callable[[str], None]) -> None:
