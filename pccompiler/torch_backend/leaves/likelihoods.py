@@ -12,13 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    pass
 
 Interval: TypeAlias = tuple[Tensor, Tensor]
 """Both ends, each of shape (batch,), infinite if there is none."""

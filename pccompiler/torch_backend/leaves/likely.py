@@ -118,9 +118,8 @@ class Leaves:
             values[row] = drawn.to(values.dtype)
         for row in self._rows(self.likelihoods.intervals):
             ends = self.likelihoods.intervals[self.columns[row]]
-            values[row] = draw_within(self._alone(row, unit[row]), *ends, generator).to(
-                values.dtype
-            )
+            drawn = draw_within(self._alone(row, unit[row]), *ends, generator)
+            values[row] = drawn.to(values.dtype)
         return values
 
     def _alone(self, row: int, unit: Tensor) -> Units:
