@@ -13,6 +13,7 @@ from pccompiler.torch_backend.engines.base import NoMatch
 from pccompiler.torch_backend.engines.differentiable import evaluate
 from pccompiler.torch_backend.engines.layered.terms import RootTerms
 from pccompiler.torch_backend.engines.questions import Batch, Wanted
+from pccompiler.torch_backend.leaves.likelihoods import NOTHING, Likelihoods
 from pccompiler.torch_backend.queries.evidence import Evidence, KnowsEvidence
 from pccompiler.torch_backend.runtime.transforms import transformed
 
@@ -64,13 +65,16 @@ def class_column(model: KnowsEvidence, variable: str | int) -> int:
     return column
 
 
-def one_by_one(model: KnowsEvidence, rows: Tensor, column: int) -> Tensor:
-    """`log_joint` by evaluating each row with each state."""
+def one_by_one(
+    model: KnowsEvidence, rows: Tensor, column: int, likelihoods: Likelihoods = NOTHING
+) -> Tensor:
+    """`log_joint` by evaluating each row with each state, given soft and interval evidence."""
     number = model.circuit.variables[column].cardinality
     each = rows.repeat_interleave(number, 0)
     states = torch.arange(number, device=rows.device, dtype=rows.dtype)
     each[:, column] = states.repeat(len(rows))
-    return model.log_likelihood(each, check=False).view(-1, number)
+    repeated = likelihoods.each(lambda given: given.repeat_interleave(number, 0))
+    return model.evaluate_likely(each, repeated).view(-1, number)
 
 
 def _classes(model: KnowsEvidence, column: int) -> Int | None:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pccompiler.errors import DataError, OptionError
+from pccompiler.errors import DataError
 from pccompiler.torch_backend.data.likelihoods import EvidenceOrIntervals, Intervals, Soft
 from pccompiler.torch_backend.queries.answers import Classes
+from pccompiler.torch_backend.queries.classes import class_column, log_joint, one_by_one
 from pccompiler.torch_backend.queries.evidence import KnowsEvidence
 
 
@@ -115,20 +116,20 @@ class Conditionals(KnowsEvidence):
             DataError: If the variable is unknown.
             OptionError: If it is not discrete.
         """
-        column = self.column(variable)
-        chosen = self.circuit.variables[column]
-        if not chosen.discrete:
-            raise OptionError.of(
-                "PC408",
-                f"{chosen.name!r} is a {chosen.domain} variable, which cannot be a class",
-                help="choose a discrete variable, or ask for posterior_marginals(...).mean",
-            )
-        rows, likelihoods = self.known(x, soft, intervals, partial=True)
-        each = rows.repeat_interleave(chosen.cardinality, 0)
-        states = torch.arange(chosen.cardinality, device=rows.device, dtype=rows.dtype)
-        each[:, column] = states.repeat(len(rows))
-        number = chosen.cardinality
-        likelihoods = likelihoods.each(lambda given: given.repeat_interleave(number, 0))
-        joint = self.evaluate_likely(each, likelihoods).view(-1, number)
-        logs = joint.log_softmax(1)
+        column = class_column(self, variable)
+        given, likelihoods = self.uncertain(x, soft, intervals)
+        rows = self.evidence(given)
+        if self.heads_together and not likelihoods:
+            logs = log_joint(self, rows, column).log_softmax(1)
+        else:
+            logs = one_by_one(self, rows, column, likelihoods).log_softmax(1)
         return Classes(logs.argmax(1), logs)
+
+    @property
+    def heads_together(self) -> bool:
+        """Whether `classify` asks `log_joint`.
+
+        Not for gradients, which can then be differentiated again, and not on GPUs with kernels.
+        """
+        slow = self.device.type == "cuda" and self.kernels is not None
+        return not (torch.is_grad_enabled() or slow)

@@ -80,7 +80,7 @@ class KnowsEvidence(Evaluator):
 
     def uncertain(
         self, evidence: EvidenceOrIntervals | None, soft: Soft | None, intervals: Intervals | None
-    ) -> tuple[EvidenceOrIntervals | None, Likelihoods]:
+    ) -> tuple[Evidence | None, Likelihoods]:
         """Checked rows, and soft and interval evidence; without any, the evidence as it is.
 
         Raises:

@@ -207,15 +207,6 @@ class Queries(Conditionals):
         return Draws(rows[order], values[order])
 
     @property
-    def heads_together(self) -> bool:
-        """Whether `classify` asks `log_joint`.
-
-        Not for gradients, which can then be differentiated again, and not on GPUs with kernels.
-        """
-        slow = self.device.type == "cuda" and self.kernels is not None
-        return not (torch.is_grad_enabled() or slow)
-
-    @property
     def deterministic(self) -> bool:
         """Whether the circuit is proven deterministic, given its zero weights."""
         if self._deterministic is None:
