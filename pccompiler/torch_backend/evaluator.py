@@ -17,6 +17,7 @@ from pccompiler.ir.plan.materialize import by_weight, materialize, unconstrain
 from pccompiler.ir.plan.parameters import parameter_name
 from pccompiler.ir.plan.plan import Plan
 from pccompiler.passes.check.precision import check_held
+from pccompiler.torch_backend.data.by_name import numbers_by_name
 from pccompiler.torch_backend.data.entrance import Entrance
 from pccompiler.torch_backend.data.inputs import Rows
 from pccompiler.torch_backend.data.replayed import replayed
@@ -45,7 +46,6 @@ class Evaluator(Entrance):
     Attributes:
         circuit: The compiled circuit, with its sectors and generator.
         plan: The plan that is evaluated.
-        names: Names of the variables, in the order of the columns.
         weights: The trainable parameters.
         numerics: How the plan's numeric forms were chosen.
         optimization: What ``compile(optimize=...)`` considered; ``None`` without it.
@@ -185,6 +185,7 @@ class Evaluator(Entrance):
         self._budget = choose(self.circuit, self.precision, self.numerics, allowed, self.plan)
         self._engines = None
 
+    @numbers_by_name
     @outside_graphs
     def log_likelihood(
         self,

@@ -143,6 +143,17 @@ class KnowsEvidence(Evaluator):
         ]
         return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
+    def sampled(self, number: int, source: torch.Generator | None) -> Tensor:
+        """Samples from the circuit, shape (number, variables)."""
+        if self.draws_in_graphs(number):
+            return self.drawn(self.nothing(number), source)[0]
+        run = self.knowledge().evaluation(self.nothing(1), Wanted.DRAWS)
+        parts, most = [self.nothing(0)], chunk_rows(self, Wanted.DRAWS)
+        for start in range(0, number, most):
+            chosen = run.chosen(min(most, number - start), source)
+            parts.append(run.complete(chosen, draw=True, generator=source))
+        return torch.cat(parts)
+
     def draws_in_graphs(self, rows: int) -> bool:
         """Whether so many draws come from a CUDA graph."""
         if self.device.type != "cuda" or transformed():

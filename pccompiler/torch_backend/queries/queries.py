@@ -16,17 +16,18 @@ from torch import Tensor
 from pccompiler.errors import DataError
 from pccompiler.options import seed_of, whole
 from pccompiler.passes.analysis.determinism.decide import determinism
+from pccompiler.torch_backend.data.by_name import by_name, numbers_by_name
 from pccompiler.torch_backend.data.validation import impossible
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.leaves.chosen import Chosen
+from pccompiler.torch_backend.queries import by_name as named
 from pccompiler.torch_backend.queries.answers import Classes, Completion, Draws, Posterior
 from pccompiler.torch_backend.queries.classes import class_column, log_joint, one_by_one
 from pccompiler.torch_backend.queries.evaluation import Knowledge
 from pccompiler.torch_backend.queries.evidence import (
     Evidence,
     KnowsEvidence,
-    chunk_rows,
     sharing_little,
 )
 
@@ -37,6 +38,7 @@ _MASSES = 6
 class Queries(KnowsEvidence):
     """The queries of `CompiledCircuit`."""
 
+    @numbers_by_name
     def log_marginal(self, x: Evidence, variables: Sequence[str | int] | None = None) -> Tensor:
         """Log-density of some variables in each row, with all others integrated out, in nats.
 
@@ -57,6 +59,7 @@ class Queries(KnowsEvidence):
             rows = rows.masked_fill(~kept, torch.nan)
         return self.log_likelihood(rows, check=False)
 
+    @numbers_by_name
     def log_conditional(self, query: Evidence, evidence: Evidence) -> Tensor:
         """Log p(query | evidence) of each row, in nats; all other variables are integrated out.
 
@@ -100,6 +103,7 @@ class Queries(KnowsEvidence):
         """
         return self.evaluate_unchecked(self.nothing(1))[0]
 
+    @by_name(named.posterior)
     @torch.no_grad()
     @sharing_little
     def posterior_marginals(
@@ -133,6 +137,7 @@ class Queries(KnowsEvidence):
         numbers = _MASSES * len(columns) * chosen.states
         return Posterior(*self.answers(evidence, Wanted.POSTERIOR, question, name, numbers))
 
+    @by_name(named.completion)
     @torch.no_grad()
     @sharing_little
     def mpe(self, evidence: Evidence | None = None) -> Completion:
@@ -155,6 +160,7 @@ class Queries(KnowsEvidence):
         _check_possible(root)
         return Completion(rows, self.log_likelihood(rows, check=False), self.deterministic)
 
+    @by_name(named.rows)
     @torch.no_grad()
     @sharing_little
     def sample(self, number: int, *, seed: int | None = None) -> Tensor:
@@ -164,17 +170,9 @@ class Queries(KnowsEvidence):
             number: Number of samples, at least 0.
             seed: Seed of the samples; by default torch's own generator is used.
         """
-        number = whole("number", number, 0)
-        source = _generator(self, seed)
-        if self.draws_in_graphs(number):
-            return self.drawn(self.nothing(number), source)[0]
-        run = self.knowledge().evaluation(self.nothing(1), Wanted.DRAWS)
-        parts = [self.nothing(0)]
-        for size in _sizes(number, chunk_rows(self, Wanted.DRAWS)):
-            chosen = run.chosen(size, source)
-            parts.append(run.complete(chosen, draw=True, generator=source))
-        return torch.cat(parts)
+        return self.sampled(whole("number", number, 0), _generator(self, seed))
 
+    @by_name(named.rows)
     @torch.no_grad()
     @sharing_little
     def sample_conditional(
@@ -197,6 +195,7 @@ class Queries(KnowsEvidence):
         _check_possible(root, number)
         return found.view(-1, number, len(self.circuit.variables))
 
+    @by_name(named.classes)
     def classify(self, x: Evidence, variable: str | int) -> Classes:
         """The distribution of a discrete class variable given the rest of each row.
 
@@ -215,6 +214,7 @@ class Queries(KnowsEvidence):
             logs = one_by_one(self, self.evidence(x), column).log_softmax(1)
         return Classes(logs.argmax(1), logs)
 
+    @by_name(named.draws)
     @torch.no_grad()
     def top_k_samples(
         self,
@@ -236,7 +236,7 @@ class Queries(KnowsEvidence):
         """
         k, draws = whole("k", k), whole("draws", draws)
         if evidence is None:
-            rows = self.sample(draws, seed=seed)
+            rows = self.sampled(draws, _generator(self, seed))
         else:
             given = self.evidence(evidence)
             whole("rows of evidence", len(given), 1, 1)
@@ -263,10 +263,6 @@ class Queries(KnowsEvidence):
             circuit = self.trained_circuit() if given else self.circuit
             self._deterministic = determinism(circuit).verdict == "yes"
         return bool(self._deterministic)
-
-
-def _sizes(number: int, most: int) -> list[int]:
-    return [min(most, number - start) for start in range(0, number, most)]
 
 
 def _generator(model: Evaluator, seed: int | None) -> torch.Generator | None:
