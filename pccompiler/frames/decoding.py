@@ -16,16 +16,21 @@ from pccompiler.ir.variables import Label, Source
 def decoded(variable: Variable, values: NDArray[Any]) -> list[Label | None]:
     """A column of rows as Python values, ``None`` where one is missing.
 
+    A number of single precision becomes the shortest decimal that stands for it: 36.7, and not
+    36.70000076.
+
     Raises:
         DataError: If a number is not that of a label.
     """
     source, whole = source_of(variable), variable.domain != "real"
     found: list[Label | None] = []
-    for value in values.astype(np.float64).tolist():
+    single = values.dtype == np.float32 and not whole
+    numbers = [float(str(value)) for value in values] if single else values.tolist()
+    for value in numbers:
         if value != value:
             found.append(None)
         elif source.labels:
-            found.append(_label(source, value))
+            found.append(_label(source, float(value)))
         else:
             found.append(int(value) if whole else value)
     return found

@@ -162,6 +162,8 @@ class Schema:
     def lists(self, rows: object) -> dict[str, list[Label | None]]:
         """Like `decode`, as lists by column; ``None`` where a value is missing."""
         table = as_numbers(rows)
+        if str(getattr(rows, "dtype", "")).endswith("float32"):
+            table = table.astype(np.float32)
         if table.ndim != 2 or table.shape[1] != len(self):
             raise wrong_shape(table.shape, self.names)
         return {

@@ -174,6 +174,13 @@ def test_a_schema_can_be_given_later() -> None:
     assert isinstance(model.sample(3), torch.Tensor)
 
 
+def test_numbers_of_evidence_come_back_as_they_were(make: Make) -> None:
+    schema = pc.Schema.infer(make({"x": [36.7, 38.25, 0.1], "y": [0.3, 1.5, 2.0]}))
+    model: Any = pc.compile(pc.naive_bayes_mixture(schema.variables, 2), dtype="float32")
+    found = model.mpe(make({"x": [36.7, 0.1]})).rows["x"]
+    assert found.to_numpy().tolist() == [36.7, 0.1]
+
+
 def test_streams_of_frames(make: Make) -> None:
     model, frame = model_of(make(COLUMNS)), make(COLUMNS)
     parts = np.concatenate(list(model.log_likelihood_stream(iter([frame, frame]))))
