@@ -103,7 +103,7 @@ class Schema:
         """
         return self.variables[self._place(name)]
 
-    def replace(self, **domains: str | Sequence[Label]) -> Schema:
+    def replace(self, /, **domains: str | Sequence[Label]) -> Schema:
         """A schema in which some columns are something else.
 
         Args:
