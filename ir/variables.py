@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
@@ -57,6 +57,11 @@ class Variable:
     def discrete(self) -> bool:
         """Whether the variable has finitely many states."""
         return self.domain in ("binary", "categorical")
+
+    def renamed(self, name: str) -> Variable:
+        """The variable with another name, which is also that of its column in data frames."""
+        source = self.source and replace(self.source, column=name)
+        return replace(self, name=name, source=source)
 
     def __str__(self) -> str:
         """The domain in words: ``categorical with 3 states``."""

@@ -48,12 +48,9 @@ def sample(
     separator: Separator = None,
 ) -> None:
     """Draw rows, or the missing values of given rows; as .csv."""
-    import torch
-
     loaded = any_model(model)
     if given is None:
-        with torch.no_grad():
-            draws = loaded.sampled(number, torch.Generator(loaded.device).manual_seed(seed))
+        draws = loaded.sampled(number, seed)
     else:
         rows = _rows(loaded, given, data_dir, separator)
         draws = loaded.sample_conditional(rows, number, seed=seed).flatten(0, 1)

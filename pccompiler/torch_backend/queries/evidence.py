@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pccompiler.ir.arrays import Int
-from pccompiler.options import listed
+from pccompiler.options import listed, seed_of
 from pccompiler.tables import column_of
 from pccompiler.torch_backend.data.inputs import Rows
 from pccompiler.torch_backend.data.replayed import replayed
@@ -143,8 +143,10 @@ class KnowsEvidence(Evaluator):
         ]
         return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
-    def sampled(self, number: int, source: torch.Generator | None) -> Tensor:
-        """Samples from the circuit, shape (number, variables)."""
+    @torch.no_grad()
+    def sampled(self, number: int, seed: int | None = None) -> Tensor:
+        """Samples as a tensor, shape (number, variables), even if the model has a schema."""
+        source = generator_of(self, seed)
         if self.draws_in_graphs(number):
             return self.drawn(self.nothing(number), source)[0]
         run = self.knowledge().evaluation(self.nothing(1), Wanted.DRAWS)
@@ -159,6 +161,11 @@ class KnowsEvidence(Evaluator):
         if self.device.type != "cuda" or transformed():
             return False
         return 0 < rows <= min(_MOST_REPLAYED, chunk_rows(self, Wanted.DRAWS))
+
+
+def generator_of(model: Evaluator, seed: int | None) -> torch.Generator | None:
+    """A generator on the model's device; ``None``, which means torch's own, without a seed."""
+    return None if seed is None else torch.Generator(model.device).manual_seed(seed_of(seed))
 
 
 def drawn_once(

@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from pccompiler.errors import DataError
-from pccompiler.options import seed_of, whole
+from pccompiler.options import whole
 from pccompiler.passes.analysis.determinism.decide import determinism
 from pccompiler.torch_backend.data.by_name import by_name, numbers_by_name
 from pccompiler.torch_backend.data.validation import impossible
 from pccompiler.torch_backend.engines.questions import Wanted
-from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.leaves.chosen import Chosen
 from pccompiler.torch_backend.queries import by_name as named
 from pccompiler.torch_backend.queries.answers import Classes, Completion, Draws, Posterior
@@ -28,6 +27,7 @@ from pccompiler.torch_backend.queries.evaluation import Knowledge
 from pccompiler.torch_backend.queries.evidence import (
     Evidence,
     KnowsEvidence,
+    generator_of,
     sharing_little,
 )
 
@@ -170,7 +170,7 @@ class Queries(KnowsEvidence):
             number: Number of samples, at least 0.
             seed: Seed of the samples; by default torch's own generator is used.
         """
-        return self.sampled(whole("number", number, 0), _generator(self, seed))
+        return self.sampled(whole("number", number, 0), seed)
 
     @by_name(named.rows)
     @torch.no_grad()
@@ -189,7 +189,7 @@ class Queries(KnowsEvidence):
             DataError: If a row's evidence is impossible.
         """
         number = whole("number", number)
-        source = _generator(self, seed)
+        source = generator_of(self, seed)
         rows = self.evidence(evidence).repeat_interleave(number, 0)
         found, root = self.drawn(rows, source)
         _check_possible(root, number)
@@ -236,7 +236,7 @@ class Queries(KnowsEvidence):
         """
         k, draws = whole("k", k), whole("draws", draws)
         if evidence is None:
-            rows = self.sampled(draws, _generator(self, seed))
+            rows = self.sampled(draws, seed)
         else:
             given = self.evidence(evidence)
             whole("rows of evidence", len(given), 1, 1)
@@ -263,10 +263,6 @@ class Queries(KnowsEvidence):
             circuit = self.trained_circuit() if given else self.circuit
             self._deterministic = determinism(circuit).verdict == "yes"
         return bool(self._deterministic)
-
-
-def _generator(model: Evaluator, seed: int | None) -> torch.Generator | None:
-    return None if seed is None else torch.Generator(model.device).manual_seed(seed_of(seed))
 
 
 def _check_possible(root: Tensor, repeats: int = 1) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -194,3 +195,17 @@ def test_structures_are_learned_from_encoded_frames(make: Make) -> None:
     circuit = pc.structures.learn_spn(schema.encode(frame), schema.variables)
     model: Any = pc.compile(circuit)
     assert type(model.mpe(frame).rows) is type(frame)
+
+
+def test_other_models_of_the_circuit_know_the_schema() -> None:
+    """Conditioning and renaming keep columns and labels; plots draw numbers."""
+    frame = pd.DataFrame({name: COLUMNS[name] for name in DISCRETE})
+    model: Any = model_of(frame)
+    smoker = pc.binary("smokes")
+    always: Any = model.condition_on(pc.naive_bayes_mixture([smoker], 1))
+    assert isinstance(always.mpe({"smokes": True}).rows, pd.DataFrame)
+    renamed: Any = pc.compile(model.trained_circuit().rename({"smokes": "smoker"}))
+    assert renamed.names == ("blood group", "smoker")
+    assert renamed.mpe({"smoker": True}).rows["smoker"].tolist() == [True]
+    pc.plot.samples(model, 10, seed=0)
+    plt.close("all")
