@@ -145,8 +145,8 @@ class Circuit(NodeTable):
                 f"a variable cannot get the name {wrong[0]!r}: {why}",
                 help=f"give each variable a name of its own, of {ALPHABET}",
             )
-        renamed = (replace(v, name=name) for v, name in zip(self.variables, new, strict=True))
-        return self.replace(variables=tuple(renamed))
+        pairs = zip(self.variables, new, strict=True)
+        return self.replace(variables=tuple(v if v.name == n else v.renamed(n) for v, n in pairs))
 
 
 def _variables(variables: Sequence[Variable]) -> Table:

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pccompiler.errors import OptionError
 
 Domain = Literal["binary", "categorical", "real", "count"]
+Label: TypeAlias = bool | int | float | str
+"""What a data frame calls a state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A column of data frames, as a schema describes it (`pccompiler.Schema`).
+
+    Attributes:
+        column: Its name.
+        labels: What it holds in place of the states 0, 1, ..., in order; empty if it holds numbers.
+        library: The library of the frame that it was inferred from, such as ``"polars"``.
+        reason: Why it is what it is, in words.
+        seen: The whole numbers that occur, ascending; empty if there are many or none.
+    """
+
+    column: str
+    labels: tuple[Label, ...] = ()
+    library: str | None = None
+    reason: str = ""
+    seen: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +43,25 @@ class Variable:
         domain: ``"binary"``, ``"categorical"``, ``"real"`` or ``"count"``.
         cardinality: Number of states; 2 for a binary variable, 0 for a real one or a count.
         edges: Ascending edges of the bins of histogram leaves over a real variable; may be empty.
+        source: The column of data frames that it stands for, if a schema made it. Models keep it,
+            the text of a circuit does not; it does not count when variables are compared.
     """
 
     name: str
     domain: Domain
     cardinality: int
     edges: tuple[float, ...] = ()
+    source: Source | None = field(default=None, compare=False, repr=False)
 
     @property
     def discrete(self) -> bool:
         """Whether the variable has finitely many states."""
         return self.domain in ("binary", "categorical")
+
+    def renamed(self, name: str) -> Variable:
+        """The variable with another name, which is also that of its column in data frames."""
+        source = self.source and replace(self.source, column=name)
+        return replace(self, name=name, source=source)
 
     def __str__(self) -> str:
         """The domain in words: ``categorical with 3 states``."""

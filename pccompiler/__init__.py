@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pccompiler.callbacks import Callback
     from pccompiler.errors import PCCompilerError
     from pccompiler.explanation.explain import explain
+    from pccompiler.frames import Schema
     from pccompiler.imports.read import read
     from pccompiler.ir import (
         Builder,
@@ -80,6 +81,7 @@ _HOME = {
     "Many": "pccompiler.api",
     "OnnxModel": "pccompiler.onnx_backend",
     "PCCompilerError": "pccompiler.errors",
+    "Schema": "pccompiler.frames",
     "Sectors": "pccompiler.ir",
     "Variable": "pccompiler.ir",
     "binary": "pccompiler.ir",
@@ -143,6 +145,7 @@ __all__ = [
     "Many",
     "OnnxModel",
     "PCCompilerError",
+    "Schema",
     "Sectors",
     "Variable",
     "__version__",

@@ -209,6 +209,7 @@ def load(directory: str | Path, *, device: str | torch.device | None = None) -> 
         for name, parameter in model.weights.values.items():
             parameter.copy_(tensors[name])
     model.weights.seed = checkpoint.seed_of(manifest)
+    model.schema = checkpoint.schema_of(manifest)
     check_finite(model.weights)
     return model.to(where)
 

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
-from pccompiler.commands.support import AnyModel, DataDir, any_model, query_rows, write_lines
+from pccompiler.commands.support import (
+    AnyModel,
+    DataDir,
+    Separator,
+    any_model,
+    query_rows,
+    write_lines,
+)
+from pccompiler.frames.columns import is_numeric, source_of
+from pccompiler.ir.variables import Label
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pccompiler.torch_backend import CompiledCircuit
 
 Rows = Annotated[
-    str, typer.Argument(help="Rows: a .csv (empty cells are missing), or a data set's test rows.")
+    str,
+    typer.Argument(
+        help="Rows: a .csv (empty cells are missing), a .parquet, - for standard input, or a data "
+        "set's test rows."
+    ),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Write a .csv here.")]
 
@@ -25,25 +45,30 @@ def sample(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
     file: Out = None,
     data_dir: DataDir = None,
+    separator: Separator = None,
 ) -> None:
     """Draw rows, or the missing values of given rows; as .csv."""
     loaded = any_model(model)
     if given is None:
-        draws = loaded.sample(number, seed=seed)
+        draws = loaded.sampled(number, seed)
     else:
-        rows = query_rows(given, data_dir)
+        rows = _rows(loaded, given, data_dir, separator)
         draws = loaded.sample_conditional(rows, number, seed=seed).flatten(0, 1)
-    _table(file, [v.name for v in loaded.circuit.variables], draws.tolist())
+    _table(file, _columns(loaded, draws))
 
 
-def complete(model: AnyModel, data: Rows, file: Out = None, data_dir: DataDir = None) -> None:
+def complete(
+    model: AnyModel,
+    data: Rows,
+    file: Out = None,
+    data_dir: DataDir = None,
+    separator: Separator = None,
+) -> None:
     """Fill in the missing values of each row with a most probable completion; as .csv."""
     loaded = any_model(model)
-    found = loaded.mpe(query_rows(data, data_dir))
-    names = [v.name for v in loaded.circuit.variables]
-    values = found.log_value.unsqueeze(1).double()
-    rows = [row + value for row, value in zip(found.rows.tolist(), values.tolist(), strict=True)]
-    _table(file, [*names, "log_density"], rows)
+    found = loaded.mpe(_rows(loaded, data, data_dir, separator))
+    columns = _columns(loaded, found.rows)
+    _table(file, {**columns, "log_density": found.log_value.double().tolist()})
     if not found.exact:
         typer.echo(
             "max-product decoding: the circuit is not known to be deterministic, so other "
@@ -52,28 +77,54 @@ def complete(model: AnyModel, data: Rows, file: Out = None, data_dir: DataDir = 
         )
 
 
-def marginals(model: AnyModel, data: Rows, file: Out = None, data_dir: DataDir = None) -> None:
+def marginals(
+    model: AnyModel,
+    data: Rows,
+    file: Out = None,
+    data_dir: DataDir = None,
+    separator: Separator = None,
+) -> None:
     """The mean of every variable given the known values of each row; as .csv.
 
-    For a binary variable it is the probability of 1.
+    For a binary variable it is the probability of 1. A column with labels has the probability of
+    each label instead.
     """
     loaded = any_model(model)
-    found = loaded.posterior_marginals(query_rows(data, data_dir))
-    names = [v.name for v in loaded.circuit.variables]
-    means = found.mean.double().tolist()
-    logs = found.log_evidence.double().tolist()
-    _table(file, [*names, "log_evidence"], [[*m, log] for m, log in zip(means, logs, strict=True)])
+    found = loaded.posterior_marginals(_rows(loaded, data, data_dir, separator))
+    columns: dict[str, list[float]] = {}
+    for place, variable in enumerate(loaded.circuit.variables):
+        name = loaded.names[place]
+        if is_numeric(variable):
+            columns[name] = found.mean[:, place].double().tolist()
+            continue
+        for state, label in enumerate(source_of(variable).labels):
+            columns[f"{name}={label}"] = found.states[:, place, state].double().tolist()
+    _table(file, {**columns, "log_evidence": found.log_evidence.double().tolist()})
 
 
-def _table(file: Path | None, names: Sequence[str], rows: Sequence[Sequence[float]]) -> None:
+def _rows(
+    model: CompiledCircuit, data: str, data_dir: Path | None, separator: str | None
+) -> NDArray[np.float64]:
+    return query_rows(data, data_dir, model.names, model.codes, separator=separator, partial=True)
+
+
+def _columns(model: CompiledCircuit, rows: Tensor) -> Mapping[str, Sequence[Label | None]]:
+    """Rows by column, with labels if the model has a schema."""
+    if model.schema is not None:
+        return model.schema.lists(rows)
+    return dict(zip(model.names, rows.double().T.tolist(), strict=True))
+
+
+def _table(file: Path | None, columns: Mapping[str, Sequence[Label | None]]) -> None:
     """Print a table as .csv, or write it."""
     import csv
     import io
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([f"{value:.7g}" for value in row] for row in rows)
+    writer.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow([f"{v:.7g}" if isinstance(v, float) else v for v in row])
     if file is None:
         print(text.getvalue(), end="")
     else:

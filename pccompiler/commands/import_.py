@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pccompiler.commands.support import DataDir, query_rows
+from pccompiler.commands.support import DataDir, Separator, query_rows
 
 
 def import_(
@@ -21,16 +21,15 @@ def import_(
     ] = None,
     check_data: Annotated[
         str | None,
-        typer.Option(help="Rows to evaluate: a .csv, or a data set's test rows by its name."),
+        typer.Option(help="Rows to evaluate: a .csv or .parquet, or a data set's test rows."),
     ] = None,
     data_dir: DataDir = None,
+    separator: Separator = None,
 ) -> None:
     """Read a circuit written by another program, and write it as .pcir text.
 
     With --check-data, print its mean log-likelihood, to compare with the other program.
     """
-    import numpy as np
-
     from pccompiler.imports import read
     from pccompiler.ir import write_circuit
     from pccompiler.passes import verify
@@ -40,7 +39,8 @@ def import_(
     if check_data is not None:
         import pccompiler as pc
 
-        rows = np.asarray(query_rows(check_data, data_dir), np.float64)
+        names = [variable.name for variable in circuit.variables]
+        rows = query_rows(check_data, data_dir, names, separator=separator)
         values = pc.compile(circuit, dtype="float64").log_likelihood(rows)
         print(f"mean {values.mean().item():.6f} nats over {len(rows):,} rows")
     write_circuit(circuit, out)

@@ -6,27 +6,46 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from pccompiler.commands.support import AnyModel, DataDir, any_model, query_rows
+from pccompiler.commands.support import (
+    AnyModel,
+    DataDir,
+    Separator,
+    any_model,
+    opened,
+    query_rows,
+)
+from pccompiler.datasets.columns import is_table_file, read_blocks, rows_by_name, text_columns
 from pccompiler.errors import OptionError
 from pccompiler.files import replacing
+
+if TYPE_CHECKING:
+    from pccompiler.torch_backend import CompiledCircuit
+
+_ROWS = 8192
+"""Rows of a table in memory at a time, unless the command line says otherwise."""
 
 
 def score(
     model: AnyModel,
     data: Annotated[
-        str, typer.Argument(help="Rows: a .npy or .csv of any size, or a data set's test rows.")
+        str,
+        typer.Argument(
+            help="Rows: a .npy, .csv or .parquet of any size, - for standard input, or a data "
+            "set's test rows."
+        ),
     ],
     file: Annotated[Path, typer.Option("--out", help="Write a .npy or .csv here.")],
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Rows in memory at a time; by default model-specific.")
     ] = None,
     data_dir: DataDir = None,
+    separator: Separator = None,
 ) -> None:
     """Write the log-likelihood of each row, in nats, in order, batch by batch."""
     if file.suffix.lower() not in (".npy", ".csv"):
@@ -36,7 +55,8 @@ def score(
     from pccompiler.torch_backend.queries.stream import log_likelihood_stream
 
     loaded = any_model(model)
-    values = log_likelihood_stream(loaded, _source(data, data_dir), batch_size=batch_size)
+    source = _source(loaded, data, data_dir, separator, batch_size or _ROWS)
+    values = log_likelihood_stream(loaded, source, batch_size=batch_size)
     number, total = write_scores(file, values)
     mean = total / number if number else float("nan")
     typer.echo(f"{number} rows, mean log-likelihood {mean:.6f} nats: {file}")
@@ -73,8 +93,13 @@ def _npy(file: Path, values: Iterator[NDArray[np.float64]]) -> tuple[int, float]
     return number, total
 
 
-def _source(data: str, data_dir: Path | None) -> Path | NDArray[np.float64]:
-
-    if Path(data).suffix.lower() in (".npy", ".csv"):
+def _source(
+    model: CompiledCircuit, data: str, data_dir: Path | None, separator: str | None, size: int
+) -> Path | Iterator[NDArray[np.float64]]:
+    if Path(data).suffix.casefold() == ".npy":
         return Path(data)
-    return query_rows(data, data_dir)
+    if not is_table_file(data):
+        return iter([query_rows(data, data_dir, model.names)])
+    text = text_columns(model.names, model.codes)
+    found = read_blocks(opened(data), size, separator=separator, text=text)
+    return (rows_by_name(block, model.names, model.codes) for block in found)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pccompiler.datasets.paper import FIGURES, PARAMETERS
-from pccompiler.datasets.records import DatasetInfo
+from pccompiler.datasets.records import DatasetInfo, Shape
 from pccompiler.errors import DataError
 
 # name, the paper's title, number of variables, of training, validation and test rows
@@ -62,6 +62,10 @@ _EXTRA: Final[tuple[_Row, ...]] = (
     ("ocr_letters", "OCR-letters", 128, 32152, 10000, 10000),
     ("voting", "Voting", 1359, 1214, 200, 350),
 )
+_IMAGES: Final[tuple[_Row, ...]] = (
+    ("mnist", "MNIST", 784, 50000, 10000, 10000),
+    ("binarized_mnist", "binarized MNIST", 784, 50000, 10000, 10000),
+)
 _BUNDLED: Final[tuple[_Row, ...]] = (("digits", "digits", 64, 1000, 297, 500),)
 _GENERATED: Final[tuple[_Row, ...]] = (("hand-designed", "hand-designed", 256, 7000, 1000, 2000),)
 
@@ -69,9 +73,16 @@ COLLECTIONS: Final[Mapping[str, tuple[_Row, ...]]] = {
     "twenty": _TWENTY,
     "amazon": _AMAZON,
     "extra": _EXTRA,
+    "images": _IMAGES,
     "bundled": _BUNDLED,
     "generated": _GENERATED,
 }
+_SHAPES: Final[Mapping[str, Shape]] = {
+    "mnist": (1, 28, 28),
+    "binarized_mnist": (1, 28, 28),
+    "digits": (1, 8, 8),
+}
+_STATES: Final = {"mnist": 256, "digits": 17}  # all other sets are binary
 _ALIASES: Final = {"20 Newsgroups": "c20ng"}  # the usual spelling of the paper's 20Newsgrp
 
 
@@ -87,6 +98,8 @@ def _entry(collection: str, row: _Row) -> DatasetInfo:
         num_test=num_test,
         paper=FIGURES.get(name),
         paper_parameters=PARAMETERS.get(name),
+        num_states=_STATES.get(name, 2),
+        image_shape=_SHAPES.get(name),
     )
 
 
@@ -110,8 +123,8 @@ def names(collection: str | None = None) -> tuple[str, ...]:
     """Names of the data sets, in the paper's order.
 
     Args:
-        collection: ``"twenty"``, ``"amazon"``, ``"extra"``, ``"bundled"`` or ``"generated"``; by
-            default all.
+        collection: ``"twenty"``, ``"amazon"``, ``"extra"``, ``"images"``, ``"bundled"`` or
+            ``"generated"``; by default all.
 
     Raises:
         DataError: If there is no such collection.

@@ -93,6 +93,8 @@ DIGESTS: Final[Mapping[str, str]] = {
     "nips": "06f714c79bddabd8087de86702b75fb21b923bd6aae855a705cab69cfe9528c0",
     "ocr_letters": "679a983a95f8326dda1cc531e3bd97edfee617dfaa3fb0895b8a6e96958029cb",
     "voting": "9d89787ba4f38ae2bda93d5f778183233d8042fcb8acb3c56d5035f89a9f924c",
+    "mnist": "90cd61ff9cc4e15b3ab9e462dbe47355a79d8f83ecd0a161825a3fed66a7cf61",
+    "binarized_mnist": "e1375de98a54aa13a0dbc6f3645cd3cb0b65040d8a3f187209f7478e40e7b373",
     "digits": "3170f5c28c0417a78e52880c9aa2f6f9f010892f9817a1b510b3d4c262964244",
     "hand-designed": "23532c5e3e02612e0fbd2bd595f98002dbbbcbc4eb9e302a02ee0ba6c3d284a0",
 }

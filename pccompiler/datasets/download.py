@@ -14,7 +14,7 @@ import numpy as np
 
 from pccompiler.datasets.digests import check
 from pccompiler.datasets.records import SPLITS, Dataset, DatasetInfo
-from pccompiler.datasets.stores import ENVIRONMENT, read_text
+from pccompiler.datasets.stores import ENVIRONMENT, described, read_text
 from pccompiler.errors import DataError
 from pccompiler.files import is_write_failure, write_failure
 
@@ -60,7 +60,7 @@ def _fetch(entry: DatasetInfo, cache: Path, scratch: Path) -> Dataset:
     sources = urls(entry)
     texts = {part: _retrieve(url, scratch) for part, url in sources.items()}
     train, valid, test = (read_text(texts[part], sources[part]) for part in SPLITS)
-    dataset = check(Dataset(entry.name, train, valid, test), entry, sources["train"])
+    dataset = check(described(entry, train, valid, test), entry, sources["train"])
     archive = scratch / f"{entry.name}.npz"
     np.savez_compressed(archive, train=train, valid=valid, test=test)
     kept = cache / entry.collection / archive.name

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from pccompiler.datasets.records import Dataset
+from pccompiler.datasets.records import Dataset, states
 from pccompiler.datasets.splitting import cut
 from pccompiler.errors import DataError
 from pccompiler.options import MOST, whole
@@ -49,7 +51,7 @@ def hand_designed(seed: int = 0, num_rows: int = 10_000, num_variables: int = 25
     values = np.concatenate([np.empty((0, num_variables)), *leaves])
     x = (stream.random_sample(values.shape) > values).astype(np.uint8)
     stream.shuffle(x)
-    return cut(x, "hand-designed")
+    return replace(cut(x, "hand-designed"), declared=states(2, num_variables))
 
 
 def _leaf_values(

@@ -10,7 +10,7 @@ import numpy as np
 
 from pccompiler.datasets.catalogue import info
 from pccompiler.datasets.digests import check
-from pccompiler.datasets.download import fetch
+from pccompiler.datasets.download import ORIGINS, fetch
 from pccompiler.datasets.files import read_npz
 from pccompiler.datasets.generated import hand_designed
 from pccompiler.datasets.records import SPLITS, Dataset, DatasetInfo
@@ -18,11 +18,13 @@ from pccompiler.datasets.stores import (
     ENVIRONMENT,
     cache,
     candidates,
+    described,
     existing,
     read,
     roots,
 )
 from pccompiler.errors import DataError
+from pccompiler.ir import categorical
 
 _BUNDLED: Final = Path(__file__).with_name("bundled")
 
@@ -34,7 +36,9 @@ def load(name: str, data_dir: str | Path | None = None, download: bool = True) -
     ``PCCOMPILER_DATA``, ``../shared/data`` of a development checkout, and the user's cache of
     downloads. In a folder the data set may be ``twenty/nltcs.npz``, ``nltcs.npz``,
     ``nltcs/nltcs.train.data`` or ``datasets/nltcs/nltcs.train.data`` (as in a clone of DEBD), the
-    latter two next to ``.valid.data`` and ``.test.data``. Its SHA-256 is always checked.
+    latter two next to ``.valid.data`` and ``.test.data``. Its SHA-256 is always checked. Images are
+    read from ``images/mnist.npz`` or ``mnist.npz``; the last 10,000 training rows of MNIST are for
+    validation.
 
     Args:
         name: See `info`. ``"digits"`` comes with the package; ``"hand-designed"`` is generated,
@@ -43,7 +47,8 @@ def load(name: str, data_dir: str | Path | None = None, download: bool = True) -
         download: Whether to download a set that is not found; never with ``data_dir``.
 
     Returns:
-        The parts as ``uint8``, entries 0 and 1; for ``"digits"``, 0 to 16.
+        The parts as ``uint8``, entries 0 and 1; images of grey levels have more, see `info`. Their
+        ``image_shape`` is (channels, height, width).
 
     Raises:
         DataError: If there is no such set, it is not found, or its contents differ.
@@ -58,7 +63,7 @@ def load(name: str, data_dir: str | Path | None = None, download: bool = True) -
     for path in tried:
         if path.is_file():
             return read(path, entry)
-    if data_dir is None and download:
+    if data_dir is None and download and entry.collection in ORIGINS:
         return fetch(entry, cache())
     raise _not_found(entry, tried, data_dir)
 
@@ -84,15 +89,19 @@ def digits(*, labels: bool = False) -> Dataset:
     rows = read_npz(_BUNDLED / "digits.npz")
     parts = [np.asarray(getattr(rows, part)) for part in SPLITS]
     pixels = [np.ascontiguousarray(part[:, : entry.num_variables]) for part in parts]
-    found = check(Dataset(entry.name, *pixels), entry, _BUNDLED)
-    return Dataset(entry.name, *parts) if labels else found
+    found = check(described(entry, *pixels), entry, _BUNDLED)
+    if not labels:
+        return found
+    declared = (*entry.variables, categorical("digit", 10))
+    return Dataset(entry.name, *parts, declared=declared, image_shape=entry.image_shape)
 
 
 def _not_found(entry: DatasetInfo, tried: Sequence[Path], data_dir: str | Path | None) -> DataError:
     elsewhere = (
         f"or leave out data_dir to search {ENVIRONMENT} and the cache and to download it"
-        if data_dir is not None
-        else f"in a folder named by data_dir or {ENVIRONMENT}, or allow download=True"
+        if data_dir is not None and entry.collection in ORIGINS
+        else f"in a folder named by data_dir or {ENVIRONMENT}"
+        + (", or allow download=True" if entry.collection in ORIGINS else "")
     )
     return DataError.of(
         "PC411",

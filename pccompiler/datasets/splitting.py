@@ -40,7 +40,7 @@ def split(
         raise DataError.of(
             "PC414",
             f"the table is a {type(x).__name__}, but a data set has no column names",
-            help="choose the columns and their order: frame[names].to_numpy()",
+            help="give its rows as numbers: pccompiler.Schema.infer(frame).encode(frame)",
         )
     rows = as_entries(as_numbers(x), "the table")
     order = np.random.default_rng(seed_of(seed)).permutation(len(rows))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pccompiler.datasets.arrays import unreadable
 from pccompiler.datasets.digests import check
 from pccompiler.datasets.files import read_npz
-from pccompiler.datasets.records import SPLITS, Dataset, DatasetInfo
+from pccompiler.datasets.records import SPLITS, Dataset, DatasetInfo, Entries
 from pccompiler.errors import DataError
 
 ENVIRONMENT: Final = "PCCOMPILER_DATA"
@@ -76,14 +76,24 @@ def read(path: Path, entry: DatasetInfo) -> Dataset:
     Raises:
         DataError: If it cannot be read, lacks a part, or is not the published set.
     """
-    dataset = _archive(path, entry) if path.suffix == ".npz" else _texts(path, entry)
-    return check(dataset, entry, path)
+    parts = _archive(path, entry) if path.suffix == ".npz" else _texts(path)
+    return check(described(entry, *parts), entry, path)
 
 
-def _archive(path: Path, entry: DatasetInfo) -> Dataset:
+def described(entry: DatasetInfo, train: Entries, valid: Entries, test: Entries) -> Dataset:
+    """The data set of these parts, with what the catalogue knows about it."""
+    return Dataset(
+        entry.name, train, valid, test, declared=entry.variables, image_shape=entry.image_shape
+    )
+
+
+def _archive(path: Path, entry: DatasetInfo) -> tuple[Entries, Entries, Entries]:
     found = read_npz(path)
-    if isinstance(found, Dataset):
-        return Dataset(entry.name, found.train, found.valid, found.test)
+    train, valid, test = found.train, found.valid, found.test
+    if valid is None and len(train) == entry.num_train + entry.num_valid:
+        train, valid = train[: entry.num_train], train[entry.num_train :]  # as is usual for MNIST
+    if valid is not None and test is not None:
+        return train, valid, test
     lacking = [repr(part) for part in SPLITS if getattr(found, part) is None]
     raise DataError.of(
         "PC414",
@@ -92,10 +102,10 @@ def _archive(path: Path, entry: DatasetInfo) -> Dataset:
     )
 
 
-def _texts(train: Path, entry: DatasetInfo) -> Dataset:
+def _texts(train: Path) -> tuple[Entries, Entries, Entries]:
     stem = train.name.removesuffix(".train.data")
-    parts = [read_text(train.with_name(f"{stem}.{part}.data")) for part in SPLITS]
-    return Dataset(entry.name, *parts)
+    first, second, third = (read_text(train.with_name(f"{stem}.{part}.data")) for part in SPLITS)
+    return first, second, third
 
 
 def read_text(path: Path, source: str | Path | None = None) -> NDArray[np.uint8]:

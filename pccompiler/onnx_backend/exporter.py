@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 
 from pccompiler.errors import ExportError, OptionError
 from pccompiler.files import write_bytes
+from pccompiler.frames import Schema
 from pccompiler.ir import Variable
 from pccompiler.ir.plan.materialize import materialize
 from pccompiler.ir.plan.parameters import lay_out
@@ -23,6 +24,7 @@ from pccompiler.onnx_backend.digest import KEY, UNSIGNED, sign
 from pccompiler.onnx_backend.generators.base import Parameters
 from pccompiler.onnx_backend.graph import Graph
 from pccompiler.onnx_backend.lower import Lowering
+from pccompiler.onnx_backend.metadata import SCHEMA
 from pccompiler.onnx_backend.queries import LOG_LIKELIHOOD, QUERIES, OnnxQuery
 from pccompiler.onnx_backend.session import run_rows, start_session
 from pccompiler.onnx_backend.weights import WeightWriter
@@ -139,14 +141,21 @@ def _entries(
             f"metadata key {taken[0]!r} is reserved",
             help="use keys that do not start with 'pccompiler.'",
         )
+    schema = Schema.of(plan.variables)
     return {
         KEY: UNSIGNED,  # first, so that no entry of the caller is mistaken for it
         "pccompiler.version": __version__,
         "pccompiler.fingerprint": fingerprint,
         "pccompiler.weights": weights,
-        "pccompiler.variables": json.dumps([asdict(v) for v in plan.variables]),
+        "pccompiler.variables": json.dumps([_facts(v) for v in plan.variables]),
+        **({} if schema is None else {SCHEMA: json.dumps(schema.as_dict())}),
         **further,
     }
+
+
+def _facts(variable: Variable) -> dict[str, Any]:
+    """What the text of a circuit says about a variable."""
+    return {name: value for name, value in asdict(variable).items() if name != "source"}
 
 
 def _check_parameters(plan: Plan, parameters: Parameters) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pccompiler.errors import ExportError, OptionError
+from pccompiler.frames import Schema
 from pccompiler.ir import Variable, binary, categorical, count, real
 from pccompiler.ir.names import is_name
 from pccompiler.reading import parse_json
+
+SCHEMA: Final = "pccompiler.schema"
 
 
 def read_variables(
@@ -36,6 +39,27 @@ def read_variables(
             help="give a file written by pccompiler.export_onnx",
         ) from None
     return variables
+
+
+def read_schema(
+    metadata: Mapping[str, str], variables: Sequence[Variable], path: Path
+) -> Schema | None:
+    """The schema of an exported model, if it had one.
+
+    Raises:
+        ExportError: If it is damaged, or does not fit the variables.
+    """
+    if SCHEMA not in metadata:
+        return None
+    try:
+        return Schema.from_dict(parse_json(metadata[SCHEMA])).ordered_like(variables)
+    except ValueError as error:
+        raise ExportError.of(
+            "PC606",
+            f"the schema in {path} cannot be used",
+            notes=(f"cause: {(str(error).splitlines() or [''])[0]}",),
+            help="export the model again",
+        ) from None
 
 
 def _variable(entry: Any) -> Variable:  # of any JSON

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from pccompiler.errors import DataError, ExportError, OptionError
 from pccompiler.onnx_backend.digest import verify
-from pccompiler.onnx_backend.metadata import read_variables
+from pccompiler.onnx_backend.metadata import read_schema, read_variables
 from pccompiler.options import listed, path_of, shown, whole
 from pccompiler.reading import read_regular
 from pccompiler.tables import Given, as_table
+from pccompiler.tables.labels import Codes
 
 _PREFERRED = ("CUDAExecutionProvider", "CPUExecutionProvider")
 _OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}  # TF32 has 10 mantissa bits: errors of 1e-3
@@ -89,6 +90,8 @@ class OnnxModel:
         path: The file.
         metadata: Its metadata: version, fingerprint, variables, and the exporter's own entries.
         query: The query it answers: ``"log_likelihood"``, or one of another package.
+        names: Names of the variables; with a schema, of its columns.
+        codes: The states of the labels in each column; none without a schema.
     """
 
     def __init__(self, path: str | Path, *, providers: Sequence[str] | None = None) -> None:
@@ -108,6 +111,9 @@ class OnnxModel:
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self.query = self.metadata.get("pccompiler.query", "log_likelihood")
         self._variables = read_variables(self._session, self.metadata, self.path)
+        schema = read_schema(self.metadata, self._variables, self.path)
+        self.names = tuple(v.name for v in self._variables) if schema is None else schema.names
+        self.codes: Codes = () if schema is None else schema.codes
 
     def log_likelihood(self, x: Given, *, batch_size: int = 250) -> NDArray[np.float64]:
         """Log-likelihood of each row of ``x``, in nats, computed in float32.
@@ -133,7 +139,7 @@ class OnnxModel:
     def answer(self, x: Given, *, batch_size: int = 250) -> NDArray[np.float64]:
         """The answer of the file's query for each row of ``x``; arguments and errors as above."""
         size = whole("batch_size", batch_size)
-        rows = np.asarray(as_table(x, [v.name for v in self._variables]), np.float64)
+        rows = np.asarray(as_table(x, self.names, codes=self.codes), np.float64)
         self._check(rows)
         return self._values(rows, size)
 

@@ -86,14 +86,14 @@ def samples(
             )
         chosen = range(len(model.names))[:MOST_VARIABLES] if variables is None else variables
         columns = model.columns(list(chosen))
-        rows = model.sample(count, seed=seed).double().cpu().numpy()
+        rows = model.sampled(count, seed).double().cpu().numpy()
         return _pairs(rows[:, columns], [model.circuit.variables[c] for c in columns])
     if variables is not None:
         raise OptionError.of(
             "PC861", "an image is drawn with all its variables", help="leave out variables"
         )
     bands, height, width = _image_shape(shape, len(model.names))
-    rows = model.sample(count, seed=seed).double().cpu().numpy()
+    rows = model.sampled(count, seed).double().cpu().numpy()
     return _images(rows.reshape(count, bands, height, width), model.circuit.variables, ax)
 
 

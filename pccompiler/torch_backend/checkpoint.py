@@ -1,7 +1,8 @@
 """Checkpoints: a folder with the circuit's text, the parameters and a manifest.
 
 ``circuit.pcir`` is the IR, ``parameters.safetensors`` the parameters; ``model.json`` says how the
-model was compiled and holds the hashes of the other two. The folder appears whole or not at all.
+model was compiled, has its schema if there is one, and the hashes of the other two files. The
+folder appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from safetensors.torch import save as save_tensors
 
 from pccompiler.errors import CheckpointError, PCCompilerError
 from pccompiler.files import left_behind, replacing_folder, write_bytes
+from pccompiler.frames import Schema
 from pccompiler.ir import Circuit, parse, to_text
 from pccompiler.reading import parse_json, read_regular
 from pccompiler.torch_backend.model import CompiledCircuit
@@ -64,6 +66,8 @@ def save(model: CompiledCircuit, directory: str | Path) -> Path:
         "fingerprint": model.circuit.fingerprint,
         "sha256": {CIRCUIT: _hash(text), PARAMETERS: _hash(blob)},
     }
+    if model.schema is not None:
+        manifest["schema"] = model.schema.as_dict()
     manifest[_DIGEST] = _manifest_digest(manifest)
     files = {
         CIRCUIT: text,
@@ -264,6 +268,15 @@ def check_parameters(
             help="use an earlier model, or train again with a lower learning rate; parameters are "
             "finite float32 or float64 numbers",
         )
+
+
+def schema_of(manifest: Mapping[str, Any]) -> Schema | None:
+    """The schema of the model, if it has one.
+
+    Raises:
+        DataError: If it is damaged.
+    """
+    return Schema.from_dict(manifest["schema"]) if "schema" in manifest else None
 
 
 def seed_of(manifest: Mapping[str, Any]) -> int | None:

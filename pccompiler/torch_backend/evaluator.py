@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pccompiler.ir import Circuit
 from pccompiler.ir.plan.plan import Plan
+from pccompiler.torch_backend.data.by_name import numbers_by_name
 from pccompiler.torch_backend.data.inputs import Rows
 from pccompiler.torch_backend.data.likelihoods import (
     EvidenceOrIntervals,
@@ -48,7 +49,6 @@ class Evaluator(Trainable):
     Attributes:
         circuit: The compiled circuit, with its sectors and generator.
         plan: The plan that is evaluated.
-        names: Names of the variables, in the order of the columns.
         weights: The trainable parameters.
         numerics: How the plan's numeric forms were chosen.
         optimization: What ``compile(optimize=...)`` considered; ``None`` without it.
@@ -197,6 +197,7 @@ class Evaluator(Trainable):
         self._budget = choose(self.circuit, self.precision, self.numerics, allowed, self.plan)
         self._engines = None
 
+    @numbers_by_name
     @outside_graphs
     def log_likelihood(
         self,

@@ -45,10 +45,18 @@ def test_every_name_and_title_finds_its_entry(name: str, upper: bool, qualified:
         assert info(f"{entry.collection}/{spelled}" if qualified else spelled) is entry
 
 
-@pytest.mark.parametrize("name", ["amazon/nltcs", "images/mnist", "", "/", "zzz"])
+@pytest.mark.parametrize("name", ["amazon/nltcs", "pictures/mnist", "", "/", "zzz"])
 def test_refuses_other_names(name: str) -> None:
     with pytest.raises(DataError, match=r"error\[PC410\]"):
         info(name)
+
+
+def test_facts_of_images_are_known_without_loading() -> None:
+    assert info("digits").image_shape == (1, 8, 8)
+    assert {v.cardinality for v in info("digits").variables} == {17}
+    assert info("mnist").image_shape == (1, 28, 28)
+    assert info("nltcs").image_shape is None
+    assert {v.domain for v in info("nltcs").variables} == {"binary"}
 
 
 def test_published_figures() -> None:
@@ -80,5 +88,5 @@ def test_unknown_names(golden: Golden) -> None:
             info(name)
         texts.append(str(caught.value))
     with pytest.raises(DataError) as caught:
-        names("images")
+        names("pictures")
     golden("\n".join([*texts, str(caught.value)]))

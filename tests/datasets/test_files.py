@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import pccompiler as pc
 from pccompiler.datasets import Dataset, Splits, Table, load_file
 from pccompiler.errors import DataError
 
@@ -73,7 +74,7 @@ def test_errors(tmp_path: Path, golden: Golden, scrubbed: Scrub) -> None:
     fails("x.npz")
     np.savez(tmp_path / "x.npz", data=np.eye(2), labels=np.eye(2))
     fails("x.npz")
-    np.savez(tmp_path / "x.npz", train=np.zeros((5, 28, 28)))
+    np.savez(tmp_path / "x.npz", train=np.zeros((5, 3, 8, 8)))
     fails("x.npz")
     np.savez(tmp_path / "x.npz", train=np.array([["wet"]]))
     fails("x.npz")
@@ -98,4 +99,30 @@ def test_a_single_array_is_no_archive(tmp_path: Path) -> None:
     with (tmp_path / "x.npz").open("wb") as file:
         np.save(file, np.eye(2))
     with pytest.raises(DataError, match=r"error\[PC414\]"):
+        load_file(tmp_path / "x.npz")
+
+
+def test_domains_are_those_of_all_parts(tmp_path: Path) -> None:
+    """A state that only validation rows have is one all the same."""
+    path = tmp_path / "x.npz"
+    np.savez(path, train=[[0, 1], [3, 0]], valid=[[4, 1]], test=[[0, 0]])
+    found = load_file(path)
+    assert isinstance(found, Dataset)
+    assert [str(v) for v in found.variables] == [
+        "categorical with 5 states",
+        "binary with 2 states",
+    ]
+    model = pc.compile(pc.structures.learn_spn(found.train, found.variables))
+    assert np.isfinite(model.log_likelihood(found.valid).tolist()).all()
+
+
+def test_images(tmp_path: Path) -> None:
+    images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    np.savez(tmp_path / "x.npz", train=images, test=images[:0])
+    found = load_file(tmp_path / "x.npz")
+    assert isinstance(found, Splits)
+    assert found.image_shape == (1, 3, 4)
+    assert np.array_equal(found.train, images.reshape(2, 12))
+    np.savez(tmp_path / "x.npz", train=images, test=images[:, :, :2])
+    with pytest.raises(DataError, match="PC414"):
         load_file(tmp_path / "x.npz")

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from pccompiler.datasets import Dataset, digits, load
-from pccompiler.datasets.digests import digest
+from pccompiler.datasets import Dataset, digits, info, load, loading
+from pccompiler.datasets.digests import DIGESTS, digest
 from pccompiler.datasets.records import SPLITS
 from pccompiler.errors import DataError
 
@@ -113,6 +114,35 @@ def test_digits_come_with_the_package(isolated: Path) -> None:
         table = getattr(with_labels, part)
         assert np.array_equal(table[:, :64], getattr(found, part))
         assert set(table[:, 64].tolist()) == set(range(10))
+
+
+def test_domains_come_from_the_catalogue() -> None:
+    found, with_labels = load("digits"), digits(labels=True)
+    assert found.image_shape == (1, 8, 8)
+    assert int(found.train[:, 0].max()) < 16  # the corner is dark in all of these
+    assert [v.cardinality for v in found.variables] == [17] * 64
+    assert [v.cardinality for v in with_labels.variables] == [17] * 64 + [10]
+    assert {v.domain for v in load("hand-designed").variables} == {"binary"}
+
+
+def test_images_by_name(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last training rows are for validation where the file has none, as for MNIST."""
+    monkeypatch.setattr(loading, "info", lambda name: replace(info(name), num_train=3, num_valid=2))
+    pixels = np.arange(5 * 784, dtype=np.uint8).reshape(5, 28, 28)
+    (isolated / "images").mkdir()
+    np.savez(isolated / "images" / "mnist.npz", train=pixels, test=pixels[:1])
+    rows = pixels.reshape(5, 784)
+    expected = Dataset("mnist", rows[:3], rows[3:], rows[:1])
+    monkeypatch.setitem(DIGESTS, "mnist", digest(expected))
+    found = load("mnist", isolated)
+    assert np.array_equal(found.valid.reshape(-1, *found.image_shape or ())[:, 0], pixels[3:])
+    assert {v.cardinality for v in found.variables} == {256}
+
+
+def test_images_are_not_downloaded(isolated: Path) -> None:
+    with pytest.raises(DataError, match="help: put it at one of these paths") as caught:
+        load("mnist")
+    assert "download" not in str(caught.value).split("help: ")[1]
 
 
 def test_digits_are_those_of_scikit_learn() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 import pccompiler
 from pccompiler import datasets
-from pccompiler.datasets.csv_table import csv_blocks
+from pccompiler.datasets.csv_table import numbers_of, read_lines
 from pccompiler.datasets.records import SPLITS
 from pccompiler.errors import LimitError, OptionError, PCCompilerError
 from pccompiler.imports import compile_network, read, read_network
@@ -290,7 +290,7 @@ def test_data_that_are_no_file_are_refused_without_waiting(tmp_path: Path, endin
         with pytest.raises(PCCompilerError, match="PC4"):
             datasets.load_file(path)
         with pytest.raises(PCCompilerError, match="PC"):
-            list(csv_blocks(path, 1)) if ending == "csv" else map_file(path)
+            list(map(numbers_of, read_lines(path, 1))) if ending == "csv" else map_file(path)
 
 
 NAMES: dict[str, Callable[[Path], None]] = {

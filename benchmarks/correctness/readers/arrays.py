@@ -72,10 +72,12 @@ def load_data(path: Path) -> object:
 
 def stream(path: Path) -> object:
     """Read a file like ``score``: as a mapped table, or two lines at a time."""
-    from pccompiler.datasets.csv_table import csv_blocks
+    from pccompiler.datasets.csv_table import numbers_of, read_lines
     from pccompiler.torch_backend.data.blocks import map_file
 
-    return map_file(path) if path.suffix == ".npy" else list(csv_blocks(path, 2))
+    if path.suffix == ".npy":
+        return map_file(path)
+    return [numbers_of(lines) for lines in read_lines(path, 2)]
 
 
 def debd(path: Path) -> object:

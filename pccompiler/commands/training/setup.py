@@ -1,18 +1,16 @@
-"""The setup of ``pccompiler train``: recipes, hypernetworks and variables."""
+"""The setup of ``pccompiler train``: recipes and hypernetworks."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from pccompiler import recipes
-from pccompiler.datasets import Splits
 from pccompiler.errors import DataError, OptionError
-from pccompiler.ir import Hypernetwork, Variable, binary, categorical, real
+from pccompiler.ir import Hypernetwork
 
-MOST_STATES = 256
+if TYPE_CHECKING:
+    from pccompiler.torch_backend import CompiledCircuit
 
 
 def recipe(data: str, hypernetwork: bool) -> recipes.Recipe:
@@ -41,17 +39,7 @@ def hypernetwork(
     return replace(default, embedding=embedding, hidden=widths)
 
 
-def variables_of(rows: Splits) -> tuple[Variable, ...]:
-    """Binary, categorical or real, inferred from the columns of all parts."""
-    parts = [part for part in (rows.train, rows.valid, rows.test) if part is not None]
-    table = np.asarray(np.concatenate(parts), np.float64)
-    return tuple(_variable(f"x{i}", table[:, i]) for i in range(table.shape[1]))
-
-
-def _variable(name: str, column: NDArray[np.float64]) -> Variable:
-    seen = column[~np.isnan(column)]
-    whole = bool((seen == np.floor(seen)).all()) and bool((seen >= 0).all())
-    if not whole or seen.max(initial=1) >= MOST_STATES:
-        return real(name)
-    states = int(seen.max(initial=1)) + 1
-    return binary(name) if states == 2 else categorical(name, states)
+def described(model: CompiledCircuit) -> str:
+    """The model that will be trained, after the columns of its data if these have names."""
+    columns = f"{model.schema}\n\n" if model.schema is not None else ""
+    return f"{columns}{model.circuit}\n{model.num_parameters:,} parameters on {model.device}"

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from pccompiler.commands.opt import pass_names
-from pccompiler.commands.support import DataDir, load, usable_device
+from pccompiler.commands.support import DataDir, Separator, arranged, load, usable_device
 from pccompiler.commands.training import setup
 from pccompiler.commands.training.course import Course, given, report
 from pccompiler.commands.training.interrupted import forget, interruptible, prepare
@@ -30,7 +30,8 @@ def data_names(incomplete: str) -> list[str]:
 Data = Annotated[
     str,
     typer.Option(
-        help="A data set by name, or a file: .npz with train, valid, test; or .csv.",
+        help="A data set by name, or a file: .npz with train, valid, test; .csv; .parquet; or - "
+        "for standard input.",
         autocompletion=data_names,
     ),
 ]
@@ -118,6 +119,11 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="For structure, parameters and batches.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     data_dir: DataDir = None,
+    separator: Separator = None,
+    domain: Annotated[
+        list[str] | None,
+        typer.Option(help="What a column is: age=count, or its labels: color=red,green."),
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the training curve to this file.")] = None,
     resume: Annotated[
         bool | None,
@@ -151,25 +157,26 @@ def train(
         check_format(plot)
     with interruptible(out_folder) as state:
         prepare(state, resume)
-        rows = load(data, data_dir)
+        rows = load(data, data_dir, separator, domain or ())
         shape = (
             read_circuit(circuit)
             if circuit
             else make(
                 structure,
-                setup.variables_of(rows),
+                rows.variables,
                 rows.train,
                 seed=seed,
                 **given(units=units, replicas=replicas, depth=depth),
             )
         )
+        rows = arranged(rows, shape)
         chosen = weights or (Weights.DIRECT if em or shape.weights.values else Weights.HYPERNETWORK)
         recipe = setup.recipe(data, chosen == Weights.HYPERNETWORK)
         net = setup.hypernetwork(recipe.hypernetwork, embedding, hidden)
         if passes is not None:
             shape, net = pc.passes.PassManager.parse(passes)(shape), None
         model = pc.compile(shape, net, device=where, seed=seed)
-        out.print(f"{model.circuit}\n{model.num_parameters:,} parameters on {model.device}")
+        print(setup.described(model))
         if rows.test is not None:  # training checks the other parts
             model.checked(rows.test)
         history = course.run(

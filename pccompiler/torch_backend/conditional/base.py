@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pccompiler.drawing import inline_svg
 from pccompiler.errors import OptionError
+from pccompiler.frames import Schema
 from pccompiler.ir import Circuit
 from pccompiler.showing import Table, as_html
 from pccompiler.torch_backend.conditional.coverage import check_free, cover
@@ -63,6 +64,13 @@ class Conditioned(nn.Module):
             f"{name!r} needs weights that do not depend on a context: "
             f"use model.given(context).{name}, for one row of context"
         )
+
+    answers_by_name = True
+
+    @property
+    def schema(self) -> Schema | None:
+        """What the columns of data frames mean, see `CompiledCircuit.schema`."""
+        return self.base.schema
 
     @property
     def circuit(self) -> Circuit:

@@ -13,10 +13,12 @@ from pccompiler.torch_backend.conditional.evaluation import RowEvaluation
 from pccompiler.torch_backend.conditional.given import matched, slices
 from pccompiler.torch_backend.conditional.posterior import posterior
 from pccompiler.torch_backend.conditional.row_weights import RowWeights
+from pccompiler.torch_backend.data.by_name import by_name, numbers_by_name
 from pccompiler.torch_backend.data.inputs import Rows
 from pccompiler.torch_backend.data.likelihoods import EvidenceOrIntervals, Intervals, Soft
 from pccompiler.torch_backend.data.validation import impossible
 from pccompiler.torch_backend.engines.questions import Wanted
+from pccompiler.torch_backend.queries import by_name as named
 from pccompiler.torch_backend.queries.answers import Classes, Completion, Posterior
 
 
@@ -38,6 +40,7 @@ class ConditionalCircuit(Conditioned):
         """`log_likelihood`."""
         return self.log_likelihood(x, context=context)
 
+    @numbers_by_name
     def log_likelihood(
         self,
         x: EvidenceOrIntervals,
@@ -69,6 +72,7 @@ class ConditionalCircuit(Conditioned):
                 x, mask=mask, missing=missing, check=check, soft=soft, intervals=intervals
             )
 
+    @numbers_by_name
     def log_marginal(
         self, x: Rows, variables: Sequence[str | int] | None = None, *, context: Context = None
     ) -> Tensor:
@@ -76,16 +80,19 @@ class ConditionalCircuit(Conditioned):
         with self._with(context) as model:
             return model.log_marginal(x, variables)
 
+    @numbers_by_name
     def log_conditional(self, query: Rows, evidence: Rows, *, context: Context = None) -> Tensor:
         """As `CompiledCircuit.log_conditional`, given a context."""
         with self._with(context) as model:
             return model.log_conditional(query, evidence)
 
+    @by_name(named.classes)
     def classify(self, x: Rows, variable: str | int, *, context: Context = None) -> Classes:
         """As `CompiledCircuit.classify`, given a context."""
         with self._with(context) as model:
             return model.classify(x, variable)
 
+    @by_name(named.posterior)
     @torch.no_grad()
     def posterior_marginals(
         self,
@@ -108,6 +115,7 @@ class ConditionalCircuit(Conditioned):
             parts.append(posterior(run, rows[part], chosen))
         return Posterior(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
+    @by_name(named.completion)
     @torch.no_grad()
     def mpe(self, evidence: Rows | None = None, *, context: Context = None) -> Completion:
         """As `CompiledCircuit.mpe`, given a context."""
@@ -119,6 +127,7 @@ class ConditionalCircuit(Conditioned):
         done = self._completed(self.base.evidence(evidence), weights, Wanted.BEST, None)
         return Completion(done, self.base.by_rows(done, weights), self.base.deterministic)
 
+    @by_name(named.rows)
     @torch.no_grad()
     def sample(self, number: int, *, context: Context = None, seed: int | None = None) -> Tensor:
         """Samples, shape (number, variables).
@@ -138,6 +147,7 @@ class ConditionalCircuit(Conditioned):
         rows = self.base.nothing(whole("number", number, 0))
         return self._completed(rows, self._of_rows(made), Wanted.DRAWS, seed)
 
+    @by_name(named.rows)
     @torch.no_grad()
     def sample_conditional(
         self,

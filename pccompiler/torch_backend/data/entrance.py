@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
 
 from pccompiler.errors import OptionError
+from pccompiler.frames import Schema
 from pccompiler.ir import Circuit
-from pccompiler.options import shown
+from pccompiler.options import is_of, shown
+from pccompiler.tables.labels import Codes
 from pccompiler.torch_backend.data.inputs import Rows, as_rows
 from pccompiler.torch_backend.data.likelihoods import (
     EvidenceOrIntervals,
@@ -48,19 +51,59 @@ class Entrance(nn.Module):
 
     Attributes:
         circuit: The circuit.
-        names: Names of the variables, in the order of the columns.
+        names: Names of the variables, in the order of the columns; with a schema, of its columns.
         weights: The trainable parameters.
         replays: CUDA graphs of repeated calls, by what they ask.
+        answers_by_name: Whether questions asked with data frames are answered with data frames;
+            otherwise with tensors.
     """
 
+    answers_by_name = True
     weights: Weights
+    names: tuple[str, ...]
+    _schema: Schema | None
 
     def __init__(self, circuit: Circuit) -> None:
         super().__init__()
-        self.circuit = circuit
-        self.names = tuple(v.name for v in circuit.variables)
+        self._take(circuit)
         self.replays: dict[str, Replays] | None = None
         self._states: StateCheck | None = None
+
+    @property
+    def schema(self) -> Schema | None:
+        """What the columns of data frames mean, if the circuit's variables come from a schema.
+
+        It may be set, to a schema of the same variables in any order. Questions asked with data
+        frames are then answered with data frames (docs/howto/frames.md).
+
+        Raises:
+            OptionError: If it is set to a schema of other variables.
+        """
+        return self._schema
+
+    @schema.setter
+    def schema(self, schema: Schema | None) -> None:
+        if not is_of(schema, Schema | None):
+            raise OptionError.of(
+                "PC802",
+                f"{shown(schema)} is not a schema",
+                help="set model.schema to pccompiler.Schema.infer(frame), or to None",
+            )
+        known = self.circuit.variables
+        bare = tuple(replace(variable, source=None) for variable in known)
+        variables = bare if schema is None else schema.ordered_like(known).variables
+        self._take(self.circuit.replace(variables=variables))
+
+    def _take(self, circuit: Circuit) -> None:
+        """Use a circuit, whose variables may come from a schema."""
+        self.circuit, self._schema = circuit, Schema.of(circuit.variables)
+        bare = tuple(variable.name for variable in circuit.variables)
+        self.names = bare if self._schema is None else self._schema.names
+
+    @property
+    def codes(self) -> Codes:
+        """The states of labels, for each variable; none without a schema."""
+        return () if self._schema is None else self._schema.codes
 
     @property
     def device(self) -> torch.device:
@@ -122,6 +165,7 @@ class Entrance(nn.Module):
             mask=mask,
             missing=missing,
             partial=partial,
+            codes=self.codes,
         )
 
     def checked(

@@ -12,6 +12,7 @@ from torch import Tensor
 from pccompiler.errors import DataError, OptionError
 from pccompiler.options import as_float, shown
 from pccompiler.tables import Block, Given, as_numbers, as_records, as_table, is_frame, wrong_shape
+from pccompiler.tables.labels import Codes
 
 Rows: TypeAlias = Tensor | Given
 """A tensor on any device, an array or nested list, a dict or a list of dicts, or a data frame."""
@@ -31,6 +32,7 @@ def as_rows(
     mask: object = None,
     missing: object = None,
     partial: bool = False,
+    codes: Codes = (),
 ) -> Tensor:
     """``x`` as a tensor, shape ``(rows, variables)``; values are not checked.
 
@@ -44,12 +46,13 @@ def as_rows(
         mask: Like ``x``; true or 1 where a value is missing.
         missing: A number that stands for a missing value.
         partial: See `pccompiler.tables.as_table`.
+        codes: Likewise.
 
     Raises:
         DataError: If ``x`` or the mask is not a table that fits the variables.
         OptionError: If ``missing`` is not a number.
     """
-    rows = _tensor(x, names, partial)
+    rows = _tensor(x, names, partial, codes)
     gone = None if missing is None else rows == _marker(missing)
     rows = rows.to(device, dtype)
     if gone is not None:
@@ -76,9 +79,9 @@ def as_tensor(x: object) -> Tensor:
     return x if x.dtype in _KINDS else x.double()
 
 
-def _tensor(x: object, names: Sequence[str], partial: bool) -> Tensor:
+def _tensor(x: object, names: Sequence[str], partial: bool, codes: Codes) -> Tensor:
     if not isinstance(x, Tensor):
-        return torch.from_numpy(_plain(as_table(x, names, partial=partial)))
+        return torch.from_numpy(_plain(as_table(x, names, partial=partial, codes=codes)))
     if x.ndim != 2 or x.shape[1] != len(names):
         raise wrong_shape(x.shape, names)
     return as_tensor(x)

@@ -1,7 +1,8 @@
-"""Results of queries."""
+"""Results of queries: tensors, or frames and series if they are asked by name."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
@@ -75,3 +76,28 @@ class Draws(NamedTuple):
 
     def __repr__(self) -> str:
         return brief(self, self._asdict())
+
+
+@dataclass(frozen=True)
+class Completions:
+    """The k most probable completions of each row of evidence, best first.
+
+    Attributes:
+        rows: Shape (batch, k, variables): the evidence with the query filled in; NaN for variables
+            that are summed out and for rows beyond the last possible completion.
+        log_value: Shape (batch, k): log-density of each, in nats; -inf beyond the last.
+        optimal: Shape (batch,): whether it is proven that nothing better exists (up to the
+            tolerance).
+        gap: Shape (batch,): the most, in nats, by which an unlisted completion may exceed the k-th;
+            0 if none does, infinite if fewer than k were found before the limit.
+        expanded: Shape (batch,): number of expanded search nodes.
+    """
+
+    rows: Tensor
+    log_value: Tensor
+    optimal: Tensor
+    gap: Tensor
+    expanded: Tensor
+
+    def __repr__(self) -> str:
+        return brief(self, vars(self))

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from pccompiler.errors import DataError
+from pccompiler.torch_backend.data.by_name import by_name, numbers_by_name
 from pccompiler.torch_backend.data.likelihoods import EvidenceOrIntervals, Intervals, Soft
+from pccompiler.torch_backend.queries import by_name as named
 from pccompiler.torch_backend.queries.answers import Classes
 from pccompiler.torch_backend.queries.classes import class_column, log_joint, one_by_one
 from pccompiler.torch_backend.queries.evidence import KnowsEvidence
@@ -17,6 +19,7 @@ from pccompiler.torch_backend.queries.evidence import KnowsEvidence
 class Conditionals(KnowsEvidence):
     """Queries of `CompiledCircuit` that need passes up only."""
 
+    @numbers_by_name
     def log_marginal(
         self,
         x: EvidenceOrIntervals,
@@ -46,6 +49,7 @@ class Conditionals(KnowsEvidence):
             rows = rows.masked_fill(~kept, torch.nan)
         return self.evaluate_likely(rows, likelihoods)
 
+    @numbers_by_name
     def log_conditional(
         self,
         query: EvidenceOrIntervals,
@@ -96,6 +100,7 @@ class Conditionals(KnowsEvidence):
         joint = self.evaluate_likely(both, likelihoods.times(wanted))
         return joint - self.evaluate_likely(known, likelihoods)
 
+    @by_name(named.classes)
     def classify(
         self,
         x: EvidenceOrIntervals,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pccompiler.errors import DataError
 from pccompiler.ir.arrays import Int
-from pccompiler.options import listed
+from pccompiler.options import listed, seed_of
 from pccompiler.tables import column_of
 from pccompiler.torch_backend.data.inputs import Rows
 from pccompiler.torch_backend.data.likelihoods import (
@@ -187,11 +187,29 @@ class KnowsEvidence(Evaluator):
         ]
         return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
+    @torch.no_grad()
+    def sampled(self, number: int, seed: int | None = None) -> Tensor:
+        """Samples as a tensor, shape (number, variables), even if the model has a schema."""
+        source = generator_of(self, seed)
+        if self.draws_in_graphs(number):
+            return self.drawn(self.nothing(number), source)[0]
+        run = self.knowledge().evaluation(self.nothing(1), Wanted.DRAWS)
+        parts, most = [self.nothing(0)], chunk_rows(self, Wanted.DRAWS)
+        for start in range(0, number, most):
+            chosen = run.chosen(min(most, number - start), source)
+            parts.append(run.complete(chosen, draw=True, generator=source))
+        return torch.cat(parts)
+
     def draws_in_graphs(self, rows: int) -> bool:
         """Whether so many draws come from a CUDA graph."""
         if self.device.type != "cuda" or transformed():
             return False
         return 0 < rows <= min(_MOST_REPLAYED, chunk_rows(self, Wanted.DRAWS))
+
+
+def generator_of(model: Evaluator, seed: int | None) -> torch.Generator | None:
+    """A generator on the model's device; ``None``, which means torch's own, without a seed."""
+    return None if seed is None else torch.Generator(model.device).manual_seed(seed_of(seed))
 
 
 def drawn_once(

@@ -14,19 +14,20 @@ import torch
 from torch import Tensor
 
 from pccompiler.errors import DataError
-from pccompiler.options import seed_of, whole
+from pccompiler.options import whole
 from pccompiler.passes.analysis.determinism.decide import determinism
+from pccompiler.torch_backend.data.by_name import by_name
 from pccompiler.torch_backend.data.likelihoods import EvidenceOrIntervals, Intervals, Soft
 from pccompiler.torch_backend.data.validation import impossible
 from pccompiler.torch_backend.engines.questions import Wanted
-from pccompiler.torch_backend.evaluator import Evaluator
 from pccompiler.torch_backend.leaves.chosen import Chosen
 from pccompiler.torch_backend.leaves.likelihoods import Likelihoods
+from pccompiler.torch_backend.queries import by_name as named
 from pccompiler.torch_backend.queries.answers import Completion, Draws, Posterior
 from pccompiler.torch_backend.queries.conditionals import Conditionals
 from pccompiler.torch_backend.queries.evaluation import Knowledge
 from pccompiler.torch_backend.queries.evidence import (
-    chunk_rows,
+    generator_of,
     sharing_little,
 )
 
@@ -45,6 +46,7 @@ class Queries(Conditionals):
         """
         return self.evaluate_unchecked(self.nothing(1))[0]
 
+    @by_name(named.posterior)
     @torch.no_grad()
     @sharing_little
     def posterior_marginals(
@@ -90,6 +92,7 @@ class Queries(Conditionals):
             *self.answers(given, Wanted.POSTERIOR, question, name, numbers, likelihoods)
         )
 
+    @by_name(named.completion)
     @torch.no_grad()
     @sharing_little
     def mpe(
@@ -124,6 +127,7 @@ class Queries(Conditionals):
         _check_possible(root)
         return Completion(rows, self.evaluate_likely(rows, likelihoods), self.deterministic)
 
+    @by_name(named.rows)
     @torch.no_grad()
     @sharing_little
     def sample(self, number: int, *, seed: int | None = None) -> Tensor:
@@ -133,17 +137,9 @@ class Queries(Conditionals):
             number: Number of samples, at least 0.
             seed: Seed of the samples; by default torch's own generator is used.
         """
-        number = whole("number", number, 0)
-        source = _generator(self, seed)
-        if self.draws_in_graphs(number):
-            return self.drawn(self.nothing(number), source)[0]
-        run = self.knowledge().evaluation(self.nothing(1), Wanted.DRAWS)
-        parts = [self.nothing(0)]
-        for size in _sizes(number, chunk_rows(self, Wanted.DRAWS)):
-            chosen = run.chosen(size, source)
-            parts.append(run.complete(chosen, draw=True, generator=source))
-        return torch.cat(parts)
+        return self.sampled(whole("number", number, 0), seed)
 
+    @by_name(named.rows)
     @torch.no_grad()
     @sharing_little
     def sample_conditional(
@@ -168,13 +164,14 @@ class Queries(Conditionals):
             DataError: If a row's evidence is impossible.
         """
         number = whole("number", number)
-        source = _generator(self, seed)
+        source = generator_of(self, seed)
         rows, likelihoods = self.known(evidence, soft, intervals, partial=True)
         likelihoods = likelihoods.each(lambda each: each.repeat_interleave(number, 0))
         found, root = self.drawn(rows.repeat_interleave(number, 0), source, likelihoods)
         _check_possible(root, number)
         return found.view(-1, number, len(self.circuit.variables))
 
+    @by_name(named.draws)
     @torch.no_grad()
     def top_k_samples(
         self,
@@ -196,7 +193,7 @@ class Queries(Conditionals):
         """
         k, draws = whole("k", k), whole("draws", draws)
         if evidence is None:
-            rows = self.sample(draws, seed=seed)
+            rows = self.sampled(draws, seed)
         else:
             given = self.evidence(evidence)
             whole("rows of evidence", len(given), 1, 1)
@@ -214,14 +211,6 @@ class Queries(Conditionals):
             circuit = self.trained_circuit() if given else self.circuit
             self._deterministic = determinism(circuit).verdict == "yes"
         return bool(self._deterministic)
-
-
-def _sizes(number: int, most: int) -> list[int]:
-    return [min(most, number - start) for start in range(0, number, most)]
-
-
-def _generator(model: Evaluator, seed: int | None) -> torch.Generator | None:
-    return None if seed is None else torch.Generator(model.device).manual_seed(seed_of(seed))
 
 
 def _check_possible(root: Tensor, repeats: int = 1) -> None:

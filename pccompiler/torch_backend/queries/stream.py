@@ -45,7 +45,7 @@ def log_likelihood_stream(
     """
     usual = min(model.evaluation_batch, 8192)
     size = usual if batch_size is None else whole("batch_size", batch_size)
-    return _values(model, blocks(source, size, model.names), progress)
+    return _values(model, blocks(source, size, model.names, model.codes), progress)
 
 
 def _values(

@@ -22,5 +22,5 @@ def test_columns_of_frames_are_taken_by_name() -> None:
     assert by_name.fingerprint == structures.chow_liu(x[:, [1, 2, 0]], variables).fingerprint
     with pytest.raises(DataError, match=r"PC450.*'snow'"):
         structures.chow_liu(frame, [*variables, binary("snow")])
-    with pytest.raises(DataError, match="no names of columns"):
+    with pytest.raises(DataError, match="no column names"):
         split(frame, 0)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -270,3 +272,22 @@ def test_given_values_are_not_overwritten() -> None:
     circuit = pc.compile(pc.hmm(3, 2), seed=0).trained_circuit()
     with pytest.raises(OptionError, match="which has values"):
         pc.compile(circuit, pc.External(dense))
+
+
+@pytest.mark.parametrize("contexts", [1, ROWS])
+def test_frames_are_answered_with_frames(contexts: int) -> None:
+    frame = pd.DataFrame({"a": ["u", "v", None, "u"], "b": [1.0, 2.0, 3.0, None]})
+    schema = pc.Schema.infer(frame)
+    model: Any
+    model, context = conditional(pc.naive_bayes_mixture(schema.variables, 2))
+    c, x = context[:contexts], torch.from_numpy(schema.encode(frame))
+    found = model.log_likelihood(frame, context=c)
+    assert isinstance(found, pd.Series)
+    assert found.tolist() == model.log_likelihood(x, context=c).tolist()
+    done = model.mpe(frame, context=c).rows
+    np.testing.assert_array_equal(schema.encode(done), model.mpe(x, context=c).rows)
+    assert isinstance(model.sample(ROWS, context=c), pd.DataFrame)
+    assert isinstance(model.posterior_marginals(frame, context=c).states["a"], pd.DataFrame)
+    assert isinstance(model.classify(frame, "a", context=c).label, pd.Series)
+    assert isinstance(model.sample_conditional(frame, 2, context=c), pd.DataFrame)
+    assert isinstance(model.given(context[:1]).sample(2), pd.DataFrame)

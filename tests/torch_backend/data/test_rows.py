@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 import pccompiler as pc
 from pccompiler.commands.score import write_scores
-from pccompiler.datasets.csv_table import csv_blocks, read_csv
+from pccompiler.datasets.csv_table import numbers_of, read_csv, read_lines
 from pccompiler.errors import DataError, OptionError
 from pccompiler.ir import Builder, Family, Hypernetwork
 from pccompiler.testing import random_weights, with_values
@@ -68,12 +68,12 @@ def test_streams_say_what_tables_say(kind: str, size: int, tmp_path: Path) -> No
 def test_blocks_of_text_are_the_table(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text(text(table(), True))
-    found = np.concatenate(list(csv_blocks(path, 7)))
+    found = np.concatenate(list(map(numbers_of, read_lines(path, 7))))
     np.testing.assert_array_equal(found, read_csv(path).values)
     for bad, code in (("a,b\n", "PC417"), ("", "PC417"), ("1,2\n3\n", "PC416"), ("a,a\n", "PC418")):
         path.write_text(bad)
         with pytest.raises(DataError, match=code):
-            list(csv_blocks(path, 1))
+            list(map(numbers_of, read_lines(path, 1)))
 
 
 def test_refusals_of_streams(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pccompiler.errors import OptionError
 from pccompiler.options import is_of, shown
+from pccompiler.torch_backend.data.by_name import numbers_by_name
 from pccompiler.torch_backend.data.inputs import as_tensor
 from pccompiler.torch_backend.queries.evidence import Evidence, sharing_little
 from pccompiler.torch_backend.queries.expectations.ascent import Ascent, Known
@@ -25,6 +26,7 @@ Functions = Mapping[str, Function] | Mapping[int, Function] | Mapping[str | int,
 _Apply = Callable[[Tensor], Tensor]
 
 
+@numbers_by_name
 @sharing_little
 def expectation(
     model: Queries,
@@ -76,6 +78,7 @@ def expectation(
     return torch.cat(parts)
 
 
+@numbers_by_name
 @sharing_little
 def variance(
     model: Queries,

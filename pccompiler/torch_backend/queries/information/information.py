@@ -16,6 +16,7 @@ from torch import Tensor
 from pccompiler.errors import CircuitError, OptionError
 from pccompiler.options import as_float, shown
 from pccompiler.passes.analysis.properties import require
+from pccompiler.torch_backend.data.by_name import numbers_by_name
 from pccompiler.torch_backend.data.entrance import check_model
 from pccompiler.torch_backend.leaves.base import Units
 from pccompiler.torch_backend.leaves.pairs import leaf_entropy, log_inner, log_share_and_mean
@@ -30,6 +31,7 @@ _LEAST_OUTSIDE = 1e-9
 """Mass of ``p`` outside the support of ``q`` that cannot come from rounding."""
 
 
+@numbers_by_name
 @sharing_little
 def entropy(model: Queries, evidence: Evidence | None = None) -> Tensor:
     """The entropy of the missing values given each row of the evidence, in nats: one pass up.

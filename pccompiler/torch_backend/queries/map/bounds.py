@@ -25,6 +25,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from pccompiler.torch_backend.data.by_name import numbers_by_name
 from pccompiler.torch_backend.engines.arena.program import (
     BagStep,
     DenseStep,
@@ -42,6 +43,7 @@ from pccompiler.torch_backend.queries.evidence import Evidence, chunk_rows
 from pccompiler.torch_backend.queries.queries import Queries
 
 
+@numbers_by_name
 @torch.no_grad()
 def upper_bound(
     model: Queries, rows: Evidence, *, query: Sequence[str | int] | None = None

@@ -10,15 +10,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pccompiler.errors import OptionError
 from pccompiler.options import at_least, whole
-from pccompiler.showing import brief
+from pccompiler.torch_backend.data.by_name import by_name
 from pccompiler.torch_backend.data.validation import impossible
+from pccompiler.torch_backend.queries.answers import Completions
+from pccompiler.torch_backend.queries.by_name import completions
 from pccompiler.torch_backend.queries.evidence import Evidence
 from pccompiler.torch_backend.queries.map.bounds import Bounds
 from pccompiler.torch_backend.queries.map.incumbents import Incumbents
@@ -26,31 +27,7 @@ from pccompiler.torch_backend.queries.map.search import Limits, Search
 from pccompiler.torch_backend.queries.queries import Queries
 
 
-@dataclass(frozen=True)
-class Completions:
-    """The k most probable completions of each row of evidence, best first.
-
-    Attributes:
-        rows: Shape (batch, k, variables): the evidence with the query filled in; NaN for variables
-            that are summed out and for rows beyond the last possible completion.
-        log_value: Shape (batch, k): log-density of each, in nats; -inf beyond the last.
-        optimal: Shape (batch,): whether it is proven that nothing better exists (up to the
-            tolerance).
-        gap: Shape (batch,): the most, in nats, by which an unlisted completion may exceed the k-th;
-            0 if none does, infinite if fewer than k were found before the limit.
-        expanded: Shape (batch,): number of expanded search nodes.
-    """
-
-    rows: Tensor
-    log_value: Tensor
-    optimal: Tensor
-    gap: Tensor
-    expanded: Tensor
-
-    def __repr__(self) -> str:
-        return brief(self, vars(self))
-
-
+@by_name(completions)
 @torch.no_grad()
 def branch_and_bound(
     model: Queries,

@@ -19,8 +19,9 @@ from pccompiler.ir import Builder, Circuit, Family, Hypernetwork
 from pccompiler.structures import random_tree
 from pccompiler.testing import random_circuit, worlds
 from pccompiler.testing.strategies import DISCRETE, circuits
+from pccompiler.torch_backend.queries.answers import Completions
 from pccompiler.torch_backend.queries.map.bounds import upper_bound
-from pccompiler.torch_backend.queries.map.branch_and_bound import Completions, branch_and_bound
+from pccompiler.torch_backend.queries.map.branch_and_bound import branch_and_bound
 
 Float = NDArray[np.float64]
 FINITE = (*DISCRETE, Family.BINOMIAL)

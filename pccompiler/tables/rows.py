@@ -16,16 +16,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from pccompiler.errors import DataError
 from pccompiler.options import as_float, shown
+from pccompiler.tables.labels import Codes, States, cells, is_missing, state_of, states_of
 
 Block: TypeAlias = NDArray[Any]  # real numbers of any type
-Record: TypeAlias = Mapping[str, float] | Mapping[int, float] | Mapping[str | int, float]
+Cell: TypeAlias = float | str | None  # a number, or a label of a schema
+Record: TypeAlias = Mapping[str, Cell] | Mapping[int, Cell] | Mapping[str | int, Cell]
 Given: TypeAlias = ArrayLike | Sequence[Sequence[float | None]] | Record | Sequence[Record]
 """Accepted forms of rows; also data frames, which have no common type."""
 
 _SHOWN = 5
 
 
-def as_table(x: object, names: Sequence[str], *, partial: bool = False) -> Block:
+def as_table(x: object, names: Sequence[str], *, partial: bool = False, codes: Codes = ()) -> Block:
     """``x`` as a table of numbers, shape ``(rows, len(names))``, NaN where missing.
 
     Args:
@@ -35,6 +37,7 @@ def as_table(x: object, names: Sequence[str], *, partial: bool = False) -> Block
         names: Names of the variables.
         partial: Whether a variable without a column in a data frame is missing in every row;
             otherwise it is an error.
+        codes: The states of labels, for frames and dicts; by default these hold numbers.
 
     Returns:
         Booleans, integers or floats of at most 64 bits. No copy is made if ``x`` is such an
@@ -45,9 +48,9 @@ def as_table(x: object, names: Sequence[str], *, partial: bool = False) -> Block
     """
     records = as_records(x)
     if records is not None:
-        return _of_records(records, names)
+        return _of_records(records, names, codes)
     if is_frame(x):
-        return _of_frame(x, names, partial)
+        return _of_frame(x, names, partial, codes)
     table = as_numbers(x)
     if table.ndim != 2 or table.shape[1] != len(names):
         raise wrong_shape(table.shape, names)
@@ -191,7 +194,7 @@ def _of_objects(table: Block, name: str | None) -> Block:
 
 def _number(value: object) -> float | None:
     """A number, NaN if it is missing, or ``None`` for anything else."""
-    if value is None or value is np.ma.masked or type(value).__name__ == "NAType":
+    if is_missing(value):
         return np.nan
     return float(value) if isinstance(value, bool) else as_float(value)
 
@@ -200,11 +203,12 @@ def _no_numbers(what: str, where: str = "") -> DataError:
     return DataError.of(
         "PC452",
         f"{where}the data {what}",
-        help="give a table of numbers: states coded as 0, 1, ..., NaN or None where missing",
+        help="give a table of numbers, NaN or None where missing; for text and other labels build "
+        "the circuit from pccompiler.Schema.infer(frame).variables",
     )
 
 
-def _of_records(records: Sequence[object], names: Sequence[str]) -> Block:
+def _of_records(records: Sequence[object], names: Sequence[str], codes: Codes) -> Block:
     """Convert dicts from names to values, one per row."""
     table = np.full((len(records), len(names)), np.nan)
     columns = {name: index for index, name in enumerate(names)}
@@ -214,7 +218,8 @@ def _of_records(records: Sequence[object], names: Sequence[str]) -> Block:
         for label, value in record.items():
             column = _place(label, columns)
             column = column_of(label, names) if column is None else column
-            number = _number(value)
+            states = codes[column] if codes else {}
+            number = state_of(value, states, label, row) if states else _number(value)
             if number is None:
                 raise _no_number_of(label, row, value)
             table[row, column] = number
@@ -229,7 +234,7 @@ def _no_number_of(label: object, row: int, value: object) -> DataError:
     )
 
 
-def _of_frame(frame: Any, names: Sequence[str], partial: bool) -> Block:  # of any library
+def _of_frame(frame: Any, names: Sequence[str], partial: bool, codes: Codes) -> Block:
     """The columns of a data frame in the order of ``names``."""
     labels = frame_labels(frame)
     home = _columns(labels, names)
@@ -242,7 +247,10 @@ def _of_frame(frame: Any, names: Sequence[str], partial: bool) -> Block:  # of a
             help="add the column, filled with NaN if it is unknown; or use a query such as "
             "log_marginal, which treats absent columns as missing",
         )
-    parts = {column: _column(frame, label, names[column]) for column, label in home.items()}
+    parts = {
+        column: _column(cells(frame[label]), names[column], codes[column] if codes else {})
+        for column, label in home.items()
+    }
     rows = len(frame) if not parts else len(next(iter(parts.values())))
     table = np.full((rows, len(names)), np.nan)
     for column, values in parts.items():
@@ -283,8 +291,10 @@ def _stranger(label: object, labels: Sequence[object], names: Sequence[str]) -> 
     )
 
 
-def _column(frame: Any, label: object, name: str) -> Block:  # of any library
-    values = as_numbers(frame[label].to_numpy(), name)
+def _column(found: Block, name: str, states: States) -> Block:
+    if found.ndim == 1 and states:
+        return states_of(found, states, name)
+    values = as_numbers(found, name)
     if values.ndim != 1:
         raise _no_numbers("are a column of tables", f"column {name!r}: ")
     return values
