@@ -69,6 +69,7 @@ def test_a_deep_copy_has_parameters_of_its_own(net: Hypernetwork | None) -> None
     assert not torch.equal(other(ROWS), before)
 
 
+@pytest.mark.cpu
 @NETS
 def test_a_submodule_trains_with_its_parent(net: Hypernetwork | None) -> None:
     parent = Larger(model(net))
@@ -117,6 +118,7 @@ def test_average_models_and_hooks() -> None:
     assert torch.equal(found(ROWS), seen[0])
 
 
+@pytest.mark.cpu
 @NETS
 @pytest.mark.parametrize("kernels", [True, False])
 def test_autocast_does_not_lower_the_precision(net: Hypernetwork | None, kernels: bool) -> None:

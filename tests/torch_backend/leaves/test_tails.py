@@ -28,7 +28,7 @@ ENDS = st.floats(-6.0, 9.0) | st.sampled_from([-math.inf, math.inf, 0.0, 1.0, 2.
 
 def raw_parameters(family: Family, seed: int) -> Tensor:
     """Unconstrained numbers of three units of one row."""
-    rng = torch.Generator().manual_seed(seed)
+    rng = torch.Generator(torch.get_default_device()).manual_seed(seed)
     columns = family.columns(FAMILIES[family])
     return torch.randn(1, 3, columns, generator=rng, dtype=torch.float64)
 
@@ -52,8 +52,8 @@ def test_intervals_agree_with_the_definition(
     low, high = sorted((low, high))
     raw, variable = raw_parameters(family, seed), FAMILIES[family]
     found = log_interval(units_of(family, raw), *ends_of(low, high))
-    table = leaf_of(family.keyword).values(raw, 0.0).numpy()
-    first, last = (end.numpy() for end in ends_of(low, high))
+    table = leaf_of(family.keyword).values(raw, 0.0).cpu().numpy()
+    first, last = (end.cpu().numpy() for end in ends_of(low, high))
     want = family.log_interval(table, first, last, [variable])
     np.testing.assert_allclose(found, want, rtol=1e-9, atol=1e-9)
 
@@ -84,7 +84,7 @@ def test_draws_lie_in_the_interval_and_follow_the_density(
     one = units_of(family, raw_parameters(family, 2)[:, :1])
     many = one.pick(torch.zeros(500, dtype=torch.int64))
     low, high = (end.flatten().expand(500) for end in ends_of(*ends))
-    drawn = draw_within(many, low, high, torch.Generator().manual_seed(0))
+    drawn = draw_within(many, low, high, torch.Generator(torch.get_default_device()).manual_seed(0))
     assert bool(((drawn >= low) & (drawn <= high)).all())
     middle = drawn.quantile(0.4).item()
     share = log_interval(one, *ends_of(ends[0], middle)) - log_interval(one, *ends_of(*ends))

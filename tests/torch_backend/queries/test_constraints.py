@@ -44,7 +44,7 @@ def model_of(circuit: Circuit) -> pc.CompiledCircuit:
 
 
 def masses(model: pc.CompiledCircuit) -> Float:
-    found: Float = model.log_likelihood(worlds(model.circuit)).exp().detach().numpy()
+    found: Float = model.log_likelihood(worlds(model.circuit)).exp().detach().cpu().numpy()
     return found
 
 
@@ -119,7 +119,7 @@ def test_other_variables_may_have_any_domain() -> None:
 def test_gradients_of_the_probability_agree_with_the_sum_over_worlds(names: list[str]) -> None:
     model = model_of(pc.rat_spn(4, 2, 2, 2))
     constraint = table_circuit(odd(len(names)), names)
-    kept = torch.from_numpy(worlds(model.circuit)[holds(model, constraint) > 0.0])
+    kept = torch.as_tensor(worlds(model.circuit)[holds(model, constraint) > 0.0])
     want = torch.autograd.grad(model(kept).logsumexp(0), list(model.parameters()))
     got = torch.autograd.grad(model.log_probability(constraint), list(model.parameters()))
     for one, other in zip(got, want, strict=True):
@@ -142,7 +142,7 @@ def test_queries_respect_the_constraint() -> None:
     drawn = model.sample(200, seed=0)[:, [0, 2, 4]].sum(1)
     assert bool((drawn % 2 == 1).all())
     found = model.map({"x0": 1})
-    row = found.rows[0, 0].numpy()
+    row = found.rows[0, 0].cpu().numpy()
     every = worlds(model.circuit)
     best = np.where(every[:, 0] == 1, masses(model), 0.0)
     np.testing.assert_array_equal(row, every[best.argmax()])
@@ -189,7 +189,7 @@ def test_real_files(sample: Find, name: str) -> None:
 
 def test_a_psdd_given_the_parity_of_its_first_eight_variables(sample: Find) -> None:
     model, constraint = model_of(read(sample("nltcs.psdd"))), read(sample("xor-8.sdd"))
-    rows = torch.from_numpy(worlds(constraint))
+    rows = torch.as_tensor(worlds(constraint))
     rows = rows[rows.sum(1) % 2 == 1]
     nothing = torch.full((len(rows), 8), torch.nan, dtype=torch.float64)
     want = model.log_likelihood(torch.cat([rows, nothing], 1)).logsumexp(0)

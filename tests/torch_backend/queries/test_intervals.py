@@ -33,7 +33,7 @@ def test_the_mass_of_a_box() -> None:
     places, states, counts = low + (POINTS + 1.0) * (high - low) / 2.0, [1, 2, 3], [1, 2, 3, 4]
     grid = np.array([[x, s, k] for x in places for s in states for k in counts], float)
     weights = np.repeat(WEIGHTS * (high - low) / 2.0, len(states) * len(counts))
-    want = float(np.log(model.log_likelihood(grid).detach().exp().numpy() @ weights))
+    want = float(np.log(model.log_likelihood(grid).detach().exp().cpu().numpy() @ weights))
     with torch.no_grad():
         assert float(model.log_likelihood({}, intervals=ENDS)) == pytest.approx(want, abs=1e-10)
         assert float(model.log_likelihood(ENDS)) == pytest.approx(want, abs=1e-10)

@@ -119,7 +119,7 @@ def test_most_probable_completions_weigh_states(circuit: Circuit, seed: int) -> 
     found = case.model.mpe(case.rows, soft=case.soft)
     for row in range(ROWS):
         joint = case.joint(row)
-        (place,) = np.flatnonzero((case.worlds == found.rows[row].numpy()).all(1))
+        (place,) = np.flatnonzero((case.worlds == found.rows[row].cpu().numpy()).all(1))
         assert float(found.log_value[row]) == pytest.approx(math.log(joint[place]), abs=1e-8)
         if found.exact:
             assert joint[place] == pytest.approx(joint.max(), rel=1e-9)
@@ -143,7 +143,7 @@ def test_gradients_equal_finite_differences(generator: Hypernetwork | None) -> N
     model = pc.compile(circuit, generator, dtype="float64", seed=0)
     names = [v.name for v in circuit.variables]
     states = [v.cardinality for v in circuit.variables]
-    rng = torch.Generator().manual_seed(0)
+    rng = torch.Generator(torch.get_default_device()).manual_seed(0)
     logs = [torch.randn(3, n, generator=rng, dtype=torch.float64) for n in states]
 
     def value(*given: Tensor) -> Tensor:
@@ -166,6 +166,7 @@ def test_gradients_equal_finite_differences(generator: Hypernetwork | None) -> N
     )
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_engine_that_takes_likelihoods_agrees(
@@ -236,6 +237,7 @@ def test_conditional_circuits_take_them_for_one_row_of_context() -> None:
         model.log_conditional(cast(Any, {"x0": (0, 1)}), {}, context=context)
 
 
+@pytest.mark.cpu
 def test_refusals(golden: Callable[[str], None]) -> None:
     """What does not fit is named, with a way out."""
     variables = [Variable("a", "categorical", 3), real("r")]

@@ -55,7 +55,7 @@ def test_the_loss_is_its_definition(share: float) -> None:
 def accuracy(found: CompiledCircuit, x: np.ndarray) -> float:
     gone = x.copy()
     gone[:, 0] = np.nan
-    guess = (found.posterior_marginals(gone).mean[:, 0] > 0.5).numpy()
+    guess = (found.posterior_marginals(gone).mean[:, 0] > 0.5).cpu().numpy()
     return float((guess == x[:, 0]).mean())
 
 
@@ -84,7 +84,7 @@ def test_steps_are_those_of_a_plain_loop(net: Hypernetwork | None, budget: str |
     options: dict[str, Any] = {**OPTIONS, "batch_size": 60, "steps": 5}
     pc.fit(got, x, weights=weights, loss=loss, **options)
     adam = torch.optim.Adam(want.parameters(), lr=5e-3)
-    shares = torch.from_numpy(weights / weights.mean())
+    shares = torch.as_tensor(weights / weights.mean())
     for _ in range(5):
         adam.zero_grad()
         (shares * loss(want, want.prepare(x))).mean().backward()
@@ -130,6 +130,7 @@ def test_regression_with_a_real_variable() -> None:
     assert values == sorted(values, key=lambda v: v if v is not None else 0.0)
 
 
+@pytest.mark.cpu
 def test_refusals(golden: Golden) -> None:
     found, x = model(), table(50)
     fit: Callable[..., object] = lambda **more: pc.fit(found, x, **{**OPTIONS, **more})  # noqa: E731

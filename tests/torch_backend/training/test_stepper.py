@@ -73,6 +73,7 @@ def equal(one: CompiledCircuit, other: CompiledCircuit) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("name", CASES)
 def test_captured_steps_are_the_plain_ones(name: str, request: pytest.FixtureRequest) -> None:
     want, plain = trained(**CASES[name])

@@ -26,7 +26,7 @@ def table(rows: int = 90, seed: int = 0) -> Tensor:
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 2, (rows, 4)).astype(np.float32)
     x[rng.random(x.shape) < 0.1] = np.nan
-    return torch.from_numpy(x)
+    return torch.as_tensor(x)
 
 
 def model() -> CompiledCircuit:
@@ -43,7 +43,7 @@ class Labelled(Dataset[tuple[np.ndarray, int]]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-        return self.rows[index].numpy(), index % 2
+        return self.rows[index].cpu().numpy(), index % 2
 
 
 class Stream(IterableDataset[Tensor]):
@@ -90,7 +90,7 @@ def test_a_dataset_gives_the_result_of_its_rows(
 def test_epochs_over_a_mapped_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pccompiler.torch_backend.training.batches.opening.stays_mapped", is_map)
     x = table()
-    np.save(tmp_path / "x.npy", x.numpy())
+    np.save(tmp_path / "x.npy", x.cpu().numpy())
     options: dict[str, Any] = {"steps": None, "epochs": 2, "weights": np.arange(90) % 3}
     want, _ = trained(x, **options)
     got, _ = trained(np.load(tmp_path / "x.npy", mmap_mode="r"), **options)
@@ -143,7 +143,10 @@ def test_a_stream_of_rows() -> None:
 
 
 def test_leaves_are_initialised_from_the_first_batches_which_are_then_trained_on() -> None:
-    x = torch.randn(60, 2, generator=torch.Generator().manual_seed(0)) + 50.0
+    x = (
+        torch.randn(60, 2, generator=torch.Generator(torch.get_default_device()).manual_seed(0))
+        + 50.0
+    )
     circuit = pc.naive_bayes_mixture([real("a"), real("b")], 3)
     seen: list[int] = []
 

@@ -131,6 +131,7 @@ def test_what_is_no_callback_is_refused(wrong: Any) -> None:
         pc.fit(model(), ROWS, callbacks=wrong, **OPTIONS)
 
 
+@pytest.mark.cpu
 def test_the_history_says_which_steps_ran() -> None:
     for train, why in ((pc.fit, "the model is on cpu"), (pc.fit_em, "the model is on cpu")):
         run: Callable[..., pc.History] = train

@@ -144,6 +144,7 @@ def test_with_epochs_the_scheduler_counts_epochs() -> None:
     assert optimizer.param_groups[0]["lr"] == 0.125
 
 
+@pytest.mark.cpu
 def test_a_scheduler_alone_moves_the_default_adam() -> None:
     constant, plain = model(), model()
     pc.fit(constant, ROWS, scheduler=lambda o: lr_scheduler.LambdaLR(o, lambda n: 1.0), **OPTIONS)
