@@ -147,10 +147,10 @@ def test_images_are_not_downloaded(isolated: Path) -> None:
 
 def test_digits_are_those_of_scikit_learn() -> None:
     """The same pictures under the same labels, in another order."""
-    source = load_digits()
+    pictures, labels = load_digits(return_X_y=True)
     table = digits(labels=True)
     ours = np.concatenate([table.train, table.valid, table.test])
-    theirs = np.column_stack([source.data, source.target])
+    theirs = np.column_stack([pictures, labels])
     assert sorted(map(tuple, ours.tolist())) == sorted(map(tuple, theirs.tolist()))
 
 
