@@ -55,7 +55,7 @@ def test_intervals_agree_with_the_definition(
     table = leaf_of(family.keyword).values(raw, 0.0).cpu().numpy()
     first, last = (end.cpu().numpy() for end in ends_of(low, high))
     want = family.log_interval(table, first, last, [variable])
-    np.testing.assert_allclose(found, want, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.cpu(), want, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("family", OPEN, ids=repr)

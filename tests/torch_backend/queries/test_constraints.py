@@ -154,7 +154,7 @@ def test_the_most_probable_world_of_a_deterministic_model_is_exact(sample: Find)
     found = model.condition_on(table_circuit(odd(2), ["x1", "x2"]))
     best = found.mpe()
     assert best.exact
-    np.testing.assert_array_equal(best.rows[0], worlds(found.circuit)[masses(found).argmax()])
+    np.testing.assert_array_equal(best.rows[0].cpu(), worlds(found.circuit)[masses(found).argmax()])
 
 
 def test_impossible_constraints() -> None:

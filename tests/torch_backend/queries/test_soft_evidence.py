@@ -77,7 +77,7 @@ def test_the_sum_over_states_times_their_likelihoods(circuit: Circuit, seed: int
     for with_gradient in (False, True):
         with torch.set_grad_enabled(with_gradient):
             found = case.model.log_likelihood(case.rows, soft=case.soft)
-        np.testing.assert_allclose(found.detach().exp(), case.totals, rtol=1e-9, atol=1e-300)
+        np.testing.assert_allclose(found.detach().exp().cpu(), case.totals, rtol=1e-9, atol=1e-300)
 
 
 @settings(max_examples=12)
@@ -86,19 +86,19 @@ def test_posteriors_classes_and_conditionals(circuit: Circuit, seed: int) -> Non
     case = Case(circuit, seed)
     assume(bool((case.totals > 1e-200).all()))
     posterior = case.model.posterior_marginals(case.rows, soft=case.soft)
-    np.testing.assert_allclose(posterior.log_evidence.exp(), case.totals, rtol=1e-9)
+    np.testing.assert_allclose(posterior.log_evidence.exp().cpu(), case.totals, rtol=1e-9)
     name = case.variables[0].name
-    classes = case.model.classify(case.rows, name, soft=case.soft).log_probability.detach()
+    classes = case.model.classify(case.rows, name, soft=case.soft).log_probability.detach().cpu()
     blank = case.rows.copy()
     blank[:, 1:] = np.nan
-    conditional = case.model.log_conditional(blank, {}, soft=case.soft).detach()
+    conditional = case.model.log_conditional(blank, {}, soft=case.soft).detach().cpu()
     only, everything = Case(circuit, seed), np.full_like(case.rows, np.nan)
     only.rows = everything
     for row in range(ROWS):
         joint = case.joint(row) / case.totals[row]
         for column, variable in enumerate(case.variables):
             shares = [joint[case.worlds[:, column] == s].sum() for s in range(variable.cardinality)]
-            found = posterior.states[row, column]
+            found = posterior.states[row, column].cpu()
             np.testing.assert_allclose(found[: len(shares)], shares, rtol=1e-8, atol=1e-12)
             mean = np.dot(np.arange(len(shares)), shares)
             assert float(posterior.mean[row, column]) == pytest.approx(mean, abs=1e-9)
