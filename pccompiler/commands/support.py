@@ -17,7 +17,7 @@ from rich.console import Console
 from pccompiler.datasets import Splits, load_file, split
 from pccompiler.datasets import load as load_named
 from pccompiler.datasets.columns import is_table_file, read_blocks, rows_by_name, text_columns
-from pccompiler.errors import DataError, OptionError
+from pccompiler.errors import CircuitError, DataError, OptionError
 from pccompiler.files import left_behind, write_bytes
 from pccompiler.frames import Schema
 from pccompiler.imports.read import read_circuit
@@ -47,12 +47,25 @@ AnyModel = Annotated[
 
 
 def any_model(path: Path) -> CompiledCircuit:
-    """A trained model from its folder, or a circuit with all weights given, in float64."""
+    """A trained model from its folder, or a circuit with all weights given, in float64.
+
+    Raises:
+        CircuitError: If a weight of the circuit has no values.
+    """
     import pccompiler as pc
 
     if (path / "circuit.pcir").exists() or left_behind(path):
         return pc.load(path)
-    return pc.compile(read_circuit(path), dtype="float64")
+    circuit = read_circuit(path)
+    weights = circuit.weights
+    without = [number for number in range(len(weights)) if number not in weights.values]
+    if without:
+        raise CircuitError.of(
+            "PC141",
+            f"{path} has no values for weight {weights.label(without[0])}",
+            help=f"train it: pccompiler train --circuit {path}; or give its weights values",
+        )
+    return pc.compile(circuit, dtype="float64")
 
 
 def load(
@@ -151,11 +164,25 @@ def query_rows(
 
 
 def arranged(rows: Splits, circuit: Circuit) -> Splits:
-    """Rows with their columns in the order of a circuit's variables, if these have their names."""
+    """Rows with their columns in the order of a circuit's variables, if these have their names.
+
+    Columns that share no name with the variables are taken in their order.
+
+    Raises:
+        DataError: If some names are the same, and others are not.
+    """
     schema = Schema.of(rows.declared) if rows.declared else None
     names = [variable.name for variable in circuit.variables]
-    if schema is None or circuit.variables == rows.declared or set(names) != set(schema.names):
+    if schema is None or circuit.variables == rows.declared or set(names).isdisjoint(schema.names):
         return rows
+    apart = sorted(set(names).symmetric_difference(schema.names))
+    if apart:
+        there = "circuit" if apart[0] in names else "table"
+        raise DataError.of(
+            "PC451",
+            f"only the {there} has {apart[0]!r}; other columns have the names of variables",
+            help="give the table a column for each variable, and no others; or rename all of them",
+        )
     order = [schema.names.index(name) for name in names]
     valid, test = (None if part is None else part[:, order] for part in (rows.valid, rows.test))
     return replace(rows, train=rows.train[:, order], valid=valid, test=test)

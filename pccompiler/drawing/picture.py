@@ -61,7 +61,7 @@ def draw(circuit: Circuit, path: str | Path, *, what: What = "auto", scale: floa
     else:
         from pccompiler.drawing.png import to_png
 
-        content = to_png(picture(circuit, what), scale)
+        content = to_png(picture(circuit, what), _usable(scale))
     write_bytes(target, content)
     return target
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,26 @@ def recipe(data: str, hypernetwork: bool) -> recipes.Recipe:
         return recipes.paper("nltcs", hypernetwork=hypernetwork)
 
 
+def check_apart(chosen: str, others: Mapping[str, object]) -> None:
+    """Refuse options that something chosen leaves no room for.
+
+    Raises:
+        OptionError: If one of them is given.
+    """
+    for name, value in others.items():
+        if value is not None:
+            raise OptionError.of(
+                "PC884", f"--{name} has no effect with {chosen}", help="leave one of them out"
+            )
+
+
 def hypernetwork(
-    default: Hypernetwork | None, embedding: int, hidden: str | None
+    default: Hypernetwork | None, embedding: int | None, hidden: str | None
 ) -> Hypernetwork | None:
     """The recipe's hypernetwork with the command line's sizes."""
     if default is None:
         return None
+    embedding = default.embedding if embedding is None else embedding
     if hidden is None:
         return replace(default, embedding=embedding)
     if not all(width.isdecimal() and len(width) < 10 for width in hidden.split("x")):

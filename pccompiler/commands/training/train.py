@@ -51,21 +51,21 @@ def train(
     ],
     circuit: Annotated[Path | None, typer.Option(help="A circuit of your own (.pcir).")] = None,
     structure: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Otherwise one that 'pccompiler structures' lists, with its options in braces: "
-            "'hclt{units=16}'.",
+            "'hclt{units=16}'; by default rat-spn.",
             autocompletion=structure_names,
         ),
-    ] = "rat-spn",
+    ] = None,
     replicas: Annotated[
-        int | None, typer.Option(help="The structure's option of this name: trees.")
+        int | None, typer.Option(help="Number of trees, if the structure has several.")
     ] = None,
     units: Annotated[
         int | None,
-        typer.Option(help="Likewise: width of sums, states of an hmm, components of a mixture."),
+        typer.Option(help="Width of sums, states of an hmm, or components of a mixture."),
     ] = None,
-    depth: Annotated[int | None, typer.Option(help="Likewise: joins above a leaf region.")] = None,
+    depth: Annotated[int | None, typer.Option(help="Joins above a leaf region.")] = None,
     weights: Annotated[
         Weights | None,
         typer.Option(
@@ -75,8 +75,8 @@ def train(
         ),
     ] = None,
     embedding: Annotated[
-        int, typer.Option(help="hypernetwork: length of a sector's embedding.")
-    ] = 5,
+        int | None, typer.Option(help="hypernetwork: length of a sector's embedding; 5.")
+    ] = None,
     hidden: Annotated[
         str | None, typer.Option(help="hypernetwork: widths of its hidden layers, such as 20x20.")
     ] = None,
@@ -141,6 +141,11 @@ def train(
     from pccompiler.plot.curves import check_format, plot_history
     from pccompiler.torch_backend.checkpoint import check_target
 
+    if circuit:
+        made = {"structure": structure, "units": units, "replicas": replicas, "depth": depth}
+        setup.check_apart("--circuit", made)
+    if passes is not None:
+        setup.check_apart("--passes", {"embedding": embedding, "hidden": hidden})
     course = Course(
         em=em,
         steps=steps,
@@ -162,7 +167,7 @@ def train(
             read_circuit(circuit)
             if circuit
             else make(
-                structure,
+                structure or "rat-spn",
                 rows.variables,
                 rows.train,
                 seed=seed,
@@ -171,6 +176,8 @@ def train(
         )
         rows = arranged(rows, shape)
         chosen = weights or (Weights.DIRECT if em or shape.weights.values else Weights.HYPERNETWORK)
+        if chosen == Weights.DIRECT:
+            setup.check_apart("direct weights", {"embedding": embedding, "hidden": hidden})
         recipe = setup.recipe(data, chosen == Weights.HYPERNETWORK)
         net = setup.hypernetwork(recipe.hypernetwork, embedding, hidden)
         if passes is not None:

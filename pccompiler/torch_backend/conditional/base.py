@@ -84,7 +84,7 @@ class Conditioned(nn.Module):
 
     def _made(self, context: Context) -> Tensor:
         if context is not None:
-            context = context.to(self.base.device)
+            context = torch.as_tensor(context).to(self.base.device)
         made = call(self.module, context)
         if not isinstance(self.module, InBlocks):
             rows = 1 if context is None else len(context)
