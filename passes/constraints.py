@@ -122,7 +122,10 @@ def _columns(circuit: Circuit, constraint: object) -> list[int]:
 
 
 def _alike(mine: Variable, other: Variable) -> bool:
-    return mine.discrete and other.discrete and mine.cardinality == other.cardinality
+    sources = mine.source, other.source
+    labels = {source.labels for source in sources if source is not None}
+    alike = mine.cardinality == other.cardinality and len(labels) < 2
+    return mine.discrete and other.discrete and alike
 
 
 def _foreign(variable: Variable, mine: Variable | None) -> CircuitError:

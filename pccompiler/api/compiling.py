@@ -257,6 +257,7 @@ def export_onnx(
     """
     from pccompiler.onnx_backend import export
 
+    _check_whole(model)
     return export(
         plan(model.circuit, dtype="float32", numerics=model.numerics),
         model.parameters_as_numpy(),

@@ -39,7 +39,7 @@ def labelled(
     given = tuple(_plain(label, source.column) for label in labels)
     chosen = domain or ("binary" if len(given) == 2 else "categorical")
     too_many = chosen == "binary" and len(given) > 2
-    if len(set(given)) < len(given) or len(given) < 2 or too_many:
+    if len({str(label) for label in given}) < len(given) or len(given) < 2 or too_many:
         example = source.column if source.column.isidentifier() else "column"
         raise OptionError.of(
             "PC804",

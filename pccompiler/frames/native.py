@@ -32,7 +32,7 @@ def build_frame(columns: Mapping[str, Values], library: str, index: Any = None) 
     """
     narwhals = _narwhals(library)
     native = narwhals.from_dict(columns, backend=library).to_native()
-    return native if index is None else native.set_index(index)
+    return native if index is None else native.set_axis(index, axis=0)
 
 
 def build_series(name: str, values: Values, library: str, index: Any = None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,7 +97,7 @@ def check_format(path: str | Path) -> None:
 def _limits(runs: Mapping[str, History]) -> tuple[float | None, float | None]:
     """Vertical limits that exclude the first steps, which would flatten all others."""
     later = [e for history in runs.values() for e in history.evaluations[1:]]
-    values = [v for e in later for v in (e.train, e.valid) if v is not None]
+    values = [v for e in later for v in (e.train, e.valid) if v is not None and math.isfinite(v)]
     if not values:
         return None, None
     margin = 0.1 * (max(values) - min(values)) + 1e-6

@@ -148,8 +148,9 @@ def _has_categories(values: Float, rows: int) -> bool:
 
 
 def _reals(seen: Float) -> Reals:
-    deviation = float(seen.std()) if len(seen) else 0.0
-    return Reals(float(seen.mean()) if len(seen) else 0.0, deviation or 1.0)
+    if len(seen) == 0 or seen.min() == seen.max():  # a deviation would be rounding alone
+        return Reals(float(seen[0]) if len(seen) else 0.0, 1.0)
+    return Reals(float(seen.mean()), float(seen.std()) or 1.0)
 
 
 def declared_columns(

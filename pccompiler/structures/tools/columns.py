@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pccompiler.errors import DataError, OptionError
+from pccompiler.frames import Schema
 from pccompiler.ir import Variable, binary, categorical, real
 from pccompiler.ir.arrays import Int
 from pccompiler.structures.tools.common import as_variables
@@ -38,6 +39,9 @@ def read_columns(
     """
     if variables is not None:
         chosen = as_variables(variables)
+        schema = Schema.of(chosen)
+        if schema is not None and is_frame(data):  # labels become states
+            return as_table(schema.encode(data)), chosen
         return _rows(data, [v.name for v in chosen]), chosen
     if not is_frame(data):
         table = as_table(data)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pccompiler.drawing import inline_svg
@@ -25,7 +26,7 @@ from pccompiler.torch_backend.conditional.row_weights import (
 )
 from pccompiler.torch_backend.model import CompiledCircuit
 
-Context = Tensor | None
+Context = Tensor | NDArray[Any] | None
 """Rows that a module makes weights from: one for all rows of data, or one for each."""
 
 
@@ -72,6 +73,10 @@ class Conditioned(nn.Module):
         """What the columns of data frames mean, see `CompiledCircuit.schema`."""
         return self.base.schema
 
+    @schema.setter
+    def schema(self, schema: Schema | None) -> None:
+        self.base.schema = schema
+
     @property
     def circuit(self) -> Circuit:
         """The circuit."""
@@ -83,12 +88,11 @@ class Conditioned(nn.Module):
         return tuple(self.base.names)
 
     def _made(self, context: Context) -> Tensor:
-        if context is not None:
-            context = torch.as_tensor(context).to(self.base.device)
-        made = call(self.module, context)
+        rows = None if context is None else torch.as_tensor(context).to(self.base.device)
+        made = call(self.module, rows)
         if not isinstance(self.module, InBlocks):
-            rows = 1 if context is None else len(context)
-            check_output(made, rows, self.coverage.size, self.module)
+            number = 1 if rows is None else len(rows)
+            check_output(made, number, self.coverage.size, self.module)
         return made
 
     def _once(self, made: Tensor) -> dict[str, Tensor]:

@@ -117,7 +117,7 @@ class GivenCircuit(CompiledCircuit):
             RowEvaluation(self, rows[part], weights.some(part), Wanted.VALUE).root
             for part in slices(len(rows), most)
         ]
-        return torch.cat(parts) + self.plan.log_scale if parts else rows.sum(1)
+        return torch.cat(parts) + self.plan.log_scale
 
     def chunk(self, weights: RowWeights) -> int:
         """Rows at once, so that their weights and values take about 256 MiB."""
@@ -141,15 +141,14 @@ class _Call(nn.Module):
 
 
 def slices(rows: int, most: int) -> list[slice]:
-    """Chunks of at most so many rows."""
-    return [slice(start, min(start + most, rows)) for start in range(0, rows, most)]
+    """Chunks of at most so many rows, at least one."""
+    return [slice(start, min(start + most, rows)) for start in range(0, max(rows, 1), max(most, 1))]
 
 
 def matched(rows: Tensor, weights: RowWeights) -> tuple[Tensor, RowWeights]:
     """Rows and weights, as many of one as of the other.
 
-    A single row is paired with every row of the context; if there are several rows for each row of
-    the context, they follow one another.
+    A single row is paired with every row of the context.
 
     Raises:
         DataError: If the numbers do not fit.
@@ -159,11 +158,8 @@ def matched(rows: Tensor, weights: RowWeights) -> tuple[Tensor, RowWeights]:
         return rows.expand(contexts, -1), weights
     if there == contexts:
         return rows, weights
-    if contexts == 0 or there % contexts:
-        raise DataError.of(
-            "PC924",
-            f"there are {there} rows, but the context has {contexts}",
-            help="give one row of context for all rows, or one for each",
-        )
-    index = torch.arange(contexts, device=rows.device).repeat_interleave(there // contexts)
-    return rows, weights.some(index)
+    raise DataError.of(
+        "PC924",
+        f"there are {there} rows, but the context has {contexts}",
+        help="give one row of context for all rows, or one for each",
+    )

@@ -44,7 +44,7 @@ class Leaves:
             column, rows = self.x.reshape(-1, 1, 1), torch.arange(self.x.shape[1])
             apart = self._some(rows.to(column.device).repeat(len(self.x)))
             logs = apart.log_density(column, self.given.flatten(0, 1), self.exact)
-            logs = logs.view(*self.x.shape, -1)
+            logs = logs.view(*self.x.shape, logs.shape[1])
         logs = logs.masked_fill(missing, 0.0)
         return self._best(logs) if wanted is Wanted.BEST and self.given is not None else logs
 

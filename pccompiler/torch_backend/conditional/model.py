@@ -89,8 +89,14 @@ class ConditionalCircuit(Conditioned):
     @by_name(named.classes)
     def classify(self, x: Rows, variable: str | int, *, context: Context = None) -> Classes:
         """As `CompiledCircuit.classify`, given a context."""
-        with self._with(context) as model:
-            return model.classify(x, variable)
+        made = self._made(context)
+        if len(made) == 1:
+            with self.base.with_raw(self._once(made)):
+                return self.base.classify(x, variable)
+        rows, weights = matched(self.base.evidence(x), self._of_rows(made))
+        states = self.circuit.variables[self.base.column(variable)].cardinality
+        with self.base.with_rows(weights.repeated(states)):
+            return self.base.classify(rows, variable)
 
     @by_name(named.posterior)
     @torch.no_grad()
@@ -106,8 +112,7 @@ class ConditionalCircuit(Conditioned):
         if len(made) == 1:
             self.base.put(self._once(made))
             return self.base.posterior_marginals(evidence, variables=variables)
-        wanted = range(len(self.names)) if variables is None else self.base.columns(variables)
-        chosen = self.base.leaf_inputs.chosen(tuple(wanted))
+        chosen = self.base.leaf_inputs.chosen(self.base.distinct_columns(variables))
         rows, weights = matched(self.base.evidence(evidence), self._of_rows(made))
         parts = []
         for part in slices(len(rows), self.base.chunk(weights)):
@@ -174,7 +179,7 @@ class ConditionalCircuit(Conditioned):
             return self.base.sample_conditional(evidence, number, seed=seed)
         rows, weights = matched(self.base.evidence(evidence), self._of_rows(made))
         rows = rows.repeat_interleave(whole("number", number), 0)
-        done = self._completed(rows, weights, Wanted.DRAWS, seed, number)
+        done = self._completed(rows, weights.repeated(number), Wanted.DRAWS, seed, number)
         return done.view(-1, number, len(self.names))
 
     def _completed(

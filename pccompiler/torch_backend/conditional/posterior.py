@@ -58,7 +58,7 @@ def _states(leaves: Leaves, flow: Tensor) -> Tensor | None:
         return None
     if table.ndim == 3 and leaves.tabular:
         return torch.einsum("bru,rus->brs", flow, table)
-    return torch.matmul(flow.unsqueeze(2), table.view(*flow.shape, -1)).squeeze(2)
+    return torch.matmul(flow.unsqueeze(2), table.view(*flow.shape, table.shape[-1])).squeeze(2)
 
 
 def _moments(

@@ -74,6 +74,11 @@ class RowWeights:
         self.in_blocks = isinstance(module, InBlocks)
         self._kept: dict[object, Tensor] = {}
 
+    def repeated(self, number: int) -> RowWeights:
+        """The weights of each row so many times, one after the other."""
+        index = torch.arange(len(self.made), device=self.made.device)
+        return self.some(index.repeat_interleave(number))
+
     def some(self, rows: slice | Tensor) -> RowWeights:
         """The weights of some rows."""
         return RowWeights(self.weights, self.parts, self.module, self.made[rows])
@@ -134,8 +139,10 @@ class RowWeights:
 
     def _numbers(self, entries: Entries) -> Tensor:
         if isinstance(self.module, InBlocks):
-            return self.module.logits(self.made, entries)
-        return self.made[:, entries]
+            made = self.module.logits(self.made, entries)
+        else:
+            made = self.made[:, entries]
+        return made.to(next(iter(self.weights.values.values())).dtype)
 
 
 def raw_by_name(

@@ -52,6 +52,12 @@ def as_rows(
         DataError: If ``x`` or the mask is not a table that fits the variables.
         OptionError: If ``missing`` is not a number.
     """
+    if missing is not None and any(codes) and (is_frame(x) or as_records(x) is not None):
+        raise OptionError.of(
+            "PC302",
+            "missing= marks numbers, and the columns have labels",
+            help="leave missing cells empty: NaN or None",
+        )
     rows = _tensor(x, names, partial, codes)
     gone = None if missing is None else rows == _marker(missing)
     rows = rows.to(device, dtype)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from pccompiler.errors import DataError
+from pccompiler.frames.columns import source_of
 from pccompiler.ir import Variable
 from pccompiler.options import shown
-from pccompiler.tables import as_records, column_of
+from pccompiler.tables import as_records, as_table, column_of, is_frame
 from pccompiler.torch_backend.data.inputs import Rows, as_tensor
 from pccompiler.torch_backend.leaves.likelihoods import Likelihoods
 from pccompiler.torch_backend.runtime.transforms import transformed
@@ -89,6 +90,9 @@ class Reader:
                 f"{variable.name!r} is a {variable.domain} variable, which has no list of states",
                 help=f"give an interval instead: intervals={{{variable.name!r}: (low, high)}}",
             )
+        if is_frame(given):  # as answers by name: a column for each label
+            labels = source_of(variable).labels or range(variable.cardinality)
+            given = as_table(given, [str(label) for label in labels])
         found = as_tensor(given)
         logs = found.to(self.device, torch.float64)
         logs = logs.unsqueeze(0) if logs.ndim == 1 else logs
@@ -112,6 +116,12 @@ class Reader:
 
     def _interval(self, column: int, low: object, high: object) -> Likelihoods:
         variable = self.variables[column]
+        if source_of(variable).labels:
+            raise DataError.of(
+                "PC904",
+                f"{variable.name!r} has labels, so an interval of its states has no meaning",
+                help=f"give log-likelihoods of its states: soft={{{variable.name!r}: ...}}",
+            )
         ends = torch.broadcast_tensors(
             self._end(variable, low, -torch.inf), self._end(variable, high, torch.inf)
         )

@@ -173,7 +173,8 @@ class Leaves:
         low, high = (torch.stack(side).unsqueeze(1) for side in zip(*ends, strict=True))
         mass = log_interval(self.layer.units(self.parameters).pick(rows), low, high)
         x = self.x.index_select(0, rows)
-        inside = (x <= high) & ((x >= low) if self.layer.leaf.counts else (x > low))
+        first, last = low.to(x.dtype), high.to(x.dtype)  # ends as the rows hold them
+        inside = (x <= last) & ((x >= first) if self.layer.leaf.counts else (x > first))
         known = before.double().masked_fill(~inside, -torch.inf)
         return torch.where(x.isnan(), mass, known)
 

@@ -70,6 +70,22 @@ class KnowsEvidence(Evaluator):
         """
         return [column_of(variable, self.names) for variable in listed("variables", variables)]
 
+    def distinct_columns(self, variables: Sequence[str | int] | None) -> tuple[int, ...]:
+        """The columns of several variables, by default of all.
+
+        Raises:
+            DataError: If one is unknown, or named twice.
+        """
+        if variables is None:
+            return tuple(range(len(self.names)))
+        columns = tuple(self.columns(variables))
+        if len(set(columns)) < len(columns):
+            twice = next(self.names[c] for c in columns if columns.count(c) > 1)
+            raise DataError.of(
+                "PC429", f"the variable {twice!r} is asked for twice", help="name it once"
+            )
+        return columns
+
     def evidence(self, x: Evidence | None) -> Tensor:
         """Evidence as checked rows, shape (batch, variables); ``None`` is one empty row.
 

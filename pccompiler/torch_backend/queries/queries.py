@@ -13,7 +13,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from pccompiler.errors import DataError
 from pccompiler.options import whole
 from pccompiler.passes.analysis.determinism.decide import determinism
 from pccompiler.torch_backend.data.by_name import by_name
@@ -74,15 +73,7 @@ class Queries(Conditionals):
         Source:
             Darwiche (2003), "A Differential Approach to Inference in Bayesian Networks".
         """
-        if variables is None:
-            columns = tuple(range(len(self.names)))
-        else:
-            columns = tuple(self.columns(variables))
-            if len(set(columns)) < len(columns):
-                twice = next(self.names[c] for c in columns if columns.count(c) > 1)
-                raise DataError.of(
-                    "PC429", f"the variable {twice!r} is asked for twice", help="name it once"
-                )
+        columns = self.distinct_columns(variables)
         given, likelihoods = self.uncertain(evidence, soft, intervals)
         self.refuse_intervals(likelihoods, columns, "the posterior", "name others in variables=")
         chosen = self.leaf_inputs.chosen(columns)

@@ -99,7 +99,8 @@ class Best:
         if record.valid is None:
             self.step = record.step
             return True
-        better = self.valid is None or record.valid > self.valid
+        first = self.valid is None and not math.isnan(record.valid)
+        better = first or (self.valid is not None and record.valid > self.valid)
         if better or record.valid == self.valid == -math.inf:  # if all are impossible, the last
             self.step, self.valid, self.state = record.step, record.valid, self.last
         return better

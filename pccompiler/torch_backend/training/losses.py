@@ -118,5 +118,6 @@ def mean_gain(model: CompiledCircuit, loss: Loss, rows: Tensor) -> float:
     """Minus the mean loss of checked rows, batch by batch."""
     gain, total = Gain(model, loss), 0.0
     for part in rows.split(model.evaluation_batch):
-        total += float(gain(part).double().mean()) * len(part)
+        own = part.clone()  # a loss may write into its rows
+        total += float(gain(own).double().mean()) * len(part)
     return total / len(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -291,3 +292,40 @@ def test_frames_are_answered_with_frames(contexts: int) -> None:
     assert isinstance(model.classify(frame, "a", context=c).label, pd.Series)
     assert isinstance(model.sample_conditional(frame, 2, context=c), pd.DataFrame)
     assert isinstance(model.given(context[:1]).sample(2), pd.DataFrame)
+
+
+def test_a_row_is_classified_under_each_context() -> None:
+    model, contexts = conditional(pc.rat_spn(4, num_replicas=1, units=2, seed=0))
+    for number in (2, 3):  # as many as the class has states, and more
+        some = contexts[:number]
+        found = model.classify({"x1": 1}, "x0", context=some).log_probability
+        each = [m.classify({"x1": 1}, "x0").log_probability for m in one_by_one(model, some)]
+        torch.testing.assert_close(found, torch.cat(each))
+    with pytest.raises(DataError, match="there are 4 rows"):
+        model.classify(np.zeros((4, 4)), "x0", context=contexts[:2])
+    with pytest.raises(DataError, match="asked for twice"):
+        model.posterior_marginals(variables=["x0", "x0"], context=contexts)
+
+
+def test_no_rows_of_context_give_no_answers() -> None:
+    model, contexts = conditional(pc.hmm(3, 2))
+    none = contexts[:0]
+    assert model.log_likelihood({"x0": 1}, context=none).shape == (0,)
+    assert model.posterior_marginals({"x0": 1}, context=none).mean.shape == (0, 3)
+    assert model.sample_conditional({"x0": 1}, 2, context=none).shape == (0, 2, 3)
+
+
+def test_the_precision_is_the_circuit_s() -> None:
+    circuit = pc.hmm(3, 2)
+    model = pc.compile(circuit, pc.External(lambda size: nn.Linear(2, size)), dtype="float64")
+    for number in (1, 2):
+        found = model.log_likelihood([[0, 1, 0]], context=np.ones((number, 2), np.float32))
+        assert found.dtype == torch.float64
+
+
+def test_saving_and_exporting_name_the_way(tmp_path: Path) -> None:
+    model, _ = conditional(pc.hmm(3, 2))
+    acts: list[Callable[..., object]] = [pc.save, pc.export_onnx]
+    for act in acts:
+        with pytest.raises(OptionError, match=r"model.given\(context\)"):
+            act(model, tmp_path / "m")

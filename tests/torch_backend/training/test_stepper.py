@@ -134,7 +134,7 @@ def test_a_capture_that_fails_is_told(
         (
             partial(torch.optim.AdamW, capturable=True),
             partial(lr_scheduler.StepLR, step_size=3),
-            "AdamW has a learning rate that is no tensor, so a graph cannot change it",
+            "AdamW has a learning rate that is not a tensor, so a graph cannot change it",
         ),
         (
             partial(torch.optim.AdamW, lr=torch.tensor(0.1), capturable=True, foreach=False),

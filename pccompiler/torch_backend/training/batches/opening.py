@@ -72,7 +72,7 @@ def _opened(model: CompiledCircuit, given: object, batch_size: int, name: str) -
         given = DataLoader(given, batch_size=batch_size)
     if isinstance(given, DataLoader):
         return Loaded(model, given)
-    if isinstance(given, TensorDataset):
+    if type(given) is TensorDataset:  # a subclass may change what it gives
         given = given.tensors[0]
     if isinstance(given, Dataset):
         rows = DatasetRows(model, given)

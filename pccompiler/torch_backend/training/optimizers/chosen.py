@@ -44,6 +44,11 @@ class Chosen:
         self.torch_optimizer, self.scheduler = optimizer, scheduler
         self.parameters = list(trained_parameters(model).values())
         self.device = model.device
+        trained = {id(parameter) for parameter in self.parameters}
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if id(parameter) not in trained:
+                    parameter.grad = None  # torch steps whatever has a gradient, also a frozen one
 
     @property
     def not_captured(self) -> str | None:
@@ -52,7 +57,9 @@ class Chosen:
         if not all(group.get("capturable") for group in groups):
             return f"{name} was not made with capturable=True"
         if self.scheduler is not None and not all(isinstance(g["lr"], Tensor) for g in groups):
-            return f"{name} has a learning rate that is no tensor, so a graph cannot change it"
+            return f"{name} has a learning rate that is not a tensor, so a graph cannot change it"
+        if self.scheduler is not None and any("max_momentum" in g for g in groups):
+            return f"{type(self.scheduler).__name__} cycles the momentum, which a graph keeps"
         return None
 
     def step(self, gradients: Sequence[Tensor]) -> None:
