@@ -196,12 +196,10 @@ class Stepper:
         Returns:
             The number of batches that are done.
         """
-        known = [None if self.all_shares is None else self.all_shares[rows] for rows in batches]
+        known = self._known(batches)
         if done == 0:
             self.begin()
-        self.mass = 0.0
-        for rows, shares in zip(batches[:done], known, strict=False):
-            self.mass += len(rows) if shares is None else float(shares.sum())
+        self.resume(batches[:done])
         moved: Sequence[Tensor] = batches
         if self.gathers:
             moved = torch.cat(tuple(batches)).to(self.rows.device).split([len(b) for b in batches])
@@ -214,6 +212,16 @@ class Stepper:
         finally:
             self.tell_torch()
         return len(batches)
+
+    def resume(self, batches: Sequence[Tensor]) -> None:
+        """Count the rows of batches that were taken before, whose gains are in `totals`."""
+        self.mass = 0.0
+        for rows, shares in zip(batches, self._known(batches), strict=True):
+            self.mass += len(rows) if shares is None else float(shares.sum())
+
+    def _known(self, batches: Sequence[Tensor]) -> list[Tensor | None]:
+        """The weights of the rows of batches."""
+        return [None if self.all_shares is None else self.all_shares[rows] for rows in batches]
 
     def mean(self) -> float:
         """The mean gain per row since `begin`, weighted; for a likelihood, in nats."""
