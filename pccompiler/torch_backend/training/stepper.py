@@ -76,11 +76,15 @@ class Stepper:
         trained = {f"model.weights.values.{n}": p for n, p in trained_parameters(model).items()}
         # Aliases of the parameters: if a graph of the caller is still alive, it would tie the
         # parameters themselves to its stream, and break the capture.
-        self.leaves = {n: p.detach().requires_grad_() for n, p in trained.items()}
+        self.leaves: dict[str, Tensor] = {
+            n: p.detach().requires_grad_() for n, p in trained.items()
+        }
         self.optimizer = make(list(self.leaves.values()))
         self.graph: torch.cuda.CUDAGraph | None = None
         self.not_captured = self._obstacle(cuda_graph, loss)
         captures = self.not_captured is None
+        if loss is not None and not captures:  # it may have the parameters from elsewhere, too
+            self.leaves = dict(trained)
         self.aside = torch.cuda.Stream(model.device) if captures else None
         if captures and not isinstance(self.optimizer, Chosen):
             self.capture()
