@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor
 
 import pccompiler as pc
@@ -18,7 +19,8 @@ from pccompiler.torch_backend.training.checkpointing.naming import lasting_name
 
 
 def decayed(model: CompiledCircuit, rows: Tensor, decay: float) -> Tensor:
-    return -model(rows) + decay * sum(p.square().sum() for p in model.parameters())
+    squares = torch.stack([p.square().sum() for p in model.parameters()])
+    return -model.log_likelihood(rows) + decay * squares.sum()
 
 
 class Decayed:
