@@ -20,6 +20,7 @@ from pccompiler.torch_backend.training.batches.sources import Given
 from pccompiler.torch_backend.training.callbacks.base import Callback
 from pccompiler.torch_backend.training.callbacks.scheduled import Scheduled
 from pccompiler.torch_backend.training.checkpointing.keeper import make_keeper
+from pccompiler.torch_backend.training.checkpointing.naming import lasting_name
 from pccompiler.torch_backend.training.course import Facts
 from pccompiler.torch_backend.training.history import (
     Evaluation,
@@ -150,7 +151,7 @@ def fit(
         "seed": seed,
         "epochs": None if plan.epoch is None else "yes",
         "optimizer": None if chosen is None else chosen.identity,
-        "loss": None if loss is None else getattr(loss, "__qualname__", repr(loss)),
+        "loss": None if loss is None else lasting_name(loss),
     }
     keeper = make_keeper(checkpoint, checkpoint_every, model, rows, options)
     history = begin(model, rows, seed, keeper)

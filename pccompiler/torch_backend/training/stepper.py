@@ -76,11 +76,15 @@ class Stepper:
         trained = {f"model.weights.values.{n}": p for n, p in trained_parameters(model).items()}
         # Aliases of the parameters: if a graph of the caller is still alive, it would tie the
         # parameters themselves to its stream, and break the capture.
-        self.leaves = {n: p.detach().requires_grad_() for n, p in trained.items()}
+        self.leaves: dict[str, Tensor] = {
+            n: p.detach().requires_grad_() for n, p in trained.items()
+        }
         self.optimizer = make(list(self.leaves.values()))
         self.graph: torch.cuda.CUDAGraph | None = None
         self.not_captured = self._obstacle(cuda_graph, loss)
         captures = self.not_captured is None
+        if loss is not None and not captures:  # it may have the parameters from elsewhere, too
+            self.leaves = dict(trained)
         self.aside = torch.cuda.Stream(model.device) if captures else None
         if captures and not isinstance(self.optimizer, Chosen):
             self.capture()
@@ -196,12 +200,10 @@ class Stepper:
         Returns:
             The number of batches that are done.
         """
-        known = [None if self.all_shares is None else self.all_shares[rows] for rows in batches]
+        known = self._known(batches)
         if done == 0:
             self.begin()
-        self.mass = 0.0
-        for rows, shares in zip(batches[:done], known, strict=False):
-            self.mass += len(rows) if shares is None else float(shares.sum())
+        self.resume(batches[:done])
         moved: Sequence[Tensor] = batches
         if self.gathers:
             moved = torch.cat(tuple(batches)).to(self.rows.device).split([len(b) for b in batches])
@@ -214,6 +216,16 @@ class Stepper:
         finally:
             self.tell_torch()
         return len(batches)
+
+    def resume(self, batches: Sequence[Tensor]) -> None:
+        """Count the rows of batches that were taken before, whose gains are in `totals`."""
+        self.mass = 0.0
+        for rows, shares in zip(batches, self._known(batches), strict=True):
+            self.mass += len(rows) if shares is None else float(shares.sum())
+
+    def _known(self, batches: Sequence[Tensor]) -> list[Tensor | None]:
+        """The weights of the rows of batches."""
+        return [None if self.all_shares is None else self.all_shares[rows] for rows in batches]
 
     def mean(self) -> float:
         """The mean gain per row since `begin`, weighted; for a likelihood, in nats."""

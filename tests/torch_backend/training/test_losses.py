@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,28 @@ def test_a_loss_of_your_own_may_use_parameters() -> None:
     assert after < before
     assert history.best_valid == pytest.approx(-after)
     assert {(50, 4), (30, 4)} <= set(seen)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_loss_may_hold_the_parameters_itself(own: bool) -> None:
+    x = table(50)
+    got, want = model(), model()
+
+    def decayed(of: CompiledCircuit) -> Callable[[CompiledCircuit, Tensor], Tensor]:
+        held = list(of.parameters())
+        return lambda m, rows: -m(rows) + torch.stack([p.square().sum() for p in held]).sum()
+
+    rates: Any = {"optimizer": partial(torch.optim.SGD, lr=0.1)} if own else {"learning_rate": 0.1}
+    pc.fit(got, x, loss=decayed(got), **{**OPTIONS, "steps": 5}, **rates)
+    make = partial(torch.optim.SGD if own else torch.optim.Adam, lr=0.1)
+    optimizer, loss = make(want.parameters()), decayed(want)
+    for _ in range(5):
+        optimizer.zero_grad()
+        loss(want, want.prepare(x)).mean().backward()
+        optimizer.step()
+    for a, b in zip(got.parameters(), want.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
+        assert a.grad is None
 
 
 def test_the_default_is_the_likelihood() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -41,12 +43,15 @@ class Drawn:
         """See `Worker`."""
         return self.stepper.not_captured
 
+    @property
+    def ahead(self) -> int:
+        """See `CountedWorker`."""
+        return self.done
+
     def work(self, step: int, most: int, look: Look) -> tuple[int, float]:
         """Take a chunk of steps, or the rest of one, or fewer if ``look`` wants to stop."""
         chunk = max(self.done, min(self.every, most - step))
-        batches = self.order.take(chunk)
-        if self.numbers is not None:
-            batches = [self.numbers[rows] for rows in batches]
+        batches = self._draw(chunk)
 
         def count(done: int) -> bool:
             self.done = done
@@ -74,6 +79,14 @@ class Drawn:
         self.order.restore(facts)
         self.before = self.order.state()
         self.done = int(facts["done"])
+        if self.done:
+            self.stepper.resume(self._draw(self.done))
+            self.order.restore(self.before)
+
+    def _draw(self, steps: int) -> Sequence[Tensor]:
+        """The numbers of the rows of the next batches."""
+        batches = self.order.take(steps)
+        return batches if self.numbers is None else [self.numbers[rows] for rows in batches]
 
 
 class FromLoader:
@@ -94,6 +107,11 @@ class FromLoader:
     def not_captured(self) -> str | None:
         """See `Worker`."""
         return self.stepper.not_captured
+
+    @property
+    def ahead(self) -> int:
+        """See `CountedWorker`; it is never resumed."""
+        return 0
 
     def work(self, step: int, most: int, look: Look) -> tuple[int, float]:
         """Take steps until the next evaluation, or fewer if ``look`` wants to stop."""

@@ -13,7 +13,8 @@ import torch
 from pccompiler.errors import OptionError
 from pccompiler.options import listed, shown
 from pccompiler.torch_backend.model import CompiledCircuit
-from pccompiler.torch_backend.training.course import Course, Worker
+from pccompiler.torch_backend.training.counted import CountedWorker
+from pccompiler.torch_backend.training.course import Course
 from pccompiler.torch_backend.training.history import Evaluation, History
 
 
@@ -30,12 +31,12 @@ class Training:
     def __init__(
         self,
         course: Course,
-        worker: Worker,
+        worker: CountedWorker,
         steps: int,
         optimizer: torch.optim.Optimizer | None = None,
     ) -> None:
         self._course, self._worker = course, worker
-        self.step, self.steps, self.optimizer = course.step, steps, optimizer
+        self.step, self.steps, self.optimizer = course.step + worker.ahead, steps, optimizer
         self._start = course.step
         self.stop_reason: str | None = None
 

@@ -74,6 +74,11 @@ class Learner:
         self.graph: torch.cuda.CUDAGraph | None = None
         self.chosen = torch.arange(self.batch, device=model.device)  # the rows of a captured step
 
+    @property
+    def ahead(self) -> int:
+        """See `CountedWorker`; there is an evaluation after each pass."""
+        return 0
+
     def work(self, step: int, most: int, look: Look) -> tuple[int, float]:
         """A pass, or the rest of one; log-likelihoods are those before each update."""
         on_cpu = self.model.device.type == "cpu"  # elsewhere it would have to wait for each sum

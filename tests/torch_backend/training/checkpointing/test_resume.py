@@ -8,14 +8,17 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.optim import lr_scheduler
 
 import pccompiler as pc
+from pccompiler.callbacks import Callback, Training
 from pccompiler.errors import CheckpointError, FileError
 from pccompiler.files import write_bytes
 from pccompiler.ir import Builder, Circuit, Family, Hypernetwork, binary, count, real
@@ -190,6 +193,45 @@ def test_signals_wait_for_the_state(tmp_path: Path, number: signal.Signals) -> N
     assert equal(run(tmp_path / "c", None), run(None, None))
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("epochs", [None, 5])
+def test_an_interruption_between_two_evaluations_changes_no_step(
+    tmp_path: Path, epochs: int | None, weighted: bool
+) -> None:
+    class Steps(Callback):
+        def __init__(self, send_at: int | None) -> None:
+            self.send_at = send_at
+            self.seen: list[tuple[int, float]] = []
+
+        def on_start(self, training: Training) -> None:
+            self.seen.append((training.step, training.loss))
+
+        def on_step(self, training: Training) -> None:
+            self.seen.append((training.step, training.loss))
+            if training.step == self.send_at:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def run(model: CompiledCircuit, steps: Steps, folder: Path | None) -> History:
+        return pc.fit(
+            model, binary_table(60), epochs=epochs, steps=None if epochs else 30, batch_size=10,
+            weights=np.arange(1, 61) if weighted else None, evaluate_every=6, checkpoint=folder,
+            optimizer=partial(torch.optim.SGD, lr=1.0), callbacks=steps, progress=False,
+            scheduler=lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, 5),
+        )  # fmt: skip
+
+    models = [pc.compile(pc.rat_spn(6, 2, 2)) for _ in range(3)]
+    whole, first, second = Steps(None), Steps(9), Steps(None)
+    wanted = run(models[0], whole, None)
+    with pytest.raises(KeyboardInterrupt):
+        run(models[1], first, tmp_path / "c")
+    history = run(models[2], second, tmp_path / "c")
+    assert history.resumed_at == 9
+    assert first.seen[1:] == whole.seen[1:10]
+    assert second.seen == whole.seen[9:]
+    assert equal(models[0], models[2])
+    assert without_time(history) == without_time(wanted)
+
+
 def test_a_handler_that_ends_nothing_lets_the_training_go_on(tmp_path: Path) -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
@@ -316,8 +358,8 @@ def test_a_disk_that_fills_up_does_not_end_the_training(
     assert "training continues without a new checkpoint" in caplog.text
     monkeypatch.undo()
     again = pc.compile(pc.rat_spn(6, 2, 2))
-    assert pc.fit(again, x, steps=10, checkpoint=folder, checkpoint_every=2).resumed_at == 0
-    assert equal(model, again)  # it continued from step 2, in its first chunk
+    assert pc.fit(again, x, steps=10, checkpoint=folder, checkpoint_every=2).resumed_at == 2
+    assert equal(model, again)  # it continued in its first chunk
 
 
 def test_a_folder_that_cannot_be_written_is_reported_at_once(
