@@ -36,8 +36,9 @@ class PCImputer(OneToOneFeatureMixin, TransformerMixin, CircuitEstimator):
     Args:
         strategy: ``"mean"``: each value by itself, the mean of a real column and the most probable
             category, given the row's known values. ``"mpe"``: all missing values of a row at once,
-            approximately their most probable completion (`pccompiler.CompiledCircuit.mpe`). ``"draw"``: drawn at
-            random given the known values, so that spreads and correlations are kept.
+            approximately their most probable completion (`pccompiler.CompiledCircuit.mpe`).
+            ``"draw"``: drawn at random given the known values, so that spreads and correlations are
+            kept.
         structure: As in `PCDensity`, like all further options.
 
     Attributes:
