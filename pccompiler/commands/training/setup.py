@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ def recipe(data: str, hypernetwork: bool) -> recipes.Recipe:
         return recipes.paper("nltcs", hypernetwork=hypernetwork)
 
 
-def check_apart(chosen: str, others: Mapping[str, object]) -> None:
+def check_apart(chosen: str, **others: object) -> None:
     """Refuse options that something chosen leaves no room for.
 
     Raises:

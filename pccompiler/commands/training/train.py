@@ -141,11 +141,12 @@ def train(
     from pccompiler.plot.curves import check_format, plot_history
     from pccompiler.torch_backend.checkpoint import check_target
 
+    sizes = given(units=units, replicas=replicas, depth=depth)
     if circuit:
-        made = {"structure": structure, "units": units, "replicas": replicas, "depth": depth}
-        setup.check_apart("--circuit", made)
+        setup.check_apart("--circuit", structure=structure, **sizes)
+    network = {"embedding": embedding, "hidden": hidden}
     if passes is not None:
-        setup.check_apart("--passes", {"embedding": embedding, "hidden": hidden})
+        setup.check_apart("--passes", **network)
     course = Course(
         em=em,
         steps=steps,
@@ -163,21 +164,15 @@ def train(
     with interruptible(out_folder) as state:
         prepare(state, resume)
         rows = load(data, data_dir, separator, domain or ())
-        shape = (
-            read_circuit(circuit)
-            if circuit
-            else make(
-                structure or "rat-spn",
-                rows.variables,
-                rows.train,
-                seed=seed,
-                **given(units=units, replicas=replicas, depth=depth),
-            )
-        )
+        if circuit:
+            shape = read_circuit(circuit)
+        else:
+            kind = structure or "rat-spn"
+            shape = make(kind, rows.variables, rows.train, seed=seed, **sizes)
         rows = arranged(rows, shape)
         chosen = weights or (Weights.DIRECT if em or shape.weights.values else Weights.HYPERNETWORK)
         if chosen == Weights.DIRECT:
-            setup.check_apart("direct weights", {"embedding": embedding, "hidden": hidden})
+            setup.check_apart("direct weights", **network)
         recipe = setup.recipe(data, chosen == Weights.HYPERNETWORK)
         net = setup.hypernetwork(recipe.hypernetwork, embedding, hidden)
         if passes is not None:
