@@ -16,7 +16,7 @@ from pccompiler.drawing.svg import to_svg
 from pccompiler.errors import OptionError
 from pccompiler.files import write_bytes
 from pccompiler.ir import Circuit
-from pccompiler.options import shown
+from pccompiler.options import as_float, shown
 
 What = Literal["auto", "circuit", "regions", "layers"]
 READABLE = 800
@@ -67,12 +67,13 @@ def draw(circuit: Circuit, path: str | Path, *, what: What = "auto", scale: floa
     return target
 
 
-def _usable(scale: float) -> float:
-    if not (isinstance(scale, int | float) and 0.05 <= scale <= 100.0):
+def _usable(scale: object) -> float:
+    number = as_float(scale)
+    if number is None or not 0.05 <= number <= 100.0:
         raise OptionError.of(
             "PC302", f"scale is {shown(scale)}", help="give a number from 0.05 to 100, such as 2"
         )
-    return float(scale)
+    return number
 
 
 def inline_svg(circuit: Circuit) -> str:
