@@ -33,6 +33,11 @@ class Worker(Protocol):
         """Why its steps are not replays of a CUDA graph; ``None`` if they are."""
         ...
 
+    @property
+    def ahead(self) -> int:
+        """The finished steps since the last evaluation."""
+        ...
+
     def work(self, step: int, most: int, look: Look) -> tuple[int, float]:
         """Continue from ``step`` towards ``most``, and call ``look`` after each update.
 

@@ -21,8 +21,7 @@ from pccompiler.torch_backend.training.callbacks.base import (
     watched,
 )
 from pccompiler.torch_backend.training.checkpointing.keeper import Keeper
-from pccompiler.torch_backend.training.counted import CountedWorker
-from pccompiler.torch_backend.training.course import Best, Course, Look, TrainingData
+from pccompiler.torch_backend.training.course import Best, Course, Look, TrainingData, Worker
 from pccompiler.torch_backend.training.history import Evaluation, History, impossible_row
 from pccompiler.torch_backend.training.soundness import unsound
 
@@ -77,7 +76,7 @@ def patience_of(patience: object) -> int | None:
 
 def learn(
     model: CompiledCircuit,
-    worker: CountedWorker,
+    worker: Worker,
     rows: TrainingData,
     history: History,
     keeper: Keeper | None,

@@ -194,8 +194,8 @@ class Stepper:
     def run(self, batches: Sequence[Tensor], done: int, look: Callable[[int], bool]) -> int:
         """Take a step for each batch of numbers of rows, until ``look`` wants to stop.
 
-        The first ``done`` batches were taken before, and their gains are in `totals`. ``look`` is
-        called after each step, with the number of batches that are done.
+        The first ``done`` batches were taken before, see `resume`. ``look`` is called after each
+        step, with the number of batches that are done.
 
         Returns:
             The number of batches that are done.
@@ -203,7 +203,6 @@ class Stepper:
         known = self._known(batches)
         if done == 0:
             self.begin()
-        self.resume(batches[:done])
         moved: Sequence[Tensor] = batches
         if self.gathers:
             moved = torch.cat(tuple(batches)).to(self.rows.device).split([len(b) for b in batches])

@@ -16,8 +16,7 @@ from pccompiler.torch_backend.training.batches.opening import BATCH
 from pccompiler.torch_backend.training.batches.order import Independent, Order, Shuffled
 from pccompiler.torch_backend.training.batches.sources import Data, Loaded, Source
 from pccompiler.torch_backend.training.batches.workers import Drawn, FromLoader
-from pccompiler.torch_backend.training.counted import CountedWorker
-from pccompiler.torch_backend.training.course import TrainingData
+from pccompiler.torch_backend.training.course import TrainingData, Worker
 from pccompiler.torch_backend.training.stepper import Stepper
 
 _STEPS, _EVERY = 4000, 200
@@ -49,7 +48,7 @@ class Plan:
         """What the steps read: the rows, or a batch of a loader."""
         return torch.zeros_like(data.first(1)[0]) if isinstance(data, Loaded) else data
 
-    def worker(self, stepper: Stepper, data: Data, rng: np.random.Generator) -> CountedWorker:
+    def worker(self, stepper: Stepper, data: Data, rng: np.random.Generator) -> Worker:
         """Takes the steps."""
         if isinstance(data, Loaded):
             return FromLoader(stepper, data, self.every)

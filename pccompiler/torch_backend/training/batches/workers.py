@@ -45,7 +45,7 @@ class Drawn:
 
     @property
     def ahead(self) -> int:
-        """See `CountedWorker`."""
+        """See `Worker`."""
         return self.done
 
     def work(self, step: int, most: int, look: Look) -> tuple[int, float]:
@@ -110,7 +110,7 @@ class FromLoader:
 
     @property
     def ahead(self) -> int:
-        """See `CountedWorker`; it is never resumed."""
+        """See `Worker`; it is never resumed."""
         return 0
 
     def work(self, step: int, most: int, look: Look) -> tuple[int, float]:

@@ -13,8 +13,7 @@ import torch
 from pccompiler.errors import OptionError
 from pccompiler.options import listed, shown
 from pccompiler.torch_backend.model import CompiledCircuit
-from pccompiler.torch_backend.training.counted import CountedWorker
-from pccompiler.torch_backend.training.course import Course
+from pccompiler.torch_backend.training.course import Course, Worker
 from pccompiler.torch_backend.training.history import Evaluation, History
 
 
@@ -31,7 +30,7 @@ class Training:
     def __init__(
         self,
         course: Course,
-        worker: CountedWorker,
+        worker: Worker,
         steps: int,
         optimizer: torch.optim.Optimizer | None = None,
     ) -> None:

@@ -32,7 +32,6 @@ from pccompiler.torch_backend.training.checkpointing.state import (
     pack,
     read_state,
 )
-from pccompiler.torch_backend.training.counted import CountedWorker
 from pccompiler.torch_backend.training.course import Course, Facts, TrainingData, Worker
 from pccompiler.torch_backend.training.history import Evaluation, trained_parameters
 from pccompiler.torch_backend.training.soundness import unsound
@@ -61,7 +60,7 @@ class Keeper:
         self.interrupts = Interrupts()
         self._rest()
 
-    def start(self, model: CompiledCircuit, worker: CountedWorker, course: Course) -> None:
+    def start(self, model: CompiledCircuit, worker: Worker, course: Course) -> None:
         """Restore the state that was found, and keep this training from now on."""
         self._snapshot = lambda: self._pack(model, worker, course)
         if self.found is not None:
@@ -170,7 +169,7 @@ def make_keeper(
     return Keeper(Path(folder), identity, start, every)
 
 
-def _restore(found: Saved, model: CompiledCircuit, worker: CountedWorker, course: Course) -> None:
+def _restore(found: Saved, model: CompiledCircuit, worker: Worker, course: Course) -> None:
     """Restore everything; parameters in place, where a captured graph expects them."""
     facts, best, history = found.facts, course.best, course.history
     parameters, kept = found.part("parameters"), found.part("best")

@@ -76,7 +76,7 @@ class Learner:
 
     @property
     def ahead(self) -> int:
-        """See `CountedWorker`; there is an evaluation after each pass."""
+        """See `Worker`; there is an evaluation after each pass."""
         return 0
 
     def work(self, step: int, most: int, look: Look) -> tuple[int, float]:
