@@ -20,26 +20,11 @@ from pccompiler.errors import OptionError
 from pccompiler.ir import Circuit, Family, parse, to_text
 from pccompiler.structures import rat_spn
 from pccompiler.testing.strategies import broken_circuits, circuits
+from tests.drawing.test_drawing import GARDEN
 
 Golden = Callable[[str], None]
 Graph = tuple[dict[int, list[str]], set[tuple[int, int]]]
 """The lines of each node's label, and the edges."""
-GARDEN = """pcir 1
-variable rain binary
-variable wet categorical 3
-%r = input rain bernoulli 1 @r
-%d = input rain bernoulli 1 @d
-%w = input wet categorical 1 @w
-%v = input wet categorical 1 @v
-%a = product %r %w
-%b = product %d %v
-%top = sum 1 %a %b @top
-root %top
-weight @r 1.0
-weight @d 0.25
-weight @w 0.5 0.25 0.25
-weight @top 0.75 0.25
-"""
 HOSTILE = (
     '<script>alert("x")</script>',
     "a\\N \\",
