@@ -69,6 +69,14 @@ class Plan:
         return tuple(found)
 
     @cached_property
+    def uses_by_layer(self) -> dict[int, tuple[int, ...]]:
+        """For each layer with weights its uses, as indices into `uses`."""
+        found: dict[int, tuple[int, ...]] = {}
+        for number, use in enumerate(self.uses):
+            found[use.layer] = (*found.get(use.layer, ()), number)
+        return found
+
+    @cached_property
     def last_use(self) -> tuple[int, ...]:
         """For each layer, the last layer that reads it, or itself if there is none."""
         last = list(range(len(self.layers)))

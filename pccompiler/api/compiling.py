@@ -182,15 +182,13 @@ def save(model: CompiledCircuit, directory: str | Path) -> Path:
 
 def _check_whole(model: object) -> None:
     """Refuse models whose weights come from a module of the user's own, and other objects."""
-    from pccompiler.torch_backend import CompiledCircuit
+    from pccompiler.torch_backend.data.entrance import check_model
 
-    if not isinstance(model, CompiledCircuit):
-        raise OptionError.of(
-            "PC315",
-            f"{type(model).__name__} is not a compiled circuit",
-            help="pass what compile or load returned; of a ConditionalCircuit, "
-            "model.given(context), or keep model.state_dict()",
-        )
+    check_model(
+        model,
+        "pass what compile or load returned; of a ConditionalCircuit, model.given(context), or "
+        "keep model.state_dict()",
+    )
 
 
 def load(directory: str | Path, *, device: str | torch.device | None = None) -> CompiledCircuit:

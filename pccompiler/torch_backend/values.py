@@ -65,8 +65,11 @@ def unit_places(layer: Layer, device: torch.device) -> list[Tensor]:
 
 
 def top_of(terms: Tensor, dim: int) -> Tensor:
-    """The largest term along ``dim``, which is kept; finite and without gradient."""
-    return finite(terms.detach().amax(dim, keepdim=True))
+    """The largest term along ``dim``, which is kept; without gradient.
+
+    It is finite, so that it can be subtracted: instead of -inf the lowest finite number.
+    """
+    return terms.detach().amax(dim, keepdim=True).clamp_min(torch.finfo(terms.dtype).min)
 
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:

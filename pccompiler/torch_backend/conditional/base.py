@@ -107,6 +107,13 @@ class Conditioned(nn.Module):
             self._parts = Parts(self.base.weights, self.coverage, self.base.device)
         return RowWeights(self.base.weights, self._parts, self.module, made)
 
+    def _alone(self, made: Tensor) -> GivenCircuit | None:
+        """The circuit with the weights of one row of context; ``None`` if there are others."""
+        if len(made) != 1:
+            return None
+        self.base.put(self._once(made))
+        return self.base
+
     @contextmanager
     def _with(self, context: Context) -> Generator[GivenCircuit]:
         """The circuit with the weights of a context, for log-likelihoods of any kind."""
@@ -131,14 +138,13 @@ class Conditioned(nn.Module):
             OptionError: If the context has several rows.
         """
         made = self._made(context)
-        if len(made) != 1:
+        base = self._alone(made)
+        if base is None:
             raise OptionError.of(
                 "PC925",
                 f"the context has {len(made)} rows, which make as many circuits",
                 help="ask for them one by one: model.given(context[i : i + 1])",
             )
-        base = self.base
-        base.put(self._once(made))
         seed = base.weights.seed or 0
         found = CompiledCircuit(
             base.circuit,

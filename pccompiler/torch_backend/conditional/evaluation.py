@@ -15,6 +15,7 @@ from pccompiler.torch_backend.conditional.leaves import Leaves
 from pccompiler.torch_backend.conditional.row_weights import RowWeights
 from pccompiler.torch_backend.conditional.rules import Rule
 from pccompiler.torch_backend.engines.questions import Wanted
+from pccompiler.torch_backend.leaves.inputs import LeafLayer
 from pccompiler.torch_backend.values import safe_log, unit_places
 
 Run = Callable[[Tensor], Tensor]
@@ -53,24 +54,19 @@ class RowEvaluation:
         self.plan, self.weights, self.wanted = model.plan, weights, wanted
         self.gathers = model.definition(rows.device, rows.dtype).gathers
         self.rule = Rule(wanted, generator)
-        self.uses: dict[int, list[int]] = {}
-        for number, use in enumerate(self.plan.uses):
-            self.uses.setdefault(use.layer, []).append(number)
+        self.uses, self.exact = self.plan.uses_by_layer, model.leaf_inputs.exact
         self.leaves = {
-            layer.number: self._leaves(model, layer.number, rows)
-            for layer in model.leaf_inputs.layers
+            layer.number: self._leaves(layer, rows) for layer in model.leaf_inputs.layers
         }
         self.leaf_values: dict[int, Tensor] = {}
         self.root = self._run()
 
-    def _leaves(self, model: Evaluator, number: int, rows: Tensor) -> Leaves:
-        inputs = model.leaf_inputs
-        layer = next(each for each in inputs.layers if each.number == number)
-        uses = self.uses.get(number, [])
+    def _leaves(self, layer: LeafLayer, rows: Tensor) -> Leaves:
+        uses = self.uses.get(layer.number, ())
         given = self.weights.of(uses[0]) if uses else None
         x = rows.index_select(1, layer.place)
         x = x if layer.is_real else x.detach()
-        return Leaves(layer, given, self.plan.layers[number].tabular, x, inputs.exact)
+        return Leaves(layer, given, self.plan.layers[layer.number].tabular, x, self.exact)
 
     def _run(self) -> Tensor:
         values: list[Tensor] = []

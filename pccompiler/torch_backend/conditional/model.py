@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pccompiler.options import seed_of, whole
+from pccompiler.options import whole
 from pccompiler.torch_backend.conditional.base import Conditioned, Context
 from pccompiler.torch_backend.conditional.evaluation import RowEvaluation
 from pccompiler.torch_backend.conditional.given import matched, slices
@@ -16,10 +16,11 @@ from pccompiler.torch_backend.conditional.row_weights import RowWeights
 from pccompiler.torch_backend.data.by_name import by_name, numbers_by_name
 from pccompiler.torch_backend.data.inputs import Rows
 from pccompiler.torch_backend.data.likelihoods import EvidenceOrIntervals, Intervals, Soft
-from pccompiler.torch_backend.data.validation import impossible
+from pccompiler.torch_backend.data.validation import check_possible
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.queries import by_name as named
 from pccompiler.torch_backend.queries.answers import Classes, Completion, Posterior
+from pccompiler.torch_backend.queries.evidence import generator_of
 
 
 class ConditionalCircuit(Conditioned):
@@ -109,9 +110,9 @@ class ConditionalCircuit(Conditioned):
     ) -> Posterior:
         """As `CompiledCircuit.posterior_marginals`, given a context."""
         made = self._made(context)
-        if len(made) == 1:
-            self.base.put(self._once(made))
-            return self.base.posterior_marginals(evidence, variables=variables)
+        alone = self._alone(made)
+        if alone is not None:
+            return alone.posterior_marginals(evidence, variables=variables)
         chosen = self.base.leaf_inputs.chosen(self.base.distinct_columns(variables))
         rows, weights = matched(self.base.evidence(evidence), self._of_rows(made))
         parts = []
@@ -125,9 +126,9 @@ class ConditionalCircuit(Conditioned):
     def mpe(self, evidence: Rows | None = None, *, context: Context = None) -> Completion:
         """As `CompiledCircuit.mpe`, given a context."""
         made = self._made(context)
-        if len(made) == 1:
-            self.base.put(self._once(made))
-            return self.base.mpe(evidence)
+        alone = self._alone(made)
+        if alone is not None:
+            return alone.mpe(evidence)
         weights = self._of_rows(made)
         done = self._completed(self.base.evidence(evidence), weights, Wanted.BEST, None)
         return Completion(done, self.base.by_rows(done, weights), self.base.deterministic)
@@ -146,9 +147,9 @@ class ConditionalCircuit(Conditioned):
             DataError: If the context has another number of rows.
         """
         made = self._made(context)
-        if len(made) == 1:
-            self.base.put(self._once(made))
-            return self.base.sample(number, seed=seed)
+        alone = self._alone(made)
+        if alone is not None:
+            return alone.sample(number, seed=seed)
         rows = self.base.nothing(whole("number", number, 0))
         return self._completed(rows, self._of_rows(made), Wanted.DRAWS, seed)
 
@@ -174,9 +175,9 @@ class ConditionalCircuit(Conditioned):
             DataError: If a row's evidence is impossible.
         """
         made = self._made(context)
-        if len(made) == 1:
-            self.base.put(self._once(made))
-            return self.base.sample_conditional(evidence, number, seed=seed)
+        alone = self._alone(made)
+        if alone is not None:
+            return alone.sample_conditional(evidence, number, seed=seed)
         rows, weights = matched(self.base.evidence(evidence), self._of_rows(made))
         rows = rows.repeat_interleave(whole("number", number), 0)
         done = self._completed(rows, weights.repeated(number), Wanted.DRAWS, seed, number)
@@ -191,13 +192,11 @@ class ConditionalCircuit(Conditioned):
         repeats: int = 1,
     ) -> Tensor:
         rows, weights = matched(rows, weights)
-        source = None if seed is None else torch.Generator(rows.device).manual_seed(seed_of(seed))
+        source = generator_of(self.base, seed)
         parts = [rows[:0]]
         for part in slices(len(rows), self.base.chunk(weights)):
             run = self._run(rows[part], weights.some(part), wanted, source)
-            wrong = (run.root == -torch.inf).nonzero()
-            if len(wrong):
-                raise impossible((part.start + int(wrong[0])) // repeats)
+            check_possible(run.root, repeats, part.start)
             parts.append(run.complete(rows[part], source))
         return torch.cat(parts)
 

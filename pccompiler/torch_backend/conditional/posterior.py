@@ -12,6 +12,12 @@ from pccompiler.torch_backend.conditional.leaves import Leaves
 from pccompiler.torch_backend.leaves.chosen import Chosen
 from pccompiler.torch_backend.queries.answers import Posterior
 from pccompiler.torch_backend.queries.evaluation import mixed
+from pccompiler.torch_backend.queries.marginals import (
+    known_moments,
+    known_states,
+    posterior_fields,
+    state_moments,
+)
 
 
 def posterior(run: RowEvaluation, rows: Tensor, chosen: Chosen) -> Posterior:
@@ -25,10 +31,8 @@ def posterior(run: RowEvaluation, rows: Tensor, chosen: Chosen) -> Posterior:
     flows = run.flows()
     masses = _masses(run, flows, rows, chosen)
     mean, variance = _moments(run, flows, masses, rows, chosen)
-    root = run.root.detach()
-    column = torch.where(root > -torch.inf, 0.0, torch.nan).unsqueeze(1)
-    scaled = root + run.plan.log_scale
-    return Posterior(masses + column.unsqueeze(2), mean + column, variance + column, scaled)
+    root, log_scale = run.root.detach(), run.plan.log_scale
+    return Posterior(*posterior_fields(root, log_scale, masses, mean, variance))
 
 
 def _masses(
@@ -42,11 +46,7 @@ def _masses(
             continue
         mass = (mass if some is None else mass.index_select(1, some))[..., : chosen.states]
         out[..., : mass.shape[2]].index_add_(1, slots, mass)
-    evidence = rows.index_select(1, chosen.index)
-    states = torch.arange(chosen.states, device=out.device)
-    seen = (evidence.unsqueeze(2) == states).to(out.dtype)
-    masses = torch.where(evidence.isnan().unsqueeze(2), out, seen)
-    return masses * chosen.discrete.view(1, -1, 1)
+    return known_states(out, rows, chosen)
 
 
 def _states(leaves: Leaves, flow: Tensor) -> Tensor | None:
@@ -65,9 +65,7 @@ def _moments(
     run: RowEvaluation, flows: Mapping[int, Tensor], masses: Tensor, rows: Tensor, chosen: Chosen
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance of each variable, in float64 and divided by the sum of the flows."""
-    masses = masses.double()
-    states = torch.arange(chosen.states, device=masses.device, dtype=masses.dtype)
-    sums = torch.stack([masses.sum(2), masses @ states, masses @ states.square()])
+    sums = state_moments(masses, chosen)
     for number, (some, slots) in chosen.rows.items():
         leaves = run.leaves[number]
         if leaves.given is None or leaves.tabular or leaves.layer.last is not None:
@@ -79,8 +77,4 @@ def _moments(
             found.append(own.view(flow.shape[:2]))
         made = torch.stack(found)
         sums.index_add_(2, slots, made if some is None else made.index_select(2, some))
-    evidence = rows.index_select(1, chosen.index)
-    missing = evidence.isnan()
-    mean, square = sums[1:] / sums[0]
-    variance = torch.where(missing, square - mean.square(), 0.0).clamp_min(0.0)
-    return torch.where(missing, mean.to(evidence), evidence), variance.to(evidence)
+    return known_moments(sums, rows, chosen)

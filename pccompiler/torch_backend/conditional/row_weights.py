@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -22,9 +21,10 @@ class Part:
     """How one use of a weight group is put together.
 
     Attributes:
-        entries: Places of its external numbers in a row of output.
-        inside: Which of its weights are external; ``None`` for all.
-        own: For the others, their places in the group.
+        any: Whether some of its weights are external.
+        entries: Places of their numbers in a row of output.
+        own: Places in the group of the weights that are not.
+        order: Where each weight is, external ones before others; ``None`` if all are external.
     """
 
     def __init__(self, weights: Int, places: Int, coverage: Coverage, device: torch.device) -> None:
@@ -37,23 +37,20 @@ class Part:
             if in_a_row
             else torch.from_numpy(where).to(device)
         )
-        self.inside = None if covered.all() else torch.from_numpy(np.flatnonzero(covered))
         self.own = torch.from_numpy(places[~covered]).to(device)
-        self.outside = torch.from_numpy(np.flatnonzero(~covered))
+        order = np.argsort(np.argsort(~covered, kind="stable"))
+        self.order = None if covered.all() else torch.from_numpy(order).to(device)
 
 
 class Parts:
     """The parts of all uses of a plan, on one device."""
 
     def __init__(self, weights: Weights, coverage: Coverage, device: torch.device) -> None:
-        plan = weights.plan
-        self.device, self.by_use = (
-            device,
-            [
-                Part(plan.groups[use.group].weights[use.index], use.index, coverage, device)
-                for use in plan.uses
-            ],
-        )
+        plan, self.device = weights.plan, device
+        self.by_use = [
+            Part(plan.groups[use.group].weights[use.index], use.index, coverage, device)
+            for use in plan.uses
+        ]
         keys = [(use.group, use.index.tobytes()) for use in plan.uses]
         often = Counter(keys)
         self.repeated = [key if often[key] > 1 else None for key in keys]
@@ -67,10 +64,19 @@ class RowWeights:
         parts: Of the same weights.
         module: The external module.
         made: Its features if it works in blocks, otherwise all of its numbers; shape (rows, ...).
+        own: The weights of uses that are not external, if they are known.
     """
 
-    def __init__(self, weights: Weights, parts: Parts, module: nn.Module, made: Tensor) -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        parts: Parts,
+        module: nn.Module,
+        made: Tensor,
+        own: Mapping[int, Tensor] | None = None,
+    ) -> None:
         self.weights, self.parts, self.module, self.made = weights, parts, module, made
+        self.own = self._not_external() if own is None else own
         self.in_blocks = isinstance(module, InBlocks)
         self._kept: dict[object, Tensor] = {}
 
@@ -81,7 +87,7 @@ class RowWeights:
 
     def some(self, rows: slice | Tensor) -> RowWeights:
         """The weights of some rows."""
-        return RowWeights(self.weights, self.parts, self.module, self.made[rows])
+        return RowWeights(self.weights, self.parts, self.module, self.made[rows], self.own)
 
     @property
     def largest(self) -> int:
@@ -115,21 +121,19 @@ class RowWeights:
         part, used = self.parts.by_use[use], self.weights.plan.uses[use]
         plan, group = self.weights.plan, self.weights.plan.groups[used.group]
         if not part.any:
-            return self._own[use]
+            return self.own[use]
         raw = self._numbers(part.entries).unflatten(1, (-1, group.rows, group.columns))
-        if part.inside is not None:
+        if part.order is not None:
             parameter = self.weights.values[parameter_name(plan, used.group)]
             own = parameter.index_select(0, part.own).expand(len(raw), -1, -1, -1)
-            order = torch.cat([part.inside, part.outside]).argsort().to(raw.device)
-            raw = torch.cat([raw, own], 1).index_select(1, order)
+            raw = torch.cat([raw, own], 1).index_select(1, part.order)
         if group.is_simplex:
             return constrain(raw, group, plan.floor)
         flat = constrain(raw.flatten(0, 1), group, plan.floor)
         return flat.view(*raw.shape[:2], *flat.shape[1:])
 
-    @cached_property
-    def _own(self) -> dict[int, Tensor]:
-        """Weights of the uses that are not external."""
+    def _not_external(self) -> dict[int, Tensor]:
+        """The weights of the other uses, which are the same for all rows."""
         uses = self.weights.plan.uses
         free = {use for use in range(len(uses)) if not self.external(use)}
         groups = sorted({uses[use].group for use in free})
@@ -145,9 +149,7 @@ class RowWeights:
         return made.to(next(iter(self.weights.values.values())).dtype)
 
 
-def raw_by_name(
-    weights: Weights, coverage: Coverage, made: Sequence[float] | Tensor
-) -> dict[str, Tensor]:
+def raw_by_name(weights: Weights, coverage: Coverage, made: Tensor) -> dict[str, Tensor]:
     """One row of numbers as raw values of the weights' parameters, by name.
 
     Args:
@@ -155,7 +157,6 @@ def raw_by_name(
         coverage: Which of them are external.
         made: Shape (size,).
     """
-    made = torch.as_tensor(made)
     found: dict[str, Tensor] = {}
     for number, group in enumerate(weights.plan.groups):
         covered = np.flatnonzero(np.isin(group.weights, coverage.weights))

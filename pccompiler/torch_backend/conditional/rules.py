@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pccompiler.torch_backend.engines.questions import Wanted
-from pccompiler.torch_backend.values import safe_log
+from pccompiler.torch_backend.values import safe_log, top_of
 
 
 class _Routed(torch.autograd.Function):
@@ -63,18 +63,13 @@ class Rule:
         """
         if self.routes or weight.shape[-2] == 1:  # exact for any weight
             return self.terms(safe_log(weight) + logs.unsqueeze(2))
-        top = _top(logs, 2)
+        top = top_of(logs, 2)
         inputs = (logs - top).exp()
         if weight.ndim == 3:
             mixed = torch.bmm(weight, inputs.permute(1, 2, 0)).permute(2, 0, 1)
         else:
             mixed = torch.matmul(weight, inputs.unsqueeze(3)).squeeze(3)
         return _log(mixed) + top
-
-
-def _top(terms: Tensor, dim: int) -> Tensor:
-    """The largest term along ``dim``, which is kept; finite, so that it can be subtracted."""
-    return terms.detach().amax(dim, keepdim=True).clamp_min_(torch.finfo(terms.dtype).min)
 
 
 def _log(values: Tensor) -> Tensor:
@@ -84,5 +79,5 @@ def _log(values: Tensor) -> Tensor:
 
 def _log_sum(terms: Tensor) -> Tensor:
     """Log-sum-exp along the last axis; -inf if all terms are."""
-    top = _top(terms, -1)
+    top = top_of(terms, -1)
     return _log((terms - top).exp_().sum(-1)) + top.squeeze(-1)

@@ -32,8 +32,15 @@ if TYPE_CHECKING:
     from pccompiler.torch_backend.weights.weights import Weights
 
 
-def check_model(value: object) -> None:
+_MADE = "give what pccompiler.compile or pccompiler.load returned"
+
+
+def check_model(value: object, help: str = _MADE) -> None:
     """Refuse anything that is not a model.
+
+    Args:
+        value: Any object.
+        help: The way out.
 
     Raises:
         OptionError: If ``value`` is not a compiled circuit.
@@ -42,7 +49,7 @@ def check_model(value: object) -> None:
         raise OptionError.of(
             "PC315",
             f"{shown(value)} is not a compiled circuit",
-            help="give what pccompiler.compile or pccompiler.load returned",
+            help=help,
         )
 
 

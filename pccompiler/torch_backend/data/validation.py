@@ -14,13 +14,24 @@ from pccompiler.torch_backend.runtime.nvrtc import Long, load
 from pccompiler.torch_backend.runtime.threads import threads_on
 
 
-def impossible(row: int) -> DataError:
-    """The error for evidence of probability zero."""
-    return DataError.of(
-        "PC406",
-        f"the evidence in row {row} has probability 0",
-        help="drop rows with log_likelihood(...) == -inf",
-    )
+def check_possible(root: Tensor, repeats: int = 1, first: int = 0) -> None:
+    """Refuse evidence of probability zero.
+
+    Args:
+        root: Log-values, shape (rows,).
+        repeats: How many of them each row of evidence has.
+        first: How many there are before these.
+
+    Raises:
+        DataError: With the first such row.
+    """
+    wrong = (root == -torch.inf).nonzero()
+    if len(wrong):
+        raise DataError.of(
+            "PC406",
+            f"the evidence in row {(first + int(wrong[0])) // repeats} has probability 0",
+            help="drop rows with log_likelihood(...) == -inf",
+        )
 
 
 _SOURCE = Path(__file__).parent / "kernels" / "states.cu"

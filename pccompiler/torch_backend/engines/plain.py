@@ -22,7 +22,7 @@ from pccompiler.torch_backend.engines.arena.tables import tables_by_layer
 from pccompiler.torch_backend.leaves.inputs import LeafInputs, LeafLayer
 from pccompiler.torch_backend.leaves.likelihoods import NOTHING, Likelihoods
 from pccompiler.torch_backend.leaves.likely import log_values
-from pccompiler.torch_backend.values import finite, safe_log, unit_places
+from pccompiler.torch_backend.values import safe_log, top_of, unit_places
 from pccompiler.torch_backend.weights.weights import Weights
 
 _Gather = tuple[list[tuple[int, Tensor]], Tensor | None]
@@ -159,11 +159,11 @@ def _sum(logs: Tensor, weight: Tensor) -> Tensor:
     """
     if weight.shape[1] == 1:  # weights are added before the maximum: exact for any weight
         return _log_sum(logs + safe_log(weight).transpose(1, 2), 1).unsqueeze(1)
-    top = finite(logs.detach().amax(1, keepdim=True))
+    top = top_of(logs, 1)
     return safe_log(weight @ (logs - top).exp()) + top
 
 
 def _log_sum(terms: Tensor, dim: int) -> Tensor:
     """Log-sum-exp of ``terms`` along ``dim``."""
-    top = finite(terms.detach().amax(dim, keepdim=True))
+    top = top_of(terms, dim)
     return safe_log((terms - top).exp().sum(dim)) + top.squeeze(dim)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -144,12 +145,17 @@ class Leaves:
 
     def _table(self, rows: Tensor) -> Tensor | None:
         """Probabilities of states, shape (rows, units, states); ``None`` for indicators."""
+        return None if self._whole is None else self._whole.index_select(0, rows)
+
+    @cached_property
+    def _whole(self) -> Tensor | None:
+        """`_table` of all rows."""
         if self.parameters is None:
             return None
         units = self.layer.units(self.parameters.double())
         if units.table is None:
             raise AssertionError("discrete leaves have tables")  # pragma: no cover
-        return units.table.index_select(0, rows)
+        return units.table
 
     def _over_states(self, rows: Tensor, before: Tensor) -> Tensor:
         logs, table = self.allowed(rows), self._table(rows)

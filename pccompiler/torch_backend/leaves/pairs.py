@@ -19,7 +19,7 @@ from pccompiler.torch_backend.leaves.quadrature import (
     check_settled,
     panel_points,
 )
-from pccompiler.torch_backend.values import finite, ratio, safe_log, surprise
+from pccompiler.torch_backend.values import ratio, safe_log, surprise, top_of
 
 
 def leaf_entropy(leaves: Units) -> Tensor:
@@ -137,5 +137,5 @@ def _logs(left: Units, right: Units, edges: Tensor, order: int) -> tuple[Tensor,
 
 def _log_sum(logs: Tensor) -> Tensor:
     """Log-sum-exp along a row; ``-inf``, with gradient 0, if all terms are."""
-    top = finite(logs.detach().amax(1, keepdim=True))
+    top = top_of(logs, 1)
     return safe_log((logs - top).exp().sum(1)) + top.squeeze(1)

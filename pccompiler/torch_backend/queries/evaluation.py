@@ -17,6 +17,7 @@ from pccompiler.torch_backend.leaves.base import Units
 from pccompiler.torch_backend.leaves.chosen import Chosen
 from pccompiler.torch_backend.leaves.likelihoods import NOTHING, Likelihoods
 from pccompiler.torch_backend.leaves.likely import Leaves, likely
+from pccompiler.torch_backend.queries.marginals import known_moments, known_states, state_moments
 from pccompiler.torch_backend.values import draw_states
 
 if TYPE_CHECKING:
@@ -173,11 +174,7 @@ class Evaluated:
                 mass = torch.bmm(_some(units.table, rows).transpose(1, 2), flow)
             mass = mass[:, : chosen.states]
             out[:, : mass.shape[1]].index_add_(0, slots, mass)
-        evidence = self.rows.index_select(1, chosen.index)
-        states = torch.arange(chosen.states, device=out.device)
-        seen = (evidence.unsqueeze(2) == states).to(out.dtype)
-        masses = torch.where(evidence.isnan().unsqueeze(2), out.permute(2, 0, 1), seen)
-        return masses * chosen.discrete.view(1, -1, 1)
+        return known_states(out.permute(2, 0, 1), self.rows, chosen)
 
     def moments(self, flows: Flows, masses: Tensor, chosen: Chosen) -> tuple[Tensor, Tensor]:
         """Mean and variance of each variable, each of shape (batch, chosen variables).
@@ -185,9 +182,7 @@ class Evaluated:
         In float64, divided by the sum of the flows: otherwise digits of a variance cancel if it is
         small compared with the mean's square.
         """
-        masses = masses.double()
-        states = torch.arange(chosen.states, device=masses.device, dtype=masses.dtype)
-        sums = torch.stack([masses.sum(2), masses @ states, masses @ states.square()])
+        sums = state_moments(masses, chosen)
         for number, (rows, slots) in chosen.rows.items():
             units = self.knowledge.units.get(number)
             if units is None or units.table is not None:
@@ -198,11 +193,7 @@ class Evaluated:
             sums[0].t().index_add_(0, slots, flow.sum(1))
             for power, moment in enumerate((units.leaf.mean, units.leaf.square), start=1):
                 sums[power].t().index_add_(0, slots, mixed(wide, moment(wide), flow))
-        evidence = self.rows.index_select(1, chosen.index)
-        missing = evidence.isnan()
-        mean, square = sums[1:] / sums[0]
-        variance = torch.where(missing, square - mean.square(), 0.0).clamp_min(0.0)
-        return torch.where(missing, mean.to(evidence), evidence), variance.to(evidence)
+        return known_moments(sums, self.rows, chosen)
 
     def complete(
         self, chosen: Tensor, draw: bool, generator: torch.Generator | None = None

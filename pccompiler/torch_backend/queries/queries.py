@@ -17,7 +17,7 @@ from pccompiler.options import whole
 from pccompiler.passes.analysis.determinism.decide import determinism
 from pccompiler.torch_backend.data.by_name import by_name
 from pccompiler.torch_backend.data.likelihoods import EvidenceOrIntervals, Intervals, Soft
-from pccompiler.torch_backend.data.validation import impossible
+from pccompiler.torch_backend.data.validation import check_possible
 from pccompiler.torch_backend.engines.questions import Wanted
 from pccompiler.torch_backend.leaves.chosen import Chosen
 from pccompiler.torch_backend.leaves.likelihoods import Likelihoods
@@ -29,6 +29,7 @@ from pccompiler.torch_backend.queries.evidence import (
     generator_of,
     sharing_little,
 )
+from pccompiler.torch_backend.queries.marginals import posterior_fields
 
 _MASSES = 6
 """Numbers for each state of a posterior: masses, their float64, and what they are made from."""
@@ -115,7 +116,7 @@ class Queries(Conditionals):
         way_out = "leave it out, or give intervals of discrete variables only"
         self.refuse_intervals(likelihoods, range(len(self.names)), "mpe", way_out)
         rows, root = self.answers(given, Wanted.BEST, _completed, "mpe", likelihoods=likelihoods)
-        _check_possible(root)
+        check_possible(root)
         return Completion(rows, self.evaluate_likely(rows, likelihoods), self.deterministic)
 
     @by_name(named.rows)
@@ -159,7 +160,7 @@ class Queries(Conditionals):
         rows, likelihoods = self.known(evidence, soft, intervals, partial=True)
         likelihoods = likelihoods.each(lambda each: each.repeat_interleave(number, 0))
         found, root = self.drawn(rows.repeat_interleave(number, 0), source, likelihoods)
-        _check_possible(root, number)
+        check_possible(root, number)
         return found.view(-1, number, len(self.circuit.variables))
 
     @by_name(named.draws)
@@ -204,12 +205,6 @@ class Queries(Conditionals):
         return bool(self._deterministic)
 
 
-def _check_possible(root: Tensor, repeats: int = 1) -> None:
-    wrong = (root == -torch.inf).nonzero()
-    if len(wrong):
-        raise impossible(int(wrong[0]) // repeats)
-
-
 def _posterior(
     chosen: Chosen, known: Knowledge, rows: Tensor, likelihoods: Likelihoods
 ) -> tuple[Tensor, ...]:
@@ -218,10 +213,7 @@ def _posterior(
     flows = run.flows()
     masses = run.masses(flows, chosen)
     mean, variance = run.moments(flows, masses, chosen)
-    blank = torch.where(run.root > -torch.inf, 0.0, torch.nan)
-    column = blank.unsqueeze(1)
-    scaled = run.root + known.plan.log_scale
-    return masses + column.unsqueeze(2), mean + column, variance + column, scaled
+    return posterior_fields(run.root, known.plan.log_scale, masses, mean, variance)
 
 
 def _completed(known: Knowledge, rows: Tensor, likelihoods: Likelihoods) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from pccompiler.errors import OptionError
 from pccompiler.options import at_least, whole
 from pccompiler.torch_backend.data.by_name import by_name
-from pccompiler.torch_backend.data.validation import impossible
+from pccompiler.torch_backend.data.validation import check_possible
 from pccompiler.torch_backend.queries.answers import Completions
 from pccompiler.torch_backend.queries.by_name import completions
 from pccompiler.torch_backend.queries.evidence import Evidence
@@ -65,7 +65,7 @@ def branch_and_bound(
     rows = model.evidence(evidence)
     columns = range(rows.shape[1]) if query is None else model.columns(query)
     free = [_free(model, row, sorted(set(columns))) for row in rows]
-    _check_possible(model, rows)
+    check_possible(model.log_likelihood(rows, check=False))
     bounds = Bounds(model, columns)
     found: list[tuple[Tensor, Tensor, bool, float, int]] = []
     for row, open_columns in zip(rows, free, strict=True):
@@ -127,9 +127,3 @@ def _free(model: Queries, row: Tensor, columns: list[int]) -> list[int]:
             help="give them values, or leave them out of query= to sum them out",
         )
     return free
-
-
-def _check_possible(model: Queries, rows: Tensor) -> None:
-    wrong = (model.log_likelihood(rows, check=False) == -torch.inf).nonzero()
-    if len(wrong):
-        raise impossible(int(wrong[0]))

@@ -51,11 +51,9 @@ class TopDown:
         sizes = [layer.rows * layer.units for layer in plan.layers]
         self.offsets = np.concatenate([[0], np.cumsum(sizes)])
         self.sums = [number for number, group in enumerate(plan.groups) if group.is_sum]
-        self.uses: dict[int, list[int]] = {}
         self.spans: list[tuple[int, int]] = []  # for each use, its rows' units among all units
         after = self.offsets.tolist()
-        for number, use in enumerate(plan.uses):
-            self.uses.setdefault(use.layer, []).append(number)
+        for use in plan.uses:
             start = after[use.layer]
             after[use.layer] += plan.layers[use.layer].units * len(use.index)
             self.spans.append((start, after[use.layer]))
@@ -104,7 +102,7 @@ class TopDown:
         if layer.kind == Kind.INPUT:
             return []
         if layer.ragged or layer.kind == Kind.PRODUCT:
-            uses = self.uses.get(number, [-1] * len(layer.operands))
+            uses = self.plan.uses_by_layer.get(number, [-1] * len(layer.operands))
             found: list[_Step] = []
             for operands, use in zip(layer.operands, uses, strict=True):
                 after = start + operands.rows * units
@@ -119,7 +117,7 @@ class TopDown:
             places, share = torch.cat(parts, dim=1), _mixed
             if layer.kind == Kind.MIXTURE:
                 places, share = self._places(layer.operands[0]).transpose(1, 2), _weighted
-            return [_Step(start, stop, units, self.uses[number][0], share, places)]
+            return [_Step(start, stop, units, self.plan.uses_by_layer[number][0], share, places)]
         return self._products(layer, start, stop)
 
     def _products(self, layer: Layer, start: int, stop: int) -> list[_Step]:
